@@ -1,0 +1,28 @@
+"""
+Neural networks for extracellular electrophysiology, inside SpikeInterface.
+
+`import si_deepsort` adds the sorter "deepsort" and the preprocessors `deep_interpolate`, `wavelet_denoise` and
+`matched_filter` to SpikeInterface. PyTorch is imported only when a network is used.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# Public name -> module that holds it. Imported on first use, so that `import si_deepsort` stays light.
+_PUBLIC = {
+    "load_model": "zoo",
+    "save_model": "zoo",
+    "generate_recording": "generation",
+}
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'si_deepsort' has no attribute '{name}'")
+    return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+
+
+def __dir__():
+    return sorted([*globals(), *_PUBLIC])

@@ -1,0 +1,42 @@
+"""
+The command line: thin. Each module of this folder parses one family of commands, calls the library and prints.
+
+Errors that a user can mend (ValueError, OSError) are shown as one message without a traceback.
+"""
+
+import sys
+from importlib import import_module
+
+import typer
+
+# Modules of this folder; each has a function `add_commands(app)`.
+COMMAND_MODULES: tuple[str, ...] = ()
+
+app = typer.Typer(
+    name="si-deepsort",
+    help="Neural networks for extracellular electrophysiology, inside SpikeInterface.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def _root():
+    pass
+
+
+for _module in COMMAND_MODULES:
+    import_module(f"{__name__}.{_module}").add_commands(app)
+
+
+def main():
+    """Entry point of `si-deepsort`."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)

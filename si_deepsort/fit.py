@@ -1,0 +1,219 @@
+"""
+The one training loop: any network, any loss, any batches.
+
+It shows a progress bar, stops early on validation data, is seeded, saves checkpoints that hold no pickle, continues
+after a kill exactly where it was, and averages gradients when started by `torchrun`. What the batches are, which
+loss, which augmentation: that belongs to the recipes in `si_deepsort/training`.
+"""
+
+import copy
+import json
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as distributed
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from .inference import choose_device
+from .settings import Settings, setting
+
+logger = logging.getLogger(__name__)
+
+Batch = tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings(Settings):
+    """How a network is trained."""
+
+    num_epochs: int = setting(20, "Most passes over the batches", minimum=0)
+    learning_rate: float = setting(1e-3, "Highest learning rate of Adam; it follows a cosine to 0", minimum=0.0)
+    weight_decay: float = setting(0.0, "Decay of the weights (AdamW)", minimum=0.0)
+    gradient_clip: float = setting(1.0, "Largest norm of the gradient", minimum=0.0)
+    patience: int = setting(5, "Epochs without progress on the validation batches before training stops", minimum=1)
+    seed: int = setting(0, "Seed of weights, batches and augmentation")
+    device: str = setting("auto", "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'")
+    amp: bool = setting(False, "Mixed precision: bfloat16 where the device is faster with it")
+    progress_bar: bool = setting(True, "Show a progress bar")
+
+
+def fit(
+    net: torch.nn.Module,
+    loss: Callable[[torch.nn.Module, Batch], torch.Tensor],
+    training_batches: Callable[[int], Iterable[Batch]],
+    validation_batches: Callable[[], Iterable[Batch]],
+    settings: FitSettings,
+    *,
+    checkpoint_folder: str | Path | None = None,
+    label: str = "training",
+) -> list[dict[str, float]]:
+    """
+    Train a network in place; the weights that were best on the validation batches are restored at the end.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        The network, moved to the device and left there in evaluation mode.
+    loss : callable
+        `loss(net, batch)` gives a scalar, the mean over the batch.
+    training_batches : callable
+        `training_batches(epoch)` gives one epoch: tuples of tensors with the same first axis, seeded by the epoch.
+    validation_batches : callable
+        `validation_batches()` gives the same batches at each call: held-out time, recordings or channels.
+    settings : FitSettings
+    checkpoint_folder : str | Path | None, default: None
+        Keeps the state after each epoch; an interrupted training continues from what it finds there.
+    label : str, default: "training"
+        Of the progress bar.
+
+    Returns
+    -------
+    list of dict
+        One row per epoch: epoch, training_loss, validation_loss.
+    """
+    device = choose_device(settings.device)
+    net.to(device)
+    _same_start_everywhere(net)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    checkpoint = None if checkpoint_folder is None else _Checkpoint(Path(checkpoint_folder) / "training.safetensors")
+    history: list[dict[str, float]] = []
+    best_weights = copy.deepcopy(net.state_dict())
+    if checkpoint is not None and checkpoint.path.exists():
+        history, best_weights = checkpoint.restore(net, optimizer)
+        logger.info("Training continues after epoch %d", len(history))
+    for epoch in range(len(history), settings.num_epochs):
+        if _should_stop(history, settings.patience):
+            break
+        torch.manual_seed(settings.seed + 1_000_003 * epoch)
+        row = {"epoch": epoch}
+        row["training_loss"] = _train_epoch(net, loss, training_batches(epoch), optimizer, epoch, settings, label)
+        row["validation_loss"] = evaluate(net, loss, validation_batches(), device)
+        history.append(row)
+        logger.info("%s epoch %d: training %.5f validation %.5f", label, epoch, *list(row.values())[1:])
+        if row["validation_loss"] <= min(past["validation_loss"] for past in history):
+            best_weights = copy.deepcopy(net.state_dict())
+        if checkpoint is not None and _rank() == 0:
+            checkpoint.save(net, optimizer, best_weights, history)
+    net.load_state_dict(best_weights)
+    net.eval()
+    return history
+
+
+@torch.no_grad()
+def evaluate(net, loss, batches: Iterable[Batch], device: torch.device) -> float:
+    """Mean loss over batches, each weighted by its size; nan if there are none."""
+    net.eval()
+    total, count = 0.0, 0
+    for batch in batches:
+        batch = tuple(tensor.to(device) for tensor in batch)
+        total += loss(net, batch).item() * len(batch[0])
+        count += len(batch[0])
+    return total / count if count else math.nan
+
+
+def _train_epoch(net, loss, batches, optimizer, epoch, settings, label) -> float:
+    net.train()
+    device = next(net.parameters()).device
+    rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / max(1, settings.num_epochs)))
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    total, count = 0.0, 0
+    bar = tqdm(batches, desc=f"{label} {epoch + 1}/{settings.num_epochs}", leave=False, disable=_is_quiet(settings))
+    for batch in bar:
+        batch = tuple(tensor.to(device, non_blocking=True) for tensor in _share_of_this_process(batch))
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.amp):
+            value = loss(net, batch)
+        if not torch.isfinite(value):
+            raise ValueError(
+                f"The loss became {value.item()} in epoch {epoch}. Look for NaN or infinite values in the recording, "
+                f"or lower learning_rate (now {settings.learning_rate})."
+            )
+        value.backward()
+        _average_gradients(net)
+        torch.nn.utils.clip_grad_norm_(net.parameters(), settings.gradient_clip)
+        optimizer.step()
+        total += value.item() * len(batch[0])
+        count += len(batch[0])
+        bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
+    return total / count if count else math.nan
+
+
+def _should_stop(history, patience) -> bool:
+    if len(history) <= patience:
+        return False
+    losses = [row["validation_loss"] for row in history]
+    return min(losses[-patience:]) > min(losses[:-patience])
+
+
+class _Checkpoint:
+    """State of a training in one safetensors file, replaced atomically; plain values travel in its JSON header."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def save(self, net, optimizer, best_weights, history):
+        tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in best_weights.items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".partial")
+        save_file(tensors, temporary, metadata={"history": json.dumps(history)})
+        os.replace(temporary, self.path)
+
+    def restore(self, net, optimizer):
+        with safe_open(self.path, framework="pt") as file:
+            history = json.loads(file.metadata()["history"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        net.load_state_dict(_strip("net.", tensors))
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in _strip("optimizer.", tensors).items():
+            index, key = name.split(".", 1)
+            state.setdefault(int(index), {})[key] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        return history, _strip("best.", tensors)
+
+
+def _strip(prefix, tensors):
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _is_distributed() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def _rank() -> int:
+    return distributed.get_rank() if _is_distributed() else 0
+
+
+def _is_quiet(settings) -> bool:
+    return not settings.progress_bar or _rank() > 0
+
+
+def _share_of_this_process(batch: Batch) -> Batch:
+    if not _is_distributed():
+        return batch
+    return tuple(tensor[_rank() :: distributed.get_world_size()] for tensor in batch)
+
+
+def _same_start_everywhere(net):
+    if _is_distributed():
+        for tensor in net.state_dict().values():
+            distributed.broadcast(tensor, src=0)
+
+
+def _average_gradients(net):
+    if _is_distributed():
+        for parameter in net.parameters():
+            if parameter.grad is not None:
+                distributed.all_reduce(parameter.grad)
+                parameter.grad /= distributed.get_world_size()

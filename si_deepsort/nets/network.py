@@ -1,0 +1,52 @@
+"""What all networks share: a frozen config that is saved with the weights, and a name in the registry."""
+
+from dataclasses import asdict, dataclass, fields, is_dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Structure of a network; lists (as JSON gives them) become tuples, so that a config equals its reloaded self."""
+
+    def __post_init__(self):
+        for record in fields(self):
+            value = getattr(self, record.name)
+            if isinstance(value, list):
+                object.__setattr__(self, record.name, _as_tuple(value))
+
+    def to_dict(self) -> dict:
+        """The config as plain Python values, for JSON."""
+        return asdict(self)
+
+
+class Network(nn.Module):
+    """
+    Base of all networks.
+
+    A subclass sets `architecture` (its name in `ARCHITECTURES`) and `config_class`, and takes one config.
+
+    Attributes
+    ----------
+    config : NetworkConfig
+        Structure, saved with the weights.
+    info : ModelInfo | None
+        Where the weights come from; set by `zoo.load_model`, None for a network that was just made.
+    """
+
+    architecture: str
+    config_class: type[NetworkConfig]
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        assert is_dataclass(config) and isinstance(config, self.config_class)
+        self.config = config
+        self.info = None
+
+    def num_parameters(self) -> int:
+        """Number of trained values."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _as_tuple(value):
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value

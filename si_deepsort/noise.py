@@ -1,0 +1,199 @@
+"""
+Noise of a recording: level, spectrum, correlation between channels, and synthetic noise with the same properties.
+
+Levels are robust (median absolute deviation), so that spikes hardly count. All functions take and return arrays;
+units are those of the traces.
+"""
+
+import numpy as np
+import scipy.signal
+
+# Power of real Neuropixels 1.0 noise (300 Hz - 6 kHz mean = 1), after the common median was removed. Frequencies in Hz.
+# The usual simulated noise (a resonance at 300 Hz plus white noise) is far more predictable than this.
+NEUROPIXELS_NOISE_FREQUENCIES = (0, 100, 200, 300, 450, 600, 800, 1000, 1300, 1700, 2200, 2800, 3500, 4500, 6000, 15000)
+NEUROPIXELS_NOISE_POWER = (0.8, 1.4, 2.06, 3.0, 2.86, 2.47, 2.2, 1.85, 1.7, 1.6, 1.26, 0.91, 0.61, 0.36, 0.2, 0.06)
+# Correlation of real Neuropixels noise (300-6000 Hz) between two contacts d um apart: C exp(-d / L).
+NEUROPIXELS_NOISE_CORRELATION = 0.65
+NEUROPIXELS_NOISE_LENGTH_UM = 115.0
+
+MAD_TO_SD = 1.4826
+
+
+def noise_levels(traces: np.ndarray, axis: int = 0) -> np.ndarray:
+    """
+    Robust standard deviation of each channel: 1.4826 times the median absolute deviation.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels)
+
+    Returns
+    -------
+    np.ndarray, shape (num_channels,), float
+        In the unit of the traces; 0 for a constant channel.
+    """
+    traces = np.asarray(traces)
+    center = np.median(traces, axis=axis, keepdims=True)
+    return MAD_TO_SD * np.median(np.abs(traces - center), axis=axis)
+
+
+def recording_noise_levels(recording, *, seed: int = 0, num_chunks: int = 20, chunk_s: float = 0.5) -> np.ndarray:
+    """
+    Robust standard deviation of each channel of a recording, from random chunks over all segments.
+
+    SpikeInterface's `get_noise_levels` is not seeded by default; this one always is.
+
+    Returns
+    -------
+    np.ndarray, shape (num_channels,), float
+        In the unit of the stored traces (counts for a recording in counts).
+    """
+    return noise_levels(sample_traces(recording, seed=seed, num_chunks=num_chunks, chunk_s=chunk_s))
+
+
+def sample_traces(recording, *, seed: int = 0, num_chunks: int = 20, chunk_s: float = 0.5) -> np.ndarray:
+    """
+    Random chunks of a recording, one after the other.
+
+    Returns
+    -------
+    np.ndarray, shape (num_chunks * chunk_frames, num_channels), float32
+        Fewer frames if the recording is shorter. Segments are drawn in proportion to their duration.
+    """
+    rng = np.random.default_rng(seed)
+    lengths = np.array([recording.get_num_frames(i) for i in range(recording.get_num_segments())])
+    chunk_frames = max(1, round(chunk_s * recording.get_sampling_frequency()))
+    if lengths.sum() <= num_chunks * chunk_frames:
+        chunks = [recording.get_traces(segment_index=i) for i in range(len(lengths))]
+    else:
+        chunks = []
+        for segment_index in np.sort(rng.choice(len(lengths), size=num_chunks, p=lengths / lengths.sum())):
+            start = rng.integers(0, max(1, lengths[segment_index] - chunk_frames))
+            stop = min(start + chunk_frames, lengths[segment_index])
+            chunks.append(recording.get_traces(segment_index=segment_index, start_frame=start, end_frame=stop))
+    return np.concatenate(chunks).astype("float32")
+
+
+def noise_spectrum(traces: np.ndarray, sampling_frequency: float, *, num_frames: int = 1024):
+    """
+    Power spectral density of each channel, the median over windows, so that spikes hardly count.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels)
+    sampling_frequency : float
+        In Hz.
+    num_frames : int, default: 1024
+        Window of the estimate.
+
+    Returns
+    -------
+    frequencies : np.ndarray, shape (num_frequencies,), float
+        In Hz.
+    power : np.ndarray, shape (num_frequencies, num_channels), float
+        In unit^2 / Hz.
+    """
+    num_frames = min(num_frames, len(traces))
+    frequencies, power = scipy.signal.welch(
+        traces, sampling_frequency, nperseg=num_frames, axis=0, average="median" if len(traces) > num_frames else "mean"
+    )
+    return frequencies, power
+
+
+def noise_filter(frequencies: np.ndarray, power: np.ndarray, sampling_frequency: float, num_taps: int = 255):
+    """
+    Filter that turns white noise of variance 1 into noise of variance 1 with the given spectrum.
+
+    Parameters
+    ----------
+    frequencies, power : np.ndarray, shape (num_frequencies,), float
+        Spectrum; frequencies in Hz, power in any unit. Held constant beyond both ends.
+    sampling_frequency : float
+        In Hz.
+    num_taps : int, default: 255
+        Length of the (linear phase) filter.
+
+    Returns
+    -------
+    np.ndarray, shape (num_taps,), float
+    """
+    grid = np.fft.rfftfreq(4 * num_taps, 1 / sampling_frequency)
+    amplitude = np.sqrt(np.maximum(np.interp(grid, frequencies, power), 0))
+    impulse = np.fft.fftshift(np.fft.irfft(amplitude, 4 * num_taps))
+    center = 2 * num_taps
+    taps = impulse[center - num_taps // 2 : center - num_taps // 2 + num_taps] * np.hanning(num_taps + 2)[1:-1]
+    return taps / np.linalg.norm(taps)
+
+
+def spatial_correlation(
+    channel_locations: np.ndarray,
+    *,
+    correlation: float = NEUROPIXELS_NOISE_CORRELATION,
+    length_um: float = NEUROPIXELS_NOISE_LENGTH_UM,
+    shanks: np.ndarray | None = None,
+) -> np.ndarray:
+    """
+    Correlation of the noise between channels: `correlation * exp(-distance / length_um)`, 1 on the diagonal.
+
+    Parameters
+    ----------
+    channel_locations : np.ndarray, shape (num_channels, 2), float
+        Positions in um.
+    shanks : np.ndarray | None, shape (num_channels,), default: None
+        Channels of different shanks are uncorrelated.
+
+    Returns
+    -------
+    np.ndarray, shape (num_channels, num_channels), float
+    """
+    distances = np.linalg.norm(channel_locations[:, None] - channel_locations[None], axis=-1)
+    matrix = correlation * np.exp(-distances / length_um)
+    if shanks is not None:
+        matrix[np.asarray(shanks)[:, None] != np.asarray(shanks)[None]] = 0.0
+    np.fill_diagonal(matrix, 1.0)
+    return matrix
+
+
+def synthesize_noise(
+    start_frame: int,
+    end_frame: int,
+    *,
+    taps: np.ndarray,
+    mixing: np.ndarray,
+    seed: int,
+    block_frames: int = 30_000,
+) -> np.ndarray:
+    """
+    Frames [start_frame, end_frame) of an endless noise with a given spectrum and covariance between channels.
+
+    White noise is drawn in blocks that each have their own seed, so any stretch can be made alone and equals that
+    stretch of the whole.
+
+    Parameters
+    ----------
+    taps : np.ndarray, shape (num_taps,), float
+        Filter over time, from `noise_filter`.
+    mixing : np.ndarray, shape (num_channels, num_channels), float
+        Matrix M whose product M @ M.T is the covariance, e.g. a Cholesky factor; in the unit of the traces.
+    seed : int
+        Of the noise.
+    block_frames : int, default: 30_000
+        Part of the noise's identity: another value is another noise.
+
+    Returns
+    -------
+    np.ndarray, shape (end_frame - start_frame, num_channels), float32
+    """
+    num_channels = len(mixing)
+    first = start_frame // block_frames
+    last = (end_frame + len(taps) - 2) // block_frames
+    white = np.concatenate(
+        [
+            np.random.default_rng([seed, block]).standard_normal((block_frames, num_channels), dtype="float32")
+            for block in range(first, last + 1)
+        ]
+    )
+    offset = start_frame - first * block_frames
+    white = white[offset : offset + end_frame - start_frame + len(taps) - 1]
+    colored = scipy.signal.oaconvolve(white, taps.astype("float32")[:, None], mode="valid", axes=0)
+    return colored @ mixing.T.astype("float32")
