@@ -5,6 +5,7 @@ It is principal component analysis plus a nonlinear residual on both ways. `star
 leaves the residual at zero, so training starts at PCA's reconstruction error and goes down from there.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -119,6 +120,6 @@ class Autoencoder(Network):
 
 def _perceptron(widths: tuple[int, ...]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for num_inputs, num_outputs in zip(widths[:-1], widths[1:], strict=True):
+    for num_inputs, num_outputs in itertools.pairwise(widths):
         layers += [nn.Linear(num_inputs, num_outputs), nn.GELU()]
     return nn.Sequential(*layers[:-1])
