@@ -1,0 +1,180 @@
+"""
+Named recordings with known spikes: from a seed, made once, kept on disk.
+
+Every recording has noise with the spectrum and the spatial correlation of real Neuropixels recordings, a crowd of far
+units that no sorter is expected to find, bursts, and spikes that vary in amplitude. The one exception carries the
+usual simulated noise, as a warning: it flatters everything that predicts or whitens in time.
+"""
+
+import json
+import os
+import shutil
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import spikeinterface.core as si
+
+from ..noise import recording_noise_levels
+from .synthesis import available_origin, synthesize
+
+# Part of the identity of a cached recording: raise it when the same recipe gives other traces.
+RECIPE_VERSION = 1
+GAIN_UV = 0.195
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    What a named recording is made of.
+
+    Attributes
+    ----------
+    description : str
+    data_file : str | None
+        Stem of the file of biophysical templates, "real" for real units, None for generated ones only.
+    layout : str
+        Name of the probe layout when templates are generated.
+    num_units : int
+    peak_uV : (low, high) | None
+        Templates are rescaled to peaks in this range, uniform in the logarithm. None leaves them as they are.
+    firing_rate : (low, high)
+        In Hz, uniform in the logarithm.
+    drift_um : float
+        The tissue moves up and down by this much, twice in a recording.
+    simulated_noise : bool
+        Whether to take the usual, unrealistic noise.
+    """
+
+    description: str
+    data_file: str | None
+    layout: str
+    num_units: int
+    peak_uV: tuple[float, float] | None = None
+    firing_rate: tuple[float, float] = (0.5, 15.0)
+    drift_um: float = 0.0
+    simulated_noise: bool = False
+
+
+_BASE = {
+    "tetrode": Recipe("tetrode", "tetrode", "tetrode", 8),
+    "linear32": Recipe("32 channels in a line", "linear32", "linear32", 26),
+    "neuropixels1": Recipe("Neuropixels 1.0, 64 channels", "neuropixels1_64", "neuropixels1", 50),
+    "neuropixels2": Recipe("Neuropixels 2.0, 64 channels, static", "neuropixels2_64", "neuropixels2", 40),
+    "neuropixels2_drift": Recipe(
+        "Neuropixels 2.0, 64 channels, drift of +-20 um", "neuropixels2_64", "neuropixels2", 40, drift_um=20.0
+    ),
+    "dense": Recipe(
+        "dense overlaps: 45 units at 10-40 Hz on 64 channels",
+        "neuropixels1_64",
+        "neuropixels1",
+        45,
+        firing_rate=(10.0, 40.0),
+    ),
+    "small": Recipe("small units: most under SNR 5", "neuropixels2_64", "neuropixels2", 48, peak_uV=(25.0, 60.0)),
+}
+RECIPES: dict[str, Recipe] = {
+    **_BASE,
+    "hybrid": Recipe("real Neuropixels units in noise of their covariance", "real", "neuropixels1", 20),
+    "four_shanks": Recipe("four shanks of 16 channels", None, "four_shanks", 32),
+    **{
+        f"{name}_generated": Recipe(
+            recipe.description + ", generated templates",
+            None,
+            recipe.layout,
+            recipe.num_units,
+            recipe.peak_uV,
+            recipe.firing_rate,
+            recipe.drift_um,
+        )
+        for name, recipe in _BASE.items()
+    },
+    "linear32_simulated_noise": Recipe(
+        "warning example: 32 channels, the usual simulated noise", "linear32", "linear32", 26, simulated_noise=True
+    ),
+}
+
+
+def recording_names() -> list[str]:
+    """Names that `ground_truth_recording` knows."""
+    return list(RECIPES)
+
+
+def ground_truth_recording(name: str, seed: int = 0, duration_s: float = 120.0, *, cache: str | Path | None = None):
+    """
+    A named recording and its true sorting, from the cache or made and cached.
+
+    Parameters
+    ----------
+    name : str
+        One of `recording_names()`.
+    seed : int, default: 0
+        Of the choice of units, spikes, noise and background.
+    duration_s : float, default: 120.0
+        In s.
+    cache : str | Path | None, default: None
+        Folder of the cache. None takes `cache_folder()`.
+
+    Returns
+    -------
+    recording : BinaryFolderRecording
+        int16 with gains to uV, unfiltered, with the probe. The annotations `benchmark_name`, `templates_origin`
+        ("biophysical", "real" or "generated") and `seed` say what it is.
+    sorting : NumpyFolderSorting
+        The true spikes, with the unit properties `gt_peak_uV`, `gt_snr` and `gt_firing_rate`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"Unknown benchmark recording '{name}', expected one of {recording_names()}.")
+    recipe = RECIPES[name]
+    origin = available_origin(recipe)
+    identity = dict(version=RECIPE_VERSION, name=name, origin=origin, seed=seed, duration_s=duration_s)
+    identity["recipe"] = json.loads(json.dumps(asdict(recipe)))
+    folder = Path(cache or cache_folder()) / f"{name}-{origin}-seed{seed}-{duration_s:g}s"
+    if not _holds(folder, identity):
+        _save(folder, identity, *synthesize(recipe, seed=seed, duration_s=duration_s))
+    return si.load(folder / "recording"), si.load(folder / "sorting")
+
+
+def cache_folder() -> Path:
+    """Where recordings are kept: `SI_DEEPSORT_CACHE`, else `si_deepsort/recordings` in the user's cache folder."""
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SI_DEEPSORT_CACHE") or Path(user_cache) / "si_deepsort") / "recordings"
+
+
+def _holds(folder: Path, identity: dict) -> bool:
+    file = folder / "identity.json"
+    return file.exists() and json.loads(file.read_text()) == identity
+
+
+def _save(folder: Path, identity: dict, recording, sorting):
+    """Write to a folder beside, then rename: an interrupted run leaves nothing that looks whole."""
+    import spikeinterface.preprocessing as spre
+
+    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    counts = spre.scale(recording, gain=1 / GAIN_UV, dtype="float32")
+    counts = spre.astype(counts, "int16", round=True)
+    counts.set_channel_gains(GAIN_UV)
+    counts.set_channel_offsets(0.0)
+    counts.annotate(
+        is_filtered=False,
+        benchmark_name=identity["name"],
+        templates_origin=identity["origin"],
+        seed=identity["seed"],
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The extractor is not serializable")
+        saved = counts.save(folder=partial / "recording", n_jobs=1, chunk_duration="2s", progress_bar=False)
+    filtered = spre.bandpass_filter(saved, freq_min=150, freq_max=7000, dtype="float32")
+    level_uV = GAIN_UV * np.median(recording_noise_levels(filtered, num_chunks=8))
+    sorting.set_property("gt_snr", sorting.get_property("gt_peak_uV") / level_uV)
+    sorting.save(folder=partial / "sorting")
+    (partial / "identity.json").write_text(json.dumps(identity, indent=1))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
