@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, fields, is_dataclass
 
+import torch
 from torch import nn
 
 
@@ -46,6 +47,22 @@ class Network(nn.Module):
     def num_parameters(self) -> int:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    @classmethod
+    def example_config(cls) -> NetworkConfig:
+        """A small valid config, for tests of the contract that all networks keep."""
+        return cls.config_class()
+
+    def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
+        """
+        Arguments of `forward` for a batch, the same for the same seed; each tensor has the batch as its first axis.
+
+        Raises
+        ------
+        NotImplementedError
+            If the network has not said what it takes.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define example_input(batch_size, seed)")
 
 
 def _as_tuple(value):
