@@ -1,0 +1,34 @@
+"""
+Noise of a recording: its level, spectrum and covariance, synthetic noise with the same properties, and a clean
+recording made as noisy as another one.
+"""
+
+from .levels import (
+    MAD_TO_SD,
+    NEUROPIXELS_NOISE_CORRELATION,
+    NEUROPIXELS_NOISE_FREQUENCIES,
+    NEUROPIXELS_NOISE_LENGTH_UM,
+    NEUROPIXELS_NOISE_POWER,
+    noise_filter,
+    noise_levels,
+    noise_spectrum,
+    recording_noise_levels,
+    sample_traces,
+    spatial_correlation,
+    synthesize_noise,
+)
+
+__all__ = [
+    "MAD_TO_SD",
+    "NEUROPIXELS_NOISE_CORRELATION",
+    "NEUROPIXELS_NOISE_FREQUENCIES",
+    "NEUROPIXELS_NOISE_LENGTH_UM",
+    "NEUROPIXELS_NOISE_POWER",
+    "noise_filter",
+    "noise_levels",
+    "noise_spectrum",
+    "recording_noise_levels",
+    "sample_traces",
+    "spatial_correlation",
+    "synthesize_noise",
+]
