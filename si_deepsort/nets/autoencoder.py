@@ -117,6 +117,11 @@ class Autoencoder(Network):
     def forward(self, waveforms: Tensor) -> Tensor:
         return self.decode(self.encode(waveforms))
 
+    def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[Tensor, ...]:
+        generator = torch.Generator().manual_seed(seed)
+        shape = (batch_size, self.config.num_channels, self.config.num_samples)
+        return (torch.randn(shape, generator=generator),)
+
 
 def _perceptron(widths: tuple[int, ...]) -> nn.Sequential:
     layers: list[nn.Module] = []

@@ -1,0 +1,134 @@
+"""
+Waveform classifiers: which of the known units (or the background) fired this waveform?
+
+The amplitude is kept: units of one shape and different size are different units. A linear path runs beside the
+convolutional or recurrent one, so a network is never poorer than logistic regression.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .network import Network, NetworkConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierConfig(NetworkConfig):
+    """
+    Structure of a waveform classifier.
+
+    Attributes
+    ----------
+    num_samples : int
+        Samples of a waveform.
+    num_channels : int
+        Channels of a waveform.
+    num_classes : int
+        Units, or background and neuron.
+    widths : tuple of int
+        Features of the two convolutions (of the convolution and of the recurrent state).
+    num_hidden : int
+        Width of the layer before the output.
+    kernel_size : int
+        Samples of a convolution, odd.
+    dropout : float
+        Fraction of hidden values left out while training.
+    """
+
+    num_samples: int = 42
+    num_channels: int = 1
+    num_classes: int = 2
+    widths: tuple[int, int] = (16, 24)
+    num_hidden: int = 32
+    kernel_size: int = 5
+    dropout: float = 0.2
+
+
+class WaveformClassifier(Network):
+    """
+    (batch, num_channels, num_samples) -> (batch, num_classes), log-odds before the softmax.
+
+    A subclass defines `features`: (batch, num_channels, num_samples) -> (batch, num_features).
+    """
+
+    config_class = ClassifierConfig
+
+    def __init__(self, config: ClassifierConfig):
+        super().__init__(config)
+        num_inputs = config.num_channels * config.num_samples
+        self.register_buffer("mean", torch.zeros(config.num_channels, config.num_samples))
+        self.register_buffer("scale", torch.ones(()))
+        self.linear = nn.Linear(num_inputs, config.num_classes)
+        self.hidden = nn.Sequential(
+            nn.Linear(self._make_features(config), config.num_hidden), nn.GELU(), nn.Dropout(config.dropout)
+        )
+        self.output = nn.Linear(config.num_hidden, config.num_classes, bias=False)
+
+    @torch.no_grad()
+    def standardize(self, waveforms: Tensor):
+        """Take the mean and the overall scale of the training waveforms; the relative amplitudes are kept."""
+        self.mean.copy_(waveforms.mean(dim=0))
+        self.scale.fill_(max(float((waveforms - self.mean).square().mean().sqrt()), 1e-12))
+
+    def embed(self, waveforms: Tensor) -> Tensor:
+        """(batch, num_channels, num_samples) -> (batch, num_hidden): the layer before the output."""
+        return self.hidden(self.features((waveforms - self.mean) / self.scale))
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        inputs = (waveforms - self.mean) / self.scale
+        return self.linear(inputs.flatten(start_dim=1)) + self.output(self.hidden(self.features(inputs)))
+
+    def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[Tensor, ...]:
+        generator = torch.Generator().manual_seed(seed)
+        shape = (batch_size, self.config.num_channels, self.config.num_samples)
+        return (torch.randn(shape, generator=generator),)
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Features of standardized waveforms, defined by each architecture."""
+        raise NotImplementedError
+
+    def _make_features(self, config: ClassifierConfig) -> int:
+        """Make the layers of `features`; how many features they give."""
+        raise NotImplementedError
+
+
+class CNNClassifier(WaveformClassifier):
+    """Convolutional classifier: two convolutions with pooling; positions are kept, waveforms are aligned."""
+
+    architecture = "classifier_cnn"
+
+    def _make_features(self, config: ClassifierConfig) -> int:
+        first, second = config.widths
+        padding = config.kernel_size // 2
+        self.convolutions = nn.Sequential(
+            nn.Conv1d(config.num_channels, first, config.kernel_size, padding=padding),
+            nn.GELU(),
+            nn.MaxPool1d(2, ceil_mode=True),
+            nn.Conv1d(first, second, config.kernel_size, padding=padding),
+            nn.GELU(),
+            nn.MaxPool1d(2, ceil_mode=True),
+        )
+        return second * -(-config.num_samples // 4)
+
+    def features(self, inputs: Tensor) -> Tensor:
+        return self.convolutions(inputs).flatten(start_dim=1)
+
+
+class GRUClassifier(WaveformClassifier):
+    """Recurrent classifier: a strided convolution, then a gated recurrent unit that reads in both directions."""
+
+    architecture = "classifier_gru"
+
+    def _make_features(self, config: ClassifierConfig) -> int:
+        first, second = config.widths
+        self.convolution = nn.Conv1d(
+            config.num_channels, first, config.kernel_size, stride=3, padding=config.kernel_size // 2
+        )
+        self.recurrent = nn.GRU(first, second, batch_first=True, bidirectional=True)
+        return 4 * second
+
+    def features(self, inputs: Tensor) -> Tensor:
+        steps = nn.functional.gelu(self.convolution(inputs)).transpose(1, 2)
+        states, last = self.recurrent(steps)
+        return torch.cat([states.amax(dim=1), last[0], last[1]], dim=1)
