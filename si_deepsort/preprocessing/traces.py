@@ -1,0 +1,61 @@
+"""What every preprocessor does with traces: check the recording, read with a margin, cast without overflow."""
+
+import numpy as np
+
+
+def output_dtype(recording, dtype) -> np.dtype:
+    """
+    The dtype of a preprocessor's output.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    dtype : dtype-like | None
+        None keeps that of the recording.
+
+    Raises
+    ------
+    ValueError
+        If it is neither an integer nor a real floating point type.
+    """
+    dtype = np.dtype(recording.get_dtype() if dtype is None else dtype)
+    if dtype.kind not in "iuf":
+        raise ValueError(f"dtype={dtype} cannot hold traces; expected an integer or floating point type.")
+    return dtype
+
+
+def cast_traces(traces: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """
+    Traces in another dtype; for integers they are rounded and saturate at the ends of the range.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames, num_channels), dtype
+    """
+    if dtype.kind == "f":
+        return traces.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    # float32 cannot hold 2**31 - 1, so that the cast of the upper end would overflow
+    wide = traces.astype("float64") if dtype.itemsize > 2 else traces
+    return np.clip(np.rint(wide), limits.min, limits.max).astype(dtype)
+
+
+def check_has_traces(recording):
+    """
+    Refuse a recording that no preprocessor can work on.
+
+    Raises
+    ------
+    ValueError
+        If it has no channel or no frame.
+    """
+    num_frames = [recording.get_num_frames(i) for i in range(recording.get_num_segments())]
+    if recording.get_num_channels() == 0 or sum(num_frames) == 0:
+        raise ValueError(
+            f"The recording has {recording.get_num_channels()} channels and segments of {num_frames} frames; "
+            "expected at least one channel and one frame."
+        )

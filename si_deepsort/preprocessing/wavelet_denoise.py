@@ -1,0 +1,213 @@
+"""
+Wavelet denoising: small coefficients of the stationary wavelet transform are noise and go.
+
+The stationary (undecimated) transform has no grid of its own, so the result neither depends on where a chunk starts
+nor moves a spike. Donoho & Johnstone 1994 (thresholds), Nason & Silverman 1995 (stationary transform).
+"""
+
+import numpy as np
+import pywt
+from spikeinterface.core.core_tools import define_function_handling_dict_from_class
+from spikeinterface.core.recording_tools import get_chunk_with_margin
+from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
+
+from ..noise import noise_levels, sample_traces
+from .traces import cast_traces, check_has_traces, output_dtype
+
+THRESHOLD_MODES = ("soft", "hard", "garrote")
+
+
+class WaveletDenoiseRecording(BasePreprocessor):
+    """
+    Lazily removes what a wavelet transform finds to be noise, channel by channel.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        High-pass filtered traces, in any unit.
+    wavelet : str, default: "sym4"
+        Any discrete wavelet of PyWavelets, e.g. "db4", "haar", "bior2.2".
+    num_levels : int, default: 4
+        Levels of the transform; level j holds the octave below sampling_frequency / 2**j. What is slower than the
+        last level is kept.
+    threshold : float, default: 2.0
+        In noise levels (robust standard deviations) of each channel and level.
+    mode : "soft" | "hard" | "garrote", default: "hard"
+        "soft" shrinks all coefficients by the threshold, "hard" keeps large ones unchanged, "garrote" lies between.
+    coefficient_levels : list | None, shape (num_levels, num_channels), default: None
+        Noise level of each channel's coefficients. None measures them.
+    dtype : dtype-like | None, default: None
+        Of the output; None keeps that of the recording. Integers are rounded and saturate.
+    seed : int, default: 0
+        Of the chunks in which noise is measured.
+
+    Raises
+    ------
+    ValueError
+        If the wavelet, the mode or a number is unusable.
+    """
+
+    def __init__(
+        self,
+        recording,
+        wavelet="sym4",
+        num_levels=4,
+        threshold=2.0,
+        mode="hard",
+        coefficient_levels=None,
+        dtype=None,
+        seed=0,
+    ):
+        check_has_traces(recording)
+        _check_settings(wavelet, num_levels, threshold, mode)
+        dtype = output_dtype(recording, dtype)
+        if coefficient_levels is None:
+            sample = sample_traces(recording, seed=seed)
+            details, _ = decompose(_pad(sample, transform_margin(wavelet, num_levels)), wavelet, num_levels)
+            coefficient_levels = np.stack([noise_levels(detail) for detail in details])
+        coefficient_levels = np.asarray(coefficient_levels, dtype="float32")
+        expected = (num_levels, recording.get_num_channels())
+        if coefficient_levels.shape != expected:
+            raise ValueError(
+                f"coefficient_levels has shape {coefficient_levels.shape}, expected {expected} "
+                "(num_levels, num_channels); leave it None to measure them."
+            )
+        BasePreprocessor.__init__(self, recording, dtype=dtype)
+        for segment in recording._recording_segments:
+            self.add_recording_segment(
+                WaveletDenoiseRecordingSegment(segment, wavelet, threshold * coefficient_levels, mode, dtype)
+            )
+        self._kwargs = dict(
+            recording=recording,
+            wavelet=wavelet,
+            num_levels=num_levels,
+            threshold=threshold,
+            mode=mode,
+            coefficient_levels=coefficient_levels.tolist(),
+            dtype=dtype.str,
+            seed=seed,
+        )
+
+
+class WaveletDenoiseRecordingSegment(BasePreprocessorSegment):
+    """One segment of a `WaveletDenoiseRecording`."""
+
+    def __init__(self, parent_segment, wavelet, thresholds, mode, dtype):
+        BasePreprocessorSegment.__init__(self, parent_segment)
+        self.wavelet, self.thresholds, self.mode, self.dtype = wavelet, thresholds, mode, dtype
+
+    def get_traces(self, start_frame, end_frame, channel_indices):
+        channel_indices = slice(None) if channel_indices is None else channel_indices
+        thresholds = self.thresholds[:, channel_indices]
+        margin = transform_margin(self.wavelet, len(thresholds))
+        traces, _, _ = get_chunk_with_margin(
+            self.parent_recording_segment, start_frame, end_frame, channel_indices, margin, add_reflect_padding=True
+        )
+        details, approximation = decompose(traces.astype("float32"), self.wavelet, len(thresholds))
+        details = [shrink(detail, threshold, self.mode) for detail, threshold in zip(details, thresholds, strict=True)]
+        return cast_traces(reconstruct(details, approximation, self.wavelet), self.dtype)
+
+
+def transform_margin(wavelet: str, num_levels: int) -> int:
+    """Frames on either side that one output frame of decomposition and reconstruction depends on."""
+    return (pywt.Wavelet(wavelet).dec_len - 1) * (2**num_levels - 1)
+
+
+def decompose(traces: np.ndarray, wavelet: str, num_levels: int):
+    """
+    Stationary wavelet transform of the interior of some traces.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames + 2 * margin, num_channels), float32
+        Padded by `transform_margin` on both sides.
+
+    Returns
+    -------
+    details : list of np.ndarray, shape (num_frames + margin, num_channels)
+        Finest level first; half of the margin on either side is left for the reconstruction.
+    approximation : np.ndarray, shape (num_frames + margin, num_channels)
+        What is slower than the last level.
+    """
+    bank = pywt.Wavelet(wavelet)
+    details, approximation = [], traces
+    for level in range(num_levels):
+        step = 2**level
+        details.append(_dilated_filter(approximation, bank.dec_hi, step))
+        approximation = _dilated_filter(approximation, bank.dec_lo, step)
+    return [_interior(detail, len(approximation)) for detail in details], approximation
+
+
+def reconstruct(details, approximation: np.ndarray, wavelet: str) -> np.ndarray:
+    """
+    Inverse of `decompose`.
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames, num_channels), float32
+    """
+    bank = pywt.Wavelet(wavelet)
+    for level in reversed(range(len(details))):
+        step = 2**level
+        detail = _interior(details[level], len(approximation))
+        approximation = 0.5 * (
+            _dilated_filter(approximation, bank.rec_lo, step) + _dilated_filter(detail, bank.rec_hi, step)
+        )
+    return approximation
+
+
+def shrink(coefficients: np.ndarray, threshold: np.ndarray, mode: str) -> np.ndarray:
+    """
+    Set small coefficients to 0.
+
+    Parameters
+    ----------
+    coefficients : np.ndarray, shape (num_frames, num_channels)
+    threshold : np.ndarray, shape (num_channels,)
+    mode : "soft" | "hard" | "garrote"
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames, num_channels)
+    """
+    magnitudes = np.abs(coefficients)
+    if mode == "hard":
+        return np.where(magnitudes >= threshold, coefficients, 0)
+    if mode == "soft":
+        return np.sign(coefficients) * np.maximum(magnitudes - threshold, 0)
+    nonzero = np.where(magnitudes > 0, coefficients, 1)
+    return np.where(magnitudes > threshold, coefficients - threshold**2 / nonzero, 0).astype(coefficients.dtype)
+
+
+def _dilated_filter(traces, taps, step):
+    num_frames = len(traces) - (len(taps) - 1) * step
+    filtered = np.zeros((num_frames, traces.shape[1]), dtype="float32")
+    for index, tap in enumerate(reversed(taps)):
+        if tap:
+            filtered += np.float32(tap) * traces[index * step : index * step + num_frames]
+    return filtered
+
+
+def _interior(traces, num_frames):
+    surplus = (len(traces) - num_frames) // 2
+    return traces[surplus : surplus + num_frames]
+
+
+def _pad(traces, margin):
+    return np.pad(traces, ((margin, margin), (0, 0)), mode="reflect")
+
+
+def _check_settings(wavelet, num_levels, threshold, mode):
+    if wavelet not in pywt.wavelist(kind="discrete"):
+        raise ValueError(
+            f"Unknown wavelet '{wavelet}'. PyWavelets knows these discrete ones: {pywt.wavelist(kind='discrete')}"
+        )
+    if isinstance(num_levels, bool) or not isinstance(num_levels, int | np.integer) or not 1 <= num_levels <= 10:
+        raise ValueError(f"num_levels={num_levels!r}, expected a whole number from 1 to 10.")
+    if not np.isfinite(threshold) or threshold < 0:
+        raise ValueError(f"threshold={threshold!r}, expected a number of noise levels that is not negative.")
+    if mode not in THRESHOLD_MODES:
+        raise ValueError(f"mode={mode!r}, expected one of {THRESHOLD_MODES}.")
+
+
+wavelet_denoise = define_function_handling_dict_from_class(source_class=WaveletDenoiseRecording, name="wavelet_denoise")

@@ -1,0 +1,203 @@
+"""Contract of every preprocessor: lazy, chunk-exact, serialisable, gains and segments kept."""
+
+import inspect
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import pywt
+import spikeinterface.core as si
+from spikeinterface.core.generate import generate_ground_truth_recording
+
+from si_deepsort.preprocessing import PREPROCESSORS
+from si_deepsort.preprocessing.matched_filter import template_from_sorting
+from si_deepsort.preprocessing.traces import cast_traces
+from si_deepsort.preprocessing.wavelet_denoise import decompose, reconstruct, shrink, transform_margin
+
+TEMPLATE = -np.hanning(31)
+CASES = {
+    "wavelet_denoise": dict(),
+    "wavelet_denoise db4 soft": dict(wavelet="db4", mode="soft", num_levels=3),
+    "matched_filter": dict(template=TEMPLATE),
+    "matched_filter whitened": dict(template=TEMPLATE, whiten=True, dtype=None),
+}
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    recording, _ = generate_ground_truth_recording(
+        durations=[0.5, 0.3], num_channels=8, num_units=3, seed=1, noise_kwargs={"noise_levels": 5.0}
+    )
+    scaled = si.NumpyRecording(
+        [np.round(recording.get_traces(segment_index=i) * 5).astype("int16") for i in range(2)], 25_000.0
+    )
+    scaled.set_probe(recording.get_probe())
+    scaled.set_channel_gains(0.2)
+    scaled.set_channel_offsets(3.0)
+    return scaled.save(folder=tmp_path_factory.mktemp("recording") / "saved", verbose=False)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def preprocessed(recording, case):
+    return make(recording, case)
+
+
+def make(recording, case):
+    return PREPROCESSORS[case.split()[0]][1](recording, **CASES[case])
+
+
+@pytest.mark.parametrize("start, end", [(0, 1), (0, 10), (3, 4), (20, 500), (500, 1500), (7490, 7500), (None, None)])
+def test_chunk_equals_whole_exactly(preprocessed, start, end):
+    whole = preprocessed.get_traces(segment_index=1)
+    chunk = preprocessed.get_traces(segment_index=1, start_frame=start, end_frame=end)
+    np.testing.assert_array_equal(chunk, whole[start:end])
+
+
+def test_channels_in_any_order(preprocessed):
+    whole = preprocessed.get_traces(segment_index=0, end_frame=300)
+    picked = preprocessed.get_traces(segment_index=0, end_frame=300, channel_ids=preprocessed.channel_ids[[5, 0, 3]])
+    np.testing.assert_array_equal(picked, whole[:, [5, 0, 3]])
+
+
+def test_properties_are_kept(preprocessed, recording):
+    assert preprocessed.get_num_segments() == 2
+    assert preprocessed.get_num_frames(1) == recording.get_num_frames(1)
+    np.testing.assert_array_equal(preprocessed.get_channel_gains(), recording.get_channel_gains())
+    np.testing.assert_array_equal(preprocessed.get_channel_locations(), recording.get_channel_locations())
+
+
+def test_kwargs_hold_every_argument_and_reload(preprocessed, tmp_path):
+    names = [name for name in inspect.signature(type(preprocessed).__init__).parameters if name != "self"]
+    assert set(preprocessed._kwargs) == set(names)
+    expected = preprocessed.get_traces(segment_index=1)
+    preprocessed.dump(tmp_path / "recording.json")
+    for loaded in (si.load(tmp_path / "recording.json"), pickle.loads(pickle.dumps(preprocessed))):  # noqa: S301
+        np.testing.assert_array_equal(loaded.get_traces(segment_index=1), expected)
+
+
+@pytest.mark.parametrize("engine", ["thread", "fork", "spawn"])
+def test_workers_agree(preprocessed, engine, tmp_path):
+    if engine == "spawn" and type(preprocessed).__name__ != "WaveletDenoiseRecording":
+        pytest.skip("starting processes is slow: one preprocessor stands for all")
+    workers = dict(pool_engine="thread") if engine == "thread" else dict(pool_engine="process", mp_context=engine)
+    saved = preprocessed.save(
+        folder=tmp_path / "saved", n_jobs=2, chunk_duration="70ms", verbose=False, progress_bar=False, **workers
+    )
+    for segment_index in range(2):
+        np.testing.assert_array_equal(
+            saved.get_traces(segment_index=segment_index), preprocessed.get_traces(segment_index=segment_index)
+        )
+
+
+def test_zarr(preprocessed, tmp_path):
+    saved = preprocessed.save(folder=tmp_path / "saved.zarr", format="zarr", verbose=False, progress_bar=False)
+    np.testing.assert_array_equal(saved.get_traces(segment_index=1), preprocessed.get_traces(segment_index=1))
+
+
+@pytest.mark.parametrize("num_frames", [1, 5, 40])
+def test_short_recordings(case, recording, num_frames):
+    first = si.NumpyRecording([recording.get_traces(segment_index=0, end_frame=num_frames)], 25_000.0)
+    first.set_probe(recording.get_probe())
+    if "whitened" in case and num_frames < 2:
+        pytest.skip("no noise to measure in one frame")
+    short = make(first, case)
+    assert short.get_traces().shape == (num_frames, 8)
+
+
+def test_dtype_saturates():
+    traces = np.array([[1e6, -1e6, 0.6, -0.6]])
+    np.testing.assert_array_equal(cast_traces(traces, np.dtype("int16")), [[32767, -32768, 1, -1]])
+    assert cast_traces(np.array([[5e9]], dtype="float32"), np.dtype("int32"))[0, 0] == 2**31 - 1
+
+
+def test_no_torch_at_import():
+    code = "import sys, si_deepsort.preprocessing; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("wavelet", ["sym4", "db4", "haar", "bior2.2"])
+def test_wavelets_reconstruct_exactly(wavelet):
+    traces = np.random.default_rng(0).normal(size=(400, 2)).astype("float32")
+    margin = transform_margin(wavelet, 3)
+    details, approximation = decompose(np.pad(traces, ((margin, margin), (0, 0))), wavelet, 3)
+    np.testing.assert_allclose(reconstruct(details, approximation, wavelet), traces, atol=1e-5)
+
+
+def test_wavelet_details_equal_pywavelets():
+    traces = np.random.default_rng(0).normal(size=(512, 1)).astype("float32")
+    details, _ = decompose(traces, "sym4", 3)
+    ours = details[0][:, 0]
+    (_, _), (_, _), (_, theirs) = pywt.swt(traces[:, 0], "sym4", level=3)
+    lags = [np.abs(theirs[lag : lag + len(ours)] - ours).max() for lag in range(len(theirs) - len(ours))]
+    assert min(lags) < 1e-5
+
+
+def test_thresholds_obey_their_definitions():
+    values, one = np.array([[-3.0], [-0.5], [0.0], [0.9], [2.0]]), np.array([1.0])
+    np.testing.assert_allclose(shrink(values, one, "hard")[:, 0], [-3, 0, 0, 0, 2])
+    np.testing.assert_allclose(shrink(values, one, "soft")[:, 0], [-2, 0, 0, 0, 1])
+    np.testing.assert_allclose(shrink(values, one, "garrote")[:, 0], [-3 + 1 / 3, 0, 0, 0, 1.5])
+
+
+def test_wavelet_denoising_raises_snr():
+    rng = np.random.default_rng(0)
+    clean = np.zeros((30_000, 2))
+    for frame in range(500, 29_000, 300):
+        clean[frame : frame + 31] += 60 * TEMPLATE[:, None]
+    noisy = si.NumpyRecording([(clean + rng.normal(0, 8, clean.shape)).astype("float32")], 30_000.0)
+    denoised = PREPROCESSORS["wavelet_denoise"][1](noisy).get_traces()
+    assert np.square(denoised - clean).mean() < 0.5 * np.square(noisy.get_traces() - clean).mean()
+
+
+def test_matched_filter_peaks_at_the_spike_with_its_amplitude():
+    traces = np.zeros((500, 2), dtype="float32")
+    traces[100 - 15 : 100 + 16, 1] = 7 * TEMPLATE / np.linalg.norm(TEMPLATE)
+    recording = si.NumpyRecording([traces], 30_000.0)
+    filtered = PREPROCESSORS["matched_filter"][1](recording, template=TEMPLATE).get_traces()
+    assert np.argmin(filtered[:, 1]) == 100
+    assert filtered[100, 1] == pytest.approx(-7, abs=1e-4)
+    assert not filtered[:, 0].any()
+    per_channel = PREPROCESSORS["matched_filter"][1](recording, template=np.stack([TEMPLATE, TEMPLATE], axis=1))
+    np.testing.assert_allclose(per_channel.get_traces(), filtered, atol=1e-5)
+
+
+def test_template_from_sorting_is_the_waveform():
+    traces = np.zeros((3000, 3), dtype="float32")
+    frames = np.arange(100, 2900, 200)
+    for frame in frames:
+        traces[frame - 15 : frame + 16, 2] += 50 * TEMPLATE
+    recording = si.NumpyRecording([traces], 30_000.0)
+    sorting = si.NumpySorting.from_unit_dict([{"a": frames}], 30_000.0)
+    template, nbefore = template_from_sorting(recording, sorting, 0.7, 1.0)
+    assert np.argmin(template) == nbefore == 21
+    filtered = PREPROCESSORS["matched_filter"][1](recording, sorting=sorting)
+    assert np.argmin(filtered.get_traces()[:250, 2]) == 100
+    assert filtered._kwargs["sorting"] is None
+
+
+BAD = [
+    ("wavelet_denoise", dict(wavelet="sym99"), "Unknown wavelet"),
+    ("wavelet_denoise", dict(num_levels=0), "num_levels"),
+    ("wavelet_denoise", dict(threshold=-1), "threshold"),
+    ("wavelet_denoise", dict(mode="firm"), "mode"),
+    ("wavelet_denoise", dict(coefficient_levels=[[1.0]]), "coefficient_levels"),
+    ("wavelet_denoise", dict(dtype="complex64"), "dtype"),
+    ("matched_filter", dict(), "either template or sorting"),
+    ("matched_filter", dict(template=np.zeros(5)), "zeros"),
+    ("matched_filter", dict(template=[1.0, np.nan]), "NaN"),
+    ("matched_filter", dict(template=np.ones((5, 3))), "shape"),
+    ("matched_filter", dict(template=np.ones(5), nbefore=9), "nbefore"),
+]
+
+
+@pytest.mark.parametrize("name, kwargs, message", BAD)
+def test_bad_settings_are_explained(recording, name, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        PREPROCESSORS[name][1](recording, **kwargs)
