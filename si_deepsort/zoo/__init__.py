@@ -1,0 +1,32 @@
+"""
+The one door for weights: save them, load them, list them, publish them.
+
+A model is a folder: `config.json` (what it is and where it comes from), `model.safetensors` (the weights) and
+`README.md` (the card). Nothing is loaded that is not exactly what the config says: sha256, names and shapes of all
+tensors are checked, and no pickle is ever read. The same call takes the name of a bundled model, a folder, or a
+repository on the Hugging Face Hub.
+"""
+
+from .catalogue import list_models
+from .hub import pull
+from .load import load_model, model_provenance, pin_model, verify
+from .model_folder import CARD_FILE, CONFIG_FILE, FORMAT_VERSION, WEIGHTS_FILE, ModelInfo, save_model
+from .names import BUNDLED_FOLDER, REGISTRY, find_model_folder
+
+__all__ = [
+    "BUNDLED_FOLDER",
+    "CARD_FILE",
+    "CONFIG_FILE",
+    "FORMAT_VERSION",
+    "REGISTRY",
+    "WEIGHTS_FILE",
+    "ModelInfo",
+    "find_model_folder",
+    "list_models",
+    "load_model",
+    "model_provenance",
+    "pin_model",
+    "pull",
+    "save_model",
+    "verify",
+]
