@@ -1,0 +1,291 @@
+"""
+Greedy template matching in whitened traces, with second thoughts.
+
+Every template is correlated with the traces once; afterwards only these correlations are updated, by the precomputed
+overlap of each pair of templates at sub-sample shifts, so a spike costs the same however long the recording is. A
+spike is accepted where it explains most, over all units and times. When nothing above the threshold is left, each
+spike is taken out again and put back where it fits best: overlapping spikes that stole each other's energy are undone.
+
+In white noise of variance 1 the score of a spike is twice its log likelihood ratio against "no spike", with the
+amplitude drawn from a normal distribution around 1. The threshold of a unit that fires at rate r is therefore
+2 log(sampling_frequency / r): the prior odds.
+"""
+
+import heapq
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import scipy.fft
+
+JITTERS = 8
+BLOCK_FRAMES = 8192
+
+
+@dataclass(frozen=True)
+class TemplateBank:
+    """
+    Templates, ready to be correlated with traces, and their overlaps.
+
+    Attributes
+    ----------
+    num_samples : int
+        Of a template.
+    norms : np.ndarray, shape (num_units,), float32
+        Squared norms.
+    channels : list of np.ndarray, int
+        Channels on which each unit is visible.
+    spectra : list of np.ndarray, shape (num_visible_channels, BLOCK_FRAMES // 2 + 1), complex64
+        Conjugate Fourier transform of each unit's template.
+    overlap_units : np.ndarray, shape (num_units, max_overlapping), int
+        Units whose templates share channels with each unit (itself included), padded with -1.
+    overlaps : np.ndarray, shape (num_units, max_overlapping, JITTERS, 2 * num_samples - 1), float32
+        Correlation of unit k, delayed by (jitter / JITTERS - 1/2) samples, with each unit it overlaps with.
+    """
+
+    num_samples: int
+    norms: np.ndarray
+    channels: list
+    spectra: list
+    overlap_units: np.ndarray
+    overlaps: np.ndarray
+
+
+def make_template_bank(templates: np.ndarray) -> TemplateBank:
+    """
+    Fourier transforms and overlaps of templates.
+
+    Parameters
+    ----------
+    templates : np.ndarray, shape (num_units, num_samples, num_channels), float
+        In whitened units; exactly 0 on channels where a unit is not visible.
+    """
+    visible = np.any(templates != 0, axis=1)
+    channels = [np.flatnonzero(row) for row in visible]
+    spectra = [
+        np.conj(scipy.fft.rfft(template[:, own].T.astype("float32"), BLOCK_FRAMES, axis=1))
+        for template, own in zip(templates, channels, strict=True)
+    ]
+    overlap_units, overlaps = _template_overlaps(templates, visible)
+    norms = np.sum(templates.astype("float64") ** 2, axis=(1, 2)).astype("float32")
+    return TemplateBank(templates.shape[1], norms, channels, spectra, overlap_units, overlaps)
+
+
+def _template_overlaps(templates, visible):
+    num_units, num_samples, _ = templates.shape
+    sharing = (visible.astype(int) @ visible.T.astype(int)) > 0
+    np.fill_diagonal(sharing, True)
+    most = int(sharing.sum(axis=1).max(initial=1))
+    overlap_units = np.full((num_units, most), -1, dtype="int64")
+    overlaps = np.zeros((num_units, most, JITTERS, 2 * num_samples - 1), dtype="float32")
+    size = scipy.fft.next_fast_len(2 * num_samples, real=True)
+    spectra = scipy.fft.rfft(templates, size, axis=1)
+    delays = np.arange(JITTERS) / JITTERS - 0.5
+    shift = np.exp(-2j * np.pi * scipy.fft.rfftfreq(size)[None] * delays[:, None])
+    for unit in range(num_units):
+        others = np.flatnonzero(sharing[unit])
+        overlap_units[unit, : len(others)] = others
+        own = np.flatnonzero(visible[unit])
+        product = np.einsum("fc,jfc->jf", spectra[unit][:, own], np.conj(spectra[others][:, :, own]))
+        correlation = scipy.fft.irfft(product[:, None] * shift[None], size, axis=2)
+        lags = np.arange(-num_samples + 1, num_samples)
+        overlaps[unit, : len(others)] = correlation[:, :, lags]
+    return overlap_units, overlaps
+
+
+def correlate_templates(traces: np.ndarray, bank: TemplateBank) -> np.ndarray:
+    """
+    Inner product of every template with the traces at every start frame (overlap-save).
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float32
+
+    Returns
+    -------
+    np.ndarray, shape (num_units, num_frames - num_samples + 1), float32
+    """
+    num_starts = len(traces) - bank.num_samples + 1
+    step = BLOCK_FRAMES - bank.num_samples + 1
+    result = np.empty((len(bank.norms), num_starts), dtype="float32")
+    for start in range(0, num_starts, step):
+        block = np.ascontiguousarray(traces[start : start + BLOCK_FRAMES].T)
+        spectrum = scipy.fft.rfft(block, BLOCK_FRAMES, axis=1)
+        stop = min(start + step, num_starts)
+        for unit, (channels, template) in enumerate(zip(bank.channels, bank.spectra, strict=True)):
+            product = np.einsum("cf,cf->f", template, spectrum[channels])
+            result[unit, start:stop] = scipy.fft.irfft(product, BLOCK_FRAMES)[: stop - start]
+    return result
+
+
+def pursue_spikes(
+    traces: np.ndarray, bank: TemplateBank, *, thresholds: np.ndarray, amplitude_variance: float, refractory_frames: int
+):
+    """
+    Spikes in a chunk of whitened traces.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float32
+    bank : TemplateBank
+    thresholds : np.ndarray, shape (num_units,), float
+        Smallest score of a spike of each unit.
+    amplitude_variance : float
+        Of the amplitudes of a unit's spikes, relative to its template.
+    refractory_frames : int
+        A unit does not fire twice within this many frames.
+
+    Returns
+    -------
+    frames : np.ndarray, shape (num_spikes,), int
+        First frame of the template.
+    units : np.ndarray, shape (num_spikes,), int
+    amplitudes : np.ndarray, shape (num_spikes,), float32
+        Relative to the template.
+    scores : np.ndarray, shape (num_spikes,), float32
+    """
+    if len(traces) < bank.num_samples or len(bank.norms) == 0:
+        return np.zeros(0, int), np.zeros(0, int), np.zeros(0, "float32"), np.zeros(0, "float32")
+    correlations = correlate_templates(traces.astype("float32", copy=False), bank)
+    frames, units, amplitudes, scores = _pursue(
+        correlations,
+        bank.norms,
+        bank.overlap_units,
+        bank.overlaps,
+        thresholds.astype("float32"),
+        np.float32(1.0 / amplitude_variance),
+        refractory_frames,
+        bank.num_samples,
+    )
+    order = np.lexsort((units, frames))
+    return frames[order], units[order], amplitudes[order], scores[order]
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _score(correlation, norm, precision):
+    top = correlation + precision
+    if top <= 0:
+        return np.float32(-1e9)
+    return top * top / (norm + precision) - precision
+
+
+@numba.njit(cache=True, nogil=True)
+def _peak(correlations, unit, frame):
+    """Sub-sample position (in jitter steps) and height of a local maximum, by a parabola."""
+    center = correlations[unit, frame]
+    if frame == 0 or frame == correlations.shape[1] - 1:
+        return JITTERS // 2, center
+    before, after = correlations[unit, frame - 1], correlations[unit, frame + 1]
+    curvature = before - 2 * center + after
+    if curvature >= 0:
+        return JITTERS // 2, center
+    delay = 0.5 * (before - after) / curvature
+    delay = min(max(delay, -0.5), 0.4999)
+    jitter = int(np.floor((delay + 0.5) * JITTERS + 0.5))
+    if jitter >= JITTERS:
+        jitter = JITTERS - 1
+    return jitter, center - 0.25 * (before - after) * delay
+
+
+@numba.njit(cache=True, nogil=True)
+def _push_peaks(heap, correlations, blocked, unit, start, stop, norm, precision, threshold):
+    last = correlations.shape[1] - 1
+    for frame in range(max(start, 0), min(stop, last + 1)):
+        value = correlations[unit, frame]
+        if blocked[unit, frame]:
+            continue
+        if frame > 0 and correlations[unit, frame - 1] > value:
+            continue
+        if frame < last and correlations[unit, frame + 1] >= value:
+            continue
+        score = _score(value, norm, precision)
+        if score > threshold:
+            heapq.heappush(heap, (-score, unit, frame))
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _subtract(correlations, overlap_units, overlaps, unit, frame, jitter, amplitude, num_samples):
+    for place in range(overlap_units.shape[1]):
+        other = overlap_units[unit, place]
+        if other < 0:
+            break
+        first = frame - num_samples + 1
+        begin = max(0, -first)
+        end = min(2 * num_samples - 1, correlations.shape[1] - first)
+        for lag in range(begin, end):
+            correlations[other, first + lag] -= amplitude * overlaps[unit, place, jitter, lag]
+
+
+@numba.njit(cache=True, nogil=True)
+def _pursue(correlations, norms, overlap_units, overlaps, thresholds, precision, refractory, num_samples):
+    num_units, num_frames = correlations.shape
+    blocked = np.zeros((num_units, num_frames), dtype=np.bool_)
+    heap = [(np.float32(0.0), 0, 0)]
+    heap.pop()
+    for unit in range(num_units):
+        _push_peaks(heap, correlations, blocked, unit, 0, num_frames, norms[unit], precision, thresholds[unit])
+    frames = [0]
+    units = [0]
+    jitters = [0]
+    amplitudes = [np.float32(0.0)]
+    while len(heap) > 0:
+        score, unit, frame = heapq.heappop(heap)
+        current = _score(correlations[unit, frame], norms[unit], precision)
+        if blocked[unit, frame] or current != -score:
+            continue
+        jitter, height = _peak(correlations, unit, frame)
+        amplitude = np.float32((height + precision) / (norms[unit] + precision))
+        frames.append(frame)
+        units.append(unit)
+        jitters.append(jitter)
+        amplitudes.append(amplitude)
+        _subtract(correlations, overlap_units, overlaps, unit, frame, jitter, amplitude, num_samples)
+        blocked[unit, max(0, frame - refractory) : frame + refractory + 1] = True
+        for place in range(overlap_units.shape[1]):
+            other = overlap_units[unit, place]
+            if other < 0:
+                break
+            start, stop = frame - num_samples, frame + num_samples + 1
+            _push_peaks(heap, correlations, blocked, other, start, stop, norms[other], precision, thresholds[other])
+    found = np.array(frames)[1:]
+    owners = np.array(units)[1:]
+    shifts = np.array(jitters)[1:]
+    sizes = np.array(amplitudes)[1:]
+    _second_thoughts(
+        correlations, blocked, norms, overlap_units, overlaps, precision, num_samples, found, owners, shifts, sizes
+    )
+    scores = np.empty(len(found), dtype=np.float32)
+    keep = np.empty(len(found), dtype=np.bool_)
+    for spike in range(len(found)):
+        unit = owners[spike]
+        own = correlations[unit, found[spike]] + sizes[spike] * norms[unit]
+        scores[spike] = _score(own, norms[unit], precision)
+        keep[spike] = scores[spike] > thresholds[unit]
+    return found[keep], owners[keep], sizes[keep], scores[keep]
+
+
+@numba.njit(cache=True, nogil=True)
+def _second_thoughts(
+    correlations, blocked, norms, overlap_units, overlaps, precision, num_samples, frames, units, jitters, amplitudes
+):
+    """Take out each spike and put it back where it now fits best, among units that overlap with its first choice."""
+    reach = 4
+    last = correlations.shape[1] - 1
+    for spike in np.argsort(frames):
+        unit, frame = units[spike], frames[spike]
+        _subtract(correlations, overlap_units, overlaps, unit, frame, jitters[spike], -amplitudes[spike], num_samples)
+        best_score, best_unit, best_frame = np.float32(-1e9), unit, frame
+        for place in range(overlap_units.shape[1]):
+            other = overlap_units[unit, place]
+            if other < 0:
+                break
+            for candidate in range(max(0, frame - reach), min(last, frame + reach) + 1):
+                if other != unit and blocked[other, candidate]:
+                    continue
+                score = _score(correlations[other, candidate], norms[other], precision)
+                if score > best_score:
+                    best_score, best_unit, best_frame = score, other, candidate
+        jitter, height = _peak(correlations, best_unit, best_frame)
+        amplitude = np.float32((height + precision) / (norms[best_unit] + precision))
+        units[spike], frames[spike], jitters[spike], amplitudes[spike] = best_unit, best_frame, jitter, amplitude
+        _subtract(correlations, overlap_units, overlaps, best_unit, best_frame, jitter, amplitude, num_samples)

@@ -1,0 +1,179 @@
+"""
+Whitening over time and over neighbouring channels, so that template matching sees noise that is white.
+
+A matched filter is optimal only in white noise. One autoregressive filter per recording flattens the spectrum of the
+noise, then each channel is decorrelated from its neighbours (zero-phase component analysis of the local covariance).
+Afterwards the noise of every channel has standard deviation 1.
+"""
+
+import numpy as np
+import scipy.linalg
+import scipy.signal
+from spikeinterface.core.core_tools import define_function_from_class
+from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
+from spikeinterface.core import get_chunk_with_margin
+
+from ..geometry import channel_distances, recording_geometry
+from ..noise import noise_levels, sample_traces
+
+QUIET_THRESHOLD = 4.0
+REG = 1e-3
+
+
+class WhitenTimeSpaceRecording(BasePreprocessor):
+    """
+    Lazily whitened recording.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Band-passed traces in any unit.
+    order : int, default: 24
+        Order of the autoregressive filter over time; 0 whitens over channels alone.
+    radius_um : float, default: 100.0
+        Channels this close are decorrelated from each other.
+    seed : int, default: 0
+        Of the chunks on which noise is estimated.
+    time_filter, space_matrix : list | None, default: None
+        The filter and the matrix, if they were computed before (they are part of the saved recording).
+    """
+
+    def __init__(self, recording, order=24, radius_um=100.0, seed=0, time_filter=None, space_matrix=None):
+        if time_filter is None or space_matrix is None:
+            time_filter, space_matrix = estimate_whitening(recording, order=order, radius_um=radius_um, seed=seed)
+        time_filter = np.asarray(time_filter, dtype="float32")
+        space_matrix = np.asarray(space_matrix, dtype="float32")
+        BasePreprocessor.__init__(self, recording, dtype="float32")
+        for segment in recording.segments:
+            self.add_recording_segment(_WhitenTimeSpaceSegment(segment, time_filter, space_matrix))
+        self.set_channel_gains(1.0)
+        self.set_channel_offsets(0.0)
+        self._kwargs = dict(
+            recording=recording,
+            order=order,
+            radius_um=radius_um,
+            seed=seed,
+            time_filter=time_filter.tolist(),
+            space_matrix=space_matrix.tolist(),
+        )
+
+
+class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
+    def __init__(self, parent_segment, time_filter, space_matrix):
+        BasePreprocessorSegment.__init__(self, parent_segment)
+        self.time_filter = time_filter
+        self.space_matrix = space_matrix
+
+    def get_traces(self, start_frame, end_frame, channel_indices):
+        margin = len(self.time_filter) - 1
+        traces, _, _ = get_chunk_with_margin(
+            self.parent_recording_segment, start_frame, end_frame, None, margin, add_reflect_padding=True
+        )
+        traces = traces[: len(traces) - margin].astype("float32", copy=False)
+        whitened = scipy.signal.oaconvolve(traces, self.time_filter[:, None], mode="valid", axes=0)
+        matrix = self.space_matrix if channel_indices is None else self.space_matrix[:, channel_indices]
+        return (whitened @ matrix).astype("float32", copy=False)
+
+
+whiten_time_space = define_function_from_class(source_class=WhitenTimeSpaceRecording, name="whiten_time_space")
+
+
+def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Filter over time and matrix over channels that whiten the noise of a recording.
+
+    Returns
+    -------
+    time_filter : np.ndarray, shape (order + 1,), float
+        Causal prediction-error filter, first tap 1.
+    space_matrix : np.ndarray, shape (num_channels, num_channels), float
+        Multiplies traces (frames, channels) from the right.
+    """
+    traces = sample_traces(recording, seed=seed)
+    locations, shanks = recording_geometry(recording)
+    levels = noise_levels(traces)
+    alive = levels > 0
+    scaled = traces / np.where(alive, levels, 1.0)
+    quiet = quiet_frames(scaled[:, alive], reach=2 * max(order, 16))
+    time_filter = prediction_error_filter(scaled[:, alive], quiet, order)
+    filtered = scipy.signal.oaconvolve(traces, time_filter[:, None], mode="full", axes=0)[: len(traces)]
+    nearby = (channel_distances(locations) <= radius_um) & (shanks[:, None] == shanks[None])
+    return time_filter, local_whitening_matrix(filtered, quiet, nearby & alive[:, None] & alive[None])
+
+
+def quiet_frames(scaled_traces: np.ndarray, reach: int) -> np.ndarray:
+    """
+    Frames far from any threshold crossing of their channel.
+
+    Parameters
+    ----------
+    scaled_traces : np.ndarray, shape (num_frames, num_channels)
+        In noise levels.
+    reach : int
+        Frames to either side of a crossing that are not quiet.
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames, num_channels), bool
+    """
+    crossings = (np.abs(scaled_traces) > QUIET_THRESHOLD).astype("float32")
+    window = np.ones((2 * reach + 1, 1), dtype="float32")
+    return scipy.signal.oaconvolve(crossings, window, mode="same", axes=0) < 0.5
+
+
+def prediction_error_filter(scaled_traces: np.ndarray, quiet: np.ndarray, order: int) -> np.ndarray:
+    """
+    Autoregressive whitening filter of the noise, one for all channels (Yule-Walker on the quiet frames).
+
+    Returns
+    -------
+    np.ndarray, shape (order + 1,), float
+        First tap 1; [1] if order is 0 or nothing is quiet.
+    """
+    masked = np.where(quiet, scaled_traces, 0.0)
+    counts = quiet.astype("float32")
+    if order == 0 or scaled_traces.shape[1] == 0 or counts.sum() < 100 * (order + 1):
+        return np.ones(1)
+    covariance = np.empty(order + 1)
+    for lag in range(order + 1):
+        stop = len(masked) - lag
+        pairs = float(np.sum(counts[:stop] * counts[lag:], dtype="float64"))
+        covariance[lag] = np.sum(masked[:stop] * masked[lag:], dtype="float64") / max(pairs, 1.0)
+    # A little white noise keeps the filter from amplifying what the band-pass has already removed.
+    covariance[0] *= 1.0 + REG
+    coefficients = scipy.linalg.solve_toeplitz(covariance[:-1], covariance[1:])
+    return np.concatenate(([1.0], -coefficients))
+
+
+def local_whitening_matrix(traces: np.ndarray, quiet: np.ndarray, nearby: np.ndarray) -> np.ndarray:
+    """
+    Matrix whose column c makes channel c white with respect to its neighbours.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels)
+    quiet : np.ndarray, shape (num_frames, num_used_channels), bool
+        Frames of each living channel that count.
+    nearby : np.ndarray, shape (num_channels, num_channels), bool
+        Which channels are decorrelated from which; a row of False is a dead channel, which stays 0.
+
+    Returns
+    -------
+    np.ndarray, shape (num_channels, num_channels), float
+    """
+    num_channels = traces.shape[1]
+    alive = np.diag(nearby)
+    masked = np.zeros_like(traces)
+    masked[:, alive] = np.where(quiet, traces[:, alive], 0.0)
+    counts = np.zeros(traces.shape, dtype="float32")
+    counts[:, alive] = quiet
+    pairs = np.maximum(counts.T @ counts, 1.0)
+    covariance = (masked.T @ masked) / pairs
+    matrix = np.zeros((num_channels, num_channels))
+    for channel in np.flatnonzero(alive):
+        members = np.flatnonzero(nearby[channel])
+        values, vectors = np.linalg.eigh(covariance[np.ix_(members, members)])
+        values = np.maximum(values, 1e-3 * values.max())
+        root = (vectors / np.sqrt(values)) @ vectors.T
+        matrix[members, channel] = root[:, np.searchsorted(members, channel)]
+    return matrix
