@@ -1,0 +1,158 @@
+"""
+A sorting against the truth: per unit, per sorter, and the uncertainty of both.
+
+Units are matched and counted by SpikeInterface's comparison with its defaults: spikes agree within 0.4 ms, a pair of
+units is a match from an agreement of .5, well detected from .8, redundant or over-merged from .2.
+"""
+
+import numpy as np
+from spikeinterface.comparison import compare_sorter_to_ground_truth
+
+PERFORMANCE = ("accuracy", "precision", "recall")
+COUNTS = ("num_units", "num_well_detected", "num_false_positive", "num_redundant", "num_overmerged")
+LARGE_SNR = 8.0
+NUM_RESAMPLES = 2000
+
+
+def check_ground_truth(recording, sorting):
+    """
+    Check that a recording and its true sorting belong together.
+
+    Raises
+    ------
+    ValueError
+        If there is no ground truth, no probe, or if the two do not fit each other.
+    """
+    if sorting is None or len(sorting.unit_ids) == 0:
+        raise ValueError(
+            "The recording has no ground truth: a sorting with the true spikes of at least one unit is needed. "
+            "Make one with ground_truth_recording(name), or inject units into your own recording with hybrid_recording."
+        )
+    if recording.get_num_channels() > 1 and not recording.has_channel_location():
+        raise ValueError("The recording has no probe. Attach one with recording.set_probe(probe).")
+    if sorting.get_num_segments() != recording.get_num_segments():
+        raise ValueError(
+            f"The true sorting has {sorting.get_num_segments()} segments, the recording "
+            f"{recording.get_num_segments()}: they must be of the same recording."
+        )
+    if sorting.get_sampling_frequency() != recording.get_sampling_frequency():
+        raise ValueError(
+            f"The true sorting is sampled at {sorting.get_sampling_frequency():g} Hz, the recording at "
+            f"{recording.get_sampling_frequency():g} Hz: give the spikes in frames of the recording."
+        )
+    spikes = sorting.to_spike_vector()
+    for segment_index in range(recording.get_num_segments()):
+        last = spikes["sample_index"][spikes["segment_index"] == segment_index].max(initial=-1)
+        if last >= recording.get_num_frames(segment_index):
+            raise ValueError(
+                f"A true spike at frame {last} lies after the end of segment {segment_index} "
+                f"({recording.get_num_frames(segment_index)} frames): is this the sorting of another recording?"
+            )
+
+
+def score_sorting(true_sorting, tested_sorting, *, snr: np.ndarray | None = None) -> dict:
+    """
+    Score a sorting against the truth.
+
+    Parameters
+    ----------
+    true_sorting, tested_sorting : BaseSorting
+        If the truth does not hold every unit of the recording, it carries the annotation `exhaustive_gt=False`; tested
+        units that match nothing are then not counted.
+    snr : np.ndarray | None, shape (num_true_units,), default: None
+        Signal to noise ratio of the true units; None takes the property `gt_snr` of the true sorting if there is one.
+
+    Returns
+    -------
+    dict
+        "counts" (see `COUNTS`, and `num_overmerged_large`: units that hold two true units of SNR above 8), "units"
+        (lists: `unit_id`, `accuracy`, `precision`, `recall`, `snr`, `firing_rate`) and `mean_accuracy`.
+    """
+    snr = true_sorting.get_property("gt_snr") if snr is None else np.asarray(snr)
+    rates = true_sorting.get_property("gt_firing_rate")
+    units = {"unit_id": [str(unit) for unit in true_sorting.unit_ids]}
+    if len(tested_sorting.unit_ids) == 0 or tested_sorting.count_total_num_spikes() == 0:
+        units.update({name: [0.0] * len(true_sorting.unit_ids) for name in PERFORMANCE})
+        counts = dict.fromkeys((*COUNTS, "num_overmerged_large"), 0)
+    else:
+        comparison = compare_sorter_to_ground_truth(true_sorting, tested_sorting, exhaustive_gt=True)
+        is_exhaustive = true_sorting.get_annotation("exhaustive_gt") is not False
+        table = comparison.get_performance().loc[list(true_sorting.unit_ids)]
+        units.update({name: [round(float(x), 4) for x in table[name].fillna(0.0)] for name in PERFORMANCE})
+        counts = _counts(comparison, tested_sorting, snr, is_exhaustive)
+    units["snr"] = None if snr is None else [round(float(x), 2) for x in snr]
+    units["firing_rate"] = None if rates is None else [round(float(x), 3) for x in rates]
+    return {"mean_accuracy": float(np.mean(units["accuracy"])), "counts": counts, "units": units}
+
+
+def _counts(comparison, tested_sorting, snr, is_exhaustive) -> dict:
+    counts = dict(
+        num_units=len(tested_sorting.unit_ids),
+        num_well_detected=comparison.count_well_detected_units(0.8),
+        num_false_positive=comparison.count_false_positive_units() if is_exhaustive else None,
+        num_redundant=comparison.count_redundant_units(),
+        num_overmerged=comparison.count_overmerged_units(),
+        num_overmerged_large=0,
+    )
+    if snr is not None:
+        agreement = comparison.agreement_scores.to_numpy()
+        counts["num_overmerged_large"] = int(((agreement[snr > LARGE_SNR] >= 0.2).sum(axis=0) >= 2).sum())
+    return {name: None if value is None else int(value) for name, value in counts.items()}
+
+
+def mean_by_snr(accuracy, snr) -> dict[str, float | None]:
+    """Mean accuracy of small (SNR under 5), middle (5 to 8) and large units; None where there is no such unit."""
+    accuracy, snr = np.asarray(accuracy), np.asarray(snr)
+    groups = {"snr_under_5": snr < 5, "snr_5_to_8": (snr >= 5) & (snr < LARGE_SNR), "snr_above_8": snr >= LARGE_SNR}
+    return {name: float(accuracy[group].mean()) if group.any() else None for name, group in groups.items()}
+
+
+def bootstrap_interval(values, *, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """
+    Interval of the mean over units.
+
+    Parameters
+    ----------
+    values : array-like, shape (num_units,), float
+        One value per unit; for a paired difference, the difference of each unit.
+    confidence : float, default: 0.95
+    seed : int, default: 0
+        Of the resampling.
+
+    Returns
+    -------
+    low, high : float
+        Percentiles of the mean over resampled units; both the mean itself for fewer than two units.
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return float(values.mean()), float(values.mean())
+    chosen = np.random.default_rng(seed).integers(0, len(values), (NUM_RESAMPLES, len(values)))
+    low, high = np.quantile(values[chosen].mean(axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def paired_difference(accuracy, other_accuracy) -> dict[str, float]:
+    """
+    Difference of two sorters over the same units.
+
+    Parameters
+    ----------
+    accuracy, other_accuracy : array-like, shape (num_units,), float
+
+    Returns
+    -------
+    dict
+        `difference` (positive if the first is better), `low` and `high` of its interval, `num_units`, and the number
+        of units on which one of the two is better by more than .05.
+    """
+    difference = np.asarray(accuracy, dtype=float) - np.asarray(other_accuracy, dtype=float)
+    low, high = bootstrap_interval(difference)
+    return dict(
+        difference=float(difference.mean()),
+        low=low,
+        high=high,
+        num_units=len(difference),
+        num_better=int((difference > 0.05).sum()),
+        num_worse=int((difference < -0.05).sum()),
+    )
