@@ -13,6 +13,11 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "load_model": "zoo",
     "save_model": "zoo",
+    "list_models": "zoo",
+    "pull": "zoo",
+    "push_to_hub": "zoo",
+    "model_provenance": "zoo",
+    "ModelInfo": "zoo",
     "generate_recording": "generation",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]

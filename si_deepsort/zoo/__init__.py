@@ -7,11 +7,13 @@ tensors are checked, and no pickle is ever read. The same call takes the name of
 repository on the Hugging Face Hub.
 """
 
+from .cards import render_card
 from .catalogue import list_models
 from .hub import pull
-from .load import load_model, model_provenance, pin_model, verify
+from .load import describe_model, load_model, model_provenance, pin_model, verify
 from .model_folder import CARD_FILE, CONFIG_FILE, FORMAT_VERSION, WEIGHTS_FILE, ModelInfo, save_model
 from .names import BUNDLED_FOLDER, REGISTRY, find_model_folder
+from .publish import push_to_hub
 
 __all__ = [
     "BUNDLED_FOLDER",
@@ -21,12 +23,15 @@ __all__ = [
     "REGISTRY",
     "WEIGHTS_FILE",
     "ModelInfo",
+    "describe_model",
     "find_model_folder",
     "list_models",
     "load_model",
     "model_provenance",
     "pin_model",
     "pull",
+    "push_to_hub",
+    "render_card",
     "save_model",
     "verify",
 ]

@@ -52,7 +52,7 @@ def list_models(
         if COMMIT.fullmatch(commit):
             reference = f"{repo_id}@{commit}"
             rows.append(_row(registered.get(reference, reference), folder, "cached"))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"sampling_frequency": float, "size_kB": float})
     if task is not None:
         table = table[table["task"] == task]
     if probe is not None:

@@ -64,13 +64,39 @@ def load_model(
     from ..inference import choose_device
 
     device = choose_device(device)
-    hub_arguments = {"cache_dir": cache_dir, "token": token, "endpoint": endpoint}
-    folder, source = _locate(name_or_folder_or_repo, revision, local_files_only, hub_arguments)
+    folder, source = _locate(
+        name_or_folder_or_repo,
+        revision=revision,
+        local_files_only=local_files_only,
+        cache_dir=cache_dir,
+        token=token,
+        endpoint=endpoint,
+    )
     config = read_config(folder)
     verify_files(folder, config)
     net = build_network(folder, config)
     net.info = info_of(config, source={**source, "sha256": config["files"][WEIGHTS_FILE]["sha256"]})
     return net.to(device)
+
+
+def describe_model(name_or_folder_or_repo: str | Path, **hub_arguments) -> dict:
+    """
+    What a model is and where it comes from, without building its network.
+
+    Parameters
+    ----------
+    name_or_folder_or_repo : str | Path
+        As for `load_model`.
+    **hub_arguments
+        revision, cache_dir, local_files_only, token, endpoint, as for `load_model`.
+
+    Returns
+    -------
+    dict
+        The contents of `config.json`, with `source` and `folder`.
+    """
+    folder, source = _locate(name_or_folder_or_repo, **hub_arguments)
+    return {"folder": str(folder), "source": source, **read_config(folder)}
 
 
 def verify(name_or_folder_or_repo: str | Path, **hub_arguments) -> dict:
@@ -131,12 +157,10 @@ def pin_model(name_or_folder_or_repo: str | Path, **hub_arguments) -> str:
     str
         Name of a bundled model, absolute path of a folder, or "owner/name@commit".
     """
-    hub_arguments = {"revision": None, "local_files_only": False, **hub_arguments}
-    revision, local_files_only = hub_arguments.pop("revision"), hub_arguments.pop("local_files_only")
-    return _locate(name_or_folder_or_repo, revision, local_files_only, hub_arguments)[1]["reference"]
+    return _locate(name_or_folder_or_repo, **hub_arguments)[1]["reference"]
 
 
-def _locate(name_or_folder_or_repo, revision, local_files_only, hub_arguments) -> tuple[Path, dict]:
+def _locate(name_or_folder_or_repo, *, revision=None, local_files_only=False, **hub_arguments) -> tuple[Path, dict]:
     """Folder of a model, fetched if need be, and where it comes from."""
     found = find_model(name_or_folder_or_repo)
     if isinstance(found, Path):
