@@ -104,20 +104,23 @@ def _run_spikesift(recording, folder: Path, params: dict):
 
     if recording.get_num_segments() != 1:
         raise ValueError(f"spikesift sorts one segment, the recording has {recording.get_num_segments()}.")
-    folder.mkdir(parents=True)
-    file = folder / "recording.raw"
-    dtype = recording.get_dtype()
-    si.write_binary_recording(recording, file, dtype=dtype, n_jobs=1, progress_bar=False)
+    if recording.is_binary_compatible():
+        description = recording.get_binary_description()
+        file, header = Path(description["file_paths"][0]), description["file_offset"]
+    else:
+        folder.mkdir(parents=True)
+        file, header = folder / "recording.raw", 0
+        si.write_binary_recording(recording, file, dtype=recording.get_dtype(), n_jobs=1, progress_bar=False)
     result = perform_spike_sorting(
         Recording(
             binary_file=str(file),
-            data_type=str(dtype),
+            data_type=str(recording.get_dtype()),
             probe_geometry=np.asarray(recording.get_channel_locations(), dtype="float32")[:, :2],
             sampling_frequency=recording.get_sampling_frequency(),
+            header=header,
         ),
         verbose=False,
         **params,
     )
-    file.unlink()
     trains = {str(unit): np.sort(np.asarray(result.spikes(unit), dtype="int64")) for unit in result.cluster_ids()}
     return si.NumpySorting.from_unit_dict([trains], recording.get_sampling_frequency())

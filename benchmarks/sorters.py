@@ -1,0 +1,30 @@
+"""
+deepsort against its peers on the named recordings, written to benchmarks/results/sorters.json.
+
+`python benchmarks/sorters.py` runs what is missing and sums up; any option of `si-deepsort benchmark` can be added.
+The seeds are not those that anything was developed on.
+"""
+
+import sys
+from pathlib import Path
+
+from si_deepsort.benchmarking.recordings import cache_folder
+from si_deepsort.cli import main
+
+RESULTS = Path(__file__).parent / "results" / "sorters.json"
+DEFAULTS = {
+    "--recordings": "main",
+    "--sorters": "core",
+    "--seeds": "100",
+    "--duration": "60",
+    "--folder": str(cache_folder().parent / "sorters"),
+    "--json": str(RESULTS),
+}
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    for option, value in DEFAULTS.items():
+        if option not in given:
+            given += [option, value]
+    sys.argv = ["si-deepsort", "benchmark", *given]
+    main()
