@@ -19,6 +19,9 @@ _PUBLIC = {
     "model_provenance": "zoo",
     "ModelInfo": "zoo",
     "generate_recording": "generation",
+    "train_detector": "training.detection",
+    "find_peaks": "sorter.detect",
+    "detection_probability": "sorter.detect",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 

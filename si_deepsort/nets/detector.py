@@ -1,0 +1,186 @@
+"""
+Spike detectors: is the sample in the middle of this window the peak of a spike?
+
+A window holds a channel's own trace and those of its nearest neighbours, in noise levels, at one fixed sampling rate,
+turned so that its middle sample is positive. The neighbours enter through sums whose weights fall with distance, so
+their number and order do not matter, and a missing neighbour (infinitely far away) weighs exactly nothing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .network import Network, NetworkConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig(NetworkConfig):
+    """
+    What a detector looks at, and its size.
+
+    Attributes
+    ----------
+    sampling_frequency : float
+        Of the windows, in Hz. Traces at another rate are resampled around each candidate.
+    frames_before, frames_after : int
+        Reach of the window to either side of its middle frame.
+    num_neighbors : int
+        Channels in a window, the channel itself included.
+    radius_um : float
+        Channels farther away than this are no neighbours.
+    lengths_um : tuple of float
+        Decay lengths of the weights over distance.
+    num_mixtures : int
+        Weighted sums of the neighbours' traces.
+    num_energies : int
+        Weighted sums of the neighbours' rectified traces.
+    hidden : tuple of int
+        Width of the two layers over time and of the layer before the output.
+    """
+
+    sampling_frequency: float = 20_000.0
+    frames_before: int = 16
+    frames_after: int = 24
+    num_neighbors: int = 8
+    radius_um: float = 120.0
+    lengths_um: tuple[float, ...] = (12.0, 35.0, 100.0)
+    num_mixtures: int = 6
+    num_energies: int = 2
+    hidden: tuple[int, int, int] = (24, 32, 48)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of a window."""
+        return self.frames_before + 1 + self.frames_after
+
+
+class RadialMixing(nn.Module):
+    """
+    The window of one channel from those of its neighbours, whatever their number and order.
+
+    Output channels: the channel itself, `num_mixtures` weighted sums over all channels, `num_energies` weighted sums
+    of their absolute values.
+    """
+
+    # A window whose middle is larger than this, in noise levels, is shrunk to it: shape decides, not size.
+    LARGEST_PEAK = 12.0
+
+    def __init__(self, config: DetectorConfig):
+        super().__init__()
+        self.num_mixtures = config.num_mixtures
+        self.middle = config.frames_before
+        self.register_buffer("lengths_um", torch.tensor(config.lengths_um), persistent=False)
+        num_sums = config.num_mixtures + config.num_energies
+        self.coefficients = nn.Parameter(torch.randn(len(config.lengths_um), num_sums) * 0.4)
+        self.num_outputs = 1 + num_sums
+        self.num_summaries = len(config.lengths_um) + 1
+
+    def forward(self, windows: torch.Tensor, distances_um: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Mix the neighbours of each window.
+
+        Returns
+        -------
+        mixed : torch.Tensor, shape (batch, num_outputs, frames)
+        summaries : torch.Tensor, shape (batch, num_summaries)
+            How many neighbours there are at each length, and the height of the peak.
+        """
+        peaks = windows[:, 0, self.middle]
+        sizes = torch.clamp(peaks.abs() / self.LARGEST_PEAK, min=1.0)
+        windows = windows * (torch.sign(peaks) / sizes)[:, None, None]
+        nearness = torch.exp(-distances_um[:, :, None] / self.lengths_um)
+        weights = (nearness @ self.coefficients).transpose(1, 2)
+        mixtures = weights[:, : self.num_mixtures] @ windows
+        energies = weights[:, self.num_mixtures :] @ windows.abs()
+        summaries = torch.cat([nearness.mean(1), torch.log(1 + peaks.abs())[:, None]], dim=1)
+        return torch.cat([windows[:, :1], mixtures, energies], dim=1), summaries
+
+
+class _Detector(Network):
+    config_class = DetectorConfig
+
+    def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
+        """Random windows and the distances of their channels, the last place empty."""
+        generator = torch.Generator().manual_seed(seed)
+        config = self.config
+        windows = torch.randn(batch_size, config.num_neighbors, config.num_frames, generator=generator)
+        distances_um = torch.arange(config.num_neighbors).float().repeat(batch_size, 1) * 20.0
+        distances_um[:, -1] = torch.inf
+        windows[:, -1] = 0.0
+        return windows, distances_um
+
+
+class CNNDetector(_Detector):
+    """
+    Convolutional detector: two convolutions over time and a hidden layer.
+
+    Parameters
+    ----------
+    config : DetectorConfig
+    """
+
+    architecture = "detector_cnn"
+
+    def __init__(self, config: DetectorConfig):
+        super().__init__(config)
+        first, second, last = config.hidden
+        self.mixing = RadialMixing(config)
+        self.over_time = nn.Sequential(
+            nn.Conv1d(self.mixing.num_outputs, first, 5, stride=2),
+            nn.ReLU(),
+            nn.Conv1d(first, second, 5, stride=2),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        num_frames = ((config.num_frames - 5) // 2 + 1 - 5) // 2 + 1
+        self.decide = _head(second * num_frames + self.mixing.num_summaries, last)
+
+    def forward(self, windows: torch.Tensor, distances_um: torch.Tensor) -> torch.Tensor:
+        """
+        Log-odds that the middle of each window is the peak of a spike.
+
+        Parameters
+        ----------
+        windows : torch.Tensor, shape (batch, num_neighbors, num_frames)
+            Traces in noise levels; the channel itself first.
+        distances_um : torch.Tensor, shape (batch, num_neighbors)
+            Of each neighbour from the channel; infinite for an empty place.
+
+        Returns
+        -------
+        torch.Tensor, shape (batch,)
+        """
+        mixed, summaries = self.mixing(windows, distances_um)
+        return self.decide(torch.cat([self.over_time(mixed), summaries], dim=1))[:, 0]
+
+
+class GRUDetector(_Detector):
+    """
+    Recurrent detector: a gated recurrent unit reads the window in both directions.
+
+    Parameters
+    ----------
+    config : DetectorConfig
+    """
+
+    architecture = "detector_gru"
+
+    def __init__(self, config: DetectorConfig):
+        super().__init__(config)
+        first, second, last = config.hidden
+        self.mixing = RadialMixing(config)
+        self.reduce = nn.Conv1d(self.mixing.num_outputs, first, 5, stride=2)
+        self.over_time = nn.GRU(first, second, batch_first=True, bidirectional=True)
+        self.decide = _head(2 * second + self.mixing.num_summaries, last)
+
+    def forward(self, windows: torch.Tensor, distances_um: torch.Tensor) -> torch.Tensor:
+        """Log-odds that the middle of each window is the peak of a spike; as `CNNDetector.forward`."""
+        mixed, summaries = self.mixing(windows, distances_um)
+        steps = torch.relu(self.reduce(mixed)).transpose(1, 2)
+        _, last = self.over_time(steps)
+        return self.decide(torch.cat([last[0], last[1], summaries], dim=1))[:, 0]
+
+
+def _head(num_inputs: int, num_hidden: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(num_inputs, num_hidden), nn.ReLU(), nn.Linear(num_hidden, 1))

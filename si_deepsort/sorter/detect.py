@@ -1,0 +1,245 @@
+"""
+Step 1 of the sorter: find the spikes.
+
+A network (`detector-cnn`, `detector-gru` or a model of your own) looks at each candidate and its neighbours and gives
+the probability that it is the peak of a spike. SpikeInterface's threshold detectors are selectable beside it.
+"""
+
+import numpy as np
+from spikeinterface.core.base import base_peak_dtype
+from spikeinterface.core.node_pipeline import PeakDetector, run_node_pipeline
+
+from ..geometry import channel_distances, recording_geometry
+from ..noise import noise_levels as robust_levels
+from ..noise import sample_traces
+from .spike_detector import SpikeDetector, detect_in_traces
+
+CLASSICAL = ("locally_exclusive", "matched_filtering")
+# Threshold of the classical detectors, in noise levels, where none is given.
+CLASSICAL_THRESHOLD = 5.0
+
+
+class NetworkPeakDetector(PeakDetector):
+    """
+    A detection network as a node of SpikeInterface's pipelines.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Band-passed traces, whitened or not.
+    model : str
+        "cnn", "gru" or a model folder.
+    threshold : float | None, default: None
+        Smallest probability of a spike. None takes the model's.
+    noise_levels : np.ndarray, shape (num_channels,), float
+        In the unit of the stored traces.
+    baseline : np.ndarray | None, shape (num_channels,), default: None
+        Median of each channel.
+    radius_um : float, default: 75.0
+        Two peaks on channels this close exclude each other...
+    exclusive_ms : float, default: 0.35
+        ...during this time.
+    """
+
+    name = "network"
+    engine = "torch"
+    need_noise_levels = True
+    preferred_mp_context = None
+    _compute_has_extended_signature = True
+
+    def __init__(
+        self,
+        recording,
+        model: str = "cnn",
+        threshold: float | None = None,
+        noise_levels=None,
+        baseline=None,
+        radius_um: float = 75.0,
+        exclusive_ms: float = 0.35,
+        return_output: bool = True,
+    ):
+        PeakDetector.__init__(self, recording, return_output=return_output)
+        self.model = model
+        self.noise_levels = np.asarray(noise_levels, dtype="float32")
+        self.baseline = baseline
+        self.sampling_frequency = recording.get_sampling_frequency()
+        self.locations, self.shanks = recording_geometry(recording)
+        self.exclusive = channel_distances(self.locations) <= radius_um
+        self.exclusive &= self.shanks[:, None] == self.shanks[None]
+        self.exclusive_frames = max(1, round(exclusive_ms * self.sampling_frequency / 1000))
+        self.num_frames = [recording.get_num_frames(i) for i in range(recording.get_num_segments())]
+        self._detector = None
+        self.threshold = self.detector.threshold if threshold is None else threshold
+        self._margin = self.detector.margin + self.exclusive_frames
+
+    def __getstate__(self):
+        return self.__dict__ | {"_detector": None}
+
+    @property
+    def detector(self) -> SpikeDetector:
+        """The network, loaded once per process."""
+        if self._detector is None:
+            self._detector = SpikeDetector(
+                self.model,
+                self.locations,
+                self.sampling_frequency,
+                self.noise_levels,
+                baseline=self.baseline,
+                shanks=self.shanks,
+            )
+        return self._detector
+
+    def get_margin(self) -> int:
+        """Frames on either side of a chunk that its spikes depend on."""
+        return self._margin
+
+    def get_dtype(self):
+        """Of the peaks."""
+        return np.dtype(base_peak_dtype)
+
+    def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
+        """Peaks of a chunk; sample indices count from the start of the margin."""
+        frames, channels, _, _ = detect_in_traces(
+            self._without_padding(traces, start_frame, segment_index, max_margin),
+            self.detector,
+            threshold=self.threshold,
+            exclusive=self.exclusive,
+            exclusive_frames=self.exclusive_frames,
+            margin=max_margin,
+        )
+        peaks = np.zeros(len(frames), dtype=self.get_dtype())
+        peaks["sample_index"] = frames
+        peaks["channel_index"] = channels
+        peaks["amplitude"] = traces[frames, channels]
+        peaks["segment_index"] = segment_index
+        return (peaks,)
+
+    def _without_padding(self, traces, start_frame, segment_index, max_margin):
+        """Zeros that pad the ends of a segment become the baseline, so that they look like silence."""
+        if self.baseline is None:
+            return traces
+        first = max(0, max_margin - start_frame)
+        last = min(len(traces), self.num_frames[segment_index] - start_frame + max_margin)
+        if first == 0 and last == len(traces):
+            return traces
+        traces = traces.astype("float32")
+        traces[:first], traces[last:] = self.baseline, self.baseline
+        return traces
+
+
+def find_peaks(
+    recording,
+    *,
+    method="cnn",
+    threshold: float | None = None,
+    noise_levels: np.ndarray | None = None,
+    radius_um: float = 75.0,
+    exclusive_ms: float = 0.35,
+    seed: int = 0,
+    job_kwargs: dict | None = None,
+) -> np.ndarray:
+    """
+    Find the spikes of a recording.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Band-passed, whitened or not; any unit.
+    method : "cnn" | "gru" | "locally_exclusive" | "matched_filtering" | str | Path, default: "cnn"
+        A bundled network, a threshold detector of SpikeInterface, or a model folder.
+    threshold : float | None, default: None
+        For a network the smallest probability of a spike (None takes the model's own); for the others the smallest
+        height in noise levels (None is 5).
+    noise_levels : np.ndarray | None, shape (num_channels,), default: None
+        In the unit of the stored traces. None estimates them.
+    radius_um : float, default: 75.0
+        Two peaks on channels this close are one spike...
+    exclusive_ms : float, default: 0.35
+        ...if they are this close in time; the larger one stays.
+    seed : int, default: 0
+        Of the chunks on which noise is estimated.
+    job_kwargs : dict | None, default: None
+        Of SpikeInterface: n_jobs, chunk_duration, progress_bar...
+
+    Returns
+    -------
+    np.ndarray
+        With SpikeInterface's `base_peak_dtype`: sample_index (of the largest extremum), channel_index, amplitude
+        (in the unit of the traces), segment_index; ordered by segment and sample.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, or several channels and no probe.
+    """
+    sampled = sample_traces(recording, seed=seed)
+    if noise_levels is None:
+        noise_levels = robust_levels(sampled)
+    if method in CLASSICAL:
+        node = _classical_node(recording, method, threshold, noise_levels, radius_um, exclusive_ms, seed)
+    else:
+        baseline = np.median(sampled, axis=0)
+        node = NetworkPeakDetector(
+            recording, str(method), threshold, noise_levels, baseline, radius_um=radius_um, exclusive_ms=exclusive_ms
+        )
+    peaks = run_node_pipeline(
+        recording, [node], job_kwargs or {}, job_name=f"detect spikes ({method})", squeeze_output=True
+    )
+    peaks = peaks[[name for name, _ in base_peak_dtype]].astype(base_peak_dtype)
+    return peaks[np.lexsort((peaks["channel_index"], peaks["sample_index"], peaks["segment_index"]))]
+
+
+def _classical_node(recording, method, threshold, noise_levels, radius_um, exclusive_ms, seed):
+    from spikeinterface.sortingcomponents.peak_detection.method_list import detect_peak_methods
+    from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_recording
+
+    params = dict(
+        peak_sign="both",
+        detect_threshold=CLASSICAL_THRESHOLD if threshold is None else threshold,
+        exclude_sweep_ms=exclusive_ms,
+        radius_um=radius_um,
+    )
+    if method == "locally_exclusive":
+        return detect_peak_methods[method](recording, noise_levels=noise_levels, **params)
+    prototype, _, _ = get_prototype_and_waveforms_from_recording(
+        recording, n_peaks=5000, ms_before=0.5, ms_after=1.5, seed=seed, noise_levels=noise_levels
+    )
+    return detect_peak_methods[method](
+        recording, prototype=prototype, ms_before=0.5, random_chunk_kwargs=dict(seed=seed), **params
+    )
+
+
+def detection_probability(recording, model="cnn", *, candidate_threshold: float | None = None, seed: int = 0):
+    """
+    Probability that each sample of each channel is the peak of a spike.
+
+    It is 0 wherever there is no candidate: no local extremum, or one below `candidate_threshold`.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Band-passed, any unit.
+    model : str | Path | Network, default: "cnn"
+        "cnn", "gru", a model folder or a network.
+    candidate_threshold : float | None, default: None
+        Smallest candidate in noise levels. None takes the model's.
+    seed : int, default: 0
+        Of the chunks on which noise is estimated.
+
+    Returns
+    -------
+    list of np.ndarray, each of shape (num_frames, num_channels), float32
+        One array per segment.
+    """
+    sampled = sample_traces(recording, seed=seed)
+    locations, shanks = recording_geometry(recording)
+    detector = SpikeDetector(
+        model,
+        locations,
+        recording.get_sampling_frequency(),
+        robust_levels(sampled),
+        baseline=np.median(sampled, axis=0),
+        shanks=shanks,
+        candidate_threshold=candidate_threshold,
+    )
+    return [detector.probability(recording.get_traces(segment_index=i)) for i in range(recording.get_num_segments())]

@@ -1,0 +1,184 @@
+"""
+Make the bundled detectors: `python -m si_deepsort.training.pretrain_detection --folder MODELS`.
+
+They learn from generated recordings that differ from each other in everything that may differ between laboratories:
+probe, sampling rate, spectrum and spatial correlation of the noise, shape, size and polarity of the spikes, rates,
+bursts, filter, reference and whitening. No recorded data is used.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import numpy as np
+import spikeinterface.preprocessing as spre
+import torch
+from probeinterface import Probe
+
+from ..generation import GenerationSettings, generate_recording, named_probe
+from ..nets import network_class
+from ..nets.detector import DetectorConfig
+from ..sorter.whiten import whiten_time_space
+from ..zoo import ModelInfo, save_model
+from .detection import (
+    ARCHITECTURES,
+    DetectorTrainingSettings,
+    choose_threshold,
+    fit_detector,
+)
+from .detection_examples import Examples, concatenate_examples, examples_from_recording
+
+logger = logging.getLogger(__name__)
+
+SAMPLING_FREQUENCIES = (10_000.0, 15_000.0, 20_000.0, 24_000.0, 25_000.0, 30_000.0, 32_000.0, 40_000.0)
+PROBES = ("single", "tetrode", "linear32", "neuropixels1", "neuropixels2")
+HELD_OUT_SHARE = 0.12
+
+
+def random_recording(seed: int):
+    """
+    A generated recording, filtered and whitened in a random way, and its spikes.
+
+    Returns
+    -------
+    recording : BaseRecording
+    sorting : BaseSorting
+    """
+    rng = np.random.default_rng(seed)
+    probe = random_probe(rng)
+    num_channels = probe.get_contact_count()
+    frequency = float(rng.choice(SAMPLING_FREQUENCIES))
+    noise_uV = np.exp(rng.uniform(np.log(6.5), np.log(14.0)))
+    is_dense = rng.random() < 0.3
+    settings = GenerationSettings(
+        duration_s=float(rng.uniform(6.0, 10.0)),
+        sampling_frequency=frequency,
+        num_units=int(rng.integers(1, 4 + num_channels)) if num_channels < 8 else int(rng.integers(5, 40)),
+        num_far_units=int(rng.integers(0, 60)) if num_channels > 1 else int(rng.integers(0, 12)),
+        amplitude_min_uV=25.0,
+        amplitude_max_uV=float(rng.uniform(100, 500)),
+        firing_rate_min=1.0,
+        firing_rate_max=40.0 if is_dense else 12.0,
+        burst_fraction=float(rng.uniform(0, 0.6)),
+        positive_fraction=float(rng.choice([0.0, 0.1, 0.4])),
+        noise_uV=float(noise_uV),
+        noise_correlation=float(rng.uniform(0.0, 0.85)),
+        noise_length_um=float(rng.uniform(30, 250)),
+        seed=seed,
+    )
+    recording, sorting = generate_recording(probe, settings, noise_power=random_noise_power(rng))
+    return random_front_end(recording, rng, seed), sorting
+
+
+def random_probe(rng: np.random.Generator) -> Probe:
+    """A named layout, or 1 to 24 contacts in 1 to 4 columns with a random pitch."""
+    if rng.random() < 0.5:
+        probe = named_probe(str(rng.choice(PROBES)))
+        num_contacts = probe.get_contact_count()
+        if num_contacts <= 24:
+            return probe
+        first = int(rng.integers(0, num_contacts - 23))
+        return probe.get_slice(np.arange(first, first + 24))
+    columns = int(rng.integers(1, 5))
+    rows = int(rng.integers(1, max(2, 24 // columns)))
+    pitch_x, pitch_y = np.exp(rng.uniform(np.log(10), np.log(120), 2))
+    x, y = np.meshgrid(np.arange(columns) * pitch_x, np.arange(rows) * pitch_y)
+    y = y + (np.arange(columns) % 2) * pitch_y * rng.choice([0.0, 0.5])
+    probe = Probe(ndim=2)
+    probe.set_contacts(np.stack([x.ravel(), y.ravel()], axis=1), shapes="circle", shape_params={"radius": 5})
+    probe.create_auto_shape()
+    return probe
+
+
+def random_noise_power(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth spectrum between white and steeper than any real one, sometimes with a broad bump."""
+    frequencies = np.geomspace(50, 20_000, 40)
+    slope = rng.uniform(0.0, 1.6)
+    corner = np.exp(rng.uniform(np.log(200), np.log(2500)))
+    power = (1 + (frequencies / corner) ** 2) ** (-slope)
+    if rng.random() < 0.3:
+        center = np.exp(rng.uniform(np.log(300), np.log(3000)))
+        power += rng.uniform(0.3, 3.0) * power.max() * np.exp(-(np.log(frequencies / center) ** 2) / 0.3)
+    return frequencies, power + rng.uniform(0.005, 0.1) * power.max()
+
+
+def random_front_end(recording, rng: np.random.Generator, seed: int):
+    """Band-pass, then perhaps a common reference, then perhaps whitening over channels or over time and channels."""
+    nyquist = recording.get_sampling_frequency() / 2
+    low, high = float(rng.uniform(150, 600)), float(min(rng.uniform(5000, 8000), 0.9 * nyquist))
+    recording = spre.bandpass_filter(recording, freq_min=low, freq_max=high, dtype="float32")
+    num_channels = recording.get_num_channels()
+    if num_channels >= 8 and rng.random() < 0.4:
+        recording = spre.common_reference(recording)
+    kind = rng.random()
+    if kind < 0.5:
+        return recording
+    order = 0 if kind < 0.7 else int(rng.integers(8, 33))
+    if order == 0 and num_channels == 1:
+        return recording
+    return whiten_time_space(recording, order=order, radius_um=float(rng.uniform(60, 150)), seed=seed)
+
+
+def generated_examples(num_recordings: int, seed: int, settings: DetectorTrainingSettings) -> tuple[Examples, Examples]:
+    """Training examples, and held-out ones from recordings of their own."""
+    training, held_out = [], []
+    for number in range(num_recordings):
+        recording, sorting = random_recording(seed + number)
+        if not sorting.count_total_num_spikes():
+            continue
+        examples, _ = examples_from_recording(
+            recording,
+            sorting,
+            DetectorConfig(),
+            candidate_threshold=settings.candidate_threshold,
+            num_negatives=settings.num_negatives,
+            seed=seed + number,
+        )
+        is_held_out = number >= (1 - HELD_OUT_SHARE) * num_recordings
+        (held_out if is_held_out else training).append(examples)
+        logger.info("recording %d: %d spikes of %d examples", number, examples.labels.sum(), len(examples))
+    return concatenate_examples(training), concatenate_examples(held_out)
+
+
+def main():
+    """Generate, train, save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="gets detector-cnn/ and detector-gru/")
+    parser.add_argument("--architectures", nargs="+", default=["cnn", "gru"], choices=sorted(ARCHITECTURES))
+    parser.add_argument("--num-recordings", type=int, default=240)
+    parser.add_argument("--num-epochs", type=int, default=14)
+    parser.add_argument("--seed", type=int, default=1000)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    settings = DetectorTrainingSettings(
+        num_epochs=options.num_epochs, num_negatives=3500, seed=options.seed, progress_bar=False
+    )
+    training, held_out = generated_examples(options.num_recordings, options.seed, settings)
+    for architecture in options.architectures:
+        torch.manual_seed(options.seed)
+        net = network_class(ARCHITECTURES[architecture])(DetectorConfig())
+        fit_detector(net, training, held_out, settings)
+        threshold, metrics = choose_threshold(net, held_out)
+        command = (
+            f"python -m si_deepsort.training.pretrain_detection --architectures {architecture} "
+            f"--num-recordings {options.num_recordings} --num-epochs {options.num_epochs} --seed {options.seed}"
+        )
+        info = ModelInfo(
+            name=f"detector-{architecture}",
+            task="detection",
+            training={
+                "command": command,
+                "seed": options.seed,
+                "data": "generated recordings (si_deepsort.generation), no recorded data",
+                "data_license": "MIT",
+                "num_examples": len(training),
+            },
+            metrics=metrics,
+            settings={"threshold": threshold, "candidate_threshold": settings.candidate_threshold},
+        )
+        save_model(net, options.folder / info.name, info)
+        logger.info("%s: %d weights, threshold %.3f, %s", info.name, net.num_parameters(), threshold, metrics)
+
+
+if __name__ == "__main__":
+    main()
