@@ -42,12 +42,12 @@ class DetectorConfig(NetworkConfig):
     sampling_frequency: float = 20_000.0
     frames_before: int = 16
     frames_after: int = 24
-    num_neighbors: int = 8
-    radius_um: float = 120.0
+    num_neighbors: int = 12
+    radius_um: float = 150.0
     lengths_um: tuple[float, ...] = (12.0, 35.0, 100.0)
     num_mixtures: int = 6
     num_energies: int = 2
-    hidden: tuple[int, int, int] = (24, 32, 48)
+    hidden: tuple[int, int, int] = (32, 40, 64)
 
     @property
     def num_frames(self) -> int:

@@ -9,10 +9,10 @@ import numpy as np
 from spikeinterface.core.base import base_peak_dtype
 from spikeinterface.core.node_pipeline import PeakDetector, run_node_pipeline
 
-from ..geometry import channel_distances, recording_geometry
+from ..geometry import recording_geometry
 from ..noise import noise_levels as robust_levels
 from ..noise import sample_traces
-from .spike_detector import SpikeDetector, detect_in_traces
+from .spike_detector import SpikeDetector, detect_in_traces, make_exclusion
 
 CLASSICAL = ("locally_exclusive", "matched_filtering")
 # Threshold of the classical detectors, in noise levels, where none is given.
@@ -64,13 +64,17 @@ class NetworkPeakDetector(PeakDetector):
         self.baseline = baseline
         self.sampling_frequency = recording.get_sampling_frequency()
         self.locations, self.shanks = recording_geometry(recording)
-        self.exclusive = channel_distances(self.locations) <= radius_um
-        self.exclusive &= self.shanks[:, None] == self.shanks[None]
-        self.exclusive_frames = max(1, round(exclusive_ms * self.sampling_frequency / 1000))
+        self.exclusion = make_exclusion(
+            self.locations,
+            self.sampling_frequency,
+            radius_um=radius_um,
+            exclusive_ms=exclusive_ms,
+            shanks=self.shanks,
+        )
         self.num_frames = [recording.get_num_frames(i) for i in range(recording.get_num_segments())]
         self._detector = None
         self.threshold = self.detector.threshold if threshold is None else threshold
-        self._margin = self.detector.margin + self.exclusive_frames
+        self._margin = self.detector.margin + self.exclusion.frames
 
     def __getstate__(self):
         return self.__dict__ | {"_detector": None}
@@ -102,9 +106,8 @@ class NetworkPeakDetector(PeakDetector):
         frames, channels, _, _ = detect_in_traces(
             self._without_padding(traces, start_frame, segment_index, max_margin),
             self.detector,
+            self.exclusion,
             threshold=self.threshold,
-            exclusive=self.exclusive,
-            exclusive_frames=self.exclusive_frames,
             margin=max_margin,
         )
         peaks = np.zeros(len(frames), dtype=self.get_dtype())

@@ -4,8 +4,11 @@ A detection network made ready for one probe: arrays in, spikes out.
 Where the SpikeInterface objects are gone and only traces are left; `detect.py` is the door to recordings.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from ..geometry import channel_distances
 from .candidates import cut_windows, find_candidates, make_window_plan, with_empty_channel
 
 BUNDLED = {"cnn": "detector-cnn", "gru": "detector-gru"}
@@ -156,13 +159,46 @@ def probabilities_of(net, windows: np.ndarray, distances_um: np.ndarray) -> np.n
     return result
 
 
+@dataclass(frozen=True)
+class Exclusion:
+    """
+    When one of two peaks is dropped, because both are the same spike.
+
+    Attributes
+    ----------
+    distances_um : np.ndarray, shape (num_channels, num_channels), float
+        Infinite between shanks.
+    radius_um : float
+        On channels this close the larger of two peaks stays...
+    frames : int
+        ...if they are this close in time.
+    flank_um : float
+        On channels this close...
+    flank_share : float
+        ...a peak that is smaller than this share of another one at the same moment is seen as its far flank.
+    """
+
+    distances_um: np.ndarray
+    radius_um: float
+    frames: int
+    flank_um: float = 200.0
+    flank_share: float = 0.7
+
+
+def make_exclusion(channel_locations, sampling_frequency: float, *, radius_um=75.0, exclusive_ms=0.35, shanks=None):
+    """The `Exclusion` of a probe; arguments as in `find_peaks`."""
+    distances_um = channel_distances(channel_locations)
+    if shanks is not None:
+        distances_um[shanks[:, None] != shanks[None]] = np.inf
+    return Exclusion(distances_um, radius_um, max(1, round(exclusive_ms * sampling_frequency / 1000)))
+
+
 def detect_in_traces(
     traces: np.ndarray,
     detector: SpikeDetector,
+    exclusion: Exclusion,
     *,
     threshold: float,
-    exclusive: np.ndarray,
-    exclusive_frames: int,
     margin: int | None = None,
 ):
     """
@@ -172,15 +208,12 @@ def detect_in_traces(
     ----------
     traces : np.ndarray, shape (num_frames, num_channels)
     detector : SpikeDetector
+    exclusion : Exclusion
     threshold : float
         Smallest probability of a spike.
-    exclusive : np.ndarray, shape (num_channels, num_channels), bool
-        Pairs of channels on which two peaks exclude each other.
-    exclusive_frames : int
-        Time during which they do.
     margin : int | None, default: None
         Frames at either end in which spikes are not reported; at least (and by default)
-        `detector.margin + exclusive_frames`.
+        `detector.margin + exclusion.frames`.
 
     Returns
     -------
@@ -190,28 +223,27 @@ def detect_in_traces(
         In noise levels.
     probabilities : np.ndarray, shape (num_spikes,), float32
     """
-    margin = detector.margin + exclusive_frames if margin is None else margin
+    margin = detector.margin + exclusion.frames if margin is None else margin
     scaled = detector.scaled(traces)
-    frames, channels, probabilities = detector.candidates(scaled, margin - exclusive_frames)
+    frames, channels, probabilities = detector.candidates(scaled, margin - exclusion.frames)
     found = probabilities >= threshold
     frames, channels, probabilities = frames[found], channels[found], probabilities[found]
     amplitudes = scaled[frames, channels]
-    keep = largest_in_reach(frames, channels, np.abs(amplitudes), exclusive, exclusive_frames)
+    keep = largest_in_reach(frames, channels, np.abs(amplitudes), exclusion)
     keep &= (frames >= margin) & (frames < len(traces) - margin)
     return frames[keep], channels[keep], amplitudes[keep], probabilities[keep]
 
 
-def largest_in_reach(frames, channels, heights, exclusive: np.ndarray, exclusive_frames: int) -> np.ndarray:
+def largest_in_reach(frames, channels, heights, exclusion: Exclusion) -> np.ndarray:
     """
-    Which peaks have no larger one within reach in time and space.
+    Which peaks are not outdone by a larger one within reach in time and space.
 
     Parameters
     ----------
     frames, channels : np.ndarray, shape (num_peaks,), int
         Ordered by frame.
     heights : np.ndarray, shape (num_peaks,), float
-    exclusive : np.ndarray, shape (num_channels, num_channels), bool
-    exclusive_frames : int
+    exclusion : Exclusion
 
     Returns
     -------
@@ -221,10 +253,14 @@ def largest_in_reach(frames, channels, heights, exclusive: np.ndarray, exclusive
     keep = np.ones(len(frames), dtype=bool)
     for shift in range(1, len(frames)):
         earlier, later = slice(None, -shift), slice(shift, None)
-        near = frames[later] - frames[earlier] <= exclusive_frames
-        if not near.any():
+        lag = frames[later] - frames[earlier]
+        if not (lag <= exclusion.frames).any():
             break
-        near &= exclusive[channels[earlier], channels[later]]
+        apart = exclusion.distances_um[channels[earlier], channels[later]]
+        small, large = np.minimum(heights[earlier], heights[later]), np.maximum(heights[earlier], heights[later])
+        near = (apart <= exclusion.radius_um) & (lag <= exclusion.frames)
+        is_flank = (apart <= exclusion.flank_um) & (lag <= exclusion.frames // 3)
+        near |= is_flank & (small < exclusion.flank_share * large)
         later_wins = heights[later] > heights[earlier]
         keep[earlier] &= ~(near & later_wins)
         keep[later] &= ~(near & ~later_wins)

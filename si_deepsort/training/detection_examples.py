@@ -10,22 +10,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..geometry import recording_geometry
+from ..geometry import channel_distances, recording_geometry
 from ..noise import noise_levels, sample_traces
 from ..sorter.candidates import WindowPlan, cut_windows, find_candidates, make_window_plan, with_empty_channel
 
 logger = logging.getLogger(__name__)
 
-# A candidate is a spike's peak if it lies this close to it in time, on a channel that sees this share of the spike.
+# A candidate is a spike's peak if it lies this close to it in time, on a channel that sees this share of the spike
+# (the larger one for channels farther away than this: those mostly see a flank that runs along a dendrite).
 PEAK_MS = 0.2
 PEAK_SHARE = 0.5
+NEAR_UM = 75.0
+FAR_PEAK_SHARE = 0.85
 # Between spike and no spike: such candidates are not used.
 UNCLEAR_MS = 0.35
 UNCLEAR_SHARE = 0.25
 # Units whose mean waveform is smaller than this, in noise levels, are neither spikes nor silence.
 SMALLEST_UNIT = 2.0
 OFFSET_SEARCH_MS = 2.0
-BLOCK_S = 2.0
 
 
 @dataclass
@@ -128,6 +130,7 @@ def examples_from_recording(
     locations, shanks = recording_geometry(recording)
     frequency = recording.get_sampling_frequency()
     plan = make_window_plan(config, locations, frequency, shanks=shanks, usable=usable)
+    apart = channel_distances(locations)
     segments = []
     for index in range(recording.get_num_segments()):
         traces = (recording.get_traces(segment_index=index).astype("float32") - baseline) * scale
@@ -139,7 +142,7 @@ def examples_from_recording(
         margin = plan.before + plan.rival_frames
         if len(scaled) > 2 * margin:
             frames, channels = find_candidates(scaled, plan, threshold=candidate_threshold, margin=margin)
-            classes = classify_candidates(scaled, frames, channels, labels, index, frequency)
+            classes = classify_candidates(scaled, frames, channels, labels, index, frequency, apart)
             parts.append((index, frames, channels, classes))
     kept = _choose(parts, num_negatives, rng)
     return concatenate_examples([_cut(segments[i], *rest, plan, frequency) for i, *rest in kept]), labels
@@ -226,9 +229,29 @@ def _mean_waveforms(segments, frames, units, num_units, reach, seed, most: int =
     return (sums / np.maximum(counts, 1)[:, None, None]).astype("float32"), counts
 
 
-def classify_candidates(scaled, frames, channels, labels: CleanLabels, segment_index: int, sampling_frequency: float):
+def classify_candidates(
+    scaled: np.ndarray,
+    frames: np.ndarray,
+    channels: np.ndarray,
+    labels: CleanLabels,
+    segment_index: int,
+    sampling_frequency: float,
+    distances_um: np.ndarray,
+) -> np.ndarray:
     """
     What each candidate is: 1 the peak of a spike, 0 none, -1 unclear.
+
+    Parameters
+    ----------
+    scaled : np.ndarray, shape (num_frames, num_channels), float32
+        Traces in noise levels.
+    frames, channels : np.ndarray, shape (num_candidates,), int
+        Ordered by frame.
+    labels : CleanLabels
+    segment_index : int
+    sampling_frequency : float
+        In Hz.
+    distances_um : np.ndarray, shape (num_channels, num_channels), float
 
     Returns
     -------
@@ -246,8 +269,11 @@ def classify_candidates(scaled, frames, channels, labels: CleanLabels, segment_i
     share = np.abs(height) / np.maximum(largest, 1e-6)
     lag = np.abs(frames[candidate] - times[spike])
     agrees = np.sign(scaled[frames[candidate], channels[candidate]]) == np.sign(height)
-    is_peak = (share >= PEAK_SHARE) & (lag <= clear) & agrees & (largest >= SMALLEST_UNIT)
-    is_unclear = (share >= UNCLEAR_SHARE) & agrees
+    main_channels = np.abs(labels.peaks).argmax(axis=1)[units[spike]]
+    is_near = distances_um[main_channels, channels[candidate]] <= NEAR_UM
+    is_seen = share >= np.where(is_near, PEAK_SHARE, FAR_PEAK_SHARE)
+    is_peak = is_seen & (lag <= clear) & agrees & (largest >= SMALLEST_UNIT)
+    is_unclear = (is_seen | (is_near & (share >= UNCLEAR_SHARE))) & agrees
     classes = np.zeros(len(frames), dtype="int8")
     classes[candidate[is_unclear]] = -1
     classes[candidate[is_peak]] = 1

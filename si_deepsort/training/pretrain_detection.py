@@ -15,9 +15,10 @@ import spikeinterface.preprocessing as spre
 import torch
 from probeinterface import Probe
 
-from ..generation import GenerationSettings, generate_recording, named_probe
+from ..generation import GenerationSettings, generate_recording, named_probe, random_templates
 from ..nets import network_class
 from ..nets.detector import DetectorConfig
+from ..noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
 from ..sorter.whiten import whiten_time_space
 from ..zoo import ModelInfo, save_model
 from .detection import (
@@ -32,7 +33,10 @@ logger = logging.getLogger(__name__)
 
 SAMPLING_FREQUENCIES = (10_000.0, 15_000.0, 20_000.0, 24_000.0, 25_000.0, 30_000.0, 32_000.0, 40_000.0)
 PROBES = ("single", "tetrode", "linear32", "neuropixels1", "neuropixels2")
-HELD_OUT_SHARE = 0.12
+# Share of units whose spike is seen a second time farther along the neuron.
+DENDRITE_SHARE = 0.35
+# One recording in so many stops the training and sets the threshold.
+ONE_HELD_OUT_IN = 6
 
 
 def random_recording(seed: int):
@@ -55,8 +59,8 @@ def random_recording(seed: int):
         sampling_frequency=frequency,
         num_units=int(rng.integers(1, 4 + num_channels)) if num_channels < 8 else int(rng.integers(5, 40)),
         num_far_units=int(rng.integers(0, 60)) if num_channels > 1 else int(rng.integers(0, 12)),
-        amplitude_min_uV=25.0,
-        amplitude_max_uV=float(rng.uniform(100, 500)),
+        amplitude_min_uV=20.0,
+        amplitude_max_uV=float(rng.uniform(60, 400)),
         firing_rate_min=1.0,
         firing_rate_max=40.0 if is_dense else 12.0,
         burst_fraction=float(rng.uniform(0, 0.6)),
@@ -66,7 +70,12 @@ def random_recording(seed: int):
         noise_length_um=float(rng.uniform(30, 250)),
         seed=seed,
     )
-    recording, sorting = generate_recording(probe, settings, noise_power=random_noise_power(rng))
+    locations = probe.contact_positions[:, :2]
+    templates_uV, nbefore = random_templates(locations, settings, rng)
+    templates_uV = with_dendrites(templates_uV, locations, frequency, rng)
+    recording, sorting = generate_recording(
+        probe, settings, templates_uV=templates_uV, nbefore=nbefore, noise_power=random_noise_power(rng)
+    )
     return random_front_end(recording, rng, seed), sorting
 
 
@@ -90,8 +99,33 @@ def random_probe(rng: np.random.Generator) -> Probe:
     return probe
 
 
+def with_dendrites(templates: np.ndarray, locations: np.ndarray, sampling_frequency: float, rng) -> np.ndarray:
+    """
+    Templates of which some appear a second time: smaller, later and elsewhere, as along a large dendrite or an axon.
+
+    Parameters
+    ----------
+    templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
+    locations : np.ndarray, shape (num_channels, 2), float
+        In um.
+    """
+    result = templates.copy()
+    for template, changed in zip(templates, result, strict=True):
+        if rng.random() > DENDRITE_SHARE:
+            continue
+        step = np.array([rng.uniform(-40, 40), rng.uniform(30, 170) * rng.choice([-1, 1])])
+        apart = np.linalg.norm(locations[:, None] - step - locations[None], axis=-1)
+        copy = template[:, apart.argmin(axis=1)] * np.exp(-apart.min(axis=1) / 30.0)
+        copy = np.roll(copy, round(rng.uniform(0, 0.0003) * sampling_frequency), axis=0)
+        changed += copy * rng.uniform(0.2, 0.9) * rng.choice([-1, 1], p=[0.2, 0.8])
+        changed *= np.abs(template).max() / np.abs(changed).max()
+    return result
+
+
 def random_noise_power(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A smooth spectrum between white and steeper than any real one, sometimes with a broad bump."""
+    """The spectrum of real recordings, or one between white and steeper than any real one, some with a bump."""
+    if rng.random() < 0.25:
+        return NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
     frequencies = np.geomspace(50, 20_000, 40)
     slope = rng.uniform(0.0, 1.6)
     corner = np.exp(rng.uniform(np.log(200), np.log(2500)))
@@ -134,10 +168,26 @@ def generated_examples(num_recordings: int, seed: int, settings: DetectorTrainin
             num_negatives=settings.num_negatives,
             seed=seed + number,
         )
-        is_held_out = number >= (1 - HELD_OUT_SHARE) * num_recordings
+        is_held_out = number % ONE_HELD_OUT_IN == 0
         (held_out if is_held_out else training).append(examples)
         logger.info("recording %d: %d spikes of %d examples", number, examples.labels.sum(), len(examples))
     return concatenate_examples(training), concatenate_examples(held_out)
+
+
+def write_examples(file: Path, training: Examples, held_out: Examples):
+    """Keep generated examples, so that several networks can learn from them."""
+    np.savez(
+        file,
+        **{f"training_{k}": v for k, v in vars(training).items()},
+        **{f"held_out_{k}": v for k, v in vars(held_out).items()},
+    )
+
+
+def read_examples(file: Path) -> tuple[Examples, Examples]:
+    """What `write_examples` wrote."""
+    with np.load(file) as arrays:
+        names = list(Examples.__dataclass_fields__)
+        return tuple(Examples(*(arrays[f"{part}_{name}"] for name in names)) for part in ("training", "held_out"))
 
 
 def main():
@@ -147,13 +197,19 @@ def main():
     parser.add_argument("--architectures", nargs="+", default=["cnn", "gru"], choices=sorted(ARCHITECTURES))
     parser.add_argument("--num-recordings", type=int, default=240)
     parser.add_argument("--num-epochs", type=int, default=14)
+    parser.add_argument("--examples", type=Path, help="keeps the generated examples here, or takes them from here")
     parser.add_argument("--seed", type=int, default=1000)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = DetectorTrainingSettings(
         num_epochs=options.num_epochs, num_negatives=3500, seed=options.seed, progress_bar=False
     )
-    training, held_out = generated_examples(options.num_recordings, options.seed, settings)
+    if options.examples is not None and options.examples.exists():
+        training, held_out = read_examples(options.examples)
+    else:
+        training, held_out = generated_examples(options.num_recordings, options.seed, settings)
+        if options.examples is not None:
+            write_examples(options.examples, training, held_out)
     for architecture in options.architectures:
         torch.manual_seed(options.seed)
         net = network_class(ARCHITECTURES[architecture])(DetectorConfig())

@@ -1,0 +1,294 @@
+"""
+The spike detectors beside those of SpikeInterface: `python benchmarks/detection.py --json FILE`.
+
+Recordings are made from biophysical templates that no detector was trained on. Each detector runs at a low threshold;
+its own score is then swept to the point where 95 % of what it reports, over all recordings of one front end, are
+spikes of the known units. A detection of a far background unit counts as wrong for every detector alike ("strict");
+a second column leaves those detections out.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import spikeinterface.preprocessing as spre
+from probeinterface import Probe
+
+from si_deepsort.generation import GenerationSettings, generate_recording
+from si_deepsort.geometry import channel_distances
+from si_deepsort.noise import noise_levels, sample_traces
+from si_deepsort.sorter.spike_detector import SpikeDetector, largest_in_reach, make_exclusion
+from si_deepsort.sorter.whiten import whiten_time_space
+from si_deepsort.training.detection_examples import clean_labels
+
+SNR_EDGES = (0.0, 3.0, 4.0, 5.0, 6.5, 8.0, np.inf)
+LAYOUTS = {"linear32": 26, "neuropixels1_64": 40, "neuropixels2_64": 40, "tetrode": 8}
+PRECISION = 0.95
+MATCH_MS, MATCH_UM = 0.4, 100.0
+RADIUS_UM, EXCLUSIVE_MS = 75.0, 0.35
+# Settings of the peers: the ones our detector uses, and SpikeInterface's defaults; the better one is reported.
+PEER_SETTINGS = {"same exclusion": (RADIUS_UM, EXCLUSIVE_MS), "default exclusion": (50.0, 1.0)}
+
+
+def biophysical_recording(folder: Path, layout: str, seed: int, duration_s: float):
+    """A recording of one layout, its spikes and those of the far units."""
+    data = np.load(folder / f"{layout}.npz")
+    templates = data["templates_uV"].astype("float32")
+    if templates.ndim == 4:
+        templates = templates[len(templates) // 2]
+    rng = np.random.default_rng([seed, sum(map(ord, layout))])
+    templates = templates[rng.permutation(len(templates))[: LAYOUTS[layout]]]
+    peaks_uV = np.exp(rng.uniform(np.log(18), np.log(200), len(templates)))
+    templates *= (peaks_uV / np.abs(templates).max(axis=(1, 2)))[:, None, None]
+    probe = Probe(ndim=2)
+    probe.set_contacts(data["contact_positions_um"][:, :2], shapes="circle", shape_params={"radius": 6})
+    probe.create_auto_shape()
+    settings = GenerationSettings(duration_s=duration_s, seed=seed)
+    recording, sorting = generate_recording(probe, settings, templates_uV=templates, nbefore=60)
+    far = recording._kwargs["parent_recording"]._kwargs["sorting"]
+    return recording, sorting, far
+
+
+def front_ends(recording):
+    """The traces that detectors are given: band-passed, and whitened over time and channels."""
+    filtered = spre.bandpass_filter(recording, freq_min=150.0, freq_max=7000.0, dtype="float32")
+    filtered = filtered.save(format="memory", progress_bar=False)
+    yield "band-pass", filtered
+    yield "whitened", whiten_time_space(filtered).save(format="memory", progress_bar=False)
+
+
+def network_scores(recording, model: str, candidate_threshold=None):
+    """Candidates of a network with their probability, and the CPU time."""
+    traces = recording.get_traces()
+    sampled = sample_traces(recording)
+    detector = SpikeDetector(
+        model,
+        recording.get_channel_locations(),
+        recording.get_sampling_frequency(),
+        noise_levels(sampled),
+        candidate_threshold=candidate_threshold,
+    )
+    detector.candidates(detector.scaled(traces[:10_000]), detector.margin)
+    start, parts, chunk = time.process_time(), [], 30_000
+    for first in range(0, len(traces), chunk):
+        begin = max(0, first - detector.margin)
+        scaled = detector.scaled(traces[begin : first + chunk + detector.margin])
+        frames, channels, scores = detector.candidates(scaled, detector.margin)
+        parts.append((frames + begin, channels, scores, np.abs(scaled[frames, channels])))
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True)), time.process_time() - start
+
+
+def peer_scores(recording, method: str, radius_um: float, exclusive_ms: float):
+    """Peaks of a SpikeInterface detector at a low threshold with their score, and the CPU time."""
+    from spikeinterface.core.node_pipeline import run_node_pipeline
+    from spikeinterface.sortingcomponents.peak_detection.method_list import detect_peak_methods
+    from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_recording
+
+    levels = noise_levels(sample_traces(recording))
+    params = dict(peak_sign="both", exclude_sweep_ms=exclusive_ms, radius_um=radius_um)
+    detector_class = detect_peak_methods[method]
+    if method == "locally_exclusive":
+        node = detector_class(recording, noise_levels=levels, detect_threshold=2.5, **params)
+    else:
+        prototype, _, _ = get_prototype_and_waveforms_from_recording(
+            recording, n_peaks=5000, ms_before=0.5, ms_after=1.5, seed=0, noise_levels=levels
+        )
+        params |= dict(prototype=prototype, ms_before=0.5, random_chunk_kwargs=dict(seed=0))
+        node = _scored(detector_class)(recording, detect_threshold=3.0, **params)
+    quiet = dict(progress_bar=False, n_jobs=1)
+    run_node_pipeline(recording.frame_slice(0, 30_000), [node], quiet)
+    start = time.process_time()
+    peaks = run_node_pipeline(recording, [node], quiet, squeeze_output=True)
+    cpu_s = time.process_time() - start
+    scores = np.abs(peaks["amplitude"])
+    if method == "locally_exclusive":
+        scores = scores / levels[peaks["channel_index"]]
+    return (peaks["sample_index"], peaks["channel_index"], scores, None), cpu_s
+
+
+def _scored(detector_class):
+    """The matched filter, its peaks' amplitude replaced by what it thresholds."""
+
+    class Scored(detector_class):
+        def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
+            (peaks,) = super().compute(traces, start_frame, end_frame, segment_index, max_margin)
+            filtered = self.get_convolved_traces(traces).reshape(self.num_z_factors, self.num_templates, -1)
+            levels = self.abs_thresholds / self.detect_threshold
+            filtered = np.max(filtered / levels[:, :, None], axis=0)
+            times, channels = peaks["sample_index"] - self.nbefore, peaks["channel_index"]
+            scores = filtered[channels, times]
+            if self.num_templates > self.num_channels:
+                scores = np.maximum(scores, filtered[channels + self.num_channels, times])
+            peaks["amplitude"] = scores
+            return (peaks,)
+
+    return Scored
+
+
+class Truth:
+    """Spikes of the known units, with the SNR of each, and of the far ones."""
+
+    def __init__(self, recording, raw_sorting, far, filtered, unit_snrs=None):
+        sampled = sample_traces(filtered)
+        scaled = filtered.get_traces() / noise_levels(sampled)
+        frequency = recording.get_sampling_frequency()
+        self.distances = channel_distances(recording.get_channel_locations())
+        self.exclusion = make_exclusion(
+            recording.get_channel_locations(), frequency, radius_um=RADIUS_UM, exclusive_ms=EXCLUSIVE_MS
+        )
+        self.tolerance = round(MATCH_MS * frequency / 1000)
+        labels = clean_labels([scaled], raw_sorting, frequency)
+        self.frames, units = labels.frames[0], labels.units[0]
+        self.unit_snrs = np.abs(labels.peaks).max(axis=1) if unit_snrs is None else unit_snrs
+        self.channels = np.abs(labels.peaks).argmax(axis=1)[units]
+        self.bins = np.digitize(self.unit_snrs[units], SNR_EDGES) - 1
+        far_labels = clean_labels([scaled], far, frequency)
+        self.far_frames = far_labels.frames[0]
+        self.far_channels = np.abs(far_labels.peaks).argmax(axis=1)[far_labels.units[0]]
+
+    def match(self, frames, channels):
+        """Which known spikes are found, which detections find one, which find a far spike."""
+        order = np.argsort(frames, kind="stable")
+        found, used = one_to_one(
+            self.frames, self.channels, frames[order], channels[order], self.tolerance, self.distances
+        )
+        rest = order[~used]
+        _, far_used = one_to_one(
+            self.far_frames, self.far_channels, frames[rest], channels[rest], self.tolerance, self.distances
+        )
+        return found, int(used.sum()), int(far_used.sum())
+
+
+def one_to_one(frames, channels, found_frames, found_channels, tolerance: int, distances):
+    """Pair known and found spikes near in time and space, the nearest in time first; each is used once."""
+    first = np.searchsorted(found_frames, frames - tolerance)
+    number = np.searchsorted(found_frames, frames + tolerance, side="right") - first
+    known = np.repeat(np.arange(len(frames)), number)
+    found = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number) + first[known]
+    apart = distances[channels[known], found_channels[found]]
+    near = apart <= MATCH_UM
+    known, found, apart = known[near], found[near], apart[near]
+    lag = np.abs(frames[known] - found_frames[found])
+    is_known, is_used = np.zeros(len(frames), bool), np.zeros(len(found_frames), bool)
+    for pair in np.lexsort((apart, lag)):
+        if not is_known[known[pair]] and not is_used[found[pair]]:
+            is_known[known[pair]] = is_used[found[pair]] = True
+    return is_known, is_used
+
+
+def at_threshold(outputs, truths, threshold, leave_out_far):
+    """Precision and recall per SNR bin over all recordings."""
+    hits = np.zeros(len(SNR_EDGES) - 1)
+    total = np.zeros(len(SNR_EDGES) - 1)
+    num_right = num_reported = 0
+    for (frames, channels, scores, heights), truth in zip(outputs, truths, strict=True):
+        keep = scores >= threshold
+        frames, channels = frames[keep], channels[keep]
+        if heights is not None:
+            order = np.argsort(frames, kind="stable")
+            frames, channels, heights = frames[order], channels[order], heights[keep][order]
+            alone = largest_in_reach(frames, channels, heights, truth.exclusion)
+            frames, channels = frames[alone], channels[alone]
+        found, right, far = truth.match(frames, channels)
+        num_right += right
+        num_reported += len(frames) - (far if leave_out_far else 0)
+        hits += np.bincount(truth.bins[found], minlength=len(hits))
+        total += np.bincount(truth.bins, minlength=len(hits))
+    return num_right / max(num_reported, 1), hits / np.maximum(total, 1), float(hits.sum() / total.sum())
+
+
+def recall_at_precision(outputs, truths, leave_out_far: bool):
+    """The lowest threshold with the wanted precision, by bisection on the ranks of the scores."""
+    scores = np.unique(np.concatenate([output[2] for output in outputs]))
+    low, high = 0, len(scores) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if at_threshold(outputs, truths, scores[middle], leave_out_far)[0] >= PRECISION:
+            high = middle
+        else:
+            low = middle + 1
+    precision, recalls, recall = at_threshold(outputs, truths, scores[low], leave_out_far)
+    return dict(
+        threshold=float(scores[low]),
+        precision=round(precision, 4),
+        recall=round(recall, 4),
+        recall_by_snr=[round(float(value), 4) for value in recalls],
+    )
+
+
+def main():
+    """Run everything and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "detection.json")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data")))
+    parser.add_argument("--models", nargs="+", default=["cnn", "gru"])
+    parser.add_argument("--peers", nargs="*", default=["locally_exclusive", "matched_filtering"])
+    parser.add_argument("--layouts", nargs="+", default=list(LAYOUTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--duration-s", type=float, default=30.0)
+    parser.add_argument("--candidate-threshold", type=float, default=None)
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    truths, outputs, cpu_s, channel_s = collect(options)
+    results = []
+    for (front_end, detector), found in outputs.items():
+        row = dict(front_end=front_end, detector=detector)
+        row["strict"] = recall_at_precision(found, truths[front_end], leave_out_far=False)
+        row["far_left_out"] = recall_at_precision(found, truths[front_end], leave_out_far=True)
+        row["cpu_s_per_recorded_s_of_32_channels"] = round(32 * cpu_s[front_end, detector] / channel_s, 4)
+        results.append(row)
+        print(front_end, detector, row["strict"]["recall_by_snr"], row["far_left_out"]["recall_by_snr"], flush=True)
+    document = dict(
+        command=" ".join(["python", "benchmarks/detection.py", *sys.argv[1:]]),
+        versions={name: version(name) for name in ("si-deepsort", "spikeinterface", "torch", "numpy")},
+        machine=platform.processor() or platform.machine(),
+        seeds=options.seeds,
+        duration_s=options.duration_s,
+        layouts=options.layouts,
+        snr_edges=[edge if np.isfinite(edge) else None for edge in SNR_EDGES],
+        spikes_by_snr=np.sum([np.bincount(t.bins, minlength=6) for t in truths["band-pass"]], axis=0).tolist(),
+        results=results,
+    )
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def collect(options):
+    """Run every detector on every recording and front end."""
+    truths, outputs, cpu_s, channel_s = {}, {}, {}, 0.0
+    for layout in options.layouts:
+        for seed in options.seeds:
+            recording, sorting, far = biophysical_recording(
+                options.data / "biophysical_templates", layout, seed, options.duration_s
+            )
+            channel_s += recording.get_num_channels() * options.duration_s
+            unit_snrs = None
+            for front_end, traces in front_ends(recording):
+                truth = Truth(recording, sorting, far, traces, unit_snrs)
+                unit_snrs = truth.unit_snrs
+                truths.setdefault(front_end, []).append(truth)
+                jobs = {
+                    m: (lambda m=m, t=traces: network_scores(t, m, options.candidate_threshold)) for m in options.models
+                }
+                for peer in options.peers:
+                    for name, (radius, exclusive_ms) in PEER_SETTINGS.items():
+                        jobs[f"{peer}, {name}"] = lambda p=peer, t=traces, r=radius, e=exclusive_ms: peer_scores(
+                            t, p, r, e
+                        )
+                for name, job in jobs.items():
+                    found, cost = job()
+                    outputs.setdefault((front_end, name), []).append(found)
+                    cpu_s[front_end, name] = cpu_s.get((front_end, name), 0.0) + cost
+                print(layout, seed, front_end, flush=True)
+    return truths, outputs, cpu_s, channel_s
+
+
+if __name__ == "__main__":
+    main()
