@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "si_deepsort"
 FLOORS = [
-    {"settings", "geometry", "noise"},
+    {"settings", "geometry", "noise", "separation"},
     {"nets", "generation"},
     {"fit", "inference", "zoo"},
     {"preprocessing", "lfp", "events"},
