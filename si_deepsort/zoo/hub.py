@@ -9,6 +9,7 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from .hub_calls import REQUEST_TIMEOUT_S, call_hub
@@ -90,23 +91,30 @@ def fetch(
     token: str | bool | None = None,
     endpoint: str | None = None,
 ) -> tuple[Path, str]:
-    """Download a model (only what the cache lacks) and verify it; gives its folder and commit."""
-    before = cached_folder(reference, cache_dir)
-    commit = reference.revision if reference.is_pinned else _resolve(reference, cache_dir, token, endpoint)
-    if before is not None and before[1] != commit:
+    """Ask the Hub for a model, download what the cache lacks, verify all; gives the folder and the commit."""
+    place = {"cache_dir": cache_dir, "token": token, "endpoint": endpoint}
+    cached = cached_folder(reference, cache_dir)
+    if cached is not None and reference.is_pinned:
+        try:
+            verify_snapshot(cached[0], reference)
+            return cached
+        except ValueError as error:
+            logger.warning("%s", error)
+    commit = _resolve(reference, **place)
+    if cached is not None and cached[1] != commit:
         warnings.warn(
-            f"{reference} has moved since it was last pulled: it was commit {before[1]}, it is now {commit}. "
-            f"The former weights stay available as '{reference.repo_id}@{before[1]}'.",
+            f"{reference} has moved since it was last pulled: it was commit {cached[1]}, it is now {commit}. "
+            f"The former weights stay available as '{reference.repo_id}@{cached[1]}'.",
             UserWarning,
             stacklevel=3,
         )
-    pinned = HubReference(repo_id=reference.repo_id, revision=commit, config_sha256=reference.config_sha256)
-    folder = _download(pinned, cache_dir, token, endpoint)
+    pinned = replace(reference, revision=commit)
+    folder = _download(pinned, **place)
     try:
         verify_snapshot(folder, pinned)
     except ValueError as error:
         logger.warning("%s Fetching it again.", error)
-        folder = _download(pinned, cache_dir, token, endpoint, force_download=True)
+        folder = _download(pinned, **place, force_download=True)
         verify_snapshot(folder, pinned)
     if not reference.is_pinned:
         # Remembered only now, so that a tag never leads to a model that was not verified.
@@ -163,38 +171,40 @@ def cached_models(cache_dir: str | Path | None = None) -> Iterator[tuple[str, st
             yield repo_id, path.parent.name, path.parent
 
 
-def _resolve(reference, cache_dir, token, endpoint) -> str:
+def _resolve(reference: HubReference, **place) -> str:
+    """Commit of a revision. Asked for pinned ones too: it fails at once where a download would try for long."""
     from huggingface_hub import HfApi
 
-    api = HfApi(endpoint=endpoint, token=token)
+    api = HfApi(endpoint=place["endpoint"], token=place["token"])
 
     def ask():
         return api.model_info(reference.repo_id, revision=reference.revision, timeout=REQUEST_TIMEOUT_S).sha
 
-    commit = call_hub(ask, reference, cache_dir=cache_dir, token=token, endpoint=endpoint)
+    commit = call_hub(ask, reference, **place)
     # It becomes the name of a folder of the cache, so it is not taken on trust.
     if not COMMIT.fullmatch(str(commit)):
         raise ValueError(
             f"The server answered {commit!r} as the commit of {reference}, expected 40 hexadecimal digits."
         )
+    if reference.is_pinned and commit != reference.revision:
+        raise ValueError(f"The server answered commit {commit} where {reference} was asked for.")
     return commit
 
 
-def _download(reference, cache_dir, token, endpoint, force_download=False) -> Path:
+def _download(reference: HubReference, *, force_download=False, **place) -> Path:
     from huggingface_hub import snapshot_download
 
     def download():
         return snapshot_download(
             reference.repo_id,
             revision=reference.revision,
-            cache_dir=cache_dir,
-            token=token,
-            endpoint=endpoint,
             allow_patterns=list(MODEL_FILES),
             force_download=force_download,
+            **place,
         )
 
-    folder = Path(call_hub(download, reference, cache_dir=cache_dir, token=token, endpoint=endpoint))
+    # The client itself tries downloads again.
+    folder = Path(call_hub(download, reference, **place, has_retries=True))
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise ValueError(f"{reference} has no {name}, so it is no si_deepsort model. Look for a typo in its name.")

@@ -16,9 +16,31 @@ _PASSING_TROUBLE = (429, 500, 502, 503, 504)
 _WRONG_ANSWERS = (json.JSONDecodeError, KeyError, TypeError, AttributeError, AssertionError)
 
 
-def call_hub(call: Callable, reference: HubReference, *, cache_dir=None, token=None, endpoint=None, is_push=False):
+def call_hub(
+    call: Callable,
+    reference: HubReference,
+    *,
+    cache_dir=None,
+    token=None,
+    endpoint=None,
+    is_push: bool = False,
+    has_retries: bool = False,
+):
     """
     Result of `call()`; 429 and 5xx are tried again, other errors are explained for who fetches, or pushes, a model.
+
+    Parameters
+    ----------
+    call : callable
+        Asks the Hub.
+    reference : HubReference
+        What it asks for.
+    cache_dir, token, endpoint
+        As for `load_model`.
+    is_push : bool, default: False
+        Whether a model is published, so that the advice is not about fetching it.
+    has_retries : bool, default: False
+        Whether the client itself tries this call again.
 
     Raises
     ------
@@ -34,7 +56,7 @@ def call_hub(call: Callable, reference: HubReference, *, cache_dir=None, token=N
     place = _Place(reference, cache_dir, token, endpoint, is_push)
     # The base of HfHubHTTPError is the HTTP library's own error; which library differs between versions of the client.
     network_error = HfHubHTTPError.__mro__[1]
-    for wait_s in (*RETRY_SECONDS, None):
+    for wait_s in (*(() if has_retries else RETRY_SECONDS), None):
         try:
             return call()
         except (network_error, OSError) as error:

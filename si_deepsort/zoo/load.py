@@ -61,9 +61,6 @@ def load_model(
     ConnectionError
         If it is not in the cache and the Hub cannot be reached.
     """
-    from ..inference import choose_device
-
-    device = choose_device(device)
     folder, source = _locate(
         name_or_folder_or_repo,
         revision=revision,
@@ -74,6 +71,10 @@ def load_model(
     )
     config = read_config(folder)
     verify_files(folder, config)
+    # PyTorch is imported from here on: a model that is not there is told without waiting for it.
+    from ..inference import choose_device
+
+    device = choose_device(device)
     net = build_network(folder, config)
     net.info = info_of(config, source={**source, "sha256": config["files"][WEIGHTS_FILE]["sha256"]})
     return net.to(device)

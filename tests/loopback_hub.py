@@ -1,0 +1,363 @@
+"""
+A small Hub on 127.0.0.1, for tests: what `huggingface_hub` asks for to create, push, tag, list and pull models.
+
+It speaks the protocol (repositories, commits, tags, large files, ranges, errors by header), keeps everything in memory,
+logs each request, and can be told to misbehave as real servers, proxies and attackers do.
+"""
+
+import hashlib
+import json
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+WRITE_TOKEN = "hf_loopbackWriteToken000000000000000000"
+
+
+@dataclass
+class Repository:
+    """Commits (id -> path -> content) and names for them."""
+
+    private: bool = False
+    gated: bool = False
+    commits: dict = field(default_factory=dict)
+    branches: dict = field(default_factory=dict)
+    tags: dict = field(default_factory=dict)
+
+    def commit(self, files: dict) -> str:
+        text = repr((sorted(files.items()), len(self.commits)))
+        self.branches["main"] = hashlib.sha1(text.encode()).hexdigest()
+        self.commits[self.branches["main"]] = dict(files)
+        return self.branches["main"]
+
+    def resolve(self, revision: str) -> str | None:
+        return {**self.tags, **self.branches, **{commit: commit for commit in self.commits}}.get(revision)
+
+
+class LoopbackHub:
+    """
+    The server.
+
+    Attributes
+    ----------
+    requests : list of (method, path)
+        All requests so far.
+    fail_next : list of int
+        Status codes to answer the next requests with.
+    tampered : dict
+        Path of a file -> function of its bytes: what is sent in its place.
+    truncate_next : int
+        Downloads to cut off half way.
+    sha_answer, listing_extra : str | None
+        A commit, or one more path in each listing, as an attacker would send it.
+    """
+
+    def __init__(self):
+        self.repositories: dict[str, Repository] = {}
+        self.large_files: dict[str, bytes] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.fail_next: list[int] = []
+        self.tampered: dict = {}
+        self.truncate_next = 0
+        self.sha_answer = self.listing_extra = None
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        self.server.daemon_threads = True
+        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+
+    @contextmanager
+    def running(self):
+        """Serve until the block ends; afterwards the port refuses connections."""
+        thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.stop()
+            thread.join()
+
+    def stop(self):
+        from huggingface_hub import close_session
+
+        self.server.shutdown()
+        self.server.server_close()
+        close_session()  # a connection that is kept alive would still be answered
+
+    def count(self, method: str | None = None) -> int:
+        return sum(method is None or asked == method for asked, _ in self.requests)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: LoopbackHub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def handle_one_request(self):
+        try:
+            super().handle_one_request()
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+
+    def do_any(self):
+        self.body = self._read_body()
+        path = unquote(urlsplit(self.path).path)
+        self.query = parse_qs(urlsplit(self.path).query)
+        self.hub.requests.append((self.command, path))
+        if self.hub.fail_next:
+            return self.answer({"error": "told to fail"}, status=self.hub.fail_next.pop(0))
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        self.is_known = token == WRITE_TOKEN
+        if token and not self.is_known:
+            return self.refuse(401, message="Invalid credentials in Authorization header")
+        for methods, pattern, action in ROUTES:
+            found = re.fullmatch(pattern, path)
+            if found and self.command in methods.split():
+                return getattr(self, action)(**found.groupdict())
+        return self.refuse(404, message=f"no route {self.command} {path}")
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_any
+
+    def _read_body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        pieces = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
+
+    def answer(self, content, status=200, headers=None):
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def refuse(self, status, code=None, message="refused", headers=None):
+        headers = {**(headers or {}), "X-Error-Message": message}
+        self.answer({"error": message}, status, headers | ({"X-Error-Code": code} if code else {}))
+
+    def repository(self, repo_id) -> Repository | None:
+        """The repository, if this user may see it; otherwise the request is answered."""
+        repository = self.hub.repositories.get(repo_id)
+        if repository is None or (repository.private and not self.is_known):
+            self.refuse(404 if self.is_known else 401, "RepoNotFound", "Repository not found")
+            return None
+        if self.command not in ("GET", "HEAD") and not self.is_known:
+            self.refuse(403, message="This token has no write permission")
+            return None
+        return repository
+
+    def revision(self, repo_id, revision):
+        repository = self.repository(repo_id)
+        if repository is None:
+            return None, None
+        commit = repository.resolve(revision)
+        if commit is None:
+            self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+            return None, None
+        return repository, commit
+
+    def create(self):
+        asked = json.loads(self.body)
+        if not self.is_known:
+            return self.refuse(401, message="Invalid username or password.")
+        repo_id = f"{asked.get('organization') or 'lab'}/{asked['name']}"
+        url = {"url": f"{self.hub.endpoint}/{repo_id}"}
+        if repo_id in self.hub.repositories:
+            return self.answer({"error": "You already created this model repo", **url}, status=409)
+        is_private = asked.get("visibility") == "private" or bool(asked.get("private"))
+        repository = self.hub.repositories[repo_id] = Repository(private=is_private)
+        repository.commit({".gitattributes": b"*.safetensors filter=lfs\n"})
+        return self.answer(url)
+
+    def validate_yaml(self):
+        self.answer({"errors": [], "warnings": []})
+
+    def preupload(self, repo_id, revision):
+        repository, commit = self.revision(repo_id, revision)
+        if repository is not None:
+            files = [
+                {
+                    "path": file["path"],
+                    "uploadMode": "lfs" if file["path"].endswith(".safetensors") else "regular",
+                    "shouldIgnore": False,
+                    "oid": _entry(file["path"], repository.commits[commit].get(file["path"]))["oid_of_upload"],
+                }
+                for file in json.loads(self.body)["files"]
+            ]
+            self.answer({"files": files})
+
+    def large_file_batch(self, repo_id):
+        if self.repository(repo_id) is None:
+            return
+        objects = []
+        for asked in json.loads(self.body)["objects"]:
+            target = {"href": f"{self.hub.endpoint}/upload/{asked['oid']}"}
+            check = {"href": f"{self.hub.endpoint}/verify"}
+            is_new = asked["oid"] not in self.hub.large_files
+            objects.append(asked | ({"actions": {"upload": target, "verify": check}} if is_new else {}))
+        self.answer({"transfer": "basic", "objects": objects})
+
+    def upload_large_file(self, sha256):
+        if hashlib.sha256(self.body).hexdigest() != sha256:
+            return self.refuse(400, message="wrong sha256")
+        self.hub.large_files[sha256] = self.body
+        self.answer(b"")
+
+    def verify_large_file(self):
+        asked = json.loads(self.body)
+        is_there = len(self.hub.large_files.get(asked["oid"], b"")) == asked["size"]
+        self.answer({}, status=200 if is_there else 404)
+
+    def commit(self, repo_id, revision):
+        import base64
+
+        repository, parent = self.revision(repo_id, revision)
+        if repository is None:
+            return
+        files = dict(repository.commits[parent])
+        for line in map(json.loads, self.body.splitlines()):
+            value = line["value"]
+            if line["key"] == "header" and value.get("parentCommit") not in (None, parent):
+                return self.refuse(412, message="A commit has happened since")
+            elif line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                files[value["path"]] = self.hub.large_files[value["oid"]]
+            elif line["key"] == "deletedFile":
+                files.pop(value["path"], None)
+        oid = repository.commit(files)
+        url = f"{self.hub.endpoint}/{repo_id}/commit/{oid}"
+        self.answer({"success": True, "commitOid": oid, "commitUrl": url, "pullRequestUrl": None})
+
+    def tag(self, repo_id, revision):
+        repository, commit = self.revision(repo_id, revision)
+        if repository is not None:
+            name = json.loads(self.body)["tag"]
+            if name in repository.tags:
+                return self.refuse(409, message="Tag reference exists already")
+            repository.tags[name] = commit
+            self.answer({})
+
+    def refs(self, repo_id):
+        repository = self.repository(repo_id)
+        if repository is not None:
+            names = {"branches": repository.branches, "tags": repository.tags}
+            kinds = {"branches": "heads", "tags": "tags"}
+            lists = {
+                kind: [
+                    {"name": name, "ref": f"refs/{kinds[kind]}/{name}", "targetCommit": c} for name, c in refs.items()
+                ]
+                for kind, refs in names.items()
+            }
+            self.answer({**lists, "converts": []})
+
+    def info(self, repo_id, revision="main"):
+        repository, commit = self.revision(repo_id, revision)
+        if repository is None:
+            return
+        siblings = [{"rfilename": path} for path in repository.commits[commit]]
+        if "blobs" in self.query:
+            entries = [_entry(path, content) for path, content in repository.commits[commit].items()]
+            siblings = [
+                {"rfilename": e["path"], "size": e["size"], "blobId": e["oid"], "lfs": e["lfs_info"]} for e in entries
+            ]
+        rest = {"private": repository.private, "gated": "manual" if repository.gated else False, "tags": []}
+        sha = self.hub.sha_answer or commit
+        self.answer({"id": repo_id, "modelId": repo_id, "sha": sha, "siblings": siblings, **rest})
+
+    def list_all(self):
+        author = self.query.get("author", [""])[0]
+        ids = [name for name, repository in self.hub.repositories.items() if not repository.private or self.is_known]
+        self.answer([{"id": name, "modelId": name, "tags": []} for name in ids if name.startswith(f"{author}/")])
+
+    def tree(self, repo_id, revision):
+        repository, commit = self.revision(repo_id, revision)
+        if repository is None:
+            return
+        files = dict(repository.commits[commit])
+        if self.hub.listing_extra is not None:
+            files[self.hub.listing_extra] = b"evil"
+        entries = [_entry(path, content) for path, content in files.items()]
+        self.answer([{"type": "file", **{k: e[k] for k in ("path", "oid", "size", "lfs") if e[k]}} for e in entries])
+
+    def resolve(self, repo_id, revision, path):
+        repository, commit = self.revision(repo_id, revision)
+        if repository is None:
+            return
+        headers = {"X-Repo-Commit": commit}
+        if repository.gated and not self.is_known:
+            return self.refuse(401, "GatedRepo", "Access to this model is restricted", headers)
+        if path not in repository.commits[commit]:
+            return self.refuse(404, "EntryNotFound", "Entry not found", headers)
+        content = repository.commits[commit][path]
+        entry = _entry(path, content)
+        headers |= {"ETag": f'"{entry["oid_of_upload"]}"', "Accept-Ranges": "bytes"}
+        if entry["lfs"]:
+            headers |= {"X-Linked-Etag": f'"{entry["oid_of_upload"]}"', "X-Linked-Size": str(len(content))}
+        content = self.hub.tampered.get(path, bytes)(content)
+        self._send_file(content, headers)
+
+    def _send_file(self, content, headers):
+        status, start = 200, 0
+        if found := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
+            status, start = 206, int(found[1])
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        if self.command == "GET" and self.hub.truncate_next and len(content) > 1000:
+            self.hub.truncate_next -= 1
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(content) - start), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content[start : (start + len(content)) // 2])
+            self.close_connection = True
+            return
+        self.answer(content[start:], status, headers)
+
+
+def _entry(path, content):
+    if content is None:
+        return {"oid_of_upload": None}
+    git_sha1 = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    if not path.endswith(".safetensors"):
+        return {
+            "path": path,
+            "size": len(content),
+            "oid": git_sha1,
+            "lfs": None,
+            "lfs_info": None,
+            "oid_of_upload": git_sha1,
+        }
+    sha256 = hashlib.sha256(content).hexdigest()
+    lfs = {"oid": sha256, "size": len(content), "pointerSize": 128}
+    return {
+        **{"path": path, "size": len(content), "oid": git_sha1, "lfs": lfs, "oid_of_upload": sha256},
+        "lfs_info": {"sha256": sha256, "size": len(content), "pointerSize": 128},
+    }
+
+
+_ID, _REV = r"(?P<repo_id>[^/]+/[^/]+)", r"(?P<revision>[^/]+)"
+ROUTES = [
+    ("POST", "/api/repos/create", "create"),
+    ("POST", "/api/validate-yaml", "validate_yaml"),
+    ("POST", f"/api/models/{_ID}/preupload/{_REV}", "preupload"),
+    ("POST", f"/{_ID}\\.git/info/lfs/objects/batch", "large_file_batch"),
+    ("PUT", "/upload/(?P<sha256>[0-9a-f]{64})", "upload_large_file"),
+    ("POST", "/verify", "verify_large_file"),
+    ("POST", f"/api/models/{_ID}/commit/{_REV}", "commit"),
+    ("POST", f"/api/models/{_ID}/tag/{_REV}", "tag"),
+    ("GET", "/api/models", "list_all"),
+    ("GET", f"/api/models/{_ID}/refs", "refs"),
+    ("GET", f"/api/models/{_ID}/tree/{_REV}", "tree"),
+    ("GET", f"/api/models/{_ID}/revision/{_REV}", "info"),
+    ("GET", f"/api/models/{_ID}", "info"),
+    ("GET HEAD", f"/{_ID}/resolve/{_REV}/(?P<path>.+)", "resolve"),
+]
