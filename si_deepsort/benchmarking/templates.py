@@ -59,7 +59,7 @@ def biophysical_templates(file_stem: str, num_units: int, rng: np.random.Generat
         Whether to return the templates at every displacement too, interpolated to steps of 1 um.
     """
     with np.load(data_folder() / "biophysical_templates" / f"{file_stem}.npz") as data:
-        chosen = np.sort(rng.permutation(len(data["peak_uV"]))[:num_units])
+        chosen = choose_over_all_amplitudes(data["peak_uV"], num_units, rng)
         templates = data["templates_uV"]
         displacements = data["displacements_um"].astype(float)
         moved = templates[:, chosen].astype("float32") if templates.ndim == 4 else None
@@ -72,6 +72,24 @@ def biophysical_templates(file_stem: str, num_units: int, rng: np.random.Generat
     return UnitTemplates(
         static, nbefore, probe, "biophysical", interpolate_displacements(moved, displacements, fine), fine
     )
+
+
+def choose_over_all_amplitudes(peak_uV: np.ndarray, num_units: int, rng: np.random.Generator) -> np.ndarray:
+    """
+    Units whose amplitudes spread over the whole range: uniform in the logarithm, as far as there are such units.
+
+    Returns
+    -------
+    np.ndarray, shape (num_units,), int
+        Indices, in ascending order, each at most once.
+    """
+    log_peak = np.log(np.asarray(peak_uV, dtype=float))
+    edges = np.linspace(log_peak.min(), log_peak.max(), num_units + 1)
+    free = np.ones(len(log_peak), dtype=bool)
+    for target in rng.permutation(rng.uniform(edges[:-1], edges[1:])):
+        distance = np.where(free, np.abs(log_peak - target), np.inf)
+        free[np.argmin(distance)] = False
+    return np.flatnonzero(~free)
 
 
 def real_templates(num_units: int, rng: np.random.Generator, min_scale: float = 0.25) -> UnitTemplates:
