@@ -100,33 +100,17 @@ def separate_neuron(
         If waveforms or scores are not finite, or their numbers differ.
     """
     waveforms = np.asarray(waveforms)
-    if not np.isfinite(waveforms).all() or (scores is not None and not np.isfinite(scores).all()):
-        raise ValueError("The waveforms or scores hold NaN or infinite values. Remove those waveforms.")
-    if scores is not None and len(scores) != len(waveforms):
-        raise ValueError(f"Got {len(scores)} scores for {len(waveforms)} waveforms, expected one score each.")
+    _check_finite(waveforms, scores)
     if len(waveforms) == 0:
         return np.zeros(0)
     start = _size_scores(waveforms) if scores is None else np.asarray(scores, dtype=float)
-    tilt = np.zeros(len(waveforms)) if scores is None else score_weight * start
+    tilt = 0.0 if scores is None else score_weight * start
     features = principal_components(waveforms, num_components)
-    is_neuron = start > 0
-    membership = _split_background(features, ~is_neuron, num_background, seed)
-    artefacts = _log_artefact(features)
-    log_odds = start
-    for _ in range(60):
-        if min(is_neuron.sum(), (~is_neuron).sum() / num_background) < MIN_CLASS_SIZE:
-            logger.warning("%d of %d waveforms look like a neuron's: too few to adapt", is_neuron.sum(), len(waveforms))
-            return start
-        weights = membership * ~is_neuron[:, None]
-        background = [_log_gaussian(features, weights[:, k]) for k in range(num_background)]
-        total = np.logaddexp.reduce([*background, artefacts], axis=0)
-        membership = np.exp(np.stack(background, axis=1) - total[:, None])
-        log_odds = _log_gaussian(features, is_neuron.astype(float)) - total + tilt
-        changed = (log_odds > 0) != is_neuron
-        is_neuron = log_odds > 0
-        if changed.mean() < 1e-4:
-            break
-    return log_odds
+    adapted = _adapt(features, start > 0, tilt, num_background, seed)
+    if adapted is None:
+        logger.warning("%d of %d waveforms look like a neuron's: nothing to adapt to", (start > 0).sum(), len(start))
+        return start
+    return adapted
 
 
 def cluster_by_density(features: np.ndarray, *, min_fraction: float = 0.02, seed: int = 0) -> tuple[np.ndarray, float]:
@@ -169,6 +153,32 @@ def cluster_by_density(features: np.ndarray, *, min_fraction: float = 0.02, seed
             return nearest.predict(features), eps
         eps *= 0.93
     return labels, eps
+
+
+def _adapt(features, is_neuron, tilt, num_background, seed):
+    """Log-odds after the two classes and their distributions agree; None if a class dwindles."""
+    membership = _split_background(features, ~is_neuron, num_background, seed)
+    artefacts = _log_artefact(features)
+    for _ in range(60):
+        if min(is_neuron.sum(), (~is_neuron).sum() / num_background) < MIN_CLASS_SIZE:
+            return None
+        weights = membership * ~is_neuron[:, None]
+        background = [_log_gaussian(features, weights[:, k]) for k in range(num_background)]
+        total = np.logaddexp.reduce([*background, artefacts], axis=0)
+        membership = np.exp(np.stack(background, axis=1) - total[:, None])
+        log_odds = _log_gaussian(features, is_neuron.astype(float)) - total + tilt
+        num_changed = ((log_odds > 0) != is_neuron).sum()
+        is_neuron = log_odds > 0
+        if num_changed < 1e-4 * len(features):
+            break
+    return log_odds
+
+
+def _check_finite(waveforms, scores):
+    if not np.isfinite(waveforms).all() or (scores is not None and not np.isfinite(scores).all()):
+        raise ValueError("The waveforms or scores hold NaN or infinite values. Remove those waveforms.")
+    if scores is not None and len(scores) != len(waveforms):
+        raise ValueError(f"Got {len(scores)} scores for {len(waveforms)} waveforms, expected one score each.")
 
 
 def _size_scores(waveforms):

@@ -18,12 +18,14 @@ from .levels import (
     synthesize_noise,
 )
 
+_MATCHING = ("NoiseModel", "match", "match_traces", "measure_noise")
 __all__ = [
     "MAD_TO_SD",
     "NEUROPIXELS_NOISE_CORRELATION",
     "NEUROPIXELS_NOISE_FREQUENCIES",
     "NEUROPIXELS_NOISE_LENGTH_UM",
     "NEUROPIXELS_NOISE_POWER",
+    *_MATCHING,
     "noise_filter",
     "noise_levels",
     "noise_spectrum",
@@ -32,3 +34,12 @@ __all__ = [
     "spatial_correlation",
     "synthesize_noise",
 ]
+
+
+def __getattr__(name: str):
+    # SpikeInterface's preprocessing, which matching needs, takes seconds to import
+    if name in _MATCHING:
+        from . import matching
+
+        return getattr(matching, name)
+    raise AttributeError(f"module 'si_deepsort.noise' has no attribute '{name}'")
