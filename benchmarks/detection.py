@@ -14,6 +14,7 @@ import platform
 import sys
 import time
 import warnings
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,8 +34,12 @@ LAYOUTS = {"linear32": 26, "neuropixels1_64": 40, "neuropixels2_64": 40, "tetrod
 PRECISION = 0.95
 MATCH_MS, MATCH_UM = 0.4, 100.0
 RADIUS_UM, EXCLUSIVE_MS = 75.0, 0.35
-# Settings of the peers: the ones our detector uses, and SpikeInterface's defaults; the better one is reported.
-PEER_SETTINGS = {"same exclusion": (RADIUS_UM, EXCLUSIVE_MS), "default exclusion": (50.0, 1.0)}
+# Settings of the peers, radius in um, exclusion in ms and sign: those of our detector, and SpikeInterface's defaults.
+PEER_SETTINGS = {
+    "same exclusion, both signs": (RADIUS_UM, EXCLUSIVE_MS, "both"),
+    "same exclusion, negative": (RADIUS_UM, EXCLUSIVE_MS, "neg"),
+    "default": (50.0, 1.0, "neg"),
+}
 
 
 def biophysical_recording(folder: Path, layout: str, seed: int, duration_s: float):
@@ -64,7 +69,7 @@ def front_ends(recording):
     yield "whitened", whiten_time_space(filtered).save(format="memory", progress_bar=False)
 
 
-def network_scores(recording, model: str, candidate_threshold=None):
+def network_scores(recording, model: str):
     """Candidates of a network with their probability, and the CPU time."""
     traces = recording.get_traces()
     sampled = sample_traces(recording)
@@ -73,7 +78,6 @@ def network_scores(recording, model: str, candidate_threshold=None):
         recording.get_channel_locations(),
         recording.get_sampling_frequency(),
         noise_levels(sampled),
-        candidate_threshold=candidate_threshold,
     )
     detector.candidates(detector.scaled(traces[:10_000]), detector.margin)
     start, parts, chunk = time.process_time(), [], 30_000
@@ -85,14 +89,14 @@ def network_scores(recording, model: str, candidate_threshold=None):
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True)), time.process_time() - start
 
 
-def peer_scores(recording, method: str, radius_um: float, exclusive_ms: float):
+def peer_scores(recording, method: str, radius_um: float, exclusive_ms: float, peak_sign: str):
     """Peaks of a SpikeInterface detector at a low threshold with their score, and the CPU time."""
     from spikeinterface.core.node_pipeline import run_node_pipeline
     from spikeinterface.sortingcomponents.peak_detection.method_list import detect_peak_methods
     from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_recording
 
     levels = noise_levels(sample_traces(recording))
-    params = dict(peak_sign="both", exclude_sweep_ms=exclusive_ms, radius_um=radius_um)
+    params = dict(peak_sign=peak_sign, exclude_sweep_ms=exclusive_ms, radius_um=radius_um)
     detector_class = detect_peak_methods[method]
     if method == "locally_exclusive":
         node = detector_class(recording, noise_levels=levels, detect_threshold=2.5, **params)
@@ -233,7 +237,6 @@ def main():
     parser.add_argument("--layouts", nargs="+", default=list(LAYOUTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--duration-s", type=float, default=30.0)
-    parser.add_argument("--candidate-threshold", type=float, default=None)
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     truths, outputs, cpu_s, channel_s = collect(options)
@@ -274,14 +277,10 @@ def collect(options):
                 truth = Truth(recording, sorting, far, traces, unit_snrs)
                 unit_snrs = truth.unit_snrs
                 truths.setdefault(front_end, []).append(truth)
-                jobs = {
-                    m: (lambda m=m, t=traces: network_scores(t, m, options.candidate_threshold)) for m in options.models
-                }
+                jobs = {model: partial(network_scores, traces, model) for model in options.models}
                 for peer in options.peers:
-                    for name, (radius, exclusive_ms) in PEER_SETTINGS.items():
-                        jobs[f"{peer}, {name}"] = lambda p=peer, t=traces, r=radius, e=exclusive_ms: peer_scores(
-                            t, p, r, e
-                        )
+                    for name, its_settings in PEER_SETTINGS.items():
+                        jobs[f"{peer}, {name}"] = partial(peer_scores, traces, peer, *its_settings)
                 for name, job in jobs.items():
                     found, cost = job()
                     outputs.setdefault((front_end, name), []).append(found)
