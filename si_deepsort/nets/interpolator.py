@@ -1,0 +1,173 @@
+"""
+Interpolator: DeepInterpolation for any probe, at a few thousand multiplications per sample.
+
+Like DeepInterpolation (Lecoq et al. 2021, doi:10.1038/s41592-021-01285-2) it predicts a frame from the frames before
+and after it, and never sees the frame itself; what can be predicted is signal and shared background, what cannot is
+noise. Unlike the original it slides one convolution with a hole over a whole chunk, and then mixes neighbouring
+channels once, with weights that a small network makes from the positions of the contacts relative to each other. Those
+weights depend on the probe alone, so they cost nothing per frame, and one set of parameters serves every layout.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .network import Network, NetworkConfig
+from .probe_plan import NUM_OFFSET_FEATURES, ProbePlan, make_probe_plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterpolatorConfig(NetworkConfig):
+    """
+    Structure of an `Interpolator`.
+
+    Attributes
+    ----------
+    sampling_frequency : float
+        In Hz, of the traces that the filters over time were learnt on.
+    context : int
+        Frames before and after the predicted one that are seen.
+    omission : int
+        The frames t - omission to t + omission are not seen: frame t itself, and what is filtered together with it.
+    num_features : int
+        Filters over time per channel.
+    num_mixed : int
+        Nonlinear features per channel after mixing neighbours.
+    width : int
+        Hidden width of the network that acts on each channel and frame.
+    num_neighbors, radius_um : int, float
+        Channels that a channel is predicted from, itself included, on the same shank, no farther than the radius.
+    same_frame_neighbors : bool
+        Let a channel see the omitted frames of its neighbours, only its own stay hidden. Keeps more of what
+        neighbours share, signal or background.
+    geometry_width : int
+        Hidden width of the network that turns positions into mixing weights.
+    num_table_channels : int
+        Channels of a linear part that was fitted to one recording; 0 for a network of any probe.
+    """
+
+    sampling_frequency: float = 30_000.0
+    context: int = 31
+    omission: int = 1
+    num_features: int = 16
+    num_mixed: int = 8
+    width: int = 16
+    num_neighbors: int = 20
+    radius_um: float = 90.0
+    same_frame_neighbors: bool = False
+    geometry_width: int = 48
+    num_table_channels: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.omission < self.context:
+            raise ValueError(f"omission={self.omission}, expected at least 0 and less than context={self.context}.")
+
+    @property
+    def num_seen(self) -> int:
+        """Features that a neighbour contributes."""
+        return self.num_features + (2 * self.omission + 1 if self.same_frame_neighbors else 0)
+
+
+class Interpolator(Network):
+    """
+    (batch, num_channels, num_frames + 2 * context) -> (batch, num_channels, num_frames), given a `ProbePlan`.
+
+    Traces are in noise levels of each channel, centred on 0; a channel that must not feed others is marked in the
+    plan. The output has the unit of the input.
+    """
+
+    architecture = "interpolator"
+    config_class = InterpolatorConfig
+
+    def __init__(self, config: InterpolatorConfig):
+        super().__init__(config)
+        num_taps = 2 * config.context + 1
+        lags = torch.arange(num_taps) - config.context
+        self.register_buffer("is_seen", (lags.abs() > config.omission).float(), persistent=False)
+        same_frame = slice(config.context - config.omission, config.context + config.omission + 1)
+        self.register_buffer("same_frame_taps", torch.eye(num_taps)[same_frame], persistent=False)
+        self.filters = nn.Parameter(torch.randn(config.num_features, num_taps) / num_taps**0.5)
+        self.neighborhood = _perceptron(NUM_OFFSET_FEATURES, 32, 16)
+        num_outputs = (1 + config.num_mixed) * config.num_seen
+        self.geometry = _perceptron(NUM_OFFSET_FEATURES + 16, config.geometry_width, config.geometry_width, num_outputs)
+        self.mixed_bias = nn.Parameter(torch.zeros(config.num_mixed, 1))
+        self.hidden = nn.Conv1d(config.num_mixed, config.width, 1)
+        self.readout = nn.Conv1d(config.width, 1, 1)
+        nn.init.zeros_(self.readout.weight)
+        nn.init.zeros_(self.readout.bias)
+        with torch.no_grad():
+            self.geometry[-1].weight.mul_(0.3)
+        if config.num_table_channels:
+            shape = (config.num_table_channels, config.num_neighbors)
+            self.table = nn.Parameter(torch.zeros(*shape, config.num_seen))
+            self.register_buffer("table_locations", torch.zeros(config.num_table_channels, 2))
+            self.register_buffer("table_offsets", torch.full((*shape, 2), torch.nan))
+
+    def filters_over_time(self) -> Tensor:
+        """All filters over time, (num_seen, 2 * context + 1): the learnt ones are 0 where frames are omitted."""
+        learnt = self.filters * self.is_seen
+        return torch.cat([learnt, self.same_frame_taps]) if self.config.same_frame_neighbors else learnt
+
+    def mixing_weights(self, plan: ProbePlan) -> Tensor:
+        """
+        Weights of each neighbour's features.
+
+        Returns
+        -------
+        Tensor, shape (num_channels, num_neighbors, 1 + num_mixed, num_seen)
+            Output 0 is the linear part. Exactly 0 for an empty or unusable place, and for a channel's own omitted
+            frames.
+        """
+        config, features, feeds = self.config, plan.offset_features, plan.feeds[..., None]
+        around = (self.neighborhood(features) * feeds).sum(dim=1, keepdim=True) / feeds.sum(dim=1, keepdim=True).clamp(
+            1
+        )
+        weights = self.geometry(torch.cat([features, around.expand(-1, features.shape[1], -1)], dim=-1))
+        weights = weights.unflatten(-1, (1 + config.num_mixed, config.num_seen))
+        if plan.table_rows is not None and config.num_table_channels:
+            rows = plan.table_rows
+            table = torch.where(rows[:, None, None] >= 0, self.table[rows.clamp(0)], 0)
+            weights = torch.cat([weights[:, :, :1] + table[:, :, None], weights[:, :, 1:]], dim=2)
+        may_see = plan.feeds[:, :, None].expand(-1, -1, config.num_seen).clone()
+        may_see[:, 0, config.num_features :] = 0
+        return weights * may_see[:, :, None]
+
+    def forward(self, traces: Tensor, plan: ProbePlan) -> Tensor:
+        return self.predict(traces, plan, self.block_weights(plan))
+
+    def block_weights(self, plan: ProbePlan) -> list[Tensor]:
+        """Mixing weights as one dense matrix per block of channels; make them once to predict many chunks."""
+        return plan.to_blocks(self.mixing_weights(plan))
+
+    def predict(self, traces: Tensor, plan: ProbePlan, blocks: list[Tensor]) -> Tensor:
+        """As `forward`, with the result of `block_weights`."""
+        filters = self.filters_over_time()
+        batch, num_channels, num_padded = traces.shape
+        ordered = traces[:, plan.order].reshape(batch * num_channels, 1, num_padded)
+        features = nn.functional.conv1d(ordered, filters[:, None]).unflatten(0, (batch, num_channels))
+        mixed = plan.mix(features, blocks)
+        linear, mixed = mixed[:, :, 0], mixed[:, :, 1:]
+        hidden = nn.functional.silu(mixed + self.mixed_bias).flatten(0, 1)
+        hidden = nn.functional.silu(self.hidden(hidden))
+        predicted = linear + self.readout(hidden).view_as(linear)
+        return predicted[:, plan.rank]
+
+    def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[Tensor, ProbePlan]:
+        """Random traces and the plan of a probe with two columns."""
+        locations = np.array([(32.0 * (row % 2), 20.0 * row) for row in range(6)])
+        config = self.config
+        shanks = np.zeros(len(locations), dtype=int)
+        plan = make_probe_plan(locations, shanks, num_neighbors=config.num_neighbors, radius_um=config.radius_um)
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(batch_size, len(locations), 2 * config.context + 20, generator=generator), plan
+
+
+def _perceptron(*widths: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for num_inputs, num_outputs in itertools.pairwise(widths):
+        layers += [nn.Linear(num_inputs, num_outputs), nn.SiLU()]
+    return nn.Sequential(*layers[:-1])

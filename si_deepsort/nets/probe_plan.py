@@ -1,0 +1,126 @@
+"""What a network needs to know of a probe: who feeds whom, from where, and how to compute that in dense blocks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..geometry import neighbor_indices, relative_offsets
+
+NUM_OFFSET_FEATURES = 9
+
+
+@dataclass(frozen=True)
+class ProbePlan:
+    """
+    Neighbourhoods of a probe, for `Interpolator`.
+
+    Attributes
+    ----------
+    neighbors : np.ndarray, shape (num_channels, num_neighbors), int
+        Nearest first, the channel itself in front, -1 for an empty place.
+    offset_features : Tensor, shape (num_channels, num_neighbors, NUM_OFFSET_FEATURES)
+        Relative positions, the same for a probe and its mirror images.
+    feeds : Tensor, shape (num_channels, num_neighbors)
+        1 where the neighbour exists and may be used, else 0.
+    order, rank : Tensor, shape (num_channels,), int
+        Channels by shank and depth, and back.
+    blocks : list of (outputs, inputs, rows, columns, sources, slots)
+        Consecutive channels (in `order`), the channels they are predicted from, and where the weight of each pair
+        comes from and goes to.
+    table_rows : Tensor | None, shape (num_channels,), int
+        Row of the linear part fitted to this very neighbourhood, -1 where there is none.
+    """
+
+    neighbors: np.ndarray
+    offset_features: Tensor
+    feeds: Tensor
+    order: Tensor
+    rank: Tensor
+    blocks: list
+    table_rows: Tensor | None = None
+
+    def to_blocks(self, weights: Tensor) -> list[Tensor]:
+        """(channels, neighbors, outputs, features) -> per block (channels * outputs, inputs * features)."""
+        num_outputs, num_features = weights.shape[2:]
+        matrices = []
+        for outputs, inputs, rows, columns, sources, slots in self.blocks:
+            dense = weights.new_zeros(len(outputs), len(inputs), num_outputs, num_features)
+            dense = dense.index_put((rows, columns), weights[sources, slots])
+            matrices.append(dense.transpose(1, 2).reshape(len(outputs) * num_outputs, len(inputs) * num_features))
+        return matrices
+
+    def mix(self, features: Tensor, matrices: list[Tensor]) -> Tensor:
+        """(batch, channels, features, frames) -> (batch, channels, outputs, frames), channels in `order`."""
+        mixed = []
+        for (outputs, inputs, *_), matrix in zip(self.blocks, matrices, strict=True):
+            first, last = int(inputs[0]), int(inputs[-1])
+            is_run = last - first + 1 == len(inputs)
+            seen = features[:, first : last + 1] if is_run else features[:, inputs]
+            product = torch.matmul(matrix, seen.flatten(1, 2))
+            mixed.append(product.unflatten(1, (len(outputs), -1)))
+        return torch.cat(mixed, dim=1)
+
+
+def make_probe_plan(
+    channel_locations: np.ndarray,
+    shanks: np.ndarray,
+    *,
+    num_neighbors: int,
+    radius_um: float,
+    usable: np.ndarray | None = None,
+    block_channels: int = 8,
+) -> ProbePlan:
+    """
+    Plan of a probe.
+
+    Parameters
+    ----------
+    channel_locations : np.ndarray, shape (num_channels, 2), float
+        In um.
+    shanks : np.ndarray, shape (num_channels,)
+        Channels of different shanks never feed each other.
+    usable : np.ndarray | None, shape (num_channels,), bool, default: None
+        Channels that may feed others and themselves. None: all.
+    block_channels : int, default: 8
+        Output channels per dense block; affects the speed alone.
+    """
+    usable = np.ones(len(shanks), dtype=bool) if usable is None else np.asarray(usable, dtype=bool)
+    neighbors = neighbor_indices(channel_locations, num_neighbors, radius_um=radius_um, shanks=shanks, usable=usable)
+    offsets = relative_offsets(channel_locations, neighbors)
+    feeds = (neighbors >= 0) & usable[neighbors]
+    order = np.lexsort((channel_locations[:, 0], channel_locations[:, 1], shanks))
+    rank = np.argsort(order)
+    return ProbePlan(
+        neighbors=neighbors,
+        offset_features=torch.from_numpy(_offset_features(offsets, feeds)),
+        feeds=torch.from_numpy(feeds.astype("float32")),
+        order=torch.from_numpy(order),
+        rank=torch.from_numpy(rank),
+        blocks=[
+            _make_block(order[first : first + block_channels], neighbors, feeds, rank)
+            for first in range(0, len(order), block_channels)
+        ],
+    )
+
+
+def _offset_features(offsets: np.ndarray, feeds: np.ndarray) -> np.ndarray:
+    across, along = np.abs(offsets[..., 0]), np.abs(offsets[..., 1])
+    distance = np.hypot(across, along)
+    is_self = np.zeros_like(distance)
+    is_self[:, 0] = 1.0
+    decays = [np.exp(-distance / length) for length in (15.0, 30.0, 60.0)]
+    features = [across / 40, along / 40, distance / 40, *decays, np.exp(-((distance / 25) ** 2)), is_self, feeds]
+    return np.stack(features, axis=-1).astype("float32")
+
+
+def _make_block(outputs, neighbors, feeds, rank):
+    pairs_from, slots = np.nonzero(feeds[outputs])
+    sources = outputs[pairs_from]
+    targets = rank[neighbors[sources, slots]]
+    # A lone channel that may not even see itself still needs one input, with weight 0.
+    inputs = np.unique(targets) if len(targets) else rank[outputs[:1]]
+    columns = np.searchsorted(inputs, targets)
+    arrays = (outputs, inputs, pairs_from, columns, sources, slots)
+    return tuple(torch.from_numpy(np.asarray(array, dtype="int64")) for array in arrays)
