@@ -105,6 +105,14 @@ class KerasUNet(Network):
         taps = [config.context + lag + (config.omission if lag > 0 else -config.omission) for lag in lags]
         self.register_buffer("taps", torch.tensor(taps), persistent=False)
 
+    @classmethod
+    def example_config(cls) -> KerasUNetConfig:
+        return KerasUNetConfig(num_rows=16, num_before=4, num_after=4, widths=(4, 4, 6, 6, 8))
+
+    def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[Tensor, ...]:
+        shape = (batch_size, self.config.num_channels, 2 * self.config.context + 5)
+        return (torch.randn(shape, generator=torch.Generator().manual_seed(seed)),)
+
     def forward(self, traces: Tensor) -> Tensor:
         config = self.config
         frames = traces.unfold(2, 2 * config.context + 1, 1)[..., self.taps].transpose(1, 2)

@@ -55,7 +55,7 @@ class Network(nn.Module):
 
     def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
         """
-        Arguments of `forward` for a batch, the same for the same seed; each tensor has the batch as its first axis.
+        Arguments of `forward`, the same for the same seed; tensors have the batch as first axis, the rest is shared.
 
         Raises
         ------
