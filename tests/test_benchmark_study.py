@@ -15,6 +15,7 @@ from spikeinterface.sorters import sorterlist
 from si_deepsort.benchmarking import plots, report, study, summary
 from si_deepsort.benchmarking.case import finished_result, load_case_recording
 from si_deepsort.benchmarking.external import save_ground_truth
+from si_deepsort.benchmarking.sorter_study import as_sorter_study
 from si_deepsort.cli.benchmark import benchmark
 
 # A sorter that finds the troughs of each channel, or fails in the way it is told. It is put where every process that
@@ -225,3 +226,12 @@ def test_command_line_writes_results_and_report(ground_truth, finished, tmp_path
     assert "neuropixels2_drift" in capsys.readouterr().out
     with pytest.raises(ValueError, match="whole numbers"):
         benchmark(recordings=ground_truth[0], **{**options, "seeds": "a"})
+
+
+def test_results_open_as_a_study_of_spikeinterface(ground_truth, finished, tmp_path):
+    results = study.read_results(finished, plan(ground_truth))
+    sorter_study = as_sorter_study(results, finished, tmp_path / "study")
+    table = sorter_study.get_performance_by_unit()
+    assert table["accuracy"].fillna(0).mean() == pytest.approx(results[0]["mean_accuracy"], abs=1e-3)
+    with pytest.raises(ValueError, match="exists already"):
+        as_sorter_study(results, finished, tmp_path / "study")
