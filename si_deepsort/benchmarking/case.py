@@ -142,6 +142,7 @@ def measure_case(folder: Path) -> dict:
         wall_s=wall_s,
         cpu_s=cpu_s,
         cpu_s_per_s=cpu_s / duration_s,
+        total_cpu_s=_cpu_seconds(),
         peak_memory_mb=_peak_memory_mb(),
         **score_sorting(true_sorting, sorting),
     )
