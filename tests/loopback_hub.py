@@ -5,6 +5,7 @@ It speaks the protocol (repositories, commits, tags, large files, ranges, errors
 logs each request, and can be told to misbehave as real servers, proxies and attackers do.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -183,27 +184,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def preupload(self, repo_id, revision):
         repository, commit = self.revision(repo_id, revision)
-        if repository is not None:
-            files = [
-                {
-                    "path": file["path"],
-                    "uploadMode": "lfs" if file["path"].endswith(".safetensors") else "regular",
-                    "shouldIgnore": False,
-                    "oid": _entry(file["path"], repository.commits[commit].get(file["path"]))["oid_of_upload"],
-                }
-                for file in json.loads(self.body)["files"]
-            ]
-            self.answer({"files": files})
+        if repository is None:
+            return
+        answers = []
+        for path in (file["path"] for file in json.loads(self.body)["files"]):
+            content = repository.commits[commit].get(path)
+            mode = "lfs" if is_large(path) else "regular"
+            oid = None if content is None else hub_hash(path, content)
+            answers.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+        self.answer({"files": answers})
 
     def large_file_batch(self, repo_id):
         if self.repository(repo_id) is None:
             return
-        objects = []
-        for asked in json.loads(self.body)["objects"]:
-            target = {"href": f"{self.hub.endpoint}/upload/{asked['oid']}"}
-            check = {"href": f"{self.hub.endpoint}/verify"}
-            is_new = asked["oid"] not in self.hub.large_files
-            objects.append(asked | ({"actions": {"upload": target, "verify": check}} if is_new else {}))
+        objects = json.loads(self.body)["objects"]
+        for asked in objects:
+            if asked["oid"] not in self.hub.large_files:
+                places = {"upload": f"/upload/{asked['oid']}", "verify": "/verify"}
+                asked["actions"] = {name: {"href": self.hub.endpoint + path} for name, path in places.items()}
         self.answer({"transfer": "basic", "objects": objects})
 
     def upload_large_file(self, sha256):
@@ -218,8 +216,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer({}, status=200 if is_there else 404)
 
     def commit(self, repo_id, revision):
-        import base64
-
         repository, parent = self.revision(repo_id, revision)
         if repository is None:
             return
@@ -232,8 +228,6 @@ class _Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.hub.large_files[value["oid"]]
-            elif line["key"] == "deletedFile":
-                files.pop(value["path"], None)
         oid = repository.commit(files)
         url = f"{self.hub.endpoint}/{repo_id}/commit/{oid}"
         self.answer({"success": True, "commitOid": oid, "commitUrl": url, "pullRequestUrl": None})
@@ -249,27 +243,27 @@ class _Handler(BaseHTTPRequestHandler):
 
     def refs(self, repo_id):
         repository = self.repository(repo_id)
-        if repository is not None:
-            names = {"branches": repository.branches, "tags": repository.tags}
-            kinds = {"branches": "heads", "tags": "tags"}
-            lists = {
-                kind: [
-                    {"name": name, "ref": f"refs/{kinds[kind]}/{name}", "targetCommit": c} for name, c in refs.items()
-                ]
-                for kind, refs in names.items()
-            }
-            self.answer({**lists, "converts": []})
+        if repository is None:
+            return
+        answers = {"converts": []}
+        for kind, folder, names in (("branches", "heads", repository.branches), ("tags", "tags", repository.tags)):
+            answers[kind] = [
+                {"name": name, "ref": f"refs/{folder}/{name}", "targetCommit": commit} for name, commit in names.items()
+            ]
+        self.answer(answers)
 
     def info(self, repo_id, revision="main"):
         repository, commit = self.revision(repo_id, revision)
         if repository is None:
             return
-        siblings = [{"rfilename": path} for path in repository.commits[commit]]
-        if "blobs" in self.query:
-            entries = [_entry(path, content) for path, content in repository.commits[commit].items()]
-            siblings = [
-                {"rfilename": e["path"], "size": e["size"], "blobId": e["oid"], "lfs": e["lfs_info"]} for e in entries
-            ]
+        siblings = []
+        for path, content in repository.commits[commit].items():
+            lfs = (
+                {"sha256": hub_hash(path, content), "size": len(content), "pointerSize": 128}
+                if is_large(path)
+                else None
+            )
+            siblings.append({"rfilename": path, "size": len(content), "blobId": git_hash(content), "lfs": lfs})
         rest = {"private": repository.private, "gated": "manual" if repository.gated else False, "tags": []}
         sha = self.hub.sha_answer or commit
         self.answer({"id": repo_id, "modelId": repo_id, "sha": sha, "siblings": siblings, **rest})
@@ -286,8 +280,12 @@ class _Handler(BaseHTTPRequestHandler):
         files = dict(repository.commits[commit])
         if self.hub.listing_extra is not None:
             files[self.hub.listing_extra] = b"evil"
-        entries = [_entry(path, content) for path, content in files.items()]
-        self.answer([{"type": "file", **{k: e[k] for k in ("path", "oid", "size", "lfs") if e[k]}} for e in entries])
+        entries = []
+        for path, content in files.items():
+            entry = {"type": "file", "path": path, "oid": git_hash(content), "size": len(content)}
+            lfs = {"oid": hub_hash(path, content), "size": len(content), "pointerSize": 128}
+            entries.append({**entry, "lfs": lfs} if is_large(path) else entry)
+        self.answer(entries)
 
     def resolve(self, repo_id, revision, path):
         repository, commit = self.revision(repo_id, revision)
@@ -299,49 +297,37 @@ class _Handler(BaseHTTPRequestHandler):
         if path not in repository.commits[commit]:
             return self.refuse(404, "EntryNotFound", "Entry not found", headers)
         content = repository.commits[commit][path]
-        entry = _entry(path, content)
-        headers |= {"ETag": f'"{entry["oid_of_upload"]}"', "Accept-Ranges": "bytes"}
-        if entry["lfs"]:
-            headers |= {"X-Linked-Etag": f'"{entry["oid_of_upload"]}"', "X-Linked-Size": str(len(content))}
-        content = self.hub.tampered.get(path, bytes)(content)
-        self._send_file(content, headers)
+        etag = f'"{hub_hash(path, content)}"'
+        headers |= {"ETag": etag, "Accept-Ranges": "bytes"}
+        if is_large(path):
+            headers |= {"X-Linked-Etag": etag, "X-Linked-Size": str(len(content))}
+        self._send_file(self.hub.tampered.get(path, bytes)(content), headers)
 
     def _send_file(self, content, headers):
         status, start = 200, 0
         if found := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
             status, start = 206, int(found[1])
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        sent = content[start:]
         if self.command == "GET" and self.hub.truncate_next and len(content) > 1000:
             self.hub.truncate_next -= 1
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(content) - start), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content[start : (start + len(content)) // 2])
+            headers["Content-Length"] = str(len(sent))
+            sent = sent[: len(sent) // 2]
             self.close_connection = True
-            return
-        self.answer(content[start:], status, headers)
+        self.answer(sent, status, headers)
 
 
-def _entry(path, content):
-    if content is None:
-        return {"oid_of_upload": None}
-    git_sha1 = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-    if not path.endswith(".safetensors"):
-        return {
-            "path": path,
-            "size": len(content),
-            "oid": git_sha1,
-            "lfs": None,
-            "lfs_info": None,
-            "oid_of_upload": git_sha1,
-        }
-    sha256 = hashlib.sha256(content).hexdigest()
-    lfs = {"oid": sha256, "size": len(content), "pointerSize": 128}
-    return {
-        **{"path": path, "size": len(content), "oid": git_sha1, "lfs": lfs, "oid_of_upload": sha256},
-        "lfs_info": {"sha256": sha256, "size": len(content), "pointerSize": 128},
-    }
+def is_large(path: str) -> bool:
+    return path.endswith(".safetensors")
+
+
+def git_hash(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def hub_hash(path: str, content: bytes) -> str:
+    """What the Hub names a file by: sha256 of large ones, git's sha1 of the others."""
+    return hashlib.sha256(content).hexdigest() if is_large(path) else git_hash(content)
 
 
 _ID, _REV = r"(?P<repo_id>[^/]+/[^/]+)", r"(?P<revision>[^/]+)"
