@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .hub import cached_folder, fetch, verify_snapshot, warn_if_unpinned
 from .hub_calls import unreachable_error
 from .model_folder import WEIGHTS_FILE, info_of, read_config, verify_files
-from .names import HubReference, find_model
+from .names import BUNDLED_FOLDER, HubReference, find_model
 from .weights import build_network
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _locate(name_or_folder_or_repo, *, revision=None, local_files_only=False, **
             raise ValueError(
                 f"revision={revision!r} was given, but '{name_or_folder_or_repo}' is no repository on the Hub."
             )
-        is_bundled = str(name_or_folder_or_repo) == found.name
+        is_bundled = found.parent == BUNDLED_FOLDER
         kind, reference = ("bundled", found.name) if is_bundled else ("folder", str(found))
         return found, {"kind": kind, "reference": reference}
     if revision is not None:
