@@ -57,6 +57,9 @@ class WaveformClassifier(Network):
     def __init__(self, config: ClassifierConfig):
         super().__init__(config)
         num_inputs = config.num_channels * config.num_samples
+        # The mean waveform of each class and the largest distance from it (root mean square) of nearly all its members
+        self.register_buffer("templates", torch.zeros(config.num_classes, config.num_channels, config.num_samples))
+        self.register_buffer("distance_limits", torch.full((config.num_classes,), torch.inf))
         self.register_buffer("mean", torch.zeros(config.num_channels, config.num_samples))
         self.register_buffer("scale", torch.ones(()))
         self.linear = nn.Linear(num_inputs, config.num_classes)

@@ -1,0 +1,132 @@
+"""
+Peaks to known units: a trained classifier names the unit of each peak, or none.
+
+A peak that another spike overlaps is looked at again after the templates of its assigned neighbours were subtracted.
+A waveform that no unit explains stays unassigned (-1): the sorter finds its own clusters among those.
+"""
+
+import numpy as np
+
+UNKNOWN = -1
+NOTHING = -2
+
+
+def cut_waveforms(traces: np.ndarray, frames: np.ndarray, *, nbefore: int, nafter: int) -> np.ndarray:
+    """
+    Windows of traces around frames; what lies outside the traces is 0.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float
+    frames : np.ndarray, shape (num_peaks,), int
+    nbefore, nafter : int
+        Samples before and from the frame on.
+
+    Returns
+    -------
+    np.ndarray, shape (num_peaks, num_channels, nbefore + nafter), float32
+    """
+    places = np.asarray(frames, dtype=int)[:, None] + np.arange(-nbefore, nafter)
+    inside = (places >= 0) & (places < len(traces))
+    windows = traces[np.clip(places, 0, max(len(traces) - 1, 0))] * inside[:, :, None]
+    return np.ascontiguousarray(windows.transpose(0, 2, 1), dtype="float32")
+
+
+def assign_peaks(
+    traces: np.ndarray, frames: np.ndarray, net, *, min_probability: float | None = None, num_rounds: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Which known unit fired each peak.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float
+        In noise levels, the channels that the classifier names in `info.settings["channel_ids"]`, in that order.
+    frames : np.ndarray, shape (num_peaks,), int
+        Sorted.
+    net : Network
+        Made by `train_classifier`, in evaluation mode.
+    min_probability : float | None, default: None
+        A less probable assignment is none. None takes the model's.
+    num_rounds : int, default: 5
+        How often overlapping peaks are looked at; 1 does not resolve overlaps.
+
+    Returns
+    -------
+    units : np.ndarray, shape (num_peaks,), int
+        Index into `info.settings["unit_ids"]`; -1 for a spike of no known unit, -2 for no spike.
+    probabilities : np.ndarray, shape (num_peaks,), float32
+        Of the unit that was chosen.
+
+    Raises
+    ------
+    ValueError
+        If the traces do not have the classifier's channels.
+    """
+    config, nbefore = net.config, net.info.settings["nbefore"]
+    _check_channels(traces, net)
+    if min_probability is None:
+        min_probability = net.info.settings["min_probability"]
+    if len(frames) == 0:
+        return np.zeros(0, dtype=int), np.zeros(0, dtype="float32")
+    waveforms = cut_waveforms(traces, frames, nbefore=nbefore, nafter=config.num_samples - nbefore)
+    templates = net.templates.cpu().numpy()
+    limits = net.distance_limits.cpu().numpy()
+    templates[-1] = 0.0
+    classes, probabilities, distances = _classify(net, waveforms, templates)
+    pairs = _overlapping_pairs(frames, config.num_samples)
+    cleaned = waveforms
+    for round_index in range(num_rounds - 1):
+        # every second peak of an overlap in turn: two that change at once would run after each other
+        again = np.unique(pairs[0])
+        again = again[again % 2 == round_index % 2]
+        if len(again) == 0:
+            continue
+        is_better = distances < np.sqrt((cleaned**2).mean(axis=(1, 2)))
+        explained = np.where(is_better, classes, config.num_classes - 1)
+        cleaned = waveforms.copy()
+        _subtract_neighbors(cleaned, frames, explained, templates, pairs)
+        found = _classify(net, cleaned[again], templates)
+        classes[again], probabilities[again], distances[again] = found
+    units = np.where(classes == config.num_classes - 1, NOTHING, classes)
+    is_strange = (probabilities < min_probability) | (distances > limits[classes])
+    return np.where(is_strange & (units != NOTHING), UNKNOWN, units), probabilities
+
+
+def _check_channels(traces, net):
+    if traces.shape[1] != net.config.num_channels:
+        raise ValueError(
+            f"The traces have {traces.shape[1]} channels, the classifier was trained on {net.config.num_channels}: "
+            f"{net.info.settings['channel_ids']}. Select these channels, in this order."
+        )
+
+
+def _classify(net, waveforms, templates):
+    from ..inference import predict_in_batches  # imports torch
+
+    device = str(next(net.parameters()).device)
+    logits = predict_in_batches(net, waveforms, device=device)
+    probabilities = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+    classes = logits.argmax(axis=1)
+    distances = np.sqrt(((waveforms - templates[classes]) ** 2).mean(axis=(1, 2)))
+    return classes, probabilities[np.arange(len(classes)), classes], distances
+
+
+def _overlapping_pairs(frames, num_samples):
+    """Ordered pairs (peak, other peak) less than a window apart."""
+    first = np.searchsorted(frames, frames - num_samples, side="right")
+    last = np.searchsorted(frames, frames + num_samples, side="left")
+    number = last - first
+    peaks = np.repeat(np.arange(len(frames)), number)
+    others = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number) + first[peaks]
+    return peaks[peaks != others], others[peaks != others]
+
+
+def _subtract_neighbors(waveforms, frames, classes, templates, pairs):
+    """Take the templates of all other assigned peaks off each waveform, in place."""
+    num_samples = waveforms.shape[2]
+    for peak, other in zip(*pairs, strict=True):
+        shift = int(frames[other] - frames[peak])
+        target = slice(max(0, shift), num_samples + min(0, shift))
+        source = slice(max(0, -shift), num_samples - max(0, shift))
+        waveforms[peak, :, target] -= templates[classes[other]][:, source]
