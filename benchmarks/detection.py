@@ -25,7 +25,8 @@ from probeinterface import Probe
 from si_deepsort.generation import GenerationSettings, generate_recording
 from si_deepsort.geometry import channel_distances
 from si_deepsort.noise import noise_levels, sample_traces
-from si_deepsort.sorter.spike_detector import SpikeDetector, largest_in_reach, make_exclusion
+from si_deepsort.sorter.detect import prepare_detector
+from si_deepsort.sorter.exclusion import largest_in_reach, make_exclusion
 from si_deepsort.sorter.whiten import whiten_time_space
 from si_deepsort.training.detection_examples import clean_labels
 
@@ -72,18 +73,13 @@ def front_ends(recording):
 def network_scores(recording, model: str):
     """Candidates of a network with their probability, and the CPU time."""
     traces = recording.get_traces()
-    sampled = sample_traces(recording)
-    detector = SpikeDetector(
-        model,
-        recording.get_channel_locations(),
-        recording.get_sampling_frequency(),
-        noise_levels(sampled),
-    )
-    detector.candidates(detector.scaled(traces[:10_000]), detector.margin)
+    detector = prepare_detector(recording, model)
+    scale = detector.statistics.scaled
+    detector.candidates(scale(traces[:10_000]), detector.margin)
     start, parts, chunk = time.process_time(), [], 30_000
     for first in range(0, len(traces), chunk):
         begin = max(0, first - detector.margin)
-        scaled = detector.scaled(traces[begin : first + chunk + detector.margin])
+        scaled = scale(traces[begin : first + chunk + detector.margin])
         frames, channels, scores = detector.candidates(scaled, detector.margin)
         parts.append((frames + begin, channels, scores, np.abs(scaled[frames, channels])))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True)), time.process_time() - start

@@ -10,12 +10,12 @@ import spikeinterface.preprocessing as spre
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 from si_deepsort.nets.detector import CNNDetector, DetectorConfig, GRUDetector
 from si_deepsort.sorter.candidates import cut_windows, find_candidates, make_window_plan, with_empty_channel
-from si_deepsort.sorter.detect import NetworkPeakDetector, detection_probability, find_peaks
+from si_deepsort.sorter.detect import NetworkPeakDetector, detection_probability, find_peaks, load_detector
+from si_deepsort.sorter.exclusion import largest_in_reach, make_exclusion
 from si_deepsort.sorter.spike_detector import (
     SpikeDetector,
     detect_in_traces,
-    largest_in_reach,
-    make_exclusion,
+    measure_channels,
     probabilities_of,
 )
 
@@ -107,7 +107,7 @@ def test_workers_find_the_same(tetrode, tmp_path, how):
 
 def test_node_leaves_the_network_at_home_when_pickled(tetrode):
     recording, _ = tetrode
-    node = NetworkPeakDetector(recording, "cnn", noise_levels=np.ones(4))
+    node = NetworkPeakDetector(recording, "cnn")
     assert node.detector is node.detector
     assert pickle.loads(pickle.dumps(node.__getstate__()["_detector"])) is None  # noqa: S301
 
@@ -131,9 +131,10 @@ def test_not_finite_and_dead_channels_are_harmless():
     traces = np.repeat(one_spike(), 4, axis=1)
     traces[:, 1] = 0.0
     traces[100:110, 2] = np.nan
-    levels = np.array([1.0, 0.0, 1.0, 1.0])
     locations = np.stack([np.zeros(4), 20.0 * np.arange(4)], axis=1)
-    detector = SpikeDetector("cnn", locations, 30_000.0, levels)
+    net = load_detector("cnn")
+    statistics = measure_channels(traces, net.config, locations, 30_000.0)
+    detector = SpikeDetector(net, locations, 30_000.0, statistics)
     frames, channels, *_ = detect_in_traces(traces, detector, make_exclusion(locations, 30_000.0), threshold=0.5)
     assert np.any(np.abs(frames - 2000) <= 2)
     assert not np.any(channels == 1)
@@ -194,9 +195,11 @@ def test_order_and_number_of_missing_neighbours_do_not_matter(network):
     windows = rng.normal(size=(3, 4, net.config.num_frames)).astype("float32")
     distances = np.tile(np.array([0.0, 20.0, 40.0, 60.0], "float32"), (3, 1))
     order = [0, 3, 1, 2]
-    first = probabilities_of(net, windows, distances)
-    np.testing.assert_allclose(probabilities_of(net, windows[:, order], distances[:, order]), first, atol=1e-5)
+    nothing = np.zeros((3, 0), "float32")
+    first = probabilities_of(net, windows, distances, nothing)
+    reordered = probabilities_of(net, windows[:, order], distances[:, order], nothing)
+    np.testing.assert_allclose(reordered, first, atol=1e-5)
     windows[:, 3], distances[:, 3] = rng.normal(size=windows[:, 3].shape), np.inf
-    masked = probabilities_of(net, windows, distances)
+    masked = probabilities_of(net, windows, distances, nothing)
     windows[:, 3] = 0.0
-    np.testing.assert_allclose(probabilities_of(net, windows, distances), masked, atol=1e-6)
+    np.testing.assert_allclose(probabilities_of(net, windows, distances, nothing), masked, atol=1e-6)

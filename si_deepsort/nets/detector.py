@@ -35,6 +35,9 @@ class DetectorConfig(NetworkConfig):
         Weighted sums of the neighbours' traces.
     num_energies : int
         Weighted sums of the neighbours' rectified traces.
+    activity_heights : tuple of float
+        How often a channel exceeds each of these, in noise levels, is told to the network: on a channel that is full
+        of small, far units a small spike means less. Empty for a network that learns from a single recording.
     hidden : tuple of int
         Width of the two layers over time and of the layer before the output.
     """
@@ -47,6 +50,7 @@ class DetectorConfig(NetworkConfig):
     lengths_um: tuple[float, ...] = (12.0, 35.0, 100.0)
     num_mixtures: int = 6
     num_energies: int = 2
+    activity_heights: tuple[float, ...] = ()
     hidden: tuple[int, int, int] = (32, 40, 64)
 
     @property
@@ -74,9 +78,11 @@ class RadialMixing(nn.Module):
         num_sums = config.num_mixtures + config.num_energies
         self.coefficients = nn.Parameter(torch.randn(len(config.lengths_um), num_sums) * 0.4)
         self.num_outputs = 1 + num_sums
-        self.num_summaries = len(config.lengths_um) + 1
+        self.num_summaries = len(config.lengths_um) + 1 + len(config.activity_heights)
 
-    def forward(self, windows: torch.Tensor, distances_um: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, windows: torch.Tensor, distances_um: torch.Tensor, activity: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Mix the neighbours of each window.
 
@@ -84,7 +90,7 @@ class RadialMixing(nn.Module):
         -------
         mixed : torch.Tensor, shape (batch, num_outputs, frames)
         summaries : torch.Tensor, shape (batch, num_summaries)
-            How many neighbours there are at each length, and the height of the peak.
+            How many neighbours there are at each length, the height of the peak, and the activity.
         """
         peaks = windows[:, 0, self.middle]
         sizes = torch.clamp(peaks.abs() / self.LARGEST_PEAK, min=1.0)
@@ -93,7 +99,7 @@ class RadialMixing(nn.Module):
         weights = (nearness @ self.coefficients).transpose(1, 2)
         mixtures = weights[:, : self.num_mixtures] @ windows
         energies = weights[:, self.num_mixtures :] @ windows.abs()
-        summaries = torch.cat([nearness.mean(1), torch.log(1 + peaks.abs())[:, None]], dim=1)
+        summaries = torch.cat([nearness.mean(1), torch.log(1 + peaks.abs())[:, None], activity], dim=1)
         return torch.cat([windows[:, :1], mixtures, energies], dim=1), summaries
 
 
@@ -101,14 +107,15 @@ class _Detector(Network):
     config_class = DetectorConfig
 
     def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
-        """Random windows and the distances of their channels, the last place empty."""
+        """Random windows, the distances of their channels (the last place empty), and activities."""
         generator = torch.Generator().manual_seed(seed)
         config = self.config
         windows = torch.randn(batch_size, config.num_neighbors, config.num_frames, generator=generator)
         distances_um = torch.arange(config.num_neighbors).float().repeat(batch_size, 1) * 20.0
         distances_um[:, -1] = torch.inf
         windows[:, -1] = 0.0
-        return windows, distances_um
+        activity = torch.rand(batch_size, len(config.activity_heights), generator=generator)
+        return windows, distances_um, activity
 
 
 class CNNDetector(_Detector):
@@ -136,7 +143,7 @@ class CNNDetector(_Detector):
         num_frames = ((config.num_frames - 5) // 2 + 1 - 5) // 2 + 1
         self.decide = _head(second * num_frames + self.mixing.num_summaries, last)
 
-    def forward(self, windows: torch.Tensor, distances_um: torch.Tensor) -> torch.Tensor:
+    def forward(self, windows: torch.Tensor, distances_um: torch.Tensor, activity: torch.Tensor) -> torch.Tensor:
         """
         Log-odds that the middle of each window is the peak of a spike.
 
@@ -146,12 +153,14 @@ class CNNDetector(_Detector):
             Traces in noise levels; the channel itself first.
         distances_um : torch.Tensor, shape (batch, num_neighbors)
             Of each neighbour from the channel; infinite for an empty place.
+        activity : torch.Tensor, shape (batch, num_heights)
+            Logarithm of 1 + the rate in Hz at which the channel exceeds each of `activity_heights`.
 
         Returns
         -------
         torch.Tensor, shape (batch,)
         """
-        mixed, summaries = self.mixing(windows, distances_um)
+        mixed, summaries = self.mixing(windows, distances_um, activity)
         return self.decide(torch.cat([self.over_time(mixed), summaries], dim=1))[:, 0]
 
 
@@ -174,9 +183,9 @@ class GRUDetector(_Detector):
         self.over_time = nn.GRU(first, second, batch_first=True, bidirectional=True)
         self.decide = _head(2 * second + self.mixing.num_summaries, last)
 
-    def forward(self, windows: torch.Tensor, distances_um: torch.Tensor) -> torch.Tensor:
+    def forward(self, windows: torch.Tensor, distances_um: torch.Tensor, activity: torch.Tensor) -> torch.Tensor:
         """Log-odds that the middle of each window is the peak of a spike; as `CNNDetector.forward`."""
-        mixed, summaries = self.mixing(windows, distances_um)
+        mixed, summaries = self.mixing(windows, distances_um, activity)
         steps = torch.relu(self.reduce(mixed)).transpose(1, 2)
         _, last = self.over_time(steps)
         return self.decide(torch.cat([last[0], last[1], summaries], dim=1))[:, 0]

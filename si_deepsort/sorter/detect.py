@@ -12,7 +12,10 @@ from spikeinterface.core.node_pipeline import PeakDetector, run_node_pipeline
 from ..geometry import recording_geometry
 from ..noise import noise_levels as robust_levels
 from ..noise import sample_traces
-from .spike_detector import SpikeDetector, detect_in_traces, make_exclusion
+from .exclusion import make_exclusion
+from .spike_detector import ChannelStatistics, SpikeDetector, detect_in_traces, measure_channels
+
+BUNDLED = {"cnn": "detector-cnn", "gru": "detector-gru"}
 
 CLASSICAL = ("locally_exclusive", "matched_filtering")
 # Threshold of the classical detectors, in noise levels, where none is given.
@@ -27,14 +30,12 @@ class NetworkPeakDetector(PeakDetector):
     ----------
     recording : BaseRecording
         Band-passed traces, whitened or not.
-    model : str
+    model : str | Path
         "cnn", "gru" or a model folder.
     threshold : float | None, default: None
         Smallest probability of a spike. None takes the model's.
-    noise_levels : np.ndarray, shape (num_channels,), float
-        In the unit of the stored traces.
-    baseline : np.ndarray | None, shape (num_channels,), default: None
-        Median of each channel.
+    statistics : ChannelStatistics | None, default: None
+        Noise, baseline and activity of the channels. None measures them.
     radius_um : float, default: 75.0
         Two peaks on channels this close exclude each other...
     exclusive_ms : float, default: 0.35
@@ -43,7 +44,7 @@ class NetworkPeakDetector(PeakDetector):
 
     name = "network"
     engine = "torch"
-    need_noise_levels = True
+    need_noise_levels = False
     preferred_mp_context = None
     _compute_has_extended_signature = True
 
@@ -52,18 +53,17 @@ class NetworkPeakDetector(PeakDetector):
         recording,
         model: str = "cnn",
         threshold: float | None = None,
-        noise_levels=None,
-        baseline=None,
+        statistics: ChannelStatistics | None = None,
         radius_um: float = 75.0,
         exclusive_ms: float = 0.35,
         return_output: bool = True,
     ):
         PeakDetector.__init__(self, recording, return_output=return_output)
-        self.model = model
-        self.noise_levels = np.asarray(noise_levels, dtype="float32")
-        self.baseline = baseline
+        self.model = str(model)
         self.sampling_frequency = recording.get_sampling_frequency()
         self.locations, self.shanks = recording_geometry(recording)
+        self._detector = prepare_detector(recording, model, statistics=statistics)
+        self.statistics = self._detector.statistics
         self.exclusion = make_exclusion(
             self.locations,
             self.sampling_frequency,
@@ -72,7 +72,6 @@ class NetworkPeakDetector(PeakDetector):
             shanks=self.shanks,
         )
         self.num_frames = [recording.get_num_frames(i) for i in range(recording.get_num_segments())]
-        self._detector = None
         self.threshold = self.detector.threshold if threshold is None else threshold
         self._margin = self.detector.margin + self.exclusion.frames
 
@@ -83,13 +82,9 @@ class NetworkPeakDetector(PeakDetector):
     def detector(self) -> SpikeDetector:
         """The network, loaded once per process."""
         if self._detector is None:
+            net = load_detector(self.model)
             self._detector = SpikeDetector(
-                self.model,
-                self.locations,
-                self.sampling_frequency,
-                self.noise_levels,
-                baseline=self.baseline,
-                shanks=self.shanks,
+                net, self.locations, self.sampling_frequency, self.statistics, shanks=self.shanks
             )
         return self._detector
 
@@ -119,14 +114,12 @@ class NetworkPeakDetector(PeakDetector):
 
     def _without_padding(self, traces, start_frame, segment_index, max_margin):
         """Zeros that pad the ends of a segment become the baseline, so that they look like silence."""
-        if self.baseline is None:
-            return traces
         first = max(0, max_margin - start_frame)
         last = min(len(traces), self.num_frames[segment_index] - start_frame + max_margin)
         if first == 0 and last == len(traces):
             return traces
         traces = traces.astype("float32")
-        traces[:first], traces[last:] = self.baseline, self.baseline
+        traces[:first], traces[last:] = self.statistics.baseline, self.statistics.baseline
         return traces
 
 
@@ -175,15 +168,13 @@ def find_peaks(
     ValueError
         If there is no such model, or several channels and no probe.
     """
-    sampled = sample_traces(recording, seed=seed)
-    if noise_levels is None:
-        noise_levels = robust_levels(sampled)
     if method in CLASSICAL:
+        recording = _with_locations(recording)
         node = _classical_node(recording, method, threshold, noise_levels, radius_um, exclusive_ms, seed)
     else:
-        baseline = np.median(sampled, axis=0)
+        detector = prepare_detector(recording, method, noise_levels=noise_levels, seed=seed)
         node = NetworkPeakDetector(
-            recording, str(method), threshold, noise_levels, baseline, radius_um=radius_um, exclusive_ms=exclusive_ms
+            recording, method, threshold, detector.statistics, radius_um=radius_um, exclusive_ms=exclusive_ms
         )
     peaks = run_node_pipeline(
         recording, [node], job_kwargs or {}, job_name=f"detect spikes ({method})", squeeze_output=True
@@ -196,6 +187,8 @@ def _classical_node(recording, method, threshold, noise_levels, radius_um, exclu
     from spikeinterface.sortingcomponents.peak_detection.method_list import detect_peak_methods
     from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_recording
 
+    if noise_levels is None:
+        noise_levels = robust_levels(sample_traces(recording, seed=seed))
     params = dict(
         peak_sign="both",
         detect_threshold=CLASSICAL_THRESHOLD if threshold is None else threshold,
@@ -234,15 +227,69 @@ def detection_probability(recording, model="cnn", *, candidate_threshold: float 
     list of np.ndarray, each of shape (num_frames, num_channels), float32
         One array per segment.
     """
-    sampled = sample_traces(recording, seed=seed)
-    locations, shanks = recording_geometry(recording)
-    detector = SpikeDetector(
-        model,
-        locations,
-        recording.get_sampling_frequency(),
-        robust_levels(sampled),
-        baseline=np.median(sampled, axis=0),
-        shanks=shanks,
-        candidate_threshold=candidate_threshold,
-    )
+    detector = prepare_detector(recording, model, candidate_threshold=candidate_threshold, seed=seed)
     return [detector.probability(recording.get_traces(segment_index=i)) for i in range(recording.get_num_segments())]
+
+
+def prepare_detector(
+    recording,
+    model="cnn",
+    *,
+    statistics: ChannelStatistics | None = None,
+    noise_levels: np.ndarray | None = None,
+    candidate_threshold: float | None = None,
+    seed: int = 0,
+) -> SpikeDetector:
+    """
+    A detector made ready for a recording.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Band-passed, any unit.
+    model : str | Path | Network, default: "cnn"
+        "cnn", "gru", a model folder or a network.
+    statistics : ChannelStatistics | None, default: None
+        Of the channels. None measures them on random chunks.
+    noise_levels : np.ndarray | None, shape (num_channels,), default: None
+        If only they are known.
+    candidate_threshold : float | None, default: None
+        Smallest candidate in noise levels. None takes the model's.
+    seed : int, default: 0
+        Of the chunks.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, it is no detector, or there are several channels and no probe.
+    """
+    net = load_detector(model)
+    locations, shanks = recording_geometry(recording)
+    frequency = recording.get_sampling_frequency()
+    if statistics is None:
+        sampled = sample_traces(recording, seed=seed)
+        statistics = measure_channels(
+            sampled, net.config, locations, frequency, shanks=shanks, noise_levels=noise_levels
+        )
+    return SpikeDetector(net, locations, frequency, statistics, shanks=shanks, candidate_threshold=candidate_threshold)
+
+
+def load_detector(model):
+    """A detection network by short name ("cnn", "gru"), name, folder, or as it is; a ValueError if it is none."""
+    if isinstance(model, str) or hasattr(model, "__fspath__"):
+        from ..zoo import load_model
+
+        model = load_model(BUNDLED.get(str(model), model))
+    if not model.architecture.startswith("detector"):
+        raise ValueError(f"A model for detection was expected, {model.architecture!r} is none.")
+    return model
+
+
+def _with_locations(recording):
+    """The recording itself, or a view of it with a location where its one channel has none."""
+    locations, _ = recording_geometry(recording)
+    if recording.has_channel_location():
+        return recording
+    located = recording.select_channels(recording.channel_ids)
+    located.set_dummy_probe_from_locations(locations)
+    return located

@@ -16,8 +16,9 @@ from ..fit import FitSettings, fit
 from ..nets import network_class
 from ..nets.detector import DetectorConfig
 from ..settings import setting
-from ..sorter.spike_detector import BUNDLED
-from ..zoo import ModelInfo, find_model_folder, load_model, save_model
+from ..sorter.detect import load_detector
+from ..sorter.spike_detector import probabilities_of
+from ..zoo import ModelInfo, save_model
 from .detection_examples import Examples, concatenate_examples, examples_from_recording
 
 logger = logging.getLogger(__name__)
@@ -80,17 +81,41 @@ def train_detector(
         If the labels do not fit the recording, or too few candidates are spikes.
     """
     settings = settings or DetectorTrainingSettings()
+    torch.manual_seed(settings.seed)
+    net = _starting_network(architecture, start_from)
+    examples, labels = _labelled_examples(recording, sorting, net.config, settings)
+    training, held_out = split_by_time(examples)
+    fit_detector(net, training, held_out, settings)
+    threshold, metrics = choose_threshold(net, held_out)
+    num_spikes = int(examples.labels.sum())
+    net.info = ModelInfo(
+        name=Path(folder).name if folder is not None else net.architecture,
+        task="detection",
+        training={"num_spikes": num_spikes, "num_candidates": float(examples.weights.sum()), "seed": settings.seed},
+        metrics=metrics,
+        settings={
+            "threshold": threshold,
+            "candidate_threshold": settings.candidate_threshold,
+            "label_offset_frames": [each.offset_frames for each in labels],
+            "num_labels_dropped": sum(each.num_dropped for each in labels),
+        },
+        parent=None if start_from is None else str(start_from),
+    )
+    if folder is not None:
+        save_model(net, folder, net.info)
+    return net
+
+
+def _labelled_examples(recording, sorting, config, settings):
     recordings = list(recording) if isinstance(recording, list | tuple) else [recording]
     sortings = list(sorting) if isinstance(sorting, list | tuple) else [sorting]
     if len(recordings) != len(sortings):
         raise ValueError(f"{len(recordings)} recordings and {len(sortings)} sortings were given; expected as many.")
-    torch.manual_seed(settings.seed)
-    net, parent = _starting_network(architecture, start_from)
     pairs = [
         examples_from_recording(
             one,
             its_sorting,
-            net.config,
+            config,
             candidate_threshold=settings.candidate_threshold,
             num_negatives=max(1, settings.num_negatives // len(recordings)),
             seed=settings.seed + number,
@@ -105,37 +130,16 @@ def train_detector(
             "labelled spikes; at least 10 are needed, and candidates without one. Give more labels, check that they "
             "belong to this recording, or lower candidate_threshold."
         )
-    training, held_out = split_by_time(examples)
-    fit_detector(net, training, held_out, settings)
-    threshold, metrics = choose_threshold(net, held_out)
-    net.info = ModelInfo(
-        name=Path(folder).name if folder is not None else net.architecture,
-        task="detection",
-        training={"num_spikes": num_spikes, "num_candidates": float(examples.weights.sum()), "seed": settings.seed},
-        metrics=metrics,
-        settings={
-            "threshold": threshold,
-            "candidate_threshold": settings.candidate_threshold,
-            "label_offset_frames": [labels.offset_frames for _, labels in pairs],
-            "num_labels_dropped": sum(labels.num_dropped for _, labels in pairs),
-        },
-        parent=parent,
-    )
-    if folder is not None:
-        save_model(net, folder, net.info)
-    return net
+    return examples, [labels for _, labels in pairs]
 
 
 def _starting_network(architecture, start_from):
     if start_from is not None:
-        folder = find_model_folder(BUNDLED.get(str(start_from), start_from))
-        net = load_model(folder)
-        if not net.architecture.startswith("detector"):
-            raise ValueError(f"{start_from} is a model of kind {net.architecture!r}, a detector was expected.")
-        return net, str(start_from)
+        net = load_detector(start_from)
+        return net
     if architecture not in ARCHITECTURES:
         raise ValueError(f"Unknown architecture {architecture!r}, expected one of {sorted(ARCHITECTURES)}.")
-    return network_class(ARCHITECTURES[architecture])(DetectorConfig()), None
+    return network_class(ARCHITECTURES[architecture])(DetectorConfig())
 
 
 def split_by_time(examples: Examples) -> tuple[Examples, Examples]:
@@ -174,8 +178,8 @@ def fit_detector(net, training: Examples, held_out: Examples, settings: Detector
 
 def detection_loss(net, batch) -> torch.Tensor:
     """Cross entropy of the candidates, each weighted by how many it stands for."""
-    windows, distances_um, labels, weights = batch
-    losses = torch.nn.functional.binary_cross_entropy_with_logits(net(windows, distances_um), labels, reduction="none")
+    *inputs, labels, weights = batch
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(net(*inputs), labels, reduction="none")
     return (losses * weights).sum() / weights.sum()
 
 
@@ -212,19 +216,18 @@ def _moved(window, rng):
 
 
 def _tensors(examples: Examples, chosen, windows):
-    arrays = (windows, examples.distances_um[chosen], examples.labels[chosen], examples.weights[chosen])
+    names = ("distances_um", "activity", "labels", "weights")
+    arrays = (windows, *(getattr(examples, name)[chosen] for name in names))
     return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
 
 
 def choose_threshold(net, held_out: Examples) -> tuple[float, dict]:
     """The probability above which F1 on held-out candidates is largest, and precision, recall and F1 there."""
-    from ..sorter.spike_detector import probabilities_of
-
     if not len(held_out) or not held_out.labels.any():
         return 0.5, {}
-    scores = probabilities_of(net, held_out.windows, held_out.distances_um)
+    scores = probabilities_of(net, held_out.windows, held_out.distances_um, held_out.activity)
     order = np.argsort(-scores)
-    hits = np.cumsum(held_out.labels[order])
+    hits = np.cumsum((held_out.labels * held_out.weights)[order])
     precision = hits / np.cumsum(held_out.weights[order])
     recall = hits / hits[-1]
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)

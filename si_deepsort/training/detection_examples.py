@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry import channel_distances, recording_geometry
-from ..noise import noise_levels, sample_traces
+from ..noise import sample_traces
 from ..sorter.candidates import WindowPlan, cut_windows, find_candidates, make_window_plan, with_empty_channel
+from ..sorter.spike_detector import measure_channels
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ class Examples:
     windows : np.ndarray, shape (num_examples, num_neighbors, num_frames), float16
         In noise levels.
     distances_um : np.ndarray, shape (num_examples, num_neighbors), float32
+    activity : np.ndarray, shape (num_examples, num_heights), float32
+        How busy the channel is, see `ChannelStatistics`.
     labels : np.ndarray, shape (num_examples,), float32
         1 for the peak of a spike.
     weights : np.ndarray, shape (num_examples,), float32
@@ -50,6 +53,7 @@ class Examples:
 
     windows: np.ndarray
     distances_um: np.ndarray
+    activity: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
     times_s: np.ndarray
@@ -123,18 +127,14 @@ def examples_from_recording(
     ValueError
         If sampling rates or segments differ, or no label lies in the recording.
     """
-    sampled = sample_traces(recording, seed=seed)
-    levels, baseline = noise_levels(sampled), np.median(sampled, axis=0)
-    usable = np.isfinite(levels) & (levels > 0)
-    scale = np.where(usable, 1 / np.where(usable, levels, 1), 0).astype("float32")
     locations, shanks = recording_geometry(recording)
     frequency = recording.get_sampling_frequency()
-    plan = make_window_plan(config, locations, frequency, shanks=shanks, usable=usable)
+    sampled = sample_traces(recording, seed=seed)
+    statistics = measure_channels(sampled, config, locations, frequency, shanks=shanks)
+    plan = make_window_plan(config, locations, frequency, shanks=shanks, usable=statistics.usable)
     apart = channel_distances(locations)
-    segments = []
-    for index in range(recording.get_num_segments()):
-        traces = (recording.get_traces(segment_index=index).astype("float32") - baseline) * scale
-        segments.append(np.nan_to_num(traces, copy=False, posinf=0.0, neginf=0.0))
+    num_segments = recording.get_num_segments()
+    segments = [statistics.scaled(recording.get_traces(segment_index=index)) for index in range(num_segments)]
     labels = clean_labels(segments, sorting, frequency, seed=seed)
     rng = np.random.default_rng(seed)
     parts = []
@@ -145,7 +145,7 @@ def examples_from_recording(
             classes = classify_candidates(scaled, frames, channels, labels, index, frequency, apart)
             parts.append((index, frames, channels, classes))
     kept = _choose(parts, num_negatives, rng)
-    return concatenate_examples([_cut(segments[i], *rest, plan, frequency) for i, *rest in kept]), labels
+    return concatenate_examples([_cut(segments[i], *rest, plan, statistics, frequency) for i, *rest in kept]), labels
 
 
 def clean_labels(segments: list[np.ndarray], sorting, sampling_frequency: float, *, seed: int = 0) -> CleanLabels:
@@ -290,8 +290,9 @@ def _choose(parts, num_negatives, rng):
         yield index, frames[keep], channels[keep], classes[keep], weights
 
 
-def _cut(scaled, frames, channels, classes, weights, plan: WindowPlan, sampling_frequency) -> Examples:
+def _cut(scaled, frames, channels, classes, weights, plan: WindowPlan, statistics, sampling_frequency) -> Examples:
     windows = cut_windows(with_empty_channel(scaled), frames, channels, plan)
     times_s = (frames / sampling_frequency).astype("float32")
     windows = np.clip(windows, -1000, 1000).astype("float16")
-    return Examples(windows, plan.distances_um[channels], (classes == 1).astype("float32"), weights, times_s)
+    labels = (classes == 1).astype("float32")
+    return Examples(windows, plan.distances_um[channels], statistics.activity[channels], labels, weights, times_s)

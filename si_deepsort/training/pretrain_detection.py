@@ -31,8 +31,13 @@ from .detection_examples import Examples, concatenate_examples, examples_from_re
 
 logger = logging.getLogger(__name__)
 
+CONFIG = DetectorConfig(activity_heights=(3.5, 5.0, 7.0, 10.0))
 SAMPLING_FREQUENCIES = (10_000.0, 15_000.0, 20_000.0, 24_000.0, 25_000.0, 30_000.0, 32_000.0, 40_000.0)
-PROBES = ("single", "tetrode", "linear32", "neuropixels1", "neuropixels2")
+PROBES = ("tetrode", "linear32", "neuropixels1", "neuropixels2")
+# Share of recordings of a single channel.
+SINGLE_SHARE = 0.3
+# Share of single channels with a crowd of unlabelled small units.
+CROWD_SHARE = 0.7
 # Share of units whose spike is seen a second time farther along the neuron.
 DENDRITE_SHARE = 0.35
 # One recording in so many stops the training and sets the threshold.
@@ -59,8 +64,8 @@ def random_recording(seed: int):
         sampling_frequency=frequency,
         num_units=int(rng.integers(1, 4 + num_channels)) if num_channels < 8 else int(rng.integers(5, 40)),
         num_far_units=int(rng.integers(0, 60)) if num_channels > 1 else int(rng.integers(0, 12)),
-        amplitude_min_uV=20.0,
-        amplitude_max_uV=float(rng.uniform(60, 400)),
+        amplitude_min_uV=20.0 if num_channels > 1 else float(np.exp(rng.uniform(np.log(20), np.log(90)))),
+        amplitude_max_uV=float(rng.uniform(90, 400)),
         firing_rate_min=1.0,
         firing_rate_max=40.0 if is_dense else 12.0,
         burst_fraction=float(rng.uniform(0, 0.6)),
@@ -73,15 +78,20 @@ def random_recording(seed: int):
     locations = probe.contact_positions[:, :2]
     templates_uV, nbefore = random_templates(locations, settings, rng)
     templates_uV = with_dendrites(templates_uV, locations, frequency, rng)
+    templates_uV, is_labelled = with_small_units(templates_uV, rng)
     recording, sorting = generate_recording(
         probe, settings, templates_uV=templates_uV, nbefore=nbefore, noise_power=random_noise_power(rng)
     )
+    sorting = sorting.select_units(sorting.unit_ids[is_labelled])
     return random_front_end(recording, rng, seed), sorting
 
 
 def random_probe(rng: np.random.Generator) -> Probe:
-    """A named layout, or 1 to 24 contacts in 1 to 4 columns with a random pitch."""
-    if rng.random() < 0.5:
+    """A single contact, a named layout, or up to 24 contacts in 1 to 4 columns with a random pitch."""
+    kind = rng.random()
+    if kind < SINGLE_SHARE:
+        return named_probe("single")
+    if kind < 0.6:
         probe = named_probe(str(rng.choice(PROBES)))
         num_contacts = probe.get_contact_count()
         if num_contacts <= 24:
@@ -120,6 +130,30 @@ def with_dendrites(templates: np.ndarray, locations: np.ndarray, sampling_freque
         changed += copy * rng.uniform(0.2, 0.9) * rng.choice([-1, 1], p=[0.2, 0.8])
         changed *= np.abs(template).max() / np.abs(changed).max()
     return result
+
+
+def with_small_units(templates: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Templates and, on a single channel, a crowd of smaller ones that are no units: the multi-unit background.
+
+    Its amplitudes fall off exponentially, as on real single wires, so that a few are as large as small units are
+    elsewhere; only a look at the channel as a whole tells them apart.
+
+    Returns
+    -------
+    templates : np.ndarray, shape (num_templates, num_samples, num_channels), float32
+    is_labelled : np.ndarray, shape (num_templates,), bool
+        Which are units.
+    """
+    is_labelled = np.ones(len(templates), dtype=bool)
+    if templates.shape[2] > 1 or rng.random() > CROWD_SHARE or not len(templates):
+        return templates, is_labelled
+    smallest_uV = np.abs(templates).max(axis=(1, 2)).min()
+    crowd = templates[rng.integers(0, len(templates), int(rng.integers(10, 50)))]
+    scale_uV = smallest_uV * rng.uniform(0.08, 0.25)
+    peaks_uV = np.minimum(rng.exponential(scale_uV, len(crowd)), 0.6 * smallest_uV)
+    crowd = crowd * (peaks_uV / np.abs(crowd).max(axis=(1, 2)))[:, None, None]
+    return np.concatenate([templates, crowd.astype("float32")]), np.r_[is_labelled, np.zeros(len(crowd), dtype=bool)]
 
 
 def random_noise_power(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -163,11 +197,13 @@ def generated_examples(num_recordings: int, seed: int, settings: DetectorTrainin
         examples, _ = examples_from_recording(
             recording,
             sorting,
-            DetectorConfig(),
+            CONFIG,
             candidate_threshold=settings.candidate_threshold,
             num_negatives=settings.num_negatives,
             seed=seed + number,
         )
+        # Each recording counts alike, however many candidates its channels have.
+        examples.weights /= examples.weights.mean()
         is_held_out = number % ONE_HELD_OUT_IN == 0
         (held_out if is_held_out else training).append(examples)
         logger.info("recording %d: %d spikes of %d examples", number, examples.labels.sum(), len(examples))
@@ -212,7 +248,7 @@ def main():
             write_examples(options.examples, training, held_out)
     for architecture in options.architectures:
         torch.manual_seed(options.seed)
-        net = network_class(ARCHITECTURES[architecture])(DetectorConfig())
+        net = network_class(ARCHITECTURES[architecture])(CONFIG)
         fit_detector(net, training, held_out, settings)
         threshold, metrics = choose_threshold(net, held_out)
         command = (
