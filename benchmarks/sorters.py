@@ -5,23 +5,23 @@ deepsort against its peers on the named recordings, written to benchmarks/result
 The seeds are not those that anything was developed on.
 """
 
+import os
 import sys
 from pathlib import Path
 
-from si_deepsort.benchmarking.recordings import cache_folder
 from si_deepsort.cli import main
 
-RESULTS = Path(__file__).parent / "results" / "sorters.json"
 DEFAULTS = {
     "--recordings": "main",
     "--sorters": "core",
     "--seeds": "100",
     "--duration": "60",
-    "--folder": str(cache_folder().parent / "sorters"),
-    "--json": str(RESULTS),
+    "--folder": "benchmarks/cache/sorters",
+    "--json": "benchmarks/results/sorters.json",
 }
 
 if __name__ == "__main__":
+    os.chdir(Path(__file__).parent.parent)
     given = sys.argv[1:]
     for option, value in DEFAULTS.items():
         if option not in given:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from si_deepsort.benchmarking import plots, summary
-from si_deepsort.benchmarking.report import fill_tables, markdown_table, read_tables
+from si_deepsort.benchmarking.report import fill_tables, markdown_table, read_tables, write_results
 
 ROOT = Path(__file__).parent.parent
 TABLE = dict(columns=["sorter", "accuracy"], rows=[["a|b", 0.91234], ["c", None]])
@@ -102,3 +102,9 @@ def test_figures_are_made_for_one_sorter_and_for_many(results):
     assert len(plots.make_figures(summary.summarize(alone, command="x"))) == 2
     failed = [dict(case=results[0]["case"], status="failed", error="boom")]
     assert plots.make_figures(summary.summarize(failed, command="x")) == {}
+
+
+def test_results_are_written_as_they_are(results, tmp_path):
+    document = summary.summarize(results, command="x")
+    write_results(document, tmp_path / "new" / "x.json")
+    assert json.loads((tmp_path / "new" / "x.json").read_text()) == document

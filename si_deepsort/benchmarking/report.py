@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 MARKED = re.compile(r"(<!-- table:([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+INNER_LIST = re.compile(r"\[[^\[\]{}]*\]")
 
 
 def read_tables(folder: str | Path) -> dict[str, dict]:
@@ -40,6 +41,14 @@ def read_tables(folder: str | Path) -> dict[str, dict]:
                 raise ValueError(f"The table '{name}' is in {origin[name]} and in {file.name}, expected one place.")
             tables[name], origin[name] = table, file.name
     return tables
+
+
+def write_results(document: dict, file: str | Path):
+    """Write a results document as JSON, a list of numbers on one line, so that a change is easy to see."""
+    text = json.dumps(document, indent=1)
+    text = INNER_LIST.sub(lambda match: re.sub(r"\s*\n\s*", " ", match.group(0)), text)
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).write_text(text + "\n")
 
 
 def tables_of(document, name: str) -> dict[str, dict]:

@@ -40,7 +40,7 @@ def summarize(results: list[dict], *, command: str) -> dict:
         summary=summary,
         paired=_paired(results, summary),
         overall=overall_error(results),
-        cases=results,
+        cases=[{key: value for key, value in result.items() if key != "traceback"} for result in results],
     )
     document["tables"] = make_tables(document)
     return document

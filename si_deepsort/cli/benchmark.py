@@ -1,6 +1,5 @@
 """`si-deepsort benchmark`: sorters against ground truth."""
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -64,10 +63,8 @@ def benchmark(
     if not results:
         return
     document = summary.summarize(results, command=shlex.join(["si-deepsort", *sys.argv[1:]]))
-    text = json.dumps(document, indent=1)
     for file in filter(None, (folder / "results.json", json_file)):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text + "\n")
+        report.write_results(document, file)
     page = report.write_page(document, folder / "report.html", plots.make_figures(document, folder))
     for table in document["tables"].values():
         print(f"\n{report.markdown_table(table)}")
