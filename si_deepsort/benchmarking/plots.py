@@ -7,6 +7,8 @@ import numpy as np
 from .study import recording_key
 from .summary import REFERENCE
 
+SNR_TICKS = (3, 5, 8, 15, 30)
+
 
 def make_figures(document: dict, folder: str | Path | None = None) -> dict:
     """
@@ -47,6 +49,8 @@ def plot_accuracy_against_snr(results: list[dict]):
         window = np.ones(width) / width
         ax.plot(np.convolve(snr[order], window, "valid"), np.convolve(accuracy[order], window, "valid"))
         ax.set(title=sorter, xlabel="SNR", xscale="log", ylim=(-0.03, 1.03))
+        ax.set_xticks(SNR_TICKS, [str(tick) for tick in SNR_TICKS])
+        ax.minorticks_off()
     axes[0].set_ylabel("accuracy")
     return figure
 
@@ -58,7 +62,9 @@ def plot_accuracy_against_cost(summary: list[dict]):
     for sorter in dict.fromkeys(record["sorter"] for record in done):
         points = [record for record in done if record["sorter"] == sorter]
         ax.plot([p["cpu_s_per_s"] for p in points], [p["mean_accuracy"] for p in points], "o", label=sorter)
-    ax.set(xscale="log", xlabel="CPU-seconds per recorded second", ylabel="mean accuracy", ylim=(0, 1.02))
+    ax.set(
+        xscale="log", xlim=(0.003, 10), xlabel="CPU-seconds per recorded second", ylabel="mean accuracy", ylim=(0, 1.02)
+    )
     ax.legend(fontsize=8)
     return figure
 
