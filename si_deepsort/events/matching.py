@@ -1,0 +1,61 @@
+"""How well events agree with the truth: one-to-one matching by onset, and overlap of the marked time."""
+
+import numpy as np
+
+
+def match_events(true_onset_s: np.ndarray, found_onset_s: np.ndarray, tolerance_s: float = 0.003) -> np.ndarray:
+    """
+    The pairs of true and found events, each used once, nearest first.
+
+    Parameters
+    ----------
+    true_onset_s, found_onset_s : np.ndarray, shape (num_events,), float
+    tolerance_s : float, default: 0.003
+        Largest difference of onsets.
+
+    Returns
+    -------
+    np.ndarray, shape (num_pairs, 2), int
+        Index of the true and of the found event.
+    """
+    true_onset_s, found_onset_s = np.asarray(true_onset_s, float), np.asarray(found_onset_s, float)
+    if not len(true_onset_s) or not len(found_onset_s):
+        return np.zeros((0, 2), dtype=int)
+    differences = np.abs(true_onset_s[:, None] - found_onset_s[None])
+    rows, columns = np.nonzero(differences <= tolerance_s)
+    pairs, used_true, used_found = [], set(), set()
+    for index in np.argsort(differences[rows, columns], kind="stable"):
+        row, column = int(rows[index]), int(columns[index])
+        if row not in used_true and column not in used_found:
+            pairs.append((row, column))
+            used_true.add(row)
+            used_found.add(column)
+    return np.array(sorted(pairs), dtype=int).reshape(-1, 2)
+
+
+def detection_scores(true_onset_s, found_onset_s, tolerance_s: float = 0.003) -> dict[str, float]:
+    """Precision, recall and F1 of found onsets, and the counts behind them."""
+    num_pairs = len(match_events(true_onset_s, found_onset_s, tolerance_s))
+    num_true, num_found = len(true_onset_s), len(found_onset_s)
+    return dict(
+        precision=num_pairs / num_found if num_found else float("nan"),
+        recall=num_pairs / num_true if num_true else float("nan"),
+        f1=2 * num_pairs / (num_true + num_found) if num_true + num_found else float("nan"),
+        num_true=num_true,
+        num_found=num_found,
+        num_matched=num_pairs,
+    )
+
+
+def marked_frames(onset_s, end_s, num_frames: int, sampling_frequency: float) -> np.ndarray:
+    """True at each frame that lies inside an event, shape (num_frames,), bool."""
+    is_marked = np.zeros(num_frames, dtype=bool)
+    for onset, end in zip(onset_s, end_s, strict=True):
+        is_marked[max(0, round(onset * sampling_frequency)) : max(0, round(end * sampling_frequency))] = True
+    return is_marked
+
+
+def intersection_over_union(marked: np.ndarray, truth: np.ndarray) -> float:
+    """Frames marked in both divided by frames marked in either; nan if there are none."""
+    union = int((marked | truth).sum())
+    return int((marked & truth).sum()) / union if union else float("nan")

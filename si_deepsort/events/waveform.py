@@ -1,0 +1,77 @@
+"""The shape of a miniature potential: a difference of two exponentials, and the times that describe it."""
+
+import numpy as np
+
+END_FRACTION = 0.1  # an event ends where it has decayed to this part of its amplitude
+
+
+def biexponential(times_ms: np.ndarray, tau_rise_ms, tau_decay_ms) -> np.ndarray:
+    """
+    Difference of two exponentials with peak 1; 0 before the onset at time 0.
+
+    Parameters
+    ----------
+    times_ms : np.ndarray, any shape
+        Times since the onset.
+    tau_rise_ms, tau_decay_ms : float | np.ndarray
+        Time constants, broadcast against the times; the decay must be slower than the rise.
+
+    Returns
+    -------
+    np.ndarray, float
+        Of the broadcast shape.
+    """
+    times_ms = np.maximum(times_ms, 0.0)
+    return _difference(times_ms, tau_rise_ms, tau_decay_ms) / _peak_value(tau_rise_ms, tau_decay_ms)
+
+
+def peak_time_ms(tau_rise_ms, tau_decay_ms) -> np.ndarray:
+    """Time from the onset to the peak, for time constants in ms."""
+    tau_rise_ms, tau_decay_ms = np.asarray(tau_rise_ms, float), np.asarray(tau_decay_ms, float)
+    return tau_rise_ms * tau_decay_ms / (tau_decay_ms - tau_rise_ms) * np.log(tau_decay_ms / tau_rise_ms)
+
+
+def rise_time_ms(tau_rise_ms, tau_decay_ms) -> np.ndarray:
+    """Time from 10 % to 90 % of the peak on the way up."""
+    peak = peak_time_ms(tau_rise_ms, tau_decay_ms)
+    low, high = (_crossing(level, np.zeros_like(peak), peak, tau_rise_ms, tau_decay_ms) for level in (0.1, 0.9))
+    return high - low
+
+
+def end_time_ms(tau_rise_ms, tau_decay_ms) -> np.ndarray:
+    """Time from the onset to where the event has decayed to `END_FRACTION` of its peak."""
+    peak = peak_time_ms(tau_rise_ms, tau_decay_ms)
+    return _crossing(END_FRACTION, peak + 8.0 * np.asarray(tau_decay_ms, float), peak, tau_rise_ms, tau_decay_ms)
+
+
+def area_of_unit_ms(tau_rise_ms, tau_decay_ms) -> np.ndarray:
+    """Area under an event of amplitude 1, in ms."""
+    return (np.asarray(tau_decay_ms, float) - tau_rise_ms) / _peak_value(tau_rise_ms, tau_decay_ms)
+
+
+def tau_of_rise_ms(rise_ms, tau_decay_ms) -> np.ndarray:
+    """Rise time constant that gives a 10-90 % rise time; at most 0.9 of the decay's."""
+    rise_ms, tau_decay_ms = np.broadcast_arrays(np.asarray(rise_ms, float), np.asarray(tau_decay_ms, float))
+    low, high = np.full(rise_ms.shape, 1e-3), 0.9 * tau_decay_ms
+    for _ in range(30):
+        middle = (low + high) / 2
+        is_slow = rise_time_ms(middle, tau_decay_ms) > rise_ms
+        low, high = np.where(is_slow, low, middle), np.where(is_slow, middle, high)
+    return (low + high) / 2
+
+
+def _difference(times_ms, tau_rise_ms, tau_decay_ms):
+    return np.exp(-times_ms / tau_decay_ms) - np.exp(-times_ms / tau_rise_ms)
+
+
+def _peak_value(tau_rise_ms, tau_decay_ms):
+    return _difference(peak_time_ms(tau_rise_ms, tau_decay_ms), tau_rise_ms, tau_decay_ms)
+
+
+def _crossing(level, outside, inside, tau_rise_ms, tau_decay_ms):
+    """Time between `outside` (where the event is below the level) and `inside` (above) at which it crosses."""
+    for _ in range(30):
+        middle = (outside + inside) / 2
+        is_above = biexponential(middle, tau_rise_ms, tau_decay_ms) > level
+        outside, inside = np.where(is_above, outside, middle), np.where(is_above, middle, inside)
+    return (outside + inside) / 2
