@@ -20,8 +20,18 @@ _PUBLIC = {
     "ModelInfo": "zoo",
     "generate_recording": "generation",
     "train_detector": "training.detection",
+    "train_classifier": "training.classification",
+    "train_autoencoder": "training.autoencoding",
+    "tune_detector": "training.tuning",
     "find_peaks": "sorter.detect",
     "detection_probability": "sorter.detect",
+    "segment_events": "events.segment",
+    "simulate_events": "events.simulate",
+    "train_events": "training.events",
+    "train_spike_predictor": "training.lfp",
+    "predict_spikes": "lfp.predict",
+    "cross_validate": "lfp.crossval",
+    "leave_one_band_out": "lfp.ablation",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
