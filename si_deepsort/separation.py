@@ -66,7 +66,7 @@ def separate_neuron(
     waveforms: np.ndarray,
     *,
     scores: np.ndarray | None = None,
-    score_weight: float = 0.3,
+    score_weight: float = 0.2,
     num_components: int = 3,
     num_background: int = 3,
     seed: int = 0,
@@ -80,7 +80,7 @@ def separate_neuron(
         One channel's, in noise levels.
     scores : np.ndarray | None, shape (num_spikes,), float, default: None
         A classifier's log-odds. None starts from the size of the waveforms instead: large ones are the neuron's.
-    score_weight : float, default: 0.3
+    score_weight : float, default: 0.2
         How much the scores count beside the channel's own distribution, once they have served as the start.
     num_components : int, default: 3
         Principal components to work in.
