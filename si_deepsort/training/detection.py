@@ -135,8 +135,7 @@ def _labelled_examples(recording, sorting, config, settings):
 
 def _starting_network(architecture, start_from):
     if start_from is not None:
-        net = load_detector(start_from)
-        return net
+        return load_detector(start_from)
     if architecture not in ARCHITECTURES:
         raise ValueError(f"Unknown architecture {architecture!r}, expected one of {sorted(ARCHITECTURES)}.")
     return network_class(ARCHITECTURES[architecture])(DetectorConfig())

@@ -1,9 +1,8 @@
 """
 Make the bundled detectors: `python -m si_deepsort.training.pretrain_detection --folder MODELS`.
 
-They learn from generated recordings that differ from each other in everything that may differ between laboratories:
-probe, sampling rate, spectrum and spatial correlation of the noise, shape, size and polarity of the spikes, rates,
-bursts, filter, reference and whitening. No recorded data is used.
+They learn from generated recordings that differ from each other in everything that may differ between laboratories
+(`random_recordings.py`). No recorded data is used.
 """
 
 import argparse
@@ -11,16 +10,11 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import spikeinterface.preprocessing as spre
 import torch
-from probeinterface import Probe
 
-from ..generation import GenerationSettings, generate_recording, named_probe, random_templates
 from ..nets import network_class
 from ..nets.detector import DetectorConfig
-from ..noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
-from ..sorter.whiten import whiten_time_space
-from ..zoo import ModelInfo, save_model
+from ..zoo import CARD_FILE, ModelInfo, render_card, save_model
 from .detection import (
     ARCHITECTURES,
     DetectorTrainingSettings,
@@ -28,163 +22,13 @@ from .detection import (
     fit_detector,
 )
 from .detection_examples import Examples, concatenate_examples, examples_from_recording
+from .random_recordings import random_recording
 
 logger = logging.getLogger(__name__)
 
 CONFIG = DetectorConfig(activity_heights=(3.5, 5.0, 7.0, 10.0))
-SAMPLING_FREQUENCIES = (10_000.0, 15_000.0, 20_000.0, 24_000.0, 25_000.0, 30_000.0, 32_000.0, 40_000.0)
-PROBES = ("tetrode", "linear32", "neuropixels1", "neuropixels2")
-# Share of recordings of a single channel.
-SINGLE_SHARE = 0.3
-# Share of single channels with a crowd of unlabelled small units.
-CROWD_SHARE = 0.7
-# Share of units whose spike is seen a second time farther along the neuron.
-DENDRITE_SHARE = 0.35
 # One recording in so many stops the training and sets the threshold.
 ONE_HELD_OUT_IN = 6
-
-
-def random_recording(seed: int):
-    """
-    A generated recording, filtered and whitened in a random way, and its spikes.
-
-    Returns
-    -------
-    recording : BaseRecording
-    sorting : BaseSorting
-    """
-    rng = np.random.default_rng(seed)
-    probe = random_probe(rng)
-    num_channels = probe.get_contact_count()
-    frequency = float(rng.choice(SAMPLING_FREQUENCIES))
-    noise_uV = np.exp(rng.uniform(np.log(6.5), np.log(14.0)))
-    is_dense = rng.random() < 0.3
-    settings = GenerationSettings(
-        duration_s=float(rng.uniform(6.0, 10.0)),
-        sampling_frequency=frequency,
-        num_units=int(rng.integers(1, 4 + num_channels)) if num_channels < 8 else int(rng.integers(5, 40)),
-        num_far_units=int(rng.integers(0, 60)) if num_channels > 1 else int(rng.integers(0, 12)),
-        amplitude_min_uV=20.0 if num_channels > 1 else float(np.exp(rng.uniform(np.log(20), np.log(90)))),
-        amplitude_max_uV=float(rng.uniform(90, 400)),
-        firing_rate_min=1.0,
-        firing_rate_max=40.0 if is_dense else 12.0,
-        burst_fraction=float(rng.uniform(0, 0.6)),
-        positive_fraction=float(rng.choice([0.0, 0.1, 0.4])),
-        noise_uV=float(noise_uV),
-        noise_correlation=float(rng.uniform(0.0, 0.85)),
-        noise_length_um=float(rng.uniform(30, 250)),
-        seed=seed,
-    )
-    locations = probe.contact_positions[:, :2]
-    templates_uV, nbefore = random_templates(locations, settings, rng)
-    templates_uV = with_dendrites(templates_uV, locations, frequency, rng)
-    templates_uV, is_labelled = with_small_units(templates_uV, rng)
-    recording, sorting = generate_recording(
-        probe, settings, templates_uV=templates_uV, nbefore=nbefore, noise_power=random_noise_power(rng)
-    )
-    sorting = sorting.select_units(sorting.unit_ids[is_labelled])
-    return random_front_end(recording, rng, seed), sorting
-
-
-def random_probe(rng: np.random.Generator) -> Probe:
-    """A single contact, a named layout, or up to 24 contacts in 1 to 4 columns with a random pitch."""
-    kind = rng.random()
-    if kind < SINGLE_SHARE:
-        return named_probe("single")
-    if kind < 0.6:
-        probe = named_probe(str(rng.choice(PROBES)))
-        num_contacts = probe.get_contact_count()
-        if num_contacts <= 24:
-            return probe
-        first = int(rng.integers(0, num_contacts - 23))
-        return probe.get_slice(np.arange(first, first + 24))
-    columns = int(rng.integers(1, 5))
-    rows = int(rng.integers(1, max(2, 24 // columns)))
-    pitch_x, pitch_y = np.exp(rng.uniform(np.log(10), np.log(120), 2))
-    x, y = np.meshgrid(np.arange(columns) * pitch_x, np.arange(rows) * pitch_y)
-    y = y + (np.arange(columns) % 2) * pitch_y * rng.choice([0.0, 0.5])
-    probe = Probe(ndim=2)
-    probe.set_contacts(np.stack([x.ravel(), y.ravel()], axis=1), shapes="circle", shape_params={"radius": 5})
-    probe.create_auto_shape()
-    return probe
-
-
-def with_dendrites(templates: np.ndarray, locations: np.ndarray, sampling_frequency: float, rng) -> np.ndarray:
-    """
-    Templates of which some appear a second time: smaller, later and elsewhere, as along a large dendrite or an axon.
-
-    Parameters
-    ----------
-    templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
-    locations : np.ndarray, shape (num_channels, 2), float
-        In um.
-    """
-    result = templates.copy()
-    for template, changed in zip(templates, result, strict=True):
-        if rng.random() > DENDRITE_SHARE:
-            continue
-        step = np.array([rng.uniform(-40, 40), rng.uniform(30, 170) * rng.choice([-1, 1])])
-        apart = np.linalg.norm(locations[:, None] - step - locations[None], axis=-1)
-        copy = template[:, apart.argmin(axis=1)] * np.exp(-apart.min(axis=1) / 30.0)
-        copy = np.roll(copy, round(rng.uniform(0, 0.0003) * sampling_frequency), axis=0)
-        changed += copy * rng.uniform(0.2, 0.9) * rng.choice([-1, 1], p=[0.2, 0.8])
-        changed *= np.abs(template).max() / np.abs(changed).max()
-    return result
-
-
-def with_small_units(templates: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Templates and, on a single channel, a crowd of smaller ones that are no units: the multi-unit background.
-
-    Its amplitudes fall off exponentially, as on real single wires, so that a few are as large as small units are
-    elsewhere; only a look at the channel as a whole tells them apart.
-
-    Returns
-    -------
-    templates : np.ndarray, shape (num_templates, num_samples, num_channels), float32
-    is_labelled : np.ndarray, shape (num_templates,), bool
-        Which are units.
-    """
-    is_labelled = np.ones(len(templates), dtype=bool)
-    if templates.shape[2] > 1 or rng.random() > CROWD_SHARE or not len(templates):
-        return templates, is_labelled
-    smallest_uV = np.abs(templates).max(axis=(1, 2)).min()
-    crowd = templates[rng.integers(0, len(templates), int(rng.integers(10, 50)))]
-    scale_uV = smallest_uV * rng.uniform(0.08, 0.25)
-    peaks_uV = np.minimum(rng.exponential(scale_uV, len(crowd)), 0.6 * smallest_uV)
-    crowd = crowd * (peaks_uV / np.abs(crowd).max(axis=(1, 2)))[:, None, None]
-    return np.concatenate([templates, crowd.astype("float32")]), np.r_[is_labelled, np.zeros(len(crowd), dtype=bool)]
-
-
-def random_noise_power(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The spectrum of real recordings, or one between white and steeper than any real one, some with a bump."""
-    if rng.random() < 0.25:
-        return NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
-    frequencies = np.geomspace(50, 20_000, 40)
-    slope = rng.uniform(0.0, 1.6)
-    corner = np.exp(rng.uniform(np.log(200), np.log(2500)))
-    power = (1 + (frequencies / corner) ** 2) ** (-slope)
-    if rng.random() < 0.3:
-        center = np.exp(rng.uniform(np.log(300), np.log(3000)))
-        power += rng.uniform(0.3, 3.0) * power.max() * np.exp(-(np.log(frequencies / center) ** 2) / 0.3)
-    return frequencies, power + rng.uniform(0.005, 0.1) * power.max()
-
-
-def random_front_end(recording, rng: np.random.Generator, seed: int):
-    """Band-pass, then perhaps a common reference, then perhaps whitening over channels or over time and channels."""
-    nyquist = recording.get_sampling_frequency() / 2
-    low, high = float(rng.uniform(150, 600)), float(min(rng.uniform(5000, 8000), 0.9 * nyquist))
-    recording = spre.bandpass_filter(recording, freq_min=low, freq_max=high, dtype="float32")
-    num_channels = recording.get_num_channels()
-    if num_channels >= 8 and rng.random() < 0.4:
-        recording = spre.common_reference(recording)
-    kind = rng.random()
-    if kind < 0.5:
-        return recording
-    order = 0 if kind < 0.7 else int(rng.integers(8, 33))
-    if order == 0 and num_channels == 1:
-        return recording
-    return whiten_time_space(recording, order=order, radius_um=float(rng.uniform(60, 150)), seed=seed)
 
 
 def generated_examples(num_recordings: int, seed: int, settings: DetectorTrainingSettings) -> tuple[Examples, Examples]:
@@ -224,6 +68,30 @@ def read_examples(file: Path) -> tuple[Examples, Examples]:
     with np.load(file) as arrays:
         names = list(Examples.__dataclass_fields__)
         return tuple(Examples(*(arrays[f"{part}_{name}"] for name in names)) for part in ("training", "held_out"))
+
+
+CARD = """## What it does
+
+Finds spikes in band-passed extracellular traces, whitened or not, of either polarity: for each local extremum the
+probability that it is the peak of a spike. `find_peaks(recording, method="{short}")` gives the peaks,
+`detection_probability(recording, "{short}")` the probabilities.
+
+## Inputs
+
+A window of 0.8 ms before to 1.2 ms after the extremum on the channel and its nearest neighbours (up to 12, up to 150 um
+away), resampled to 20 kHz and divided by the robust noise level of each channel; the distances of the neighbours; how
+often the channel exceeds 3.5, 5, 7 and 10 noise levels. One contact, tetrodes, linear and dense probes, 10 to 40 kHz.
+
+## Limits
+
+Trained on generated recordings alone. A peak below {candidate_threshold} noise levels is never reported. Two spikes
+whose peaks are nearer than 0.35 ms and 75 um are reported as one. On a single channel with much multi-unit background
+only units that stand out from it are reported.
+
+## How to fine-tune
+
+`train_detector(recording, sorting, start_from="{short}", folder="my_detector")`.
+"""
 
 
 def main():
@@ -268,7 +136,9 @@ def main():
             metrics=metrics,
             settings={"threshold": threshold, "candidate_threshold": settings.candidate_threshold},
         )
-        save_model(net, options.folder / info.name, info)
+        card = CARD.format(short=architecture, candidate_threshold=settings.candidate_threshold)
+        folder = save_model(net, options.folder / info.name, info, card)
+        (folder / CARD_FILE).write_text(render_card(folder), encoding="utf-8")
         logger.info("%s: %d weights, threshold %.3f, %s", info.name, net.num_parameters(), threshold, metrics)
 
 
