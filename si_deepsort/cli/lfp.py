@@ -1,0 +1,92 @@
+"""Commands for spikes from field potentials."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Recording = Annotated[Path, typer.Argument(help="Field potential: a folder or file that spikeinterface.load reads")]
+
+
+def add_commands(app: typer.Typer):
+    """Add `train-lfp` and `predict-spikes`."""
+    app.command("train-lfp")(train_lfp)
+    app.command("predict-spikes")(predict)
+
+
+def train_lfp(
+    recording: Recording,
+    sorting: Annotated[Path, typer.Argument(help="Spikes on the same clock: what spikeinterface.load reads")],
+    folder: Annotated[Path, typer.Option(help="Where the model is saved")],
+    unit: Annotated[list[str] | None, typer.Option(help="Unit, may be repeated, or 'population'; default: all")] = None,
+    model: Annotated[str, typer.Option(help="constant, glm, bilstm, gru or cnn")] = "bilstm",
+    bands: Annotated[str, typer.Option(help="human or rodent")] = "human",
+    bin_ms: Annotated[float, typer.Option(help="Width of a bin, ms")] = 5.0,
+    causal: Annotated[bool, typer.Option(help="Look at the past only")] = False,
+    report: Annotated[bool, typer.Option(help="Cross-validate too, and write report.html into the folder")] = False,
+    seed: Annotated[int, typer.Option()] = 0,
+):
+    """Learn to predict spikes from a field potential."""
+    import spikeinterface
+
+    from ..lfp.features import FeatureSettings
+    from ..lfp.predictors import PredictorSettings
+    from ..training.lfp import train_spike_predictor
+
+    lfp, spikes = spikeinterface.load(recording), spikeinterface.load(sorting)
+    features = FeatureSettings(bands=bands, bin_ms=bin_ms, causal=causal)
+    settings = PredictorSettings(seed=seed, progress_bar=True)
+    unit_id = _unit_ids(spikes, unit)
+    net = train_spike_predictor(lfp, spikes, unit_id, model, folder, features=features, settings=settings)
+    print("Bits per spike over the constant rate, on held-out blocks of the training data:")
+    for name, value in net.info.metrics.items():
+        claim = "" if value > 0 else "  (nothing found: the constant rate is predicted)"
+        print(f"  {name.removeprefix('held_out_bits_per_spike_')}: {value:.4f}{claim}")
+    print(f"Saved to {folder}")
+    if report:
+        from ..lfp.report import write_report
+        from ..lfp.targets import Session
+
+        chosen = None if unit_id in (None, "population") else unit_id
+        session = Session(lfp, spikes, unit_ids=chosen)
+        page = write_report(
+            session,
+            folder / "report.html",
+            model=model,
+            target="population" if unit_id == "population" else "unit",
+            features=features,
+            settings=settings,
+        )
+        print(f"Report: {page}")
+
+
+def predict(
+    recording: Recording,
+    model: Annotated[str, typer.Option(help="Model folder")],
+    folder: Annotated[Path, typer.Option(help="Receives 'sorting' and 'rates', to be loaded by spikeinterface.load")],
+    sampling_frequency: Annotated[float, typer.Option(help="Of the sorting, Hz")] = 30_000.0,
+    seed: Annotated[int, typer.Option(help="Of the spikes that are drawn from the rates")] = 0,
+):
+    """Predict spikes from a field potential with a trained model."""
+    import spikeinterface
+
+    from ..lfp.predict import predict_spikes
+
+    prediction = predict_spikes(spikeinterface.load(recording), model)
+    prediction.to_sorting(sampling_frequency, seed=seed).save(folder=folder / "sorting")
+    prediction.to_recording().save(folder=folder / "rates", verbose=False, progress_bar=False)
+    for unit_id, rate in zip(prediction.unit_ids, prediction.rate_hz.T, strict=True):
+        print(f"  unit {unit_id}: mean {rate.mean():.2f} Hz, from {rate.min():.2f} to {rate.max():.2f}")
+    print(f"Saved to {folder / 'sorting'} and {folder / 'rates'}")
+
+
+def _unit_ids(sorting, names):
+    if not names:
+        return None
+    if names == ["population"]:
+        return "population"
+    by_name = {str(unit_id): unit_id for unit_id in sorting.unit_ids}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise ValueError(f"Units {unknown} are not in the sorting; it has {list(by_name)}.")
+    return [by_name[name] for name in names]
