@@ -18,6 +18,7 @@ _PUBLIC = {
     "push_to_hub": "zoo",
     "model_provenance": "zoo",
     "ModelInfo": "zoo",
+    "fine_tune": "training.fine_tune",
     "generate_recording": "generation",
     "train_detector": "training.detection",
     "train_classifier": "training.classification",

@@ -154,9 +154,15 @@ def test_numpy_values_become_plain_and_nan_is_refused(tmp_path):
     info = ModelInfo(name="x", task="embedding", metrics={"error": np.float32(0.5)}, settings={"bands": np.arange(3)})
     net = load_model(save_model(make_net(), tmp_path / "x", info))
     assert net.info.metrics == {"error": 0.5} and net.info.settings == {"bands": [0, 1, 2]}
-    with pytest.raises(ValueError, match=r"metrics\.error is nan"):
-        save_model(make_net(), tmp_path / "y", ModelInfo(name="x", task="embedding", metrics={"error": float("nan")}))
+    with pytest.raises(ValueError, match=r"settings\.threshold is nan"):
+        save_model(make_net(), tmp_path / "y", ModelInfo(name="x", task="embedding", settings={"threshold": np.nan}))
     assert not (tmp_path / "y").exists()
+
+
+def test_a_metric_that_is_nan_does_not_lose_the_training(tmp_path):
+    info = ModelInfo(name="my model", task="embedding", metrics={"error": np.nan, "of": {"unit 3": np.inf}})
+    net = load_model(save_model(make_net(), tmp_path / "x", info))
+    assert net.info.metrics == {"error": None, "of": {"unit 3": None}} and net.info.name == "my model"
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
@@ -167,7 +173,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
         save_model(net, tmp_path / "x", INFO)
 
 
-@pytest.mark.parametrize("values", [{"name": "../evil"}, {"name": ""}, {"task": "cooking"}])
+@pytest.mark.parametrize("values", [{"name": "two\nlines"}, {"name": None}, {"task": "cooking"}])
 def test_info_is_checked_at_birth(values):
     with pytest.raises(ValueError, match=rf"ModelInfo\.{next(iter(values))}"):
         ModelInfo(**{"name": "x", "task": "embedding", **values})

@@ -31,6 +31,12 @@ _PURPOSES = {
     "events": "Finds synaptic events (miniature potentials) in intracellular recordings.",
 }
 
+_FINE_TUNING = {
+    "denoising": ("recording", "No labels are needed: it learns to predict each sample from others."),
+    "detection": ("recording, sorting", "The sorting holds known spikes of the recording."),
+    "events": ("recording, events", "The events are a table of marked onsets, see `read_events`."),
+}
+
 
 def render_card(folder: str | Path) -> str:
     """
@@ -79,12 +85,12 @@ def _sections(text: str) -> dict[str, str]:
 def _metadata(config: dict, info: ModelInfo) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
-    data = str(info.training.get("data", "held-out data"))
+    data = "held out: " + _inline(info.training.get("data", "recordings"))
     results = [
         EvalResult(
             task_type=info.task,
-            dataset_type=str(entry.get("data", data)),
-            dataset_name=str(entry.get("data", data)),
+            dataset_type=_inline(entry.get("data", data)),
+            dataset_name=_inline(entry.get("data", data)),
             metric_type=name,
             metric_name=name.replace("_", " "),
             metric_value=entry["value"],
@@ -151,7 +157,7 @@ def _results(info: ModelInfo) -> str:
 
 
 def _limits(info: ModelInfo) -> str:
-    data = str(info.training.get("data", "unknown data"))
+    data = _inline(info.training.get("data", "unknown data"))
     return (
         f"It knows only what it was trained on ({data}). Other brain areas, probes, sampling frequencies and noise may "
         "give other results: look at some of its output before you use it on many recordings."
@@ -159,10 +165,12 @@ def _limits(info: ModelInfo) -> str:
 
 
 def _fine_tuning(info: ModelInfo) -> str:
+    if info.task not in _FINE_TUNING:
+        return "It serves one recording: train anew on another with the functions of `si_deepsort.training`."
+    arguments, remark = _FINE_TUNING[info.task]
     return (
         "```python\nfrom si_deepsort import fine_tune\n\n"
-        f'net = fine_tune("{info.name}", recording)\n```\n\n'
-        "A model that needs labels takes `sorting=` too."
+        f'net = fine_tune("{info.name}", {arguments}, folder="my-model")\n```\n\n{remark}'
     )
 
 
@@ -175,7 +183,7 @@ def _citation(config: dict, info: ModelInfo) -> str:
 
 def _licence(info: ModelInfo) -> str:
     data_license = info.training.get("data_license")
-    return f"Weights: {info.license}." + (f" Training data: {data_license}." if data_license else "")
+    return f"Weights: {_inline(info.license)}." + (f" Training data: {_inline(data_license)}." if data_license else "")
 
 
 def _table(header, rows) -> str:

@@ -142,6 +142,15 @@ def model_provenance(net: "Network") -> dict:
     return provenance
 
 
+def parent_reference(net: "Network") -> str:
+    """What a model that starts from this network calls its parent: a repository at a commit, or name and sha256."""
+    provenance = model_provenance(net)
+    if provenance["kind"] == "hub":
+        return provenance["reference"]
+    sha256 = provenance.get("sha256")
+    return f"{provenance.get('name', net.architecture)} ({f'sha256 {sha256}' if sha256 else 'never saved'})"
+
+
 def pin_model(name_or_folder_or_repo: str | Path, **hub_arguments) -> str:
     """
     A reference to the same model that stays true: in another folder, in another process, and after a tag moves.

@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import uuid
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -35,7 +34,7 @@ class ModelInfo:
     Attributes
     ----------
     name : str
-        Its name in the zoo: letters, digits, ".", "_" and "-".
+        Its name in the zoo.
     task : str
         "detection", "classification", "embedding", "denoising", "lfp" or "events".
     sampling_frequency : float | None
@@ -48,7 +47,7 @@ class ModelInfo:
         Provenance: command, seed, data, data_license.
     metrics : dict
         Name of a metric -> value, measured on data that training never saw. A value is a number, or a dictionary with
-        value and any of low, high (interval), unit, data, source (`results/file.json#/path/to/number`).
+        value and any of low, high (interval), unit, data, source (`file.json#/path/to/number`). None: not measured.
     settings : dict
         What goes with the weights but is no weight: thresholds, class names, bands.
     license : str
@@ -73,8 +72,8 @@ class ModelInfo:
     source: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(self.name)):
-            raise ValueError(f"ModelInfo.name: got {self.name!r}, expected letters, digits, '.', '_' and '-'")
+        if not isinstance(self.name, str) or not self.name.isprintable():
+            raise ValueError(f"ModelInfo.name: got {self.name!r}, expected a name on one line")
         if self.task not in TASKS:
             raise ValueError(f"ModelInfo.task: got {self.task!r}, expected one of {TASKS}")
 
@@ -105,7 +104,7 @@ def save_model(net: "Network", folder: str | Path, info: ModelInfo, card: str | 
     Raises
     ------
     ValueError
-        If a weight, or a value of `info`, is NaN or infinite.
+        If a weight or a setting is NaN or infinite. A metric that is none is stored as None, not measured.
     """
     from safetensors.torch import save
 
@@ -119,6 +118,8 @@ def save_model(net: "Network", folder: str | Path, info: ModelInfo, card: str | 
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in net.state_dict().items()}
     weights = save(tensors, metadata={"format": "pt"})
     stored_info = {name: value for name, value in asdict(info).items() if name != "source"}
+    for name in ("metrics", "training"):
+        stored_info[name] = _plain(stored_info[name], f"info.{name}", allows_nan=True)
     config = {
         "format_version": FORMAT_VERSION,
         "si_deepsort_version": __version__,
@@ -223,15 +224,17 @@ def write_file(path: Path, content: bytes):
         temporary.unlink(missing_ok=True)
 
 
-def _plain(value, where: str):
-    """Plain Python values for JSON: numpy and torch scalars become numbers; NaN and infinity are refused."""
+def _plain(value, where: str, allows_nan: bool = False):
+    """Plain Python values for JSON: numpy and torch scalars become numbers; NaN and infinity are refused, or None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
+        return {str(key): _plain(item, f"{where}.{key}", allows_nan) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [_plain(item, f"{where}[{index}]", allows_nan) for index, item in enumerate(value)]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist(), where)
+        return _plain(value.tolist(), where, allows_nan)
     if isinstance(value, float) and not math.isfinite(value):
+        if allows_nan:
+            return None
         raise ValueError(f"{where} is {value}, which JSON cannot hold. Leave it out or use None.")
     if value is None or isinstance(value, bool | int | float | str):
         return value

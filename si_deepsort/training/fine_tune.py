@@ -1,0 +1,111 @@
+"""One front door to fine-tuning: a pretrained model and a recording in, a model that remembers its parent out."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from ..nets.network import Network
+from ..zoo import load_model, save_model
+from ..zoo.load import parent_reference
+
+_TRAIN_ANEW = {
+    "autoencoder": "an autoencoder starts from the principal components of the recording's own spikes, in seconds: use "
+    "train_autoencoder(recording, sorting)",
+    "classifier_cnn": "a classifier knows the units of one recording: use train_classifier(recording, sorting)",
+    "classifier_gru": "a classifier knows the units of one recording: use train_classifier(recording, sorting, "
+    'architecture="gru")',
+    "spike_predictor": "a spike predictor knows the channels and units of one preparation: use "
+    "train_spike_predictor(recording, sorting)",
+    "keras_unet": "weights of the original DeepInterpolation are only read: fine-tune a bundled interpolator, see "
+    'list_models("denoising")',
+    "event_autoencoder": "it learns quiet stretches of the recording at hand: see segment_events",
+}
+
+
+def fine_tune(
+    model: str | Path | Network,
+    recording,
+    labels=None,
+    *,
+    folder: str | Path | None = None,
+    settings=None,
+    **hub_arguments,
+) -> Network:
+    """
+    Train a pretrained model further on recordings of one's own.
+
+    Parameters
+    ----------
+    model : str | Path | Network
+        Whatever `load_model` takes, or a loaded network.
+    recording : BaseRecording | list of BaseRecording
+        Preprocessed as the training function of this kind of model wants it: `train_deep_interpolation` (denoising),
+        `train_detector` (detection), `train_events` (events).
+    labels : BaseSorting | pandas.DataFrame | list of them | None, default: None
+        The spikes for detection, the marked events for events. Denoising needs none.
+    folder : str | Path | None, default: None
+        Where the new model goes. None does not keep it.
+    settings : Settings | None, default: None
+        Of that training function. None takes its defaults.
+    **hub_arguments
+        revision, cache_dir, local_files_only, token, endpoint, as for `load_model`.
+
+    Returns
+    -------
+    Network
+        In evaluation mode; `info.parent` says which weights it started from: repository and commit, or name and
+        sha256.
+
+    Raises
+    ------
+    ValueError
+        If this kind of model is better trained anew (the message says how), or labels are missing or not wanted.
+    """
+    parent = model if isinstance(model, Network) else load_model(model, **hub_arguments)
+    train = _TRAINERS.get(parent.architecture)
+    if train is None:
+        reason = _TRAIN_ANEW.get(parent.architecture, "there is no training function for it")
+        raise ValueError(f"A model of architecture '{parent.architecture}' is not fine-tuned: {reason}.")
+    if parent.info is None:
+        raise ValueError(
+            "The network has no info, so nobody could know what was fine-tuned. Save it and load it first."
+        )
+    needs_labels = train is not _tune_denoiser
+    if needs_labels != (labels is not None):
+        wanted = "needs labels: the sorting or the events of the recording" if needs_labels else "takes no labels"
+        raise ValueError(f"A model for {parent.info.task} {wanted}.")
+    with tempfile.TemporaryDirectory() as scratch:
+        start = save_model(parent, Path(scratch) / "parent", parent.info)
+        net = train(start, recording, labels, settings, Path(scratch) / "child" if folder is None else Path(folder))
+    name = f"{parent.info.name}-fine-tuned" if folder is None else Path(folder).absolute().name
+    training = {"command": "si_deepsort.fine_tune", "data": "recordings of the user", **net.info.training}
+    net.info = replace(net.info, name=name, parent=parent_reference(parent), training=training, source={})
+    if folder is not None:
+        save_model(net, folder, net.info)
+    return net
+
+
+def _tune_denoiser(start, recording, labels, settings, folder) -> Network:
+    from .interpolation import train_deep_interpolation
+
+    return load_model(train_deep_interpolation(recording, folder, start_from=start, settings=settings))
+
+
+def _tune_detector(start, recording, labels, settings, folder) -> Network:
+    from .detection import train_detector
+
+    return train_detector(recording, labels, start_from=start, settings=settings)
+
+
+def _tune_events(start, recording, labels, settings, folder) -> Network:
+    from .events import train_events
+
+    return train_events(recording, labels, model=start, settings=settings)
+
+
+_TRAINERS = {
+    "interpolator": _tune_denoiser,
+    "detector_cnn": _tune_detector,
+    "detector_gru": _tune_detector,
+    "event_unet": _tune_events,
+}
