@@ -35,6 +35,7 @@ class FitSettings(Settings):
 
     num_epochs: int = setting(20, "Most passes over the batches", minimum=0)
     learning_rate: float = setting(1e-3, "Highest learning rate of Adam; it follows a cosine to 0", minimum=0.0)
+    warmup_steps: int = setting(0, "Steps over which the learning rate rises from 0, to spare a good start", minimum=0)
     weight_decay: float = setting(0.0, "Decay of the weights (AdamW)", minimum=0.0)
     gradient_clip: float = setting(1.0, "Largest norm of the gradient", minimum=0.0)
     patience: int = setting(5, "Epochs without progress on the validation batches before training stops", minimum=1)
@@ -122,11 +123,12 @@ def _train_epoch(net, loss, batches, optimizer, epoch, settings, label) -> float
     net.train()
     device = next(net.parameters()).device
     rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / max(1, settings.num_epochs)))
-    for group in optimizer.param_groups:
-        group["lr"] = rate
     total, count = 0.0, 0
     bar = tqdm(batches, desc=f"{label} {epoch + 1}/{settings.num_epochs}", leave=False, disable=_is_quiet(settings))
-    for batch in bar:
+    for step, batch in enumerate(bar):
+        is_warming_up = epoch == 0 and step < settings.warmup_steps
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (step + 1) / settings.warmup_steps if is_warming_up else rate
         batch = tuple(tensor.to(device, non_blocking=True) for tensor in _share_of_this_process(batch))
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.amp):

@@ -16,10 +16,14 @@ from si_deepsort.preprocessing.matched_filter import template_from_sorting
 from si_deepsort.preprocessing.traces import cast_traces
 from si_deepsort.preprocessing.wavelet_denoise import decompose, reconstruct, shrink, transform_margin
 
+from small_interpolator import save_random_interpolator
+
 TEMPLATE = -np.hanning(31)
 CASES = {
     "wavelet_denoise": dict(),
     "wavelet_denoise db4 soft": dict(wavelet="db4", mode="soft", num_levels=3),
+    "deep_interpolate": dict(),
+    "deep_interpolate bad channels": dict(bad_channel_ids=["2"], blend=0.0, dtype="float32"),
     "matched_filter": dict(template=TEMPLATE),
     "matched_filter whitened": dict(template=TEMPLATE, whiten=True, dtype=None),
 }
@@ -31,12 +35,19 @@ def recording(tmp_path_factory):
         durations=[0.5, 0.3], num_channels=8, num_units=3, seed=1, noise_kwargs={"noise_levels": 5.0}
     )
     scaled = si.NumpyRecording(
-        [np.round(recording.get_traces(segment_index=i) * 5).astype("int16") for i in range(2)], 25_000.0
+        [np.round(recording.get_traces(segment_index=i) * 5).astype("int16") for i in range(2)],
+        25_000.0,
+        channel_ids=[str(channel) for channel in range(8)],
     )
     scaled.set_probe(recording.get_probe())
     scaled.set_channel_gains(0.2)
     scaled.set_channel_offsets(3.0)
     return scaled.save(folder=tmp_path_factory.mktemp("recording") / "saved", verbose=False)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(save_random_interpolator(tmp_path_factory.mktemp("model"), sampling_frequency=25_000.0))
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -45,12 +56,15 @@ def case(request):
 
 
 @pytest.fixture(scope="module")
-def preprocessed(recording, case):
-    return make(recording, case)
+def preprocessed(recording, case, model):
+    return make(recording, case, model)
 
 
-def make(recording, case):
-    return PREPROCESSORS[case.split()[0]][1](recording, **CASES[case])
+def make(recording, case, model):
+    name, kwargs = case.split()[0], CASES[case]
+    if name == "deep_interpolate":
+        kwargs = kwargs | dict(model=model)
+    return PREPROCESSORS[name][1](recording, **kwargs)
 
 
 @pytest.mark.parametrize("start, end", [(0, 1), (0, 10), (3, 4), (20, 500), (500, 1500), (7490, 7500), (None, None)])
@@ -83,8 +97,8 @@ def test_kwargs_hold_every_argument_and_reload(preprocessed, tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["thread", "fork", "spawn"])
-def test_workers_agree(preprocessed, engine, tmp_path):
-    if engine == "spawn" and type(preprocessed).__name__ != "WaveletDenoiseRecording":
+def test_workers_agree(preprocessed, case, engine, tmp_path):
+    if engine == "spawn" and case != "deep_interpolate":
         pytest.skip("starting processes is slow: one preprocessor stands for all")
     workers = dict(pool_engine="thread") if engine == "thread" else dict(pool_engine="process", mp_context=engine)
     saved = preprocessed.save(
@@ -102,12 +116,15 @@ def test_zarr(preprocessed, tmp_path):
 
 
 @pytest.mark.parametrize("num_frames", [1, 5, 40])
-def test_short_recordings(case, recording, num_frames):
-    first = si.NumpyRecording([recording.get_traces(segment_index=0, end_frame=num_frames)], 25_000.0)
+def test_short_recordings(case, recording, model, num_frames):
+    traces = recording.get_traces(segment_index=0, end_frame=num_frames)
+    first = si.NumpyRecording([traces], 25_000.0, channel_ids=recording.channel_ids)
     first.set_probe(recording.get_probe())
-    if "whitened" in case and num_frames < 2:
-        pytest.skip("no noise to measure in one frame")
-    short = make(first, case)
+    if num_frames == 1 and ("whitened" in case or "deep" in case):
+        with pytest.raises(ValueError, match="constant or NaN"):
+            make(first, case, model)
+        return
+    short = make(first, case, model)
     assert short.get_traces().shape == (num_frames, 8)
 
 

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from .network import Network, NetworkConfig
 from .probe_plan import NUM_OFFSET_FEATURES, ProbePlan, make_probe_plan
 
+# Adam moves every parameter by about the learning rate, and a linear weight is ten times smaller than the others.
+TABLE_SCALE = 0.1
+
 
 @dataclass(frozen=True, kw_only=True)
 class InterpolatorConfig(NetworkConfig):
@@ -53,10 +56,10 @@ class InterpolatorConfig(NetworkConfig):
     context: int = 31
     omission: int = 1
     num_features: int = 16
-    num_mixed: int = 8
+    num_mixed: int = 6
     width: int = 16
-    num_neighbors: int = 20
-    radius_um: float = 90.0
+    num_neighbors: int = 16
+    radius_um: float = 75.0
     same_frame_neighbors: bool = False
     geometry_width: int = 48
     num_table_channels: int = 0
@@ -107,6 +110,27 @@ class Interpolator(Network):
             self.register_buffer("table_locations", torch.zeros(config.num_table_channels, 2))
             self.register_buffer("table_offsets", torch.full((*shape, 2), torch.nan))
 
+    def attach_table(self, plan: ProbePlan, channel_locations: np.ndarray):
+        """
+        Use the linear part fitted to a recording for those channels of a plan that have the same neighbourhood.
+
+        Parameters
+        ----------
+        channel_locations : np.ndarray, shape (num_channels, 2), float
+            In um; channels are recognised by their position relative to the whole probe, not by their number.
+        """
+        plan.table_rows = None
+        if not self.config.num_table_channels or not len(channel_locations):
+            return
+        known = self.table_locations.cpu().numpy()
+        here = channel_locations - channel_locations.min(axis=0)
+        distances = np.abs(here[:, None] - (known - known.min(axis=0))[None]).max(axis=-1)
+        rows = distances.argmin(axis=1)
+        offsets = self.table_offsets.cpu().numpy()[rows]
+        is_same = np.isclose(offsets, plan.offsets, atol=0.5, equal_nan=True).all(axis=(1, 2))
+        rows[(distances.min(axis=1) > 0.5) | ~is_same] = -1
+        plan.table_rows = torch.from_numpy(rows)
+
     def filters_over_time(self) -> Tensor:
         """All filters over time, (num_seen, 2 * context + 1): the learnt ones are 0 where frames are omitted."""
         learnt = self.filters * self.is_seen
@@ -130,7 +154,7 @@ class Interpolator(Network):
         weights = weights.unflatten(-1, (1 + config.num_mixed, config.num_seen))
         if plan.table_rows is not None and config.num_table_channels:
             rows = plan.table_rows
-            table = torch.where(rows[:, None, None] >= 0, self.table[rows.clamp(0)], 0)
+            table = torch.where(rows[:, None, None] >= 0, TABLE_SCALE * self.table[rows.clamp(0)], 0)
             weights = torch.cat([weights[:, :, :1] + table[:, :, None], weights[:, :, 1:]], dim=2)
         may_see = plan.feeds[:, :, None].expand(-1, -1, config.num_seen).clone()
         may_see[:, 0, config.num_features :] = 0

@@ -11,7 +11,7 @@ from ..geometry import neighbor_indices, relative_offsets
 NUM_OFFSET_FEATURES = 9
 
 
-@dataclass(frozen=True)
+@dataclass
 class ProbePlan:
     """
     Neighbourhoods of a probe, for `Interpolator`.
@@ -20,6 +20,8 @@ class ProbePlan:
     ----------
     neighbors : np.ndarray, shape (num_channels, num_neighbors), int
         Nearest first, the channel itself in front, -1 for an empty place.
+    offsets : np.ndarray, shape (num_channels, num_neighbors, 2), float32
+        Of each neighbour from its channel in um, nan where it may not feed.
     offset_features : Tensor, shape (num_channels, num_neighbors, NUM_OFFSET_FEATURES)
         Relative positions, the same for a probe and its mirror images.
     feeds : Tensor, shape (num_channels, num_neighbors)
@@ -34,12 +36,21 @@ class ProbePlan:
     """
 
     neighbors: np.ndarray
+    offsets: np.ndarray
     offset_features: Tensor
     feeds: Tensor
     order: Tensor
     rank: Tensor
     blocks: list
     table_rows: Tensor | None = None
+
+    def to(self, device) -> "ProbePlan":
+        """Move all tensors to a device, in place."""
+        self.blocks = [tuple(tensor.to(device) for tensor in block) for block in self.blocks]
+        for name in ("offset_features", "feeds", "order", "rank", "table_rows"):
+            if getattr(self, name) is not None:
+                setattr(self, name, getattr(self, name).to(device))
+        return self
 
     def to_blocks(self, weights: Tensor) -> list[Tensor]:
         """(channels, neighbors, outputs, features) -> per block (channels * outputs, inputs * features)."""
@@ -94,6 +105,7 @@ def make_probe_plan(
     rank = np.argsort(order)
     return ProbePlan(
         neighbors=neighbors,
+        offsets=np.where(feeds[..., None], offsets, np.nan).astype("float32"),
         offset_features=torch.from_numpy(_offset_features(offsets, feeds)),
         feeds=torch.from_numpy(feeds.astype("float32")),
         order=torch.from_numpy(order),

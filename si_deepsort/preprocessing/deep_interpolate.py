@@ -1,0 +1,201 @@
+"""DeepInterpolation of a recording: what the frames around a frame do not tell is noise (Lecoq et al. 2021)."""
+
+import numpy as np
+from spikeinterface.core.core_tools import define_function_handling_dict_from_class
+from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
+
+from ..geometry import recording_geometry
+from ..noise import MAD_TO_SD, sample_traces
+from .traces import cast_traces, check_has_traces, output_dtype
+
+DEFAULT_MODEL = "interpolator-any"
+DEFAULT_RAW_WEIGHT = 0.3
+
+
+class DeepInterpolateRecording(BasePreprocessor):
+    """
+    Lazily replaces each sample by what the samples around it tell of it, blended with the sample itself.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        High-pass filtered traces with a probe, in any unit.
+    model : str | Path, default: "interpolator-any"
+        Name of a bundled model, folder of one that `train_deep_interpolation` made, or a Keras `.h5` file of the
+        original DeepInterpolation.
+    blend : "auto" | float, default: "auto"
+        Weight of the raw sample in the output, 0 (the pure prediction, which shrinks small spikes) to 1 (nothing
+        changes). "auto" takes the posterior mean under the residual variance of each channel.
+    bad_channel_ids : list | None, default: None
+        Channels that are predicted from their neighbours and feed nobody. Channels without any signal or with NaN
+        throughout are added by themselves.
+    normalization : dict | None, default: None
+        `centers`, `scales` and `raw_weights`, each a list with one value per channel. None measures them.
+    dtype : dtype-like | None, default: None
+        Of the output; None keeps that of the recording. Integers are rounded and saturate.
+    device : str, default: "cpu"
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+    seed : int, default: 0
+        Of the chunks in which noise is measured.
+
+    Raises
+    ------
+    ValueError
+        If there is no probe, no usable channel, no such model, or the model works at another sampling frequency.
+    """
+
+    def __init__(
+        self,
+        recording,
+        model=DEFAULT_MODEL,
+        blend="auto",
+        bad_channel_ids=None,
+        normalization=None,
+        dtype=None,
+        device="cpu",
+        seed=0,
+    ):
+        from .prediction import check_sampling_frequency, load_interpolator
+
+        check_has_traces(recording)
+        dtype = output_dtype(recording, dtype)
+        if blend != "auto" and not (np.isscalar(blend) and not isinstance(blend, str) and 0 <= blend <= 1):
+            raise ValueError(f"blend={blend!r}, expected 'auto' or a number from 0 (pure prediction) to 1 (raw).")
+        num_channels = recording.get_num_channels()
+        net = load_interpolator(model, device=device, num_channels=num_channels)
+        check_sampling_frequency(net, recording.get_sampling_frequency(), model)
+        bad = _is_bad(recording, bad_channel_ids)
+        if normalization is None:
+            normalization = measure_normalization(recording, net.architecture, seed=seed)
+        centers, scales = (np.asarray(normalization[name], dtype="float32") for name in ("centers", "scales"))
+        if centers.shape != (num_channels,) or scales.shape != (num_channels,):
+            raise ValueError(
+                f"normalization has {centers.size} centers and {scales.size} scales, expected {num_channels} each; "
+                "leave it None to measure them."
+            )
+        usable = ~bad & np.isfinite(scales) & (scales > 0)
+        if not usable.any():
+            raise ValueError("No usable channel: all are bad, constant or NaN. Nothing can be predicted.")
+        scales = np.where(usable, scales, np.median(scales[usable]))
+        centers = np.where(np.isfinite(centers), centers, 0)
+        geometry = recording_geometry(recording)
+        tiles = _Tiles(str(model), device, geometry, usable, centers.astype("float32"), scales.astype("float32"))
+        raw_weights = normalization.get("raw_weights")
+        if raw_weights is None:
+            raw_weights = np.full(num_channels, DEFAULT_RAW_WEIGHT if blend == "auto" else blend)
+        raw_weights = np.where(usable, raw_weights, 0).astype("float32")
+        BasePreprocessor.__init__(self, recording, dtype=dtype)
+        if str(device).startswith("cuda"):
+            self._preferred_mp_context = "spawn"  # a CUDA context does not survive a fork
+        for segment in recording._recording_segments:
+            self.add_recording_segment(DeepInterpolateRecordingSegment(segment, tiles, raw_weights, dtype))
+        self._kwargs = dict(
+            recording=recording,
+            model=str(model),
+            blend=blend,
+            bad_channel_ids=None if bad_channel_ids is None else list(bad_channel_ids),
+            normalization=dict(
+                centers=centers.tolist(),
+                scales=np.where(usable, scales, 0).tolist(),
+                raw_weights=raw_weights.tolist(),
+            ),
+            dtype=dtype.str,
+            device=device,
+            seed=seed,
+        )
+
+
+class DeepInterpolateRecordingSegment(BasePreprocessorSegment):
+    """One segment of a `DeepInterpolateRecording`."""
+
+    def __init__(self, parent_segment, tiles, raw_weights, dtype):
+        BasePreprocessorSegment.__init__(self, parent_segment)
+        self.tiles, self.raw_weights, self.dtype = tiles, raw_weights, dtype
+
+    def get_traces(self, start_frame, end_frame, channel_indices):
+        channel_indices = slice(None) if channel_indices is None else channel_indices
+        start_frame = 0 if start_frame is None else start_frame
+        end_frame = self.get_num_samples() if end_frame is None else end_frame
+        raw, predicted = self.tiles.predict(self.parent_recording_segment, start_frame, end_frame)
+        blended = predicted + self.raw_weights * (raw - predicted)
+        traces = blended * self.tiles.scales + self.tiles.centers
+        return cast_traces(traces, self.dtype)[:, channel_indices]
+
+
+class _Tiles:
+    """Normalised traces and their prediction, tile by tile; the network is loaded when it is first needed."""
+
+    def __init__(self, model, device, geometry, usable, centers, scales):
+        self.model, self.device, self.geometry, self.usable = model, device, geometry, usable
+        self.centers, self.scales = centers, scales
+        self._predictor = None
+
+    def __getstate__(self):
+        return self.__dict__ | {"_predictor": None}
+
+    @property
+    def predictor(self):
+        if self._predictor is None:
+            from .prediction import TracePredictor, load_interpolator
+
+            net = load_interpolator(self.model, device=self.device, num_channels=len(self.usable))
+            self._predictor = TracePredictor(net, *self.geometry, self.usable)
+        return self._predictor
+
+    def predict(self, segment, start_frame: int, end_frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """Raw and predicted traces of [start_frame, end_frame), both (num_frames, num_channels) in noise levels."""
+        predictor = self.predictor
+        tile, context = predictor.tile_frames, predictor.context
+        first = start_frame // tile * tile
+        last = max(-(-end_frame // tile) * tile, first + tile)
+        num_samples = segment.get_num_samples()
+        read_start, read_end = max(first - context, 0), min(last + context, num_samples)
+        traces = segment.get_traces(read_start, read_end, slice(None)).astype("float32")
+        traces = (traces - self.centers) / self.scales
+        # Nothing is known beyond the ends of a segment or where samples are NaN: 0 is what noise is on average. A
+        # mirror would show the network the very frame that it must not see.
+        traces = np.nan_to_num(traces, nan=0.0, posinf=0.0, neginf=0.0)
+        outside = (read_start - (first - context), last + context - read_end)
+        padded = np.pad(traces, (outside, (0, 0)))
+        tiles = [predictor.predict_tile(padded[at : at + tile + 2 * context]) for at in range(0, last - first, tile)]
+        predicted = np.concatenate(tiles)
+        wanted = slice(start_frame - first, end_frame - first)
+        return padded[context:-context][wanted], predicted[wanted]
+
+
+def measure_normalization(recording, architecture: str = "interpolator", *, seed: int = 0) -> dict:
+    """
+    Centre and scale of each channel: median and robust noise level.
+
+    The original network wants one mean and one standard deviation for all channels, from the first 200,000 frames.
+
+    Returns
+    -------
+    dict
+        `centers` and `scales`, lists with one value per channel; a scale of 0 marks a channel without signal.
+    """
+    num_channels = recording.get_num_channels()
+    if architecture == "keras_unet":
+        num_frames = min(200_000, recording.get_num_frames(0))
+        traces = recording.get_traces(segment_index=0, end_frame=num_frames).astype("float64")
+        return dict(centers=[np.nanmean(traces)] * num_channels, scales=[np.nanstd(traces)] * num_channels)
+    sample = sample_traces(recording, seed=seed)
+    has_values = np.isfinite(sample).any(axis=0)
+    sample[:, ~has_values] = 0
+    sample[~np.isfinite(sample)] = np.nan
+    centers = np.nanmedian(sample, axis=0)
+    scales = MAD_TO_SD * np.nanmedian(np.abs(sample - centers), axis=0)
+    return dict(centers=centers.tolist(), scales=scales.tolist())
+
+
+def _is_bad(recording, bad_channel_ids) -> np.ndarray:
+    channel_ids = list(recording.channel_ids)
+    unknown = [channel_id for channel_id in bad_channel_ids or [] if channel_id not in channel_ids]
+    if unknown:
+        raise ValueError(f"bad_channel_ids {unknown} are not in the recording, which has {channel_ids[:10]}…")
+    return np.isin(channel_ids, list(bad_channel_ids)) if bad_channel_ids else np.zeros(len(channel_ids), dtype=bool)
+
+
+deep_interpolate = define_function_handling_dict_from_class(
+    source_class=DeepInterpolateRecording, name="deep_interpolate"
+)

@@ -1,0 +1,130 @@
+"""
+Blind prediction of traces by an interpolating network; the only file of this folder that imports torch.
+
+Every tile has the same shape and starts at a multiple of its length, counted from the start of the segment. So a frame
+is always computed by the same operations on the same numbers, and chunks equal the whole bit for bit.
+"""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..inference import choose_device
+from ..nets.keras_unet import KerasUNet, read_keras_unet
+from ..nets.network import Network
+from ..nets.probe_plan import make_probe_plan
+from ..zoo import find_model_folder, load_model
+
+TILE_FRAMES = {"interpolator": 256, "keras_unet": 64}
+
+_models: dict[tuple, Network] = {}
+_models_lock = threading.Lock()
+
+
+def load_interpolator(model: str | Path, *, device: str = "cpu", num_channels: int | None = None) -> Network:
+    """
+    A network for `TracePredictor`, loaded once per process.
+
+    Parameters
+    ----------
+    model : str | Path
+        Name or folder of a model, or a Keras `.h5` file of the original DeepInterpolation.
+    device : str, default: "cpu"
+    num_channels : int | None, default: None
+        Of the recording; decides the layout of a Keras file.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, or it does another task.
+    """
+    is_keras = str(model).lower().endswith((".h5", ".hdf5"))
+    path = Path(model).expanduser() if is_keras else find_model_folder(model) / "config.json"
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}. Give the Keras .h5 file, a model folder or the name of a model.")
+    key = (str(path.resolve()), path.stat().st_mtime_ns, device, num_channels if is_keras else None)
+    with _models_lock:
+        if key not in _models:
+            net = read_keras_unet(path, num_channels=num_channels) if is_keras else load_model(model)
+            if net.architecture not in TILE_FRAMES:
+                raise ValueError(
+                    f"The model '{model}' is a {net.architecture}, expected one that denoises: {sorted(TILE_FRAMES)}."
+                )
+            _models[key] = net.to(choose_device(device)).eval()
+        return _models[key]
+
+
+def check_sampling_frequency(net: Network, sampling_frequency: float, model):
+    """Refuse a recording whose sampling frequency is not (within 1 %) that of the network."""
+    expected = net.config.sampling_frequency
+    if abs(sampling_frequency / expected - 1) > 0.01:
+        raise ValueError(
+            f"The recording has {sampling_frequency:g} Hz and the model '{model}' works at {expected:g} Hz. Resample "
+            "the recording, or adapt the model in a minute: train_deep_interpolation(recording, folder, "
+            f"start_from={str(model)!r})."
+        )
+
+
+class TracePredictor:
+    """
+    Predicts each frame of normalised traces from the frames around it.
+
+    Parameters
+    ----------
+    net : Network
+        An `Interpolator` or a `KerasUNet`, on its device.
+    channel_locations : np.ndarray, shape (num_channels, 2), float
+        In um.
+    shanks : np.ndarray, shape (num_channels,)
+    usable : np.ndarray, shape (num_channels,), bool
+        Channels that may feed others; the rest is predicted from them.
+    """
+
+    def __init__(self, net: Network, channel_locations: np.ndarray, shanks: np.ndarray, usable: np.ndarray):
+        self.net, self.usable = net, usable
+        self.context = net.config.context
+        self.tile_frames = TILE_FRAMES[net.architecture]
+        self.device = next(net.parameters()).device
+        self.plan = None
+        if isinstance(net, KerasUNet):
+            if len(shanks) != net.config.num_channels:
+                raise ValueError(
+                    f"The recording has {len(shanks)} channels, the original network {net.config.num_channels}. "
+                    "Select those channels, or use a model for any probe."
+                )
+            return
+        self.plan = make_probe_plan(
+            channel_locations,
+            shanks,
+            num_neighbors=net.config.num_neighbors,
+            radius_um=net.config.radius_um,
+            usable=usable,
+        )
+        net.attach_table(self.plan, channel_locations)
+        self.plan.to(self.device)
+        with torch.inference_mode():
+            self.blocks = net.block_weights(self.plan)
+
+    def predict_tile(self, traces: np.ndarray) -> np.ndarray:
+        """
+        Predict one tile.
+
+        Parameters
+        ----------
+        traces : np.ndarray, shape (tile_frames + 2 * context, num_channels), float32
+            Centred and scaled; unusable channels are not looked at.
+
+        Returns
+        -------
+        np.ndarray, shape (tile_frames, num_channels), float32
+        """
+        traces = np.where(self.usable, traces, np.float32(0))
+        inputs = torch.from_numpy(np.ascontiguousarray(traces.T))[None].to(self.device)
+        with torch.inference_mode():
+            if self.plan is None:
+                predicted = self.net(inputs)
+            else:
+                predicted = self.net.predict(inputs, self.plan, self.blocks)
+        return predicted[0].T.cpu().numpy()

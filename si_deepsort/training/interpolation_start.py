@@ -1,0 +1,141 @@
+"""The start of an interpolator's training: filters and linear weights in closed form, before any gradient."""
+
+import numpy as np
+import torch
+
+from ..nets.interpolator import TABLE_SCALE
+from ..preprocessing.wiener import filter_gram, lagged_covariance, leading_filters, solve_ridge, wiener_filters
+
+RIDGE = 1e-3
+MAX_EXAMPLE_CHANNELS = 16
+SHARED_STEPS = 200
+
+
+def start_filters(net, prepared, samples):
+    """
+    Set the filters over time to those that span the Wiener filters of some channels best.
+
+    Parameters
+    ----------
+    net : Interpolator
+    prepared : list of TrainingRecording
+    samples : list of np.ndarray, shape (num_frames, num_channels), float32
+    """
+    config = net.config
+    lags = np.arange(-config.context, config.context + 1)
+    lags = lags[np.abs(lags) > config.omission]
+    examples = []
+    for recording, sample in zip(prepared, samples, strict=True):
+        covariance = lagged_covariance(sample, 2 * config.context)
+        channels = np.nonzero(recording.has_signal.numpy())[0]
+        step = -(-len(channels) // max(1, MAX_EXAMPLE_CHANNELS // len(prepared)))
+        for channel in channels[::step]:
+            examples.append(wiener_filters(covariance, channel, _sources(recording, channel), lags, RIDGE))
+    filters = np.zeros((config.num_features, 2 * config.context + 1))
+    filters[:, lags + config.context] = leading_filters(np.concatenate(examples), config.num_features)
+    with torch.no_grad():
+        noise = 0.02 * torch.randn_like(net.filters)  # rows beyond the rank must not stay 0
+        net.filters.copy_(torch.from_numpy(filters).float() + noise * net.is_seen)
+
+
+def start_shared_part(net, prepared, samples):
+    """Teach the geometry network the linear weights of all recordings, as a function of position alone."""
+    targets = []
+    for recording, sample in zip(prepared, samples, strict=True):
+        targets.append(torch.from_numpy(_linear_weights(net, recording, sample)))
+    parameters = [*net.neighborhood.parameters(), *net.geometry.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=5e-3)
+    for _ in range(SHARED_STEPS):
+        losses = []
+        for recording, target in zip(prepared, targets, strict=True):
+            plan = recording.plans[0]
+            errors = (net.mixing_weights(plan)[:, :, 0] - target) * plan.feeds[..., None]
+            losses.append(errors.square().sum() / plan.feeds.sum())
+        optimizer.zero_grad()
+        torch.stack(losses).mean().backward()
+        optimizer.step()
+
+
+@torch.no_grad()
+def start_table(net, recording, sample):
+    """
+    Fit the recording's own linear part: the best linear correction of what the network predicts without it.
+
+    Parameters
+    ----------
+    net : Interpolator
+        With a table.
+    recording : TrainingRecording
+    sample : np.ndarray, shape (num_frames, num_channels), float32
+    """
+    plan = recording.plans[0]
+    net.table_locations.copy_(torch.from_numpy(recording.channel_locations))
+    net.table_offsets.copy_(torch.from_numpy(plan.offsets))
+    net.table.zero_()
+    net.table.copy_(torch.from_numpy(_linear_weights(net, recording, sample, is_correction=True)) / TABLE_SCALE)
+
+
+@torch.no_grad()
+def _linear_weights(net, recording, sample, *, is_correction=False) -> np.ndarray:
+    """(num_channels, num_neighbors, num_seen) float32: weights of the closed-form prediction of each channel."""
+    config, context = net.config, net.config.context
+    filters = net.filters_over_time().double().numpy()
+    covariance = lagged_covariance(sample, 2 * context)
+    taps = 2 * context - np.arange(-context, context + 1)
+    cross = None
+    if is_correction:
+        cross = _cross_covariance_of_errors(net, recording, sample)
+    weights = np.zeros((len(recording.scales), config.num_neighbors, config.num_seen), dtype="float32")
+    for channel in np.nonzero(recording.has_signal.numpy())[0]:
+        sources = _sources(recording, channel)
+        target = covariance[sources, channel][:, taps] @ filters.T
+        if cross is not None:
+            target = cross[channel, : len(sources)]
+        may_see = np.ones(target.shape, dtype=bool)
+        may_see[0, config.num_features :] = False
+        may_see = may_see.ravel()
+        gram = filter_gram(covariance, filters, sources)[np.ix_(may_see, may_see)]
+        solution = np.zeros(may_see.size)
+        solution[may_see] = solve_ridge(gram, target.ravel()[may_see], RIDGE)
+        weights[channel, : len(sources)] = solution.reshape(len(sources), -1)
+    return weights
+
+
+def _cross_covariance_of_errors(net, recording, sample, *, chunk_frames: int = 3000) -> np.ndarray:
+    plan, context = recording.plans[0], net.config.context
+    plan.table_rows = None
+    blocks, filters = net.block_weights(plan), net.filters_over_time()
+    neighbors = torch.from_numpy(plan.neighbors).clamp(0)
+    total, count = 0.0, 0
+    for start in range(0, len(sample) - 2 * context, chunk_frames):
+        traces = torch.from_numpy(np.ascontiguousarray(sample[start : start + chunk_frames + 2 * context].T))
+        if traces.shape[1] <= 2 * context:
+            break
+        errors = traces[:, context:-context] - net.predict(traces[None], plan, blocks)[0]
+        features = torch.nn.functional.conv1d(traces[:, None], filters[:, None])
+        # errors (channels, frames) against the features of each neighbour
+        seen = features[neighbors].flatten(1, 2)
+        total = total + torch.bmm(seen, errors[:, :, None])[..., 0].double()
+        count += errors.shape[1]
+    return (total / max(count, 1)).unflatten(1, (neighbors.shape[1], -1)).numpy()
+
+
+def resample_filters(net, ratio: float):
+    """
+    Stretch the filters over time to another sampling frequency, `ratio` times the old one.
+
+    Linear interpolation is a start, not a solution: training adapts them.
+    """
+    if abs(ratio - 1) < 0.01:
+        return
+    lags = np.arange(-net.config.context, net.config.context + 1)
+    with torch.no_grad():
+        filters = (net.filters * net.is_seen).numpy()
+        stretched = np.stack([np.interp(lags / ratio, lags, row, left=0, right=0) for row in filters]) / ratio
+        net.filters.copy_(torch.from_numpy(stretched).float())
+
+
+def _sources(recording, channel):
+    plan = recording.plans[0]
+    is_there = plan.feeds[channel].numpy() > 0
+    return plan.neighbors[channel][is_there]
