@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .network import Network, NetworkConfig
-from .probe_plan import NUM_OFFSET_FEATURES, ProbePlan, make_probe_plan
+from .probe_plan import NOWHERE_UM, NUM_OFFSET_FEATURES, ProbePlan, make_probe_plan
 
 # Adam moves every parameter by about the learning rate, and a linear weight is ten times smaller than the others.
 TABLE_SCALE = 0.1
@@ -108,7 +108,7 @@ class Interpolator(Network):
             shape = (config.num_table_channels, config.num_neighbors)
             self.table = nn.Parameter(torch.zeros(*shape, config.num_seen))
             self.register_buffer("table_locations", torch.zeros(config.num_table_channels, 2))
-            self.register_buffer("table_offsets", torch.full((*shape, 2), torch.nan))
+            self.register_buffer("table_offsets", torch.full((*shape, 2), NOWHERE_UM))
 
     def attach_table(self, plan: ProbePlan, channel_locations: np.ndarray):
         """
@@ -127,7 +127,7 @@ class Interpolator(Network):
         distances = np.abs(here[:, None] - (known - known.min(axis=0))[None]).max(axis=-1)
         rows = distances.argmin(axis=1)
         offsets = self.table_offsets.cpu().numpy()[rows]
-        is_same = np.isclose(offsets, plan.offsets, atol=0.5, equal_nan=True).all(axis=(1, 2))
+        is_same = np.isclose(offsets, plan.offsets, atol=0.5).all(axis=(1, 2))
         rows[(distances.min(axis=1) > 0.5) | ~is_same] = -1
         plan.table_rows = torch.from_numpy(rows)
 

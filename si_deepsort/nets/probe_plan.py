@@ -9,6 +9,7 @@ from torch import Tensor
 from ..geometry import neighbor_indices, relative_offsets
 
 NUM_OFFSET_FEATURES = 9
+NOWHERE_UM = 1e6
 
 
 @dataclass
@@ -21,7 +22,7 @@ class ProbePlan:
     neighbors : np.ndarray, shape (num_channels, num_neighbors), int
         Nearest first, the channel itself in front, -1 for an empty place.
     offsets : np.ndarray, shape (num_channels, num_neighbors, 2), float32
-        Of each neighbour from its channel in um, nan where it may not feed.
+        Of each neighbour from its channel in um, NOWHERE_UM where it may not feed.
     offset_features : Tensor, shape (num_channels, num_neighbors, NUM_OFFSET_FEATURES)
         Relative positions, the same for a probe and its mirror images.
     feeds : Tensor, shape (num_channels, num_neighbors)
@@ -105,7 +106,7 @@ def make_probe_plan(
     rank = np.argsort(order)
     return ProbePlan(
         neighbors=neighbors,
-        offsets=np.where(feeds[..., None], offsets, np.nan).astype("float32"),
+        offsets=np.where(feeds[..., None], offsets, NOWHERE_UM).astype("float32"),
         offset_features=torch.from_numpy(_offset_features(offsets, feeds)),
         feeds=torch.from_numpy(feeds.astype("float32")),
         order=torch.from_numpy(order),

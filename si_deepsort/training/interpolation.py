@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as distributed
 
 from ..fit import FitSettings, evaluate, fit
 from ..inference import choose_device
@@ -82,6 +83,7 @@ def train_deep_interpolation(
     """
     settings = settings or InterpolationTrainingSettings()
     folder = Path(folder)
+    is_first_process = _join_processes(settings)
     recordings = recordings if isinstance(recordings, list | tuple) else [recordings]
     torch.manual_seed(settings.seed)
     net = _new_network(recordings, config, start_from, settings)
@@ -110,7 +112,7 @@ def train_deep_interpolation(
         metrics=dict(start_validation_loss=start_loss, validation_loss=min(validation_loss, start_loss)),
         parent=parent,
     )
-    if int(os.environ.get("RANK", 0)) == 0:
+    if is_first_process:
         save_model(net.cpu(), folder, info)
     return folder
 
@@ -127,6 +129,13 @@ def prediction_loss(prepared: list[TrainingRecording]):
         return errors[:, recording.has_signal.to(errors.device)].mean()
 
     return loss
+
+
+def _join_processes(settings) -> bool:
+    """Under `torchrun`, let the processes know each other; True in the first of them, and where there is only one."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if choose_device(settings.device).type == "cuda" else "gloo")
+    return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
 def _new_network(recordings, config, start_from, settings) -> Interpolator:
@@ -193,4 +202,3 @@ def _validation_batches(prepared, settings):
 
 def _as_batch(windows, index, plan_index):
     return torch.from_numpy(windows), torch.full((len(windows),), index), torch.full((len(windows),), plan_index)
-
