@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as distributed
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
@@ -70,38 +70,47 @@ def fit(
         `validation_batches()` gives the same batches at each call: held-out time, recordings or channels.
     settings : FitSettings
     checkpoint_folder : str | Path | None, default: None
-        Keeps the state after each epoch; an interrupted training continues from what it finds there.
+        Keeps the state after each epoch; an interrupted training continues from what it finds there, and ends with the
+        weights that it would have had without the interruption.
     label : str, default: "training"
         Of the progress bar.
 
     Returns
     -------
     list of dict
-        One row per epoch: epoch, training_loss, validation_loss.
+        One row per epoch: epoch, training_loss, validation_loss (nan without validation batches).
+
+    Raises
+    ------
+    ValueError
+        If a loss is not finite, or the checkpoint belongs to another network or other data.
     """
     device = choose_device(settings.device)
     net.to(device)
     _same_start_everywhere(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    checkpoint = None if checkpoint_folder is None else _Checkpoint(Path(checkpoint_folder) / "training.safetensors")
+    checkpoint = None if checkpoint_folder is None else _Checkpoint(Path(checkpoint_folder), validation_batches)
     history: list[dict[str, float]] = []
     best_weights = copy.deepcopy(net.state_dict())
     if checkpoint is not None and checkpoint.path.exists():
         history, best_weights = checkpoint.restore(net, optimizer)
         logger.info("Training continues after epoch %d", len(history))
-    for epoch in range(len(history), settings.num_epochs):
-        if _should_stop(history, settings.patience):
-            break
-        torch.manual_seed(settings.seed + 1_000_003 * epoch)
-        row = {"epoch": epoch}
-        row["training_loss"] = _train_epoch(net, loss, training_batches(epoch), optimizer, epoch, settings, label)
-        row["validation_loss"] = evaluate(net, loss, validation_batches(), device)
-        history.append(row)
-        logger.info("%s epoch %d: training %.5f validation %.5f", label, epoch, *list(row.values())[1:])
-        if row["validation_loss"] <= min(past["validation_loss"] for past in history):
-            best_weights = copy.deepcopy(net.state_dict())
-        if checkpoint is not None and _rank() == 0:
-            checkpoint.save(net, optimizer, best_weights, history)
+    # The user's own random numbers are left as they were.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for epoch in range(len(history), settings.num_epochs):
+            if _should_stop(history, settings.patience):
+                break
+            torch.manual_seed(settings.seed + 1_000_003 * epoch)
+            row = {"epoch": epoch}
+            row["training_loss"] = _train_epoch(net, loss, training_batches(epoch), optimizer, epoch, settings, label)
+            row["validation_loss"] = evaluate(net, loss, validation_batches(), device)
+            history.append(row)
+            logger.info("%s epoch %d: training %.5f validation %.5f", label, epoch, *list(row.values())[1:])
+            # Without validation batches the loss is nan: then the last weights are the best.
+            if not row["validation_loss"] > min(past["validation_loss"] for past in history):
+                best_weights = copy.deepcopy(net.state_dict())
+            if checkpoint is not None and _rank() == 0:
+                checkpoint.save(net, optimizer, best_weights, history)
     net.load_state_dict(best_weights)
     net.eval()
     return history
@@ -114,7 +123,13 @@ def evaluate(net, loss, batches: Iterable[Batch], device: torch.device) -> float
     total, count = 0.0, 0
     for batch in batches:
         batch = tuple(tensor.to(device) for tensor in batch)
-        total += loss(net, batch).item() * len(batch[0])
+        value = loss(net, batch).item()
+        if not math.isfinite(value):
+            raise ValueError(
+                f"The loss of the held-out data is {value}. Look for NaN or infinite values in the recording, or lower "
+                "learning_rate."
+            )
+        total += value * len(batch[0])
         count += len(batch[0])
     return total / count if count else math.nan
 
@@ -129,37 +144,45 @@ def _train_epoch(net, loss, batches, optimizer, epoch, settings, label) -> float
         is_warming_up = epoch == 0 and step < settings.warmup_steps
         for group in optimizer.param_groups:
             group["lr"] = rate * (step + 1) / settings.warmup_steps if is_warming_up else rate
-        batch = tuple(tensor.to(device, non_blocking=True) for tensor in _share_of_this_process(batch))
+        share = tuple(tensor.to(device, non_blocking=True) for tensor in _share_of_this_process(batch))
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.amp):
-            value = loss(net, batch)
-        if not torch.isfinite(value):
-            raise ValueError(
-                f"The loss became {value.item()} in epoch {epoch}. Look for NaN or infinite values in the recording, "
-                f"or lower learning_rate (now {settings.learning_rate})."
-            )
-        value.backward()
-        _average_gradients(net)
+        if len(share[0]):
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.amp):
+                value = loss(net, share)
+            if not torch.isfinite(value):
+                raise ValueError(
+                    f"The loss became {value.item()} in epoch {epoch}. Look for NaN or infinite values in the "
+                    f"recording, or lower learning_rate (now {settings.learning_rate})."
+                )
+            value.backward()
+            total += value.item() * len(share[0])
+            count += len(share[0])
+        _average_gradients(net, len(share[0]) / len(batch[0]))
         torch.nn.utils.clip_grad_norm_(net.parameters(), settings.gradient_clip)
         optimizer.step()
-        total += value.item() * len(batch[0])
-        count += len(batch[0])
-        bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
+        bar.set_postfix(loss=f"{total / max(count, 1):.4f}", refresh=False)
+    _same_buffers_everywhere(net)
     return total / count if count else math.nan
 
 
 def _should_stop(history, patience) -> bool:
-    if len(history) <= patience:
-        return False
     losses = [row["validation_loss"] for row in history]
+    if len(losses) <= patience or math.isnan(losses[-1]):
+        return False
     return min(losses[-patience:]) > min(losses[:-patience])
 
 
 class _Checkpoint:
-    """State of a training in one safetensors file, replaced atomically; plain values travel in its JSON header."""
+    """
+    State of a training in one safetensors file, replaced atomically; plain values travel in its JSON header.
 
-    def __init__(self, path: Path):
-        self.path = path
+    The first held-out values are remembered too, so that a folder is not taken for the training of other data.
+    """
+
+    def __init__(self, folder: Path, validation_batches):
+        self.path = folder / "training.safetensors"
+        first = next(iter(validation_batches()), ())
+        self.first_values = [tensor.flatten()[:16].double().tolist() for tensor in first]
 
     def save(self, net, optimizer, best_weights, history):
         tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
@@ -169,20 +192,39 @@ class _Checkpoint:
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".partial")
-        save_file(tensors, temporary, metadata={"history": json.dumps(history)})
+        notes = {"history": json.dumps(history), "first_values": json.dumps(self.first_values)}
+        save_file(tensors, temporary, metadata=notes)
         os.replace(temporary, self.path)
 
     def restore(self, net, optimizer):
-        with safe_open(self.path, framework="pt") as file:
-            history = json.loads(file.metadata()["history"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-        net.load_state_dict(_strip("net.", tensors))
+        remedy = f"Remove {self.path} to start anew, or choose another folder."
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                notes = {name: json.loads(value) for name, value in file.metadata().items()}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except (SafetensorError, OSError, json.JSONDecodeError) as error:
+            raise ValueError(f"The checkpoint cannot be read: {error}. {remedy}") from error
+        if not _are_close(notes.get("first_values", self.first_values), self.first_values):
+            raise ValueError(f"The checkpoint belongs to a training on other data. {remedy}")
+        try:
+            net.load_state_dict(_strip("net.", tensors))
+        except RuntimeError as error:
+            raise ValueError(f"The checkpoint belongs to another network: {error}. {remedy}") from error
         state: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in _strip("optimizer.", tensors).items():
             index, key = name.split(".", 1)
             state.setdefault(int(index), {})[key] = value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        return history, _strip("best.", tensors)
+        return notes["history"], _strip("best.", tensors)
+
+
+def _are_close(first, second) -> bool:
+    # Not equality: filtered traces differ in the last digits between machines and numbers of threads.
+    return [len(one) for one in first] == [len(other) for other in second] and all(
+        math.isclose(value, other, rel_tol=1e-2, abs_tol=1e-3)
+        for pair in zip(first, second, strict=True)
+        for value, other in zip(*pair, strict=True)
+    )
 
 
 def _strip(prefix, tensors):
@@ -213,9 +255,18 @@ def _same_start_everywhere(net):
             distributed.broadcast(tensor, src=0)
 
 
-def _average_gradients(net):
+def _same_buffers_everywhere(net):
+    # Running means differ between processes; with them validation, and when to stop, would differ too.
+    if _is_distributed():
+        for buffer in net.buffers():
+            distributed.broadcast(buffer, src=0)
+
+
+def _average_gradients(net, weight: float):
+    """Gradient of the whole batch, from those of each process's share of it, which may be of unequal size."""
     if _is_distributed():
         for parameter in net.parameters():
-            if parameter.grad is not None:
-                distributed.all_reduce(parameter.grad)
-                parameter.grad /= distributed.get_world_size()
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            parameter.grad *= weight
+            distributed.all_reduce(parameter.grad)
