@@ -6,7 +6,7 @@ Write the cards of the bundled models: numbers from the benchmark results, every
 
 A metric whose entry names a `source`, such as "lfp.json#/bilstm/deviance", is taken from `benchmarks/results`. A card
 is written beside its weights (`si_deepsort/models/<name>/README.md`) and, the same text, to `model_cards/<name>.md`.
-What a person wrote under a heading of the card is kept.
+What a person wrote under a heading of the card is kept. The table of all models goes to `results/models.json`.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from si_deepsort.zoo import BUNDLED_FOLDER, CARD_FILE, CONFIG_FILE, render_card
+from si_deepsort.zoo import BUNDLED_FOLDER, CARD_FILE, CONFIG_FILE, list_models, render_card
 
 ROOT = Path(__file__).parent.parent
 RESULTS_FOLDER = ROOT / "benchmarks" / "results"
@@ -34,12 +34,29 @@ def main() -> int:
         card = render_card(folder)
         for path in (folder / CARD_FILE, CARDS_FOLDER / f"{folder.name}.md"):
             write_if_different(path, card, changed, is_check)
+    table = json.dumps({"tables": {"models": table_of_models()}}, indent=1) + "\n"
+    write_if_different(RESULTS_FOLDER / "models.json", table, changed, is_check)
     orphans = sorted(set(CARDS_FOLDER.glob("*.md")) - {CARDS_FOLDER / f"{folder.name}.md" for folder in folders})
     for path in orphans:
         print(f"{path.relative_to(ROOT)} is the card of no bundled model: remove it")
     for path in changed:
         print(f"{'would write' if is_check else 'wrote'} {path.relative_to(ROOT)}")
     return 1 if orphans or (is_check and changed) else 0
+
+
+def table_of_models() -> dict:
+    """The bundled models as a table of the results, for the README."""
+    models = list_models()
+    models = models[models["where"] == "bundled"]
+    columns = {
+        "name": "name",
+        "task": "task",
+        "probe": "probe",
+        "size_kB": "kB",
+        "metric": "measured",
+        "license": "licence",
+    }
+    return {"columns": list(columns.values()), "rows": models[list(columns)].values.tolist()}
 
 
 def config_with_results(folder: Path) -> str:
