@@ -9,6 +9,7 @@ end.
 import copy
 import logging
 import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from ..fit import FitSettings, evaluate, fit
 from ..inference import choose_device
 from ..nets.interpolator import Interpolator, InterpolatorConfig
 from ..settings import setting
-from ..zoo import ModelInfo, load_model, save_model
+from ..zoo import CONFIG_FILE, ModelInfo, load_model, save_model
 from .interpolation_batches import TrainingRecording, prepare_recordings
 from .interpolation_start import resample_filters, start_filters, start_shared_part, start_table
 
@@ -83,12 +84,12 @@ def train_deep_interpolation(
     """
     settings = settings or InterpolationTrainingSettings()
     folder = Path(folder)
-    is_first_process = _join_processes(settings)
+    _join_processes(settings)
     recordings = recordings if isinstance(recordings, list | tuple) else [recordings]
     torch.manual_seed(settings.seed)
     net = _new_network(recordings, config, start_from, settings)
     prepared = prepare_recordings(recordings, net, settings)
-    start_loss = _start(net, prepared, settings, is_new=start_from is None)
+    start_loss = _start(net, prepared, settings, folder / "checkpoint" / "start", is_new=start_from is None)
     start_weights = copy.deepcopy(net.state_dict())
     history = fit(
         net,
@@ -112,8 +113,10 @@ def train_deep_interpolation(
         metrics=dict(start_validation_loss=start_loss, validation_loss=min(validation_loss, start_loss)),
         parent=parent,
     )
-    if is_first_process:
+    if _is_first_process():
         save_model(net.cpu(), folder, info)
+        # the next training into this folder is another one
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return folder
 
 
@@ -131,10 +134,13 @@ def prediction_loss(prepared: list[TrainingRecording]):
     return loss
 
 
-def _join_processes(settings) -> bool:
-    """Under `torchrun`, let the processes know each other; True in the first of them, and where there is only one."""
+def _join_processes(settings):
+    # torchrun starts the processes, each must still join the group
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if choose_device(settings.device).type == "cuda" else "gloo")
+
+
+def _is_first_process() -> bool:
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
@@ -163,21 +169,29 @@ def _new_network(recordings, config, start_from, settings) -> Interpolator:
     return net
 
 
-def _start(net, prepared, settings, *, is_new: bool) -> float:
-    samples = [recording.sample(settings.wiener_s, settings.seed) for recording in prepared]
-    if is_new:
-        start_filters(net, prepared, samples)
-        start_shared_part(net, prepared, samples)
-    if net.config.num_table_channels:
-        start_table(net, prepared[0], samples[0])
-    for recording in prepared:
-        for plan in recording.plans:
-            net.attach_table(plan, recording.channel_locations)
+def _start(net, prepared, settings, folder: Path, *, is_new: bool) -> float:
+    """Bring the network to its closed-form start, or to the one of an interrupted training; returns its loss."""
+    is_resumed = (folder / CONFIG_FILE).is_file() and load_model(folder).config == net.config
+    if is_resumed:
+        net.load_state_dict(load_model(folder).state_dict())
+    else:
+        samples = [recording.sample(settings.wiener_s, settings.seed) for recording in prepared]
+        if is_new:
+            start_filters(net, prepared, samples)
+            start_shared_part(net, prepared, samples)
+        if net.config.num_table_channels:
+            start_table(net, prepared[0], samples[0])
     device = choose_device(settings.device)
     for recording in prepared:
         for plan in recording.plans:
+            net.attach_table(plan, recording.channel_locations)
             plan.to(device)
-    return evaluate(net.to(device), prediction_loss(prepared), _validation_batches(prepared, settings), device)
+    if is_resumed:
+        return load_model(folder).info.metrics["validation_loss"]
+    loss = evaluate(net.to(device), prediction_loss(prepared), _validation_batches(prepared, settings), device)
+    if _is_first_process():
+        save_model(net, folder, ModelInfo(name="start", task="denoising", metrics=dict(validation_loss=loss)))
+    return loss
 
 
 def _batches(prepared, epoch, settings):

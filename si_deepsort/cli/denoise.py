@@ -1,0 +1,79 @@
+"""`si-deepsort denoise` and `train-denoiser`: recordings without the noise that cannot be predicted."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+METHODS = ("deep_interpolate", "wavelet_denoise")
+
+
+def add_commands(app: typer.Typer):
+    """Add `denoise` and `train-denoiser`."""
+    app.command("denoise")(denoise)
+    app.command("train-denoiser")(train_denoiser)
+
+
+def denoise(
+    recording: Annotated[Path, typer.Argument(help="Folder, JSON or zarr that SpikeInterface saved.")],
+    output: Annotated[Path, typer.Argument(help="New folder; a name that ends with .zarr gives zarr.")],
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = METHODS[0],
+    model: Annotated[str, typer.Option(help="Name or folder of a model, or the original's Keras .h5 file.")] = "",
+    blend: Annotated[str, typer.Option(help="Weight of the raw trace, 0 to 1, or 'auto'.")] = "auto",
+    bad_channels: Annotated[str, typer.Option(help="Channel ids separated by commas.")] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "cpu",
+    n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.", min=1)] = 1,
+):
+    """Denoise a recording and save it."""
+    import spikeinterface.core as si
+
+    from ..preprocessing import PREPROCESSORS
+
+    if method not in METHODS:
+        raise ValueError(f"method: got '{method}', expected one of {METHODS}.")
+    if output.exists():
+        raise ValueError(f"{output} exists; choose another name or delete it.")
+    noisy = si.load(recording)
+    options: dict = {}
+    if method == METHODS[0]:
+        named = {str(channel_id): channel_id for channel_id in noisy.channel_ids}
+        bad = [named.get(text.strip(), text.strip()) for text in bad_channels.split(",") if text.strip()]
+        options = dict(blend=_blend(blend), bad_channel_ids=bad or None, device=device)
+        options |= dict(model=model) if model else {}
+    denoised = PREPROCESSORS[method][1](noisy, **options)
+    file_format = "zarr" if output.suffix == ".zarr" else "binary"
+    denoised.save(folder=output, format=file_format, n_jobs=n_jobs, progress_bar=True, verbose=False)
+    print(f"Saved {denoised.get_total_duration():.1f} s of {denoised.get_num_channels()} channels to {output}")
+
+
+def train_denoiser(
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings that SpikeInterface saved.")],
+    folder: Annotated[Path, typer.Option("--out", help="Gets the model; started again, an interrupted run goes on.")],
+    start_from: Annotated[str, typer.Option(help="Model to fine-tune, e.g. interpolator-any. Empty: anew.")] = "",
+    num_epochs: Annotated[int, typer.Option(help="Most epochs; 0 gives the closed-form Wiener filter.", min=0)] = 20,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+):
+    """Train or fine-tune a denoiser on recordings."""
+    import spikeinterface.core as si
+
+    from ..training.interpolation import InterpolationTrainingSettings, train_deep_interpolation
+    from ..zoo import load_model
+
+    settings = InterpolationTrainingSettings(num_epochs=num_epochs, device=device, seed=seed)
+    loaded = [si.load(path) for path in recordings]
+    train_deep_interpolation(loaded, folder, start_from=start_from or None, settings=settings)
+    metrics = load_model(folder).info.metrics
+    print(
+        f"Unpredicted variance on held-out time: {metrics['start_validation_loss']:.4f} at the start, "
+        f"{metrics['validation_loss']:.4f} now. Model: {folder}"
+    )
+
+
+def _blend(text: str):
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"blend: got '{text}', expected 'auto' or a number from 0 to 1.") from error
