@@ -235,3 +235,16 @@ def test_results_open_as_a_study_of_spikeinterface(ground_truth, finished, tmp_p
     assert table["accuracy"].fillna(0).mean() == pytest.approx(results[0]["mean_accuracy"], abs=1e-3)
     with pytest.raises(ValueError, match="exists already"):
         as_sorter_study(results, finished, tmp_path / "study")
+
+
+def test_interruption_starts_no_further_case(ground_truth, tmp_path, monkeypatch):
+    started = []
+
+    def interrupt(folder, timeout_s):
+        started.append(folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "run_case", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan(ground_truth * 5), tmp_path)
+    assert len(started) < 10

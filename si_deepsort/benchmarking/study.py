@@ -203,8 +203,11 @@ def _sources(name, seeds, duration_s):
 def _run_here(case_folders, num_workers, client, timeout_s):
     with ThreadPoolExecutor(num_workers) as pool:
         jobs = [pool.submit(run_case, case_folder, timeout_s=timeout_s) for case_folder in case_folders]
-        for job in as_completed(jobs):
-            yield job.result()
+        try:
+            for job in as_completed(jobs):
+                yield job.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # after an interruption, no further case is started
 
 
 def _run_on_dask(case_folders, num_workers, client, timeout_s):
@@ -216,8 +219,11 @@ def _run_on_dask(case_folders, num_workers, client, timeout_s):
                 yield from _run_on_dask(case_folders, num_workers, own_client, timeout_s)
         return
     jobs = client.map(run_case, [str(folder) for folder in case_folders], timeout_s=timeout_s, pure=False)
-    for job in as_completed(jobs):
-        yield job.result()
+    try:
+        for job in as_completed(jobs):
+            yield job.result()
+    finally:
+        client.cancel(jobs)
 
 
 def _submit_to_slurm(case_folders, sbatch_options):
