@@ -157,7 +157,8 @@ def features_of_traces(traces, sampling_frequency: float, edges_s, bands: dict, 
     columns = []
     if "broadband" in settings.kinds:
         columns.append(_bin_means(traces, rate, edges))
-    for low, high in bands.values():
+    only_broadband = tuple(settings.kinds) == ("broadband",)
+    for low, high in () if only_broadband else bands.values():
         kernel = band_kernel(low, high, rate, causal=settings.causal)
         analytic = _convolve(traces, kernel, causal=settings.causal)
         columns += _describe_band(analytic, rate, edges, settings, has_phase=keeps_phase(high, settings))
@@ -188,6 +189,8 @@ def keeps_phase(high: float, settings: FeatureSettings) -> bool:
 
 def feature_reach_s(settings: FeatureSettings, sampling_frequency: float) -> float:
     """How far the features of a bin look beyond it, s."""
+    if tuple(settings.kinds) == ("broadband",):
+        return settings.lead_ms / 1000 + 0.1
     bands = check_bands(settings.bands, sampling_frequency)
     reach = max(reach_seconds(low, high, causal=settings.causal) for low, high in bands.values())
     return reach + settings.lead_ms / 1000 + 0.1  # 0.1 s: the filter of the change of rate

@@ -20,6 +20,8 @@ def block_folds(spans: list[Span], num_folds: int, gap: int) -> list[Fold]:
     """
     Each stretch of time is cut into contiguous blocks; fold k tests on the k-th block of each.
 
+    Where there are many stretches (trials), whole ones are dealt to the folds instead.
+
     Parameters
     ----------
     spans : list of (session, first, last)
@@ -37,6 +39,11 @@ def block_folds(spans: list[Span], num_folds: int, gap: int) -> list[Fold]:
     ValueError
         If so little time remains between the gaps that there is nothing to train on.
     """
+    if len(spans) >= 4 * num_folds:
+        return [
+            Fold(tuple(s for i, s in enumerate(spans) if i % num_folds != number), tuple(spans[number::num_folds]))
+            for number in range(num_folds)
+        ]
     folds = []
     for number in range(num_folds):
         training, test = [], []

@@ -1,0 +1,180 @@
+"""The benchmarks of `lfp.py` other than the paired session: each takes a seed and returns plain values."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import scipy.signal
+from spikeinterface.core import NumpyRecording, NumpySorting
+
+from si_deepsort import cross_validate, leave_one_band_out
+from si_deepsort.lfp.bands import BANDS
+from si_deepsort.lfp.crossval import held_out_predictions, score_table
+from si_deepsort.lfp.features import FeatureSettings
+from si_deepsort.lfp.folds import Fold, group_folds
+from si_deepsort.lfp.metrics import classification_scores
+from si_deepsort.lfp.predictors import PredictorSettings, fit_predictor
+from si_deepsort.lfp.simulate import PlantedUnit, simulate_session, threshold_toy
+from si_deepsort.lfp.targets import Session, pair_session
+
+SIMULATED = FeatureSettings(bin_ms=10.0)
+# Less time for the network where it is trained hundreds of times.
+QUICK = PredictorSettings(num_members=2, hidden_size=8, num_epochs=4, batch_size=32)
+
+
+def data_folder() -> Path:
+    """Folder of the evaluation data: SI_DEEPSORT_DATA, or shared/data beside the repository."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(os.environ.get("SI_DEEPSORT_DATA", default))
+
+
+def run_toy(seed: int) -> dict:
+    """Four sines and noise, predicted one step ahead; the last 30 % of time is the test."""
+    traces, has_spike, best = threshold_toy(seed=seed)
+    rate = 1000.0
+    sorting = NumpySorting.from_unit_dict([{"toy": np.flatnonzero(has_spike)}], rate)
+    features = FeatureSettings(kinds=("broadband",), bin_ms=1.0, causal=True, lead_ms=1.0)
+    paired = pair_session(Session(NumpyRecording([traces], rate), sorting), features)
+    split = round(0.7 * len(traces))
+    result = {"best_possible": _toy_scores(has_spike[split:], best[split:])}
+    common = dict(likelihood="bernoulli", seed=seed, block_s=1.0)
+    choices = {
+        "glm, 100 lags": ("glm", PredictorSettings(num_lags=100, **common)),
+        "glm, 200 lags": ("glm", PredictorSettings(num_lags=200, **common)),
+        "bilstm": ("bilstm", PredictorSettings(num_lags=200, context_ms=200.0, num_epochs=6, **common)),
+        "cnn": ("cnn", PredictorSettings(num_lags=200, context_ms=400.0, num_epochs=10, **common)),
+    }
+    fold = [Fold(((0, 0, split - 500),), ((0, split, len(traces)),), "last 30 %")]
+    for name, (model, settings) in choices.items():
+        piece = held_out_predictions([paired], fold, model=model, settings=settings, causal=True)[0]
+        result[name] = _toy_scores(piece.counts, piece.rate)
+        print(name, result[name], flush=True)
+    return result
+
+
+def _toy_scores(counts, rate) -> dict:
+    scores = classification_scores(counts, rate)
+    return {name: scores[name] for name in ("roc_auc", "log_loss", "accuracy", "base_rate_accuracy")}
+
+
+def run_simulator(seed: int, *, num_seeds: int = 20, duration_s: float = 240.0) -> dict:
+    """Two cell types follow two bands: does leave-one-band-out put each planted band first?"""
+    names = list(BANDS)
+    found, rows = 0, []
+    for number in range(num_seeds):
+        slow, fast = names[number % 4], names[4 + number % 2]
+        units = [
+            PlantedUnit(band=slow, strength=0.6, label="wide"),
+            PlantedUnit(band=fast, strength=0.6, coupling="amplitude", label="narrow", rate_hz=8.0),
+        ]
+        session = simulate_session(units, duration_s=duration_s, seed=1000 * seed + number)
+        table = leave_one_band_out(session, model="glm", target="label", features=SIMULATED)
+        first = {name: group.iloc[0] for name, group in table.groupby("output")}
+        right = first["wide"].band == slow and first["narrow"].band == fast
+        sure = min(first["wide"].drop_low, first["narrow"].drop_low) > 0
+        found += right and sure
+        rows.append(dict(wide=[slow, first["wide"].band], narrow=[fast, first["narrow"].band], interval_above_0=sure))
+    print(f"planted bands first, with intervals above 0: {found} of {num_seeds}", flush=True)
+    return dict(found=int(found), num_seeds=num_seeds, share=found / num_seeds, rows=rows)
+
+
+def run_simulator_bilstm(seed: int) -> dict:
+    """The same with the network, on fewer seeds."""
+    names, found, num_seeds = list(BANDS), 0, 4
+    for number in range(num_seeds):
+        session = simulate_session([PlantedUnit(band=names[number])], duration_s=240.0, seed=500 + number)
+        table = leave_one_band_out(session, model="bilstm", num_folds=3, features=SIMULATED, settings=QUICK)
+        found += table.iloc[0].band == names[number] and table.iloc[0].drop_low > 0
+    print(f"bilstm: planted band first: {found} of {num_seeds}", flush=True)
+    return dict(found=int(found), num_seeds=num_seeds)
+
+
+def run_no_coupling(seed: int) -> dict:
+    """Units without coupling: how often does the interval of the held-out blocks lie above 0?"""
+    result = {}
+    for model, num_seeds, folds, settings in (("glm", 40, 5, PredictorSettings()), ("bilstm", 20, 3, QUICK)):
+        claims = 0
+        for number in range(num_seeds):
+            session = simulate_session([PlantedUnit(strength=0.0)], duration_s=180.0, seed=10_000 * (seed + 1) + number)
+            table = cross_validate(session, model=model, num_folds=folds, features=SIMULATED, settings=settings)
+            claims += bool((table[table.fold == "all"].low > 0).any())
+        result[model] = dict(claims=claims, num_seeds=num_seeds, share=claims / num_seeds)
+        print(f"{model}: {claims} claims in {num_seeds} seeds without coupling", flush=True)
+    return result
+
+
+def run_wideband(seed: int) -> dict | None:
+    """Real wide-band traces: slow field potential against threshold crossings of the fast part."""
+    path = data_folder() / "wideband_two_channels" / "rawdata01.npz"
+    if not path.exists():
+        print("skipped: the file is not there")
+        return None
+    with np.load(path) as file:
+        traces, rate = file["d"].astype(np.float32), float(file["fs"])
+    fast = scipy.signal.sosfiltfilt(
+        scipy.signal.butter(3, [300, 3000], "bandpass", fs=rate, output="sos"), traces, axis=0
+    )
+    noise = np.median(np.abs(fast), axis=0) / 0.6745
+    trains = {f"channel {c}": scipy.signal.find_peaks(-fast[:, c], height=4 * noise[c], distance=10)[0] for c in (0, 1)}
+    session = Session(NumpyRecording([traces], rate), NumpySorting.from_unit_dict([trains], rate))
+    result = {}
+    for model in ("glm", "bilstm"):
+        table = cross_validate(
+            session, model=model, features=SIMULATED, settings=PredictorSettings(seed=seed, num_epochs=6)
+        )
+        result[model] = table[table.fold == "all"].to_dict("records")
+        print(table[table.fold == "all"].to_string(), flush=True)
+    return result
+
+
+def run_kramer(seed: int) -> dict | None:
+    """100 trials of 1 s; whole trials are held out."""
+    path = data_folder() / "kramer_lfp_spikes" / "spikes-LFP-1.mat"
+    if not path.exists():
+        print("skipped: the file is not there")
+        return None
+    file = scipy.io.loadmat(path)
+    bands = {name: edges for name, edges in BANDS.items() if name not in ("delta", "theta")}
+    features = FeatureSettings(bands=bands, bin_ms=2.0)
+    data = []
+    for lfp, spikes in zip(file["y"], file["n"], strict=True):
+        sorting = NumpySorting.from_unit_dict([{"neuron": np.flatnonzero(spikes)}], 1000.0)
+        data.append(pair_session(Session(NumpyRecording([lfp[:, None]], 1000.0), sorting), features))
+    folds = group_folds([f"{trial:03d}" for trial in range(100)], [len(d.counts) for d in data], num_folds=5, seed=seed)
+    result = {}
+    for model in ("glm", "bilstm"):
+        settings = PredictorSettings(seed=seed, window_bins=250, block_s=1.0, num_epochs=8)
+        held_out = held_out_predictions(data, folds, model=model, settings=settings)
+        result[model] = score_table(held_out, data[0].bin_s, settings).to_dict("records")
+        print(model, result[model][-1], flush=True)
+    return result
+
+
+def run_speed(seed: int, *, duration_s: float = 600.0) -> dict:
+    """CPU time of features and of training, 8 channels at 1 kHz."""
+    units = [PlantedUnit(), PlantedUnit(band="low_gamma", coupling="amplitude", label="narrow")]
+    session = simulate_session(units, duration_s=duration_s, sampling_frequency=1000.0, num_channels=8, seed=seed)
+    clock = time.process_time()
+    paired = pair_session(session, FeatureSettings())
+    features_s = time.process_time() - clock
+    _, fitted = fit_predictor([paired], model="bilstm", settings=PredictorSettings(seed=seed))
+    total_s = time.process_time() - clock
+    result = dict(
+        duration_s=duration_s, features_cpu_s=round(features_s, 1), training_cpu_s=round(total_s - features_s, 1)
+    )
+    result["held_out_bits"] = {name: row["held_out_bits"] for name, row in fitted["outputs"].items()}
+    print(result, flush=True)
+    return result
+
+
+CASES = {
+    "toy": run_toy,
+    "kramer": run_kramer,
+    "wideband": run_wideband,
+    "simulator": run_simulator,
+    "simulator_bilstm": run_simulator_bilstm,
+    "no_coupling": run_no_coupling,
+    "speed": run_speed,
+}
