@@ -9,6 +9,7 @@ and thresholds can be fitted to the target's noise without a label of the target
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.ndimage
 import scipy.signal
 from spikeinterface.core import BaseRecording, NumpyRecording
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
@@ -17,6 +18,8 @@ from .levels import MAD_TO_SD, noise_filter, sample_traces, synthesize_noise
 
 # The longest window of which a fifth is free of spikes is taken.
 WINDOW_FRAMES = (1024, 512, 256, 128)
+# A spike that drowns in the noise of single samples stands out after averaging over about its own width.
+AVERAGED_MS = (0.0, 0.2, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
@@ -69,24 +72,17 @@ def measure_noise(
     window_frames : int | None, default: None
         Frames of a window. None takes the longest of 1024, 512, 256 and 128 that leaves enough windows.
     detect_threshold : float, default: 4.5
-        A window with a larger value, in noise levels from its median, is left out. If hardly any window is left, the
-        quarter with the smallest peaks is taken.
+        A window with a larger value, in noise levels from its median, is left out; running averages over up to 1 ms
+        are looked at, too. If hardly any window is left, the quarter with the smallest peaks is taken.
 
     Raises
     ------
     ValueError
         If the traces are shorter than 5,120 frames or not finite.
     """
-    traces = np.asarray(traces, dtype=float)
-    shortest = 5 * WINDOW_FRAMES[0]
-    if len(traces) < shortest:
-        raise ValueError(
-            f"Noise cannot be measured on {len(traces)} frames, expected at least {shortest}. Give a longer recording."
-        )
-    if not np.isfinite(traces).all():
-        raise ValueError("The traces hold NaN or infinite values, the noise cannot be measured. Cut these out first.")
-    window_frames = window_frames or choose_window(traces, detect_threshold=detect_threshold)
-    windows, quiet = _cut_windows(traces, window_frames, detect_threshold)
+    traces = _checked(traces)
+    window_frames = window_frames or choose_window(traces, sampling_frequency, detect_threshold=detect_threshold)
+    windows, quiet = _cut_windows(traces, sampling_frequency, window_frames, detect_threshold)
     taper = scipy.signal.windows.hann(window_frames, sym=False)
     chosen = windows[quiet]
     spectra = np.fft.rfft((chosen - chosen.mean(axis=1, keepdims=True)) * taper[:, None], axis=1)
@@ -96,10 +92,11 @@ def measure_noise(
     return NoiseModel(np.fft.rfftfreq(window_frames, 1 / sampling_frequency), cross)
 
 
-def choose_window(traces: np.ndarray, *, detect_threshold: float = 4.5) -> int:
+def choose_window(traces: np.ndarray, sampling_frequency: float, *, detect_threshold: float = 4.5) -> int:
     """Frames of the longest window of which a fifth holds no spike; the shortest one if there is none."""
+    traces = _checked(traces)
     for window_frames in WINDOW_FRAMES[:-1]:
-        if _cut_windows(traces, window_frames, detect_threshold, fallback=False)[1].mean() > 0.2:
+        if _cut_windows(traces, sampling_frequency, window_frames, detect_threshold, fallback=False)[1].mean() > 0.2:
             return window_frames
     return WINDOW_FRAMES[-1]
 
@@ -138,12 +135,10 @@ def match(
     """
     _check_alike(recording_clean, recording_target)
     sampling_frequency = recording_clean.get_sampling_frequency()
-    models = [
-        measure_noise(
-            sample_traces(recording, num_chunks=max(1, round(max_duration_s)), chunk_s=1.0), sampling_frequency
-        )
-        for recording in (recording_clean, recording_target)
-    ]
+    num_chunks = max(1, round(max_duration_s))
+    samples = [sample_traces(each, num_chunks=num_chunks, chunk_s=1.0) for each in (recording_clean, recording_target)]
+    window_frames = min(choose_window(traces, sampling_frequency) for traces in samples)
+    models = [measure_noise(traces, sampling_frequency, window_frames=window_frames) for traces in samples]
     taps, mixing = missing_noise(models[0], models[1], sampling_frequency)
     return NoiseMatchedRecording(recording_clean, taps.tolist(), mixing.tolist(), seed)
 
@@ -229,18 +224,34 @@ def _check_alike(recording_clean, recording_target):
         )
 
 
-def _cut_windows(traces, window_frames, detect_threshold, fallback=True):
+def _checked(traces):
+    traces = np.asarray(traces, dtype=float)
+    shortest = 5 * WINDOW_FRAMES[0]
+    if len(traces) < shortest:
+        raise ValueError(
+            f"Noise cannot be measured on {len(traces)} frames, expected at least {shortest}. Give a longer recording."
+        )
+    if not np.isfinite(traces).all():
+        raise ValueError("The traces hold NaN or infinite values, the noise cannot be measured. Cut these out first.")
+    return traces
+
+
+def _cut_windows(traces, sampling_frequency, window_frames, detect_threshold, fallback=True):
     """
     Windows that overlap by half, less their medians, and which of them hold no spike.
 
     The level is the median over windows of each window's robust level: slow drift does not count.
     """
     starts = np.arange(0, len(traces) - window_frames + 1, window_frames // 2)
-    windows = traces[starts[:, None] + np.arange(window_frames)]
-    windows = windows - np.median(windows, axis=1, keepdims=True)
-    levels = MAD_TO_SD * np.median(np.median(np.abs(windows), axis=1), axis=0)
-    largest = np.abs(windows / np.maximum(levels, 1e-12)).max(axis=(1, 2))
+    places = starts[:, None] + np.arange(window_frames)
+    largest = np.zeros(len(starts))
+    for width in {max(1, round(ms * sampling_frequency / 1000)) for ms in AVERAGED_MS}:
+        averaged = scipy.ndimage.uniform_filter1d(traces, width, axis=0)[places]
+        averaged -= np.median(averaged, axis=1, keepdims=True)
+        levels = MAD_TO_SD * np.median(np.median(np.abs(averaged), axis=1), axis=0)
+        largest = np.maximum(largest, np.abs(averaged / np.maximum(levels, 1e-12)).max(axis=(1, 2)))
     quiet = largest < detect_threshold
-    if fallback and quiet.sum() < max(10, 0.1 * len(windows)):
+    if fallback and quiet.sum() < max(10, 0.1 * len(starts)):
         quiet = largest <= np.quantile(largest, 0.25)
-    return windows, quiet
+    windows = traces[places]
+    return windows - np.median(windows, axis=1, keepdims=True), quiet

@@ -16,6 +16,8 @@ import scipy.signal
 
 # Log likelihood that forbids a second spike of a unit within its refractory period.
 FORBIDDEN = 1e6
+# Second thoughts: a spike is reconsidered with its nearest neighbour, with the one after it, and with both.
+NEIGHBORS = ((0,), (1,), (0, 1))
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def find_known_units(
     log_odds_threshold : float, default: 0.0
         A spike must raise the log likelihood, prior included, by more than this.
     num_sweeps : int, default: 3
-        Second thoughts over all spikes.
+        Second thoughts over all spikes, each sweep with other neighbours.
 
     Returns
     -------
@@ -166,11 +168,8 @@ def find_known_units(
     spikes = explanation.add_greedily()
     costs = explanation.pair_costs()
     for sweep in range(num_sweeps):
-        revised = explanation.reconsider_pairs(sorted(spikes), costs, rank=sweep % 2)
-        revised = sorted(revised + explanation.add_greedily())
-        if revised == sorted(spikes):
-            break
-        spikes = revised
+        spikes = explanation.reconsider(sorted(spikes), costs, NEIGHBORS[sweep % len(NEIGHBORS)])
+        spikes += explanation.add_greedily()
     spikes = sorted(spikes)
     gains = np.array([explanation.gain(*spike) for spike in spikes]) + log_odds_threshold
     starts, unit_indices = np.array(spikes, dtype=int).reshape(-1, 2).T
@@ -239,17 +238,23 @@ class _Explanation:
         size = self.known.num_units * self.search_frames
         return costs.transpose(0, 2, 1, 3).reshape(size, size).astype("float32")
 
-    def reconsider_pairs(self, spikes, costs, *, rank: int) -> list[tuple[int, int]]:
-        """Replace each spike and its nearest (rank 0) or second nearest (rank 1) neighbour by the best explanation."""
+    def reconsider(self, spikes, costs, neighbors: tuple[int, ...]) -> list[tuple[int, int]]:
+        """Replace each spike and its nearest neighbours of these ranks by at most two others that explain more."""
         current: list[tuple[int, int] | None] = list(spikes)
         extra = []
         for index in range(len(current)):
-            if current[index] is None:
+            near = self._neighbors(current, index) if current[index] else []
+            if current[index] is None or (len(near) <= max(neighbors) and neighbors != (0,)):
                 continue
-            taken = [index, *self._neighbors(current, index)[rank:][:1]]
-            for other in taken:
-                self.change(*current[other], +1)
-            found = self._best_explanation(current, taken, costs)
+            taken = [index, *(near[rank] for rank in neighbors if rank < len(near))]
+            before = [current[other] for other in taken]
+            value_before = 0.0
+            for spike in before:
+                self.change(*spike, +1)
+                value_before += self.odds[spike[1], spike[0]]
+            found, value = self._best_explanation(before, costs)
+            if value <= value_before:
+                found = sorted(before)
             for spike in found:
                 self.change(*spike, -1)
             for other in taken:
@@ -268,8 +273,9 @@ class _Explanation:
         ]
         return sorted(near, key=lambda other: abs(current[other][0] - start))
 
-    def _best_explanation(self, current, taken, costs) -> list[tuple[int, int]]:
-        middle = sum(current[other][0] for other in taken) // len(taken)
+    def _best_explanation(self, spikes, costs) -> tuple[list[tuple[int, int]], float]:
+        """The best of nothing, one and two spikes around where some spikes were, and its log odds."""
+        middle = sum(start for start, _ in spikes) // len(spikes)
         first = min(max(0, middle - self.search_frames // 2), self.odds.shape[1] - self.search_frames)
         odds = self.odds[:, first : first + self.search_frames].ravel()
         places = np.arange(len(odds))
@@ -279,10 +285,11 @@ class _Explanation:
         single = odds[places]
         pairs = single[:, None] + single[None] - costs
         best_pair, best_single = int(pairs.argmax()), int(single.argmax())
-        if max(pairs.flat[best_pair], single[best_single]) <= 0:
-            return []
+        value = float(max(pairs.flat[best_pair], single[best_single]))
+        if value <= 0:
+            return [], 0.0
         chosen = [best_single]
         if pairs.flat[best_pair] > single[best_single]:
             chosen = list(divmod(best_pair, len(single)))
         found = [divmod(int(places[place]), self.search_frames) for place in chosen]
-        return sorted((first + frame, unit) for unit, frame in found)
+        return sorted((first + frame, unit) for unit, frame in found), value
