@@ -122,7 +122,7 @@ def train_classifier(
         and removed.
     folder : str | Path | None, default: None
         Where the model goes. None does not save it.
-    architecture : "cnn" | "gru", default: "cnn"
+    architecture : "cnn" | "gru"
     ms_before, ms_after : float
         The window around the peak.
     max_channels : int, default: 32
@@ -134,8 +134,7 @@ def train_classifier(
     Returns
     -------
     Network
-        In evaluation mode; `info.settings` hold `unit_ids`, `channel_ids`, `nbefore` and `label_offset_frames`,
-        `info.metrics` the share of held-out waveforms that are recognised.
+        `info.settings` hold `unit_ids`, `channel_ids`, `nbefore`; `info.metrics` the accuracy on held-out time.
 
     Raises
     ------
@@ -143,8 +142,7 @@ def train_classifier(
         If the labels do not fit the recording, or no unit has enough spikes.
     """
     settings = settings or ClassifierTrainingSettings()
-    recordings = list(recording) if isinstance(recording, list | tuple) else [recording]
-    sortings = list(sorting) if isinstance(sorting, list | tuple) else [sorting]
+    recordings, sortings = (list(each) if isinstance(each, list | tuple) else [each] for each in (recording, sorting))
     frequency = recordings[0].get_sampling_frequency()
     nbefore, nafter = (max(4, round(ms * frequency / 1000)) for ms in (ms_before, ms_after))
     window = dict(nbefore=nbefore, nafter=nafter, max_channels=max_channels, min_spikes=min_spikes, seed=settings.seed)

@@ -84,20 +84,14 @@ def tune_detector(
     front_ends : dict of callables | None, default: None
         Name -> function from recording to recording; see `standard_front_ends`. None leaves the recordings as they
         are.
-    thresholds : tuple of float
-        Probabilities to try.
-    refractory_ms : tuple of float
-        Refractory periods to try.
+    thresholds, refractory_ms : tuple of float
+        Probabilities and refractory periods to try.
     tolerance_ms : float, default: 0.4
         A spike is found if a peak is detected this close to it.
     num_copies : int, default: 1
         Noise-matched copies to average over.
     seed : int, default: 0
         Of the noise.
-
-    Returns
-    -------
-    DetectorTuning
 
     Raises
     ------
@@ -107,11 +101,9 @@ def tune_detector(
     net = load_detector(detector)
     copies = [match(recording, target, seed=seed + copy) for copy in range(num_copies)]
     curve = []
+    grid = (thresholds, refractory_ms)
     for name, front_end in (front_ends or {"none": _unchanged}).items():
-        tables = [
-            score_grid(front_end(copy), sorting, net, thresholds, refractory_ms, tolerance_ms=tolerance_ms)
-            for copy in copies
-        ]
+        tables = [score_grid(front_end(copy), sorting, net, *grid, tolerance_ms=tolerance_ms) for copy in copies]
         curve += [{"front_end": name, **_mean_rows(rows)} for rows in zip(*tables, strict=True)]
     best = max(curve, key=lambda row: row["f1"])
     tuning = DetectorTuning(**{key: best[key] for key in ("front_end", "threshold", "exclusive_ms", "f1")}, curve=curve)
