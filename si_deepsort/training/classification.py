@@ -118,10 +118,9 @@ def train_classifier(
     recording : BaseRecording | list of BaseRecording
         Band-passed, any unit; one channel or a probe. Several (noise-matched copies, say) are pooled.
     sorting : BaseSorting | list of BaseSorting
-        The spikes of each recording, the same units in each. A constant offset between labels and peaks is measured
-        and removed.
+        Spikes of each recording, the same units in each. A constant offset from the peaks is measured and removed.
     folder : str | Path | None, default: None
-        Where the model goes. None does not save it.
+        Where the model goes, if anywhere.
     architecture : "cnn" | "gru"
     ms_before, ms_after : float
         The window around the peak.
