@@ -20,6 +20,10 @@ _PUBLIC = {
     "ModelInfo": "zoo",
     "fine_tune": "training.fine_tune",
     "generate_recording": "generation",
+    "deep_interpolate": "preprocessing",
+    "wavelet_denoise": "preprocessing",
+    "matched_filter": "preprocessing",
+    "train_deep_interpolation": "training.interpolation",
     "train_detector": "training.detection",
     "train_classifier": "training.classification",
     "train_autoencoder": "training.autoencoding",
@@ -34,7 +38,7 @@ _PUBLIC = {
     "cross_validate": "lfp.crossval",
     "leave_one_band_out": "lfp.ablation",
 }
-__all__ = ["__version__", *sorted(_PUBLIC)]
+__all__ = ["DEEPSORT", "__version__", "register", *sorted(_PUBLIC)]
 
 
 def __getattr__(name: str):
@@ -45,3 +49,8 @@ def __getattr__(name: str):
 
 def __dir__():
     return sorted([*globals(), *_PUBLIC])
+
+
+from .register import DEEPSORT, register  # noqa: E402
+
+register()

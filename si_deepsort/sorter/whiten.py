@@ -9,15 +9,15 @@ Afterwards the noise of every channel has standard deviation 1.
 import numpy as np
 import scipy.linalg
 import scipy.signal
+from spikeinterface.core import get_chunk_with_margin
 from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
-from spikeinterface.core import get_chunk_with_margin
 
 from ..geometry import channel_distances, recording_geometry
 from ..noise import noise_levels, sample_traces
 
 QUIET_THRESHOLD = 4.0
-REG = 1e-3
+RIDGE = 1e-3
 
 
 class WhitenTimeSpaceRecording(BasePreprocessor):
@@ -140,7 +140,7 @@ def prediction_error_filter(scaled_traces: np.ndarray, quiet: np.ndarray, order:
         pairs = float(np.sum(counts[:stop] * counts[lag:], dtype="float64"))
         covariance[lag] = np.sum(masked[:stop] * masked[lag:], dtype="float64") / max(pairs, 1.0)
     # A little white noise keeps the filter from amplifying what the band-pass has already removed.
-    covariance[0] *= 1.0 + REG
+    covariance[0] *= 1.0 + RIDGE
     coefficients = scipy.linalg.solve_toeplitz(covariance[:-1], covariance[1:])
     return np.concatenate(([1.0], -coefficients))
 

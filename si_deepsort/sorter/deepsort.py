@@ -1,0 +1,124 @@
+"""
+The sorter as SpikeInterface sees it: its settings and a thin adapter. The flow itself is in `pipeline.py`.
+
+PyTorch is not imported here: this module is loaded by `import si_deepsort`.
+"""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from spikeinterface.core import load
+from spikeinterface.core.job_tools import fix_job_kwargs
+from spikeinterface.sorters import BaseSorter
+
+from ..settings import Settings, default_params, params_description, setting, settings_from_dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepSortSettings(Settings):
+    """Settings of the sorter; distances in um, times in ms or s, frequencies in Hz."""
+
+    apply_preprocessing: bool = setting(True, "Band-pass and reference first; False for a preprocessed recording")
+    freq_min: float = setting(150.0, "Lower edge of the band-pass in Hz", minimum=1.0)
+    freq_max: float = setting(7000.0, "Upper edge of the band-pass in Hz", minimum=100.0)
+    common_reference: bool = setting(True, "Subtract the median of shanks with at least 32 channels")
+    motion_correction: str | None = setting(None, "Preset of correct_motion, or None for no correction")
+    whitening_order: int = setting(24, "Order of the whitening filter over time; 0 for none", minimum=0, maximum=200)
+    whitening_radius_um: float = setting(100.0, "Channels this close are whitened together", minimum=0.0)
+    cache: str = setting("folder", "Where white traces are kept", choices=("folder", "memory", "none"))
+    detection: str = setting("energy", "cnn, gru, energy, locally_exclusive, matched_filtering or a model folder")
+    detect_threshold: float | None = setting(None, "Of the detection; None takes the method's own", minimum=0.0)
+    detect_radius_um: float = setting(60.0, "Of several peaks this close the largest stays", minimum=0.0)
+    embedding: str = setting("pca", "Features of a waveform", choices=("pca", "autoencoder"))
+    embedding_radius_um: float = setting(80.0, "Channels this close to a peak describe it", minimum=0.0)
+    clustering: str = setting("isosplit", "Clustering method", choices=("isosplit", "hdbscan", "dbscan"))
+    min_cluster_size: int = setting(15, "Fewest spikes of a unit while clustering", minimum=3)
+    max_peaks_per_channel: int = setting(3000, "Most peaks per channel that are clustered", minimum=100)
+    merge_distance: float = setting(4.0, "Templates closer than this, in noise units, are one unit", minimum=0.0)
+    merge_relative_distance: float = setting(
+        0.2, "Templates closer than this fraction of the larger one are one unit", minimum=0.0, maximum=1.0
+    )
+    matching: str | None = setting(
+        "pursuit",
+        "Template matching; None returns the clustered peaks",
+        choices=("pursuit", "wobble", "circus-omp", "tdc-peeler", "nearest", None),
+    )
+    match_threshold: float = setting(18.0, "Smallest score of a spike: twice its log likelihood ratio", minimum=0.0)
+    amplitude_variance: float = setting(0.02, "Of a unit's spikes, relative to its template", minimum=1e-4)
+    num_rounds: int = setting(2, "Rounds of matching and new templates before the last", minimum=0, maximum=10)
+    ms_before: float = setting(1.3, "Template before the spike in ms", minimum=0.2)
+    ms_after: float = setting(2.0, "Template after the spike in ms", minimum=0.2)
+    min_firing_rate: float = setting(0.1, "Units below this rate in Hz are dropped", minimum=0.0)
+    min_amplitude: float = setting(2.5, "Units whose peak is smaller, in noise levels, are dropped", minimum=0.0)
+    classifier: str | None = setting(None, "Model folder of a trained classifier: spikes go to its known units")
+    seed: int = setting(0, "Of everything random")
+    job_kwargs: dict = setting({}, "SpikeInterface's job_kwargs: n_jobs, chunk_duration, progress_bar, ...")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.freq_max <= self.freq_min:
+            raise ValueError(f"freq_max ({self.freq_max} Hz) must be above freq_min ({self.freq_min} Hz).")
+
+
+class DeepSortSorter(BaseSorter):
+    """The sorter "deepsort": detect, embed, cluster, match, in traces that are white over time and space."""
+
+    sorter_name = "deepsort"
+    sorter_description = "deepsort finds spikes by networks and subspace energy, and matches templates in white traces."
+    installation_mesg = "pip install si-deepsort"
+    requires_locations = False
+    gpu_capability = "nvidia-optional"
+    requires_binary_data = False
+    handle_multi_segment = True
+    compatible_with_parallel = {"loky": True, "multiprocessing": True, "threading": True}  # noqa: RUF012
+    _default_params = default_params(DeepSortSettings)
+    _params_description = params_description(DeepSortSettings)
+
+    @classmethod
+    def is_installed(cls):
+        """Whether everything that a run imports is there."""
+        return all(find_spec(name) is not None for name in ("torch", "numba", "sklearn"))
+
+    @classmethod
+    def get_sorter_version(cls):
+        """Version of this package."""
+        from .. import __version__
+
+        return __version__
+
+    @classmethod
+    def use_gpu(cls, params):
+        """Only networks run on a GPU, and the default flow has none that is worth the transfer."""
+        return False
+
+    @classmethod
+    def _check_apply_filter_in_params(cls, params):
+        return False
+
+    @classmethod
+    def _check_params(cls, recording, output_folder, params):
+        from .preprocess import check_recording
+
+        settings_from_dict(DeepSortSettings, params)
+        check_recording(recording)
+        return params
+
+    @classmethod
+    def _setup_recording(cls, recording, sorter_output_folder, params, verbose):
+        pass
+
+    @classmethod
+    def _run_from_folder(cls, sorter_output_folder, params, verbose):
+        from .pipeline import sort_recording
+
+        folder = Path(sorter_output_folder)
+        recording = cls.load_recording_from_folder(folder.parent, with_warnings=False)
+        settings = settings_from_dict(DeepSortSettings, params)
+        job_kwargs = fix_job_kwargs({"progress_bar": verbose, **settings.job_kwargs})
+        sorting = sort_recording(recording, settings, folder, job_kwargs)
+        sorting.save(folder=folder / "sorting", overwrite=True)
+
+    @classmethod
+    def _get_result_from_folder(cls, sorter_output_folder):
+        return load(Path(sorter_output_folder) / "sorting")

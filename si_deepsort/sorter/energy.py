@@ -1,0 +1,208 @@
+"""
+Detection by the energy in the subspace of spike waveforms.
+
+Small, distant and wide spikes never cross a threshold on one sample of one channel, though their energy over time and
+neighbouring channels stands far above the noise. In white noise the best linear detector of a waveform is its matched
+filter; spikes of unknown shape are served by the energy in the few directions that all spikes share. The directions
+come from generated waveforms sent through the same filters as the traces, the spatial profiles from exponential decay
+seen through the same whitening matrix: nothing is fitted to the recording.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+from scipy.ndimage import maximum_filter1d
+from spikeinterface.core.base import base_peak_dtype
+from spikeinterface.core.node_pipeline import PeakDetector
+
+from ..generation import GenerationSettings, random_templates
+from ..geometry import channel_distances
+
+BLOCK_FRAMES = 8192
+DECAYS_UM = (10.0, 30.0, 60.0)
+NUM_DIRECTIONS = 4
+REACH_UM = 150.0
+# A peak next to one this much larger is its shadow: a side lobe of the same spike, or too mixed up to learn from.
+SHADOW_RATIO = 0.5
+SHADOW_MS = 1.2
+SHADOW_UM = 120.0
+
+
+@dataclass(frozen=True)
+class EnergyFilters:
+    """
+    Filters of the detector.
+
+    Attributes
+    ----------
+    directions : np.ndarray, shape (num_directions, num_samples), float32
+        Orthonormal waveforms.
+    profiles : np.ndarray, shape (num_decays, num_channels, num_channels), float32
+        profiles[d, c] is the spatial profile, of norm 1, of a spike with decay d at channel c.
+    nbefore : int
+        Sample of the peak in the directions.
+    """
+
+    directions: np.ndarray
+    profiles: np.ndarray
+    nbefore: int
+
+
+def make_energy_filters(recording, *, ms_before: float = 0.7, ms_after: float = 1.0) -> EnergyFilters:
+    """
+    Filters for a whitened recording (`whiten_time_space`), or for any other by assuming white noise.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Its own whitening filter and matrix are used if it has them.
+    """
+    kwargs = recording._kwargs
+    sampling_frequency = recording.get_sampling_frequency()
+    time_filter = np.asarray(kwargs.get("time_filter", [1.0]), dtype=float)
+    matrix = np.asarray(kwargs.get("space_matrix", np.eye(recording.get_num_channels())), dtype=float)
+    nbefore = round(ms_before * sampling_frequency / 1000)
+    nafter = round(ms_after * sampling_frequency / 1000)
+    shapes = spike_shapes(sampling_frequency, time_filter, nbefore=nbefore, nafter=nafter)
+    _, _, right = np.linalg.svd(shapes, full_matrices=False)
+    distances = channel_distances(recording.get_channel_locations()[:, :2])
+    profiles = []
+    for decay in DECAYS_UM:
+        profile = (np.exp(-distances / decay) * (distances <= REACH_UM)) @ matrix
+        profiles.append(profile / np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), 1e-9))
+    return EnergyFilters(right[:NUM_DIRECTIONS].astype("float32"), np.asarray(profiles, dtype="float32"), nbefore)
+
+
+def spike_shapes(
+    sampling_frequency: float, time_filter: np.ndarray, *, nbefore: int, nafter: int, num_shapes: int = 300
+) -> np.ndarray:
+    """
+    Generated single-channel waveforms as the whitened traces would show them, of norm 1.
+
+    Returns
+    -------
+    np.ndarray, shape (num_shapes, nbefore + nafter), float
+    """
+    settings = GenerationSettings(num_units=num_shapes, sampling_frequency=sampling_frequency, positive_fraction=0.0)
+    templates, peak = random_templates(np.zeros((1, 2)), settings, np.random.default_rng(0))
+    pad = len(time_filter) + 4 * (nbefore + nafter)
+    shapes = np.pad(templates[:, :, 0], ((0, 0), (pad, pad)))
+    band = (150.0, min(7000.0, 0.45 * sampling_frequency))
+    sos = scipy.signal.bessel(2, band, "bandpass", fs=sampling_frequency, output="sos")
+    shapes = scipy.signal.sosfiltfilt(sos, shapes, axis=1)
+    shapes = scipy.signal.oaconvolve(shapes, time_filter[None], axes=1)
+    shapes = shapes[:, pad + peak - nbefore : pad + peak + nafter]
+    return shapes / np.linalg.norm(shapes, axis=1, keepdims=True)
+
+
+def spike_energy(traces: np.ndarray, filters: EnergyFilters) -> np.ndarray:
+    """
+    Square root of the energy in the spike subspace, the largest over the spatial profiles.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float32
+        White.
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames, num_channels), float32
+        At the frame of the peak; 0 where the waveform would leave the traces.
+    """
+    num_frames, num_channels = traces.shape
+    num_samples = filters.directions.shape[1]
+    energy = np.zeros((num_frames, num_channels), dtype="float32")
+    spectra = np.conj(scipy.fft.rfft(filters.directions, BLOCK_FRAMES, axis=1))
+    step = BLOCK_FRAMES - num_samples + 1
+    num_starts = num_frames - num_samples + 1
+    for start in range(0, num_starts, step):
+        block = np.ascontiguousarray(traces[start : start + BLOCK_FRAMES].T, dtype="float32")
+        spectrum = scipy.fft.rfft(block, BLOCK_FRAMES, axis=1)
+        stop = min(start + step, num_starts)
+        best = np.zeros((num_channels, stop - start), dtype="float32")
+        projected = [scipy.fft.irfft(spectrum * one, BLOCK_FRAMES, axis=1)[:, : stop - start] for one in spectra]
+        for profile in filters.profiles:
+            total = np.zeros_like(best)
+            for direction in projected:
+                seen = profile @ direction
+                total += seen * seen
+            np.maximum(best, total, out=best)
+        energy[start + filters.nbefore : stop + filters.nbefore] = np.sqrt(best).T
+    return energy
+
+
+class EnergyDetector(PeakDetector):
+    """
+    The detector as a node of SpikeInterface's pipelines.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        White.
+    filters : EnergyFilters
+    threshold : float
+        Smallest square root of the energy, in noise standard deviations.
+    radius_um, exclusive_ms : float
+        Of several peaks within this radius and time the largest stays.
+    """
+
+    name = "energy"
+    engine = "numpy"
+    need_noise_levels = False
+    preferred_mp_context = None
+    _compute_has_extended_signature = True
+
+    def __init__(self, recording, filters, threshold=6.5, radius_um=60.0, exclusive_ms=0.4, return_output=True):
+        PeakDetector.__init__(self, recording, return_output=return_output)
+        self.filters = filters
+        self.threshold = threshold
+        sampling_frequency = recording.get_sampling_frequency()
+        self.distances = channel_distances(recording.get_channel_locations()[:, :2])
+        self.radius_um = radius_um
+        self.exclusive_frames = max(1, round(exclusive_ms * sampling_frequency / 1000))
+        self.shadow_frames = round(SHADOW_MS * sampling_frequency / 1000)
+
+    def get_margin(self):
+        """Frames on either side that a peak depends on."""
+        return self.filters.directions.shape[1] + self.exclusive_frames + self.shadow_frames
+
+    def get_dtype(self):
+        """Of the peaks."""
+        return np.dtype(base_peak_dtype)
+
+    def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
+        """Peaks of a chunk; sample indices count from the start of the margin."""
+        energy = spike_energy(traces, self.filters)
+        frames, channels = self._local_maxima(energy)
+        keep = self._not_in_shadow(frames, channels, energy[frames, channels])
+        keep &= (frames >= max_margin) & (frames < len(traces) - max_margin)
+        peaks = np.zeros(keep.sum(), dtype=base_peak_dtype)
+        peaks["sample_index"], peaks["channel_index"] = frames[keep], channels[keep]
+        peaks["amplitude"] = energy[peaks["sample_index"], peaks["channel_index"]]
+        peaks["segment_index"] = segment_index
+        return (peaks,)
+
+    def _local_maxima(self, energy):
+        highest = maximum_filter1d(energy, 2 * self.exclusive_frames + 1, axis=0)
+        frames, channels = np.nonzero((energy >= highest) & (energy > self.threshold))
+        nearby = self.distances <= self.radius_um
+        keep = np.array(
+            [
+                energy[frame, channel] >= highest[frame, nearby[channel]].max()
+                for frame, channel in zip(frames, channels, strict=True)
+            ],
+            dtype=bool,
+        )
+        return frames[keep], channels[keep]
+
+    def _not_in_shadow(self, frames, channels, heights):
+        keep = np.ones(len(frames), dtype=bool)
+        starts = np.searchsorted(frames, frames - self.shadow_frames)
+        stops = np.searchsorted(frames, frames + self.shadow_frames, side="right")
+        for peak in range(len(frames)):
+            others = slice(starts[peak], stops[peak])
+            close = self.distances[channels[peak], channels[others]] <= SHADOW_UM
+            keep[peak] = heights[peak] >= SHADOW_RATIO * heights[others][close].max()
+        return keep

@@ -1,0 +1,127 @@
+"""
+The flow of the sorter, on one screen: white traces, peaks, embeddings, clusters, templates, spikes.
+
+Each step keeps its result in the sorter's folder; a run that was interrupted goes on from the last finished step.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+from spikeinterface.core.base import minimum_spike_dtype
+
+from .clean import clean_units
+from .cluster import cluster_by_channel
+from .embed import describe_peaks, select_peaks
+from .find import find_spike_peaks
+from .match import match_templates
+from .preprocess import cache_traces, preprocess
+from .templates import average_waveforms, clean_averages, merge_similar
+
+logger = logging.getLogger(__name__)
+
+
+def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
+    """
+    Sort a recording.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    settings : DeepSortSettings
+    folder : Path
+        Where the results of the steps are kept.
+    job_kwargs : dict
+        Of SpikeInterface.
+
+    Returns
+    -------
+    NumpySorting
+        Units ordered by depth; properties `snr` and `main_channel_id`.
+    """
+    steps = folder / "steps"
+    steps.mkdir(parents=True, exist_ok=True)
+    white = preprocess(recording, settings, folder / "motion")
+    traces = cache_traces(white, settings.cache, folder / "traces", job_kwargs)
+    peaks = _step(steps / "peaks.npy", lambda: find_spike_peaks(traces, white, settings, job_kwargs))
+    spikes = _step(steps / "clusters.npy", lambda: cluster_peaks(traces, white, peaks, settings))
+    if settings.matching is not None:
+        for number in range(settings.num_rounds + 1):
+            path = steps / f"matched_{number}.npy"
+            spikes = _step(path, lambda spikes=spikes: rematch(traces, spikes, settings, job_kwargs))
+    sorting = clean_units(traces, white, spikes, settings)
+    shutil.rmtree(folder / "traces", ignore_errors=True)
+    logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
+    return sorting
+
+
+def cluster_peaks(traces, white, peaks, settings):
+    """Clustered peaks as a spike vector; peaks of no cluster are left out."""
+    peaks = select_peaks(peaks, most_per_channel=settings.max_peaks_per_channel, seed=settings.seed)
+    embeddings_of_channel, aligned = describe_peaks(traces, white, peaks, settings)
+    labels = cluster_by_channel(
+        embeddings_of_channel,
+        peaks["channel_index"],
+        method=settings.clustering,
+        min_size=settings.min_cluster_size,
+        seed=settings.seed,
+    )
+    logger.info("%d clusters of %d peaks", labels.max(initial=-1) + 1, len(peaks))
+    return _spike_vector(aligned(labels), labels, peaks["segment_index"])
+
+
+def rematch(traces, spikes, settings, job_kwargs):
+    """New templates from the spikes so far, similar units merged, and all spikes matched again."""
+    sampling_frequency = traces.get_sampling_frequency()
+    nbefore = round(settings.ms_before * sampling_frequency / 1000)
+    nafter = round(settings.ms_after * sampling_frequency / 1000)
+
+    def make_templates(spikes):
+        counts = np.bincount(spikes["unit_index"], minlength=spikes["unit_index"].max(initial=-1) + 1)
+        averages = average_waveforms(traces, spikes, len(counts), nbefore=nbefore, nafter=nafter, seed=settings.seed)
+        return clean_averages(averages, counts, nbefore)
+
+    templates = make_templates(spikes)
+    representative, shift = merge_similar(
+        templates, min_distance=settings.merge_distance, min_relative_distance=settings.merge_relative_distance
+    )
+    frames = spikes["sample_index"] + shift[spikes["unit_index"]]
+    merged = _spike_vector(frames, representative[spikes["unit_index"]], spikes["segment_index"])
+    merged = _without_small_units(merged, settings.min_cluster_size)
+    return match_templates(
+        traces,
+        make_templates(merged),
+        method=settings.matching,
+        threshold=settings.match_threshold,
+        amplitude_variance=settings.amplitude_variance,
+        seed=settings.seed,
+        job_kwargs=job_kwargs,
+    )
+
+
+def _without_small_units(spikes, min_size):
+    counts = np.bincount(spikes["unit_index"]) if len(spikes) else np.zeros(0, int)
+    kept = spikes[counts[spikes["unit_index"]] >= min_size]
+    return _spike_vector(kept["sample_index"], kept["unit_index"], kept["segment_index"])
+
+
+def _spike_vector(frames, labels, segments):
+    """Sorted spike vector with unit indices 0, 1, ...; label -1 is left out."""
+    kept = labels >= 0
+    spikes = np.zeros(kept.sum(), dtype=minimum_spike_dtype)
+    spikes["sample_index"], spikes["segment_index"] = frames[kept], segments[kept]
+    spikes["unit_index"] = np.unique(labels[kept], return_inverse=True)[1]
+    return spikes[np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))]
+
+
+def _step(path: Path, compute):
+    """Result of a step: read if an earlier run finished it, else computed and kept."""
+    if path.exists():
+        logger.info("Step %s was finished before", path.stem)
+        return np.load(path)
+    result = compute()
+    partial = path.with_name(f"partial_{path.name}")
+    np.save(partial, result)
+    partial.rename(path)
+    return result

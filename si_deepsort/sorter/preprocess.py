@@ -1,0 +1,131 @@
+"""Step 0 of the sorter: traces that are band-passed, referenced, corrected for motion, white, and cached once."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import spikeinterface.core as si
+import spikeinterface.preprocessing as spre
+
+from ..geometry import recording_geometry
+from .whiten import whiten_time_space
+
+logger = logging.getLogger(__name__)
+
+# The median of fewer channels than this is made of spikes rather than of common noise.
+MIN_CHANNELS_FOR_REFERENCE = 32
+
+
+def check_recording(recording) -> None:
+    """
+    Complain about recordings that cannot be sorted, before anything is computed.
+
+    Raises
+    ------
+    ValueError
+        If there is no probe, two channels lie at the same place, or the recording is too short.
+    """
+    locations, shanks = recording_geometry(recording)
+    places = [tuple(row) for row in np.column_stack([locations, shanks])]
+    doubled = sorted({place for place in places if places.count(place) > 1})
+    if doubled:
+        channels = [str(c) for c, place in zip(recording.channel_ids, places, strict=True) if place == doubled[0]]
+        raise ValueError(
+            f"Channels {', '.join(channels)} have the same location {doubled[0][:2]} um. Each contact needs its own: "
+            "correct the probe, or keep one of them with recording.remove_channels([...])."
+        )
+    duration = recording.get_total_duration()
+    if duration < 1.0:
+        raise ValueError(
+            f"The recording lasts {duration:.3f} s. Noise and units cannot be estimated from less than 1 s; sort a "
+            "longer stretch, or concatenate recordings of the same session with si.concatenate_recordings([...])."
+        )
+
+
+def preprocess(recording, settings, motion_folder: Path | None = None):
+    """
+    White traces, lazily.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Raw, or already band-passed if `settings.apply_preprocessing` is False.
+    settings : DeepSortSettings
+    motion_folder : Path | None, default: None
+        Where the estimated motion is kept.
+
+    Returns
+    -------
+    BaseRecording
+        float32, noise of standard deviation 1 on each channel.
+    """
+    recording = si.ChannelSliceRecording(recording) if not recording.has_channel_location() else recording
+    if not recording.has_channel_location():
+        recording.set_dummy_probe_from_locations(np.zeros((1, 2)))
+    if settings.apply_preprocessing:
+        recording = band_pass(recording, settings.freq_min, settings.freq_max)
+        if settings.common_reference:
+            recording = common_reference(recording)
+    else:
+        recording = recording.astype("float32")
+    if settings.motion_correction is not None:
+        recording = correct_motion(recording, settings.motion_correction, motion_folder)
+    return whiten_time_space(
+        recording, order=settings.whitening_order, radius_um=settings.whitening_radius_um, seed=settings.seed
+    )
+
+
+def band_pass(recording, freq_min: float, freq_max: float):
+    """Bessel band-pass of order 2; the upper edge gives way where the sampling rate is low."""
+    freq_max = min(freq_max, 0.45 * recording.get_sampling_frequency())
+    return spre.bandpass_filter(
+        recording, freq_min=freq_min, freq_max=freq_max, ftype="bessel", filter_order=2, dtype="float32"
+    )
+
+
+def common_reference(recording):
+    """Subtract the median of each shank that has enough channels."""
+    _, shanks = recording_geometry(recording)
+    ids = recording.channel_ids
+    groups = [list(ids[shanks == shank]) for shank in np.unique(shanks)]
+    large = [group for group in groups if len(group) >= MIN_CHANNELS_FOR_REFERENCE]
+    if not large:
+        return recording
+    if len(large) < len(groups):
+        logger.info("No common reference: some shanks have fewer than %d channels", MIN_CHANNELS_FOR_REFERENCE)
+        return recording
+    return spre.common_reference(recording, operator="median", groups=large if len(large) > 1 else None)
+
+
+def correct_motion(recording, preset: str, folder: Path | None):
+    """SpikeInterface's motion correction with one of its presets; the estimate is kept in a folder."""
+    if folder is not None and folder.exists():
+        info = spre.load_motion_info(folder)
+        from spikeinterface.sortingcomponents.motion import interpolate_motion
+
+        return interpolate_motion(recording, info["motion"], border_mode="force_extrapolate")
+    return spre.correct_motion(
+        recording, preset=preset, folder=folder, interpolate_motion_kwargs=dict(border_mode="force_extrapolate")
+    )
+
+
+def cache_traces(recording, mode: str, folder: Path, job_kwargs: dict):
+    """
+    Compute the white traces once.
+
+    Parameters
+    ----------
+    mode : "folder" | "memory" | "none"
+        "folder" writes half-precision floats and bounds the memory however long the recording is; "memory" keeps
+        them in memory; "none" computes them anew in each step.
+    """
+    if mode == "none":
+        return recording
+    if mode == "memory":
+        return recording.save(format="memory", sharedmem=True, **job_kwargs)
+    if (folder / "si_folder.json").exists() or (folder / "binary.json").exists():
+        return si.load(folder)
+    partial = folder.with_name(folder.name + "_partial")
+    recording.astype("float16").save(folder=partial, overwrite=True, **job_kwargs)
+    partial.rename(folder)
+    return si.load(folder)
