@@ -40,6 +40,7 @@ class ClassifierTrainingSettings(FitSettings):
     shift_max: int = setting(1, "Largest random shift in samples", minimum=0)
     noise_sd: float = setting(0.3, "Noise that is added, in noise levels", minimum=0.0)
     overlap_fraction: float = setting(0.1, "Share of waveforms to which another is added", minimum=0.0, maximum=1.0)
+    overlap_distance: float = setting(0.25, "Nearest that other, in windows", minimum=0.0, maximum=1.0)
 
 
 def fit_classifier(
@@ -168,7 +169,7 @@ def augment(waveforms, pool, settings: ClassifierTrainingSettings, generator) ->
     ----------
     waveforms : torch.Tensor, shape (batch, num_channels, num_samples)
     pool : torch.Tensor, shape (num_waveforms, num_channels, num_samples)
-        Where the second spikes come from; they are moved by at least a quarter of the window.
+        Where the second spikes come from.
     settings : ClassifierTrainingSettings
     generator : torch.Generator
     """
@@ -182,9 +183,8 @@ def augment(waveforms, pool, settings: ClassifierTrainingSettings, generator) ->
     if overlapped.any():
         count = int(overlapped.sum())
         others = pool[torch.randint(len(pool), (count,), generator=generator)]
-        shifts = torch.randint(
-            num_samples // 4, max(num_samples // 4 + 1, 3 * num_samples // 4), (count,), generator=generator
-        )
+        nearest = min(max(1, round(settings.overlap_distance * num_samples)), num_samples - 1)
+        shifts = torch.randint(nearest, num_samples, (count,), generator=generator)
         signs = 2 * torch.randint(2, (count,), generator=generator) - 1
         varied[overlapped] = varied[overlapped] + _shifted(others, shifts * signs, fill=True)
     return varied + settings.noise_sd * torch.randn(varied.shape, generator=generator)
