@@ -11,13 +11,18 @@ import time
 import traceback
 import warnings
 
+import numpy as np
 import pytest
+import spikeinterface.core as si
 from huggingface_hub import ModelCard, constants
 from loopback_hub import WRITE_TOKEN
 from small_model import INFO, make_net, publish, same_weights
 
+from si_deepsort.nets import network_class
+from si_deepsort.preprocessing.deep_interpolate import DeepInterpolateRecording
 from si_deepsort.zoo import (
     CONFIG_FILE,
+    ModelInfo,
     list_models,
     load_model,
     model_provenance,
@@ -176,6 +181,25 @@ def test_registered_names_are_pinned_to_commit_and_config(hub, here, monkeypatch
 def test_every_registered_model_is_pinned():
     for name, reference in names.REGISTRY.items():
         assert reference.is_pinned and len(reference.config_sha256) == 64, name
+
+
+def test_a_denoised_recording_keeps_the_commit(hub, here, tmp_path, monkeypatch):
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, hub.endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(here["cache_dir"]))
+    net_class = network_class("interpolator")
+    info = ModelInfo(name="denoiser", task="denoising")
+    net = net_class(net_class.example_config())
+    pinned = push_to_hub(net, "lab/denoiser", info=info, tag="v1", token=WRITE_TOKEN, endpoint=hub.endpoint)
+    recording = si.generate_recording(num_channels=4, durations=[0.2])
+    with pytest.warns(UserWarning, match="not pinned"):
+        denoised = DeepInterpolateRecording(recording, model="lab/denoiser@v1")
+    assert denoised._kwargs["model"] == pinned
+    assert denoised.get_annotation("denoised_by")["commit"] == pinned.split("@")[1]
+    hub.stop()
+    copy = si.load(denoised.to_dict(recursive=True))
+    assert np.array_equal(copy.get_traces(end_frame=500), denoised.get_traces(end_frame=500))
 
 
 # Rights

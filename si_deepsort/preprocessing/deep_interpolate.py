@@ -1,5 +1,7 @@
 """DeepInterpolation of a recording: what the frames around a frame do not tell is noise (Lecoq et al. 2021)."""
 
+from pathlib import Path
+
 import numpy as np
 from spikeinterface.core.core_tools import define_function_handling_dict_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
@@ -21,8 +23,8 @@ class DeepInterpolateRecording(BasePreprocessor):
     recording : BaseRecording
         High-pass filtered traces with a probe, in any unit.
     model : str | Path, default: "interpolator-any"
-        Name of a bundled model, folder of one that `train_deep_interpolation` made, or a Keras `.h5` file of the
-        original DeepInterpolation.
+        Name of a bundled model, folder of one that `train_deep_interpolation` made, "owner/name@revision" on the Hub,
+        or a Keras `.h5` file of the original DeepInterpolation.
     blend : "auto" | float, default: "auto"
         Weight of the raw sample in the output, 0 (the pure prediction, which shrinks small spikes) to 1 (nothing
         changes). "auto" takes the posterior mean under the residual variance of each channel.
@@ -55,6 +57,7 @@ class DeepInterpolateRecording(BasePreprocessor):
         device="cpu",
         seed=0,
     ):
+        from ..zoo import model_provenance
         from .prediction import check_sampling_frequency, load_interpolator
 
         check_has_traces(recording)
@@ -64,6 +67,8 @@ class DeepInterpolateRecording(BasePreprocessor):
         num_channels = recording.get_num_channels()
         net = load_interpolator(model, device=device, num_channels=num_channels)
         check_sampling_frequency(net, recording.get_sampling_frequency(), model)
+        # What is kept must mean the same weights in another folder, in another process, and after a tag moves.
+        model = str(Path(model).expanduser().absolute()) if net.info is None else net.info.source["reference"]
         bad = _is_bad(recording, bad_channel_ids)
         if normalization is None:
             normalization = measure_normalization(recording, net.architecture, seed=seed)
@@ -79,7 +84,7 @@ class DeepInterpolateRecording(BasePreprocessor):
         scales = np.where(usable, scales, np.median(scales[usable]))
         centers = np.where(np.isfinite(centers), centers, 0)
         geometry = recording_geometry(recording)
-        tiles = _Tiles(str(model), device, geometry, usable, centers.astype("float32"), scales.astype("float32"))
+        tiles = _Tiles(model, device, geometry, usable, centers.astype("float32"), scales.astype("float32"))
         raw_weights = normalization.get("raw_weights")
         if raw_weights is None:
             raw_weights = np.full(num_channels, DEFAULT_RAW_WEIGHT if blend == "auto" else blend)
@@ -89,9 +94,10 @@ class DeepInterpolateRecording(BasePreprocessor):
             self._preferred_mp_context = "spawn"  # a CUDA context does not survive a fork
         for segment in recording._recording_segments:
             self.add_recording_segment(DeepInterpolateRecordingSegment(segment, tiles, raw_weights, dtype))
+        self.annotate(denoised_by=model_provenance(net))
         self._kwargs = dict(
             recording=recording,
-            model=str(model),
+            model=model,
             blend=blend,
             bad_channel_ids=None if bad_channel_ids is None else list(bad_channel_ids),
             normalization=dict(

@@ -15,7 +15,7 @@ from ..inference import choose_device
 from ..nets.keras_unet import KerasUNet, read_keras_unet
 from ..nets.network import Network
 from ..nets.probe_plan import make_probe_plan
-from ..zoo import find_model_folder, load_model
+from ..zoo import find_model_folder, load_model, pin_model
 
 TILE_FRAMES = {"interpolator": 256, "keras_unet": 64}
 
@@ -30,7 +30,7 @@ def load_interpolator(model: str | Path, *, device: str = "cpu", num_channels: i
     Parameters
     ----------
     model : str | Path
-        Name or folder of a model, or a Keras `.h5` file of the original DeepInterpolation.
+        Whatever `load_model` takes, or a Keras `.h5` file of the original DeepInterpolation.
     device : str, default: "cpu"
     num_channels : int | None, default: None
         Of the recording; decides the layout of a Keras file.
@@ -41,6 +41,7 @@ def load_interpolator(model: str | Path, *, device: str = "cpu", num_channels: i
         If there is no such model, or it does another task.
     """
     is_keras = str(model).lower().endswith((".h5", ".hdf5"))
+    model = model if is_keras else pin_model(model)
     path = Path(model).expanduser() if is_keras else find_model_folder(model) / "config.json"
     if not path.is_file():
         raise ValueError(f"There is no file {path}. Give the Keras .h5 file, a model folder or the name of a model.")

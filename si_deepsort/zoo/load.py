@@ -142,6 +142,11 @@ def model_provenance(net: "Network") -> dict:
     return provenance
 
 
+def find_model_folder(name_or_folder_or_repo: str | Path, **hub_arguments) -> Path:
+    """Folder of a model, fetched if need be; the arguments are those of `pin_model`."""
+    return _locate(name_or_folder_or_repo, **hub_arguments)[0]
+
+
 def parent_reference(net: "Network") -> str:
     """What a model that starts from this network calls its parent: a repository at a commit, or name and sha256."""
     provenance = model_provenance(net)

@@ -100,16 +100,6 @@ def find_model(name_or_folder_or_repo: str | Path) -> Path | HubReference:
     return _hub_reference(text)
 
 
-def find_model_folder(name_or_folder: str | Path) -> Path:
-    """Folder of a bundled model or of a path; a ValueError names the nearest bundled models."""
-    found = find_model(name_or_folder)
-    if isinstance(found, HubReference):
-        raise ValueError(
-            f"'{name_or_folder}' is a repository on the Hub, expected a bundled name or a folder. `pull` it."
-        )
-    return found
-
-
 def bundled_names() -> list[str]:
     """Names of the models that come with the package."""
     return sorted(path.parent.name for path in BUNDLED_FOLDER.glob(f"*/{CONFIG_FILE}"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .cards import render_card
 from .hub_calls import call_hub
-from .load import load_model
+from .load import find_model_folder, load_model
 from .model_folder import (
     CARD_FILE,
     CONFIG_FILE,
@@ -17,7 +17,7 @@ from .model_folder import (
     verify_files,
     write_file,
 )
-from .names import HubReference, find_model_folder
+from .names import HubReference
 
 if TYPE_CHECKING:
     from ..nets.network import Network
@@ -41,7 +41,7 @@ def push_to_hub(
     Parameters
     ----------
     model : Network | str | Path
-        A network, a model folder, or the name of a bundled model.
+        A network, or whatever `load_model` takes.
     repo_id : str
         "owner/name"; the repository is made if it does not exist.
     info : ModelInfo | None, default: None
