@@ -6,7 +6,7 @@ import torch
 from spikeinterface.core import NumpyRecording, NumpySorting
 
 from si_deepsort.nets.classifier import ClassifierConfig, CNNClassifier, GRUClassifier
-from si_deepsort.sorter.assign import UNKNOWN, assign_peaks, cut_waveforms
+from si_deepsort.sorter.assign import UNKNOWN, assign_peaks, cut_waveforms, with_known_units
 from si_deepsort.training.classification import ClassifierTrainingSettings, augment, fit_classifier, train_classifier
 from si_deepsort.zoo import load_model
 
@@ -152,3 +152,26 @@ def test_bad_input_is_named(caplog):
     assert "few" in caplog.text and "duplicates" in caplog.text
     with pytest.raises(ValueError, match="channels"):
         assign_peaks(np.zeros((500, 2)), np.array([100]), net)
+
+
+def test_a_sorting_gets_the_known_unit_ids_and_keeps_what_is_new(model_folder):
+    recording, sorting = make_recording(seed=11, gain=5.0)
+    traces = recording.get_traces().copy()
+    strange = 150 * np.sin(np.arange(48) / 2.0)
+    truth = {unit: sorting.get_unit_spike_train(unit) for unit in sorting.unit_ids}
+    busy = np.concatenate(list(truth.values()))
+    new = np.array([frame for frame in range(500, len(traces) - 500, 2000) if np.abs(busy - frame).min() > 60])
+    for frame in new:
+        traces[frame - 16 : frame + 32, 0] += strange
+    recording = NumpyRecording([traces], FS)
+    mixed = NumpySorting.from_unit_dict([{0: np.sort(np.r_[truth["u0"], truth["u1"]]), 1: truth["u2"], 2: new}], FS)
+    found = with_known_units(recording, mixed, model_folder)
+    assert list(found.unit_ids) == ["u0", "u1", "u2", *found.unit_ids[3:]]
+    for unit, frames in truth.items():
+        assert np.isin(frames, found.get_unit_spike_train(unit)).mean() > 0.85
+    others = np.concatenate([found.get_unit_spike_train(unit) for unit in found.unit_ids[3:]])
+    assert np.isin(new, others).mean() > 0.9
+    with pytest.raises(ValueError, match="Resample"):
+        with_known_units(NumpyRecording([traces], 2 * FS), mixed, model_folder)
+    with pytest.raises(ValueError, match="lacks the channels"):
+        with_known_units(NumpyRecording([traces], FS, channel_ids=["other"]), mixed, model_folder)
