@@ -34,8 +34,8 @@ SPLIT_PROMINENCE = 4.0
 class AnomalySettings(Settings):
     """How an autoencoder learns the quiet of a recording."""
 
-    num_rounds: int = setting(2, "Times that noisy patches are left out before the last training", minimum=0)
-    quiet_limit: float = setting(3.0, "Patches beyond this many spreads of the error are not quiet", minimum=0.5)
+    num_rounds: int = setting(3, "Times that noisy patches are left out before the last training", minimum=0)
+    quiet_limit: float = setting(1.0, "Patches beyond this many spreads of the error are not quiet", minimum=0.5)
     num_epochs: int = setting(6, "Passes over the patches in each round", minimum=1)
     max_patches: int = setting(12_000, "Patches drawn from the recording", minimum=64)
     seed: int = setting(0, "Of weights and patches")

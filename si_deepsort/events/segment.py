@@ -26,6 +26,7 @@ CLOSEST_MS = 1.5  # onsets nearer than this are one
 POLARITY_EXCERPT_S = 30.0
 END_PROBABILITY = 0.5
 LONGEST_MS = 150.0
+SMALLEST_CONFIDENCE = 1e-5  # of a candidate
 
 
 def segment_events(
@@ -126,7 +127,9 @@ def find_events(net, trace, noise_level: float, polarity: int, time_scale: float
     onset = scipy.ndimage.uniform_filter1d(probabilities[:, ONSET], width, mode="nearest")
     onset[~trace.is_valid] = 0.0
     distance = max(1, round(CLOSEST_MS * frames_per_ms))
-    frames, _ = scipy.signal.find_peaks(np.concatenate([[0], onset, [0]]), height=0.02, distance=distance)
+    frames, _ = scipy.signal.find_peaks(
+        np.concatenate([[0], onset, [0]]), height=SMALLEST_CONFIDENCE, distance=distance
+    )
     frames -= 1
     is_inside = probabilities[:, EVENT] > END_PROBABILITY
     outside = np.append(np.flatnonzero(~is_inside), len(onset))

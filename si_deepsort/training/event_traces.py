@@ -77,13 +77,18 @@ def random_trace(rng: np.random.Generator, duration_s: float, real_noise=()):
     if rng.random() < 0.3:  # events the other way are no events
         trace -= event_sum(_random_events(noise, settings, rng), num_frames, MODEL_RATE)
     trace += slow_drift(num_frames, settings, rng) + disturbances(num_frames, settings, rng)
+    if rng.random() < 0.06:
+        _add_stimulus_artefacts(trace, events, settings.artefact_size, rng)
     if settings.low_pass_hz is not None:
         sos = scipy.signal.bessel(2, settings.low_pass_hz, output="sos", fs=MODEL_RATE, norm="mag")
         trace = scipy.signal.sosfiltfilt(sos, trace)
     recording = si.NumpyRecording([trace.astype("float32")[:, None]], MODEL_RATE)
     prepared = prepare_trace(recording, 0)
     noise_level = trace_noise_level([prepared]) * np.exp(rng.normal(0, 0.1))
-    return network_input(prepared.values, noise_level, 1), event_targets(events, num_frames, MODEL_RATE)
+    inputs, targets = network_input(prepared.values, noise_level, 1), event_targets(events, num_frames, MODEL_RATE)
+    if rng.random() < 0.1:
+        _cut_into_sweeps(inputs, targets, rng)
+    return inputs, targets
 
 
 def event_targets(events, num_frames: int, rate: float, time_scale: float = 1.0) -> np.ndarray:
@@ -101,6 +106,23 @@ def event_targets(events, num_frames: int, rate: float, time_scale: float = 1.0)
         targets[0, max(0, round(onset * rate)) : max(0, round(end * rate))] = 1
         targets[1, max(0, round((onset - half_width) * rate)) : max(0, round((onset + half_width) * rate) + 1)] = 1
     return targets
+
+
+def _add_stimulus_artefacts(trace, events, size, rng):
+    """A sharp pulse just before some events, as of a stimulus or a presynaptic spike, does not make them artefacts."""
+    width, lead = rng.integers(1, 6), rng.integers(0, 10)
+    for onset in events.onset_s[rng.random(len(events)) < 0.7]:
+        stop = round(onset * MODEL_RATE) - lead
+        trace[max(0, stop - width) : max(0, stop)] += size * rng.choice([-1, 1]) * rng.uniform(0.5, 1.5)
+
+
+def _cut_into_sweeps(inputs, targets, rng):
+    """Nothing but zeros (whose truth is unknown) between short sweeps."""
+    for start in range(0, len(inputs), WINDOW_FRAMES):
+        length = round(np.exp(rng.uniform(np.log(100), np.log(2000))))
+        first = start + rng.integers(0, WINDOW_FRAMES - length)
+        for gap in (slice(start, first), slice(first + length, start + WINDOW_FRAMES)):
+            inputs[gap], targets[:, gap] = 0.0, -1.0
 
 
 def _random_settings(rng, duration_s):
@@ -127,8 +149,8 @@ def _random_events(noise, settings, rng):
     """Events whose sizes are spread around a typical signal-to-noise ratio of the trace."""
     count = rng.poisson(settings.event_rate * settings.duration_s)
     onsets = np.sort(rng.uniform(0, settings.duration_s, count))
-    typical_decay = np.exp(rng.uniform(np.log(1.0), np.log(25.0)))
-    typical_rise = np.clip(typical_decay * np.exp(rng.uniform(np.log(0.04), np.log(0.4))), 0.12, 4.0)
+    typical_decay = np.exp(rng.uniform(np.log(0.5), np.log(25.0)))
+    typical_rise = np.clip(typical_decay * np.exp(rng.uniform(np.log(0.04), np.log(1.0))), 0.1, 4.0)
     jitter = rng.uniform(0.05, 0.4)
     decay = typical_decay * np.exp(jitter * rng.standard_normal(count))
     tau_rise = tau_of_rise_ms(typical_rise * np.exp(jitter * rng.standard_normal(count)), decay)

@@ -1,0 +1,282 @@
+"""
+Miniature potentials: `python benchmarks/events.py --json benchmarks/results/events.json --folds FOLDER`.
+
+Whole recordings that training never saw; one-to-one matching of onsets within 3 ms; thresholds fixed beforehand: the
+networks have those of their config, the peers those that are best on two other simulated recordings (or, for real
+noise, on the traces of the other folds). FOLDER holds `fold1` ... `fold4`, each a model made by
+`python -m si_deepsort.training.event_models ... --leave-out N`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import spikeinterface.core as si
+import torch
+from event_peers import PEERS, Template
+from sklearn.metrics import roc_auc_score
+
+from si_deepsort import load_model
+from si_deepsort.events.anomaly import train_anomaly_detector
+from si_deepsort.events.matching import detection_scores, intersection_over_union, marked_frames, match_events
+from si_deepsort.events.segment import segment_events
+from si_deepsort.events.simulate import SimulationSettings, colored_noise, event_sum, event_table, simulate_events
+from si_deepsort.events.traces import prepare_trace, read_trace, scaled_traces, trace_noise_level
+from si_deepsort.events.waveform import tau_of_rise_ms
+
+DATA = Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data"))
+TEST_SEEDS, TUNING_SEEDS, AUTOENCODER_SEED = range(500, 505), (590, 591), 595
+DURATION_S = 120.0
+NOISES = {
+    "white": {},
+    "below 1 kHz": dict(low_pass_hz=1000.0),
+    "slope 0.5": dict(noise_slope=0.5),
+    "slope 1": dict(noise_slope=1.0, noise_corner_hz=100.0),
+    "voltage clamp": dict(noise_slope=0.7, low_pass_hz=3000.0),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", required=True, help="file to write")
+    parser.add_argument("--folds", help="folder of the models that did not see one trace each")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    results = {
+        "command": "python benchmarks/events.py " + " ".join(sys.argv[1:]),
+        "machine": f"{platform.processor() or platform.machine()}, 1 thread",
+        "versions": {name: version(name) for name in ("si-deepsort", "torch", "spikeinterface", "scipy")},
+        "seeds": {"test": list(TEST_SEEDS), "tuning of the peers": list(TUNING_SEEDS)},
+    }
+    parts = {
+        "endplate": endplate,
+        "whole_cell": lambda: whole_cell(options.folds),
+        "windows": cerebellar_windows,
+        "recorded": recorded_currents,
+        "noise": false_events,
+        "speed": speed,
+    }
+    for name, part in parts.items():
+        results[name] = part()
+        print(name, json.dumps(results[name]), flush=True)
+    results["tables"] = tables(results)
+    Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+
+
+def endplate():
+    """The end-plate stand-in: 10 kHz, 1 event/s, drift, artefacts; noise drawn for each recording."""
+    tests = [stand_in(seed) for seed in TEST_SEEDS]
+    tuning = [stand_in(seed) for seed in TUNING_SEEDS]
+    template = Template(0.85, 5.0, 10_000.0)
+    quiet, _ = stand_in(AUTOENCODER_SEED, event_rate=0.0, artefact_rate=0.0)
+    contaminated, _ = stand_in(AUTOENCODER_SEED)
+    methods = {
+        "events-unet": network_method("events-unet"),
+        "autoencoder, normal data": network_method(train_anomaly_detector(quiet)),
+        "autoencoder, contaminated data": network_method(train_anomaly_detector(contaminated)),
+    }
+    methods |= {name: tuned_peer(name, tuning, template, 1) for name in PEERS}
+    return {name: pooled(method, tests) for name, method in methods.items()}
+
+
+def stand_in(seed, **changes):
+    noise_sd = np.random.default_rng([seed, 1]).uniform(0.05, 0.14)
+    return simulate_events("endplate", seed=seed, duration_s=DURATION_S, noise_sd=noise_sd, **changes)
+
+
+def network_method(model):
+    def method(recording):
+        events = segment_events(recording, model)
+        return events.onset_s.to_numpy(), events.end_s.to_numpy()
+
+    return method
+
+
+def tuned_peer(name, tuning, template, polarity):
+    """A peer with the threshold that has the best F1 on the tuning recordings."""
+    find, grid = PEERS[name]
+
+    def candidates(recording):
+        trace = prepare_trace(recording, 0)
+        return find(polarity * trace.values / trace_noise_level([trace]), template)
+
+    found = [(candidates(recording), truth) for recording, truth in tuning]
+    f1 = [
+        np.mean([detection_scores(truth.onset_s, onsets[scores >= level])["f1"] for (onsets, scores), truth in found])
+        for level in grid
+    ]
+    threshold = grid[int(np.nanargmax(f1))]
+
+    def method(recording):
+        onsets, scores = candidates(recording)
+        onsets = onsets[scores >= threshold]
+        return onsets, onsets + template.length_s
+
+    return method
+
+
+def pooled(method, tests):
+    """Precision, recall and F1 of all events, their range over recordings, and overlap of the marked time."""
+    counts, f1, overlaps = np.zeros(3), [], []
+    for recording, truth in tests:
+        onsets, ends = method(recording)
+        scores = detection_scores(truth.onset_s, onsets)
+        counts += [scores["num_true"], scores["num_found"], scores["num_matched"]]
+        f1.append(scores["f1"])
+        size = (recording.get_num_frames(), recording.get_sampling_frequency())
+        if "end_s" in truth:
+            truth_frames = marked_frames(truth.onset_s, truth.end_s, *size)
+            overlaps.append(intersection_over_union(marked_frames(onsets, ends, *size), truth_frames))
+    num_true, num_found, num_matched = counts
+    scores = dict(precision=num_matched / max(1, num_found), recall=num_matched / num_true)
+    scores |= dict(f1=2 * num_matched / (num_true + num_found), lowest_f1=min(f1), num_true=int(num_true))
+    return scores | (dict(iou=float(np.mean(overlaps)), lowest_iou=min(overlaps)) if overlaps else {})
+
+
+def whole_cell(folds):
+    """Simulated currents on real whole-cell noise (Winchester_EVENTER): each trace by a model that never saw it."""
+    import pandas
+
+    path = DATA / "eventer_mepsc" / "train.npz"
+    with np.load(path) as content:
+        rate = float(content["fs"])
+        tests = [
+            (
+                si.NumpyRecording([content[f"Train{index}_trace_pA"][:, None]], rate),
+                pandas.DataFrame(dict(onset_s=np.sort(content[f"Train{index}_event_samples"]) / rate)),
+            )
+            for index in (1, 2, 3, 4)
+        ]
+    results = {}
+    if folds:
+        nets = [load_model(Path(folds) / f"fold{index}") for index in (1, 2, 3, 4)]
+        methods = {id(test[0]): network_method(net) for test, net in zip(tests, nets, strict=True)}
+        results["events-unet, other traces' noise"] = pooled(lambda trace: methods[id(trace)](trace), tests)
+    template = Template(0.8, 4.5, rate / 4)
+    for name in PEERS:
+        methods = {
+            id(test[0]): tuned_peer(name, [other for other in tests if other is not test], template, -1)
+            for test in tests
+        }
+        results[name] = pooled(lambda trace, methods=methods: methods[id(trace)](trace), tests)
+    return results
+
+
+def cerebellar_windows():
+    """Windows of 12 ms of real cerebellar recordings (miniML), scored by the highest confidence in each."""
+    import h5py
+
+    labels, scores = [], []
+    for path in sorted((DATA / "miniml_mepsc").glob("*.h5")):
+        with h5py.File(path) as file:
+            windows, labelled = file["events"][:].astype("float32"), file["scores"][:]
+        recording = si.NumpyRecording([window[:, None] for window in windows], 50_000.0)
+        events = segment_events(recording, polarity=-1, threshold=0.0)
+        best = events.groupby("segment").confidence.max().reindex(range(len(windows)), fill_value=0.0).to_numpy()
+        labels.append(labelled[labelled < 2])
+        scores.append(best[labelled < 2])
+    labels, scores = np.concatenate(labels), np.concatenate(scores)
+    is_found = scores >= load_model("events-unet").info.settings["threshold"]
+    return dict(
+        auc=float(roc_auc_score(labels, scores)),
+        recall=float(is_found[labels == 1].mean()),
+        false_alarms=float(is_found[labels == 0].mean()),
+        num_windows=len(labels),
+    )
+
+
+def recorded_currents():
+    """Real unlabelled recordings (pyABF): rates, and recall of injected events by amplitude."""
+    results = {}
+    for path in sorted((DATA / "pyabf_psc").glob("*.abf")):
+        recording = read_trace(path)
+        events = segment_events(recording, polarity=-1)
+        results[path.stem] = dict(
+            events_per_s=len(events) / events.attrs["duration_s"],
+            median_amplitude=float(events.amplitude.median()),
+            median_decay_ms=float(events.decay_ms.median()),
+            noise_level=events.attrs["noise_level"],
+            unit=events.attrs["unit"],
+            recall_of_injected=injected_recall(recording, events.attrs["noise_level"]),
+        )
+    return results
+
+
+def injected_recall(recording, noise_level, per_s=1.0):
+    """Recall of injected events (rise 0.5, decay 5 ms) by amplitude in noise levels."""
+    rate, curve = recording.get_sampling_frequency(), {}
+    for multiple in (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0):
+        traces, injected = [], []
+        rng = np.random.default_rng(1)
+        for segment in range(recording.get_num_segments()):
+            num_frames = recording.get_num_frames(segment)
+            onsets = np.arange(0.5, num_frames / rate - 0.5, 1 / per_s)
+            onsets = onsets + rng.uniform(-0.2, 0.2, len(onsets))
+            size = np.full(len(onsets), -multiple * noise_level)
+            tau = np.full(len(onsets), float(tau_of_rise_ms(0.5, 5.0)))
+            events = event_table(onsets, size, tau, np.full(len(onsets), 5.0), np.full(len(onsets), 0.5))
+            trace = scaled_traces(recording, segment, 0, num_frames) + event_sum(events, num_frames, rate)
+            traces.append(trace.astype("float32")[:, None])
+            injected.append(onsets)
+        found = segment_events(si.NumpyRecording(traces, rate), polarity=-1)
+        matched = sum(
+            len(match_events(onsets, found.onset_s[found.segment == segment]))
+            for segment, onsets in enumerate(injected)
+        )
+        curve[f"{multiple:g}"] = matched / sum(map(len, injected))
+    return curve
+
+
+def false_events():
+    """False events per second on 10 minutes of pure noise of several spectra, both polarities."""
+    rates = {}
+    for name, changes in NOISES.items():
+        settings = SimulationSettings(duration_s=300.0, **changes)
+        noise = colored_noise(3_000_000, settings, np.random.default_rng(77)).astype("float32")
+        recording = si.NumpyRecording([noise[:, None]], 10_000.0)
+        rates[name] = sum(len(segment_events(recording, polarity=sign)) for sign in (1, -1)) / 600.0
+    return rates
+
+
+def speed():
+    """CPU seconds for 10 minutes at 40 kHz with 2 events per second, the polarity detected."""
+    recording, _ = simulate_events("current", sampling_frequency=40_000.0, duration_s=600.0, seed=7)
+    net = load_model("events-unet")
+    start = time.process_time()
+    segment_events(recording, net)
+    return dict(cpu_s=time.process_time() - start)
+
+
+def tables(results):
+    columns = ["method", "precision", "recall", "F1", "lowest F1", "IoU"]
+    made = {}
+    for name, part, caption in (
+        ("events-endplate", "endplate", "End-plate stand-in, 5 x 120 s, 10 kHz, about 1 event/s, drift and artefacts."),
+        ("events-whole-cell", "whole_cell", "160 simulated currents on real whole-cell noise, leave one trace out."),
+    ):
+        keys = ("precision", "recall", "f1", "lowest_f1", "iou")
+        rows = [
+            [method] + [f"{scores[key]:.3f}" if key in scores else "" for key in keys]
+            for method, scores in results[part].items()
+        ]
+        made[name] = dict(columns=columns, rows=rows, caption=caption)
+    worst = max(results["noise"].values())
+    curve = results["recorded"]["171116sh_0020"]["recall_of_injected"]
+    rows = [
+        ["real cerebellar windows, never trained on: ROC-AUC", f"{results['windows']['auc']:.3f}"],
+        ["false events per s on pure noise, worst of five spectra", f"{worst:.3f}"],
+        ["CPU-s for 10 minutes at 40 kHz", f"{results['speed']['cpu_s']:.1f}"],
+    ]
+    rows += [[f"recall of injected events of {size} noise levels", f"{value:.2f}"] for size, value in curve.items()]
+    made["events-other"] = dict(columns=["measured", "value"], rows=rows, caption="The same model on other data.")
+    return made
+
+
+if __name__ == "__main__":
+    main()
