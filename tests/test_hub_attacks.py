@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 
+import loopback_hub
 import pytest
 from loopback_hub import Repository
 from small_model import INFO, make_net, publish, same_weights
@@ -114,6 +115,20 @@ def test_a_listing_with_a_path_out_of_the_cache(hub, here, tmp_path):
         pass
     outside = {path for path in tmp_path.rglob("*") if here["cache_dir"] not in path.parents}
     assert outside - before <= {here["cache_dir"]}
+
+
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, "README.md"])
+def test_an_etag_that_is_a_path(hub, here, tmp_path, name, monkeypatch):
+    pinned = publish(hub)
+    true_hash = loopback_hub.hub_hash
+
+    def evil_hash(path, content):
+        return "../../../../evil" if path == name else true_hash(path, content)
+
+    monkeypatch.setattr(loopback_hub, "hub_hash", evil_hash)
+    with pytest.raises(ValueError, match="Do not trust it"):
+        load_model(pinned, **here)
+    assert not list(tmp_path.rglob("evil*")) and not list(tmp_path.parent.glob("evil*"))
 
 
 def test_a_commit_that_is_a_path(hub, here, tmp_path):

@@ -120,7 +120,7 @@ def fetch(
         # Remembered only now, so that a tag never leads to a model that was not verified.
         record = folder.parent.parent / "refs" / reference.revision
         record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(commit)
+        write_file(record, commit.encode())
     logger.info("%s is commit %s in %s", reference, commit, folder)
     return folder, commit
 

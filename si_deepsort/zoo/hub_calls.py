@@ -51,8 +51,12 @@ def call_hub(
     OSError
         If the cache cannot be written.
     """
+    from huggingface_hub import get_session
     from huggingface_hub.errors import HfHubHTTPError
 
+    hooks = get_session().event_hooks["response"]
+    if _refuse_paths_in_headers not in hooks:
+        hooks.append(_refuse_paths_in_headers)
     place = _Place(reference, cache_dir, token, endpoint, is_push)
     # The base of HfHubHTTPError is the HTTP library's own error; which library differs between versions of the client.
     network_error = HfHubHTTPError.__mro__[1]
@@ -68,6 +72,19 @@ def call_hub(
         except _WRONG_ANSWERS as error:
             raise place.unreachable(f"it answered what no Hub answers: {type(error).__name__} {error}") from error
     raise AssertionError("the last try returns or raises")
+
+
+def _refuse_paths_in_headers(response):
+    # The client names files of its cache by these headers of a HEAD as they come (seen in 2.4.0): without this, a
+    # malicious server could write a file of its choice anywhere on this machine. Other answers have harmless tags.
+    if response.request.method != "HEAD":
+        return
+    for name in ("ETag", "X-Linked-Etag", "X-Repo-Commit"):
+        value = response.headers.get(name, "").removeprefix("W/")
+        if any(part in value for part in ("/", "\\", "..")):
+            raise ValueError(
+                f"The server {response.url.host} sent {value!r} as {name}, which no Hub does. Do not trust it."
+            )
 
 
 def unreachable_error(reference: HubReference, reason: str, cache_dir=None, endpoint=None) -> ConnectionError:
