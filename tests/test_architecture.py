@@ -14,7 +14,7 @@ FLOORS = [
     {"sorter"},
     {"training"},
     {"benchmarking", "report"},
-    {"__init__", "__main__", "cli", "register"},
+    {"__init__", "__main__", "cli", "register", "jobs"},
 ]
 ROOF_EXCEPTIONS = {"__version__"}
 

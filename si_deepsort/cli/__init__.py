@@ -10,7 +10,7 @@ from importlib import import_module
 import typer
 
 # Modules of this folder; each has a function `add_commands(app)`.
-COMMAND_MODULES: tuple[str, ...] = ("benchmark", "denoise", "events", "lfp", "models", "train")
+COMMAND_MODULES: tuple[str, ...] = ("benchmark", "denoise", "events", "lfp", "models", "sort", "train")
 
 app = typer.Typer(
     name="si-deepsort",

@@ -1,0 +1,107 @@
+"""Command line options made from a settings dataclass: one option for each setting, with its own description."""
+
+import inspect
+import json
+import tomllib
+import types
+import typing
+from dataclasses import fields
+from pathlib import Path
+
+import typer
+
+from ..settings import Settings, params_description
+
+
+def setting_parameters(settings_class: type[Settings]) -> list[inspect.Parameter]:
+    """Parameters for a typer command, one for each setting; None where the user gives none."""
+    descriptions = params_description(settings_class)
+    defaults = settings_class()
+    parameters = []
+    for record in fields(settings_class):
+        names = [f"--{record.name.replace('_', '-')}"]
+        kind = _option_type(record.type)
+        if kind is bool:
+            names = [f"{names[0]}/--no-{names[0][2:]}"]
+        default = getattr(defaults, record.name)
+        option = typer.Option(
+            *names,
+            help=descriptions[record.name] + (" As JSON." if kind is dict else ""),
+            show_default=str(default) if default != {} else False,
+            rich_help_panel="Settings",
+        )
+        annotation = typing.Annotated[(str if kind is dict else kind) | None, option]
+        parameters.append(
+            inspect.Parameter(record.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        )
+    return parameters
+
+
+def with_setting_options(command, settings_class: type[Settings]):
+    """
+    A command that takes the settings as options beside its own parameters.
+
+    Parameters
+    ----------
+    command : callable
+        Its last parameter is `given`, the dictionary of the settings that the user gave.
+    """
+    own = [parameter for name, parameter in inspect.signature(command).parameters.items() if name != "given"]
+    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    generated = setting_parameters(settings_class)
+    names = {parameter.name for parameter in generated}
+
+    def run(**values):
+        given = {name: values.pop(name) for name in names if values[name] is not None}
+        return command(**values, given=parsed_settings(settings_class, given))
+
+    run.__doc__, run.__name__ = command.__doc__, command.__name__
+    run.__signature__ = inspect.Signature([*own, *generated])
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *generated)}
+    return run
+
+
+def parsed_settings(settings_class: type[Settings], given: dict) -> dict:
+    """Option texts as values: "none" is None where that is allowed, JSON is read."""
+    types_of = {record.name: record.type for record in fields(settings_class)}
+    values = {}
+    for name, value in given.items():
+        if _option_type(types_of[name]) is dict:
+            values[name] = _json_dict(name, value)
+        elif isinstance(value, str) and value.lower() == "none" and types.NoneType in typing.get_args(types_of[name]):
+            values[name] = None
+        else:
+            values[name] = value
+    return values
+
+
+def read_settings_file(file: Path) -> dict:
+    """
+    Settings of a TOML file.
+
+    Raises
+    ------
+    ValueError
+        If it is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(
+            f"{file} cannot be read as TOML ({error}). Expected lines such as freq_min = 300.0."
+        ) from error
+
+
+def _option_type(annotation):
+    members = [member for member in typing.get_args(annotation) if member is not types.NoneType]
+    return members[0] if isinstance(annotation, types.UnionType) and members else annotation
+
+
+def _json_dict(name, text):
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{name}: got {text!r}, expected JSON such as '{{\"n_jobs\": 2}}' ({error}).") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{name}: got {text!r}, expected a JSON object such as '{{\"n_jobs\": 2}}'.")
+    return value

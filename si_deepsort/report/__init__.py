@@ -1,0 +1,5 @@
+"""Reports of sortings: SpikeInterface's analyzer, metrics and exports, and one page that needs no other file."""
+
+from .write import analyze, write_report
+
+__all__ = ["analyze", "write_report"]
