@@ -11,7 +11,7 @@ from ..noise import MAD_TO_SD, sample_traces
 from .traces import cast_traces, check_has_traces, output_dtype
 
 DEFAULT_MODEL = "interpolator-any"
-DEFAULT_RAW_WEIGHT = 0.3
+MAX_RESPONSE_FRAMES = 8192
 
 
 class DeepInterpolateRecording(BasePreprocessor):
@@ -27,7 +27,8 @@ class DeepInterpolateRecording(BasePreprocessor):
         or a Keras `.h5` file of the original DeepInterpolation.
     blend : "auto" | float, default: "auto"
         Weight of the raw sample in the output, 0 (the pure prediction, which shrinks small spikes) to 1 (nothing
-        changes). "auto" takes the posterior mean under the residual variance of each channel.
+        changes). "auto" injects small spikes into a stretch of the recording, measures how much of them each channel
+        would keep, and takes the smallest weight that keeps 97 %.
     bad_channel_ids : list | None, default: None
         Channels that are predicted from their neighbours and feed nobody. Channels without any signal or with NaN
         throughout are added by themselves.
@@ -87,8 +88,8 @@ class DeepInterpolateRecording(BasePreprocessor):
         tiles = _Tiles(model, device, geometry, usable, centers.astype("float32"), scales.astype("float32"))
         raw_weights = normalization.get("raw_weights")
         if raw_weights is None:
-            raw_weights = np.full(num_channels, DEFAULT_RAW_WEIGHT if blend == "auto" else blend)
-        raw_weights = np.where(usable, raw_weights, 0).astype("float32")
+            raw_weights = tiles.weights_that_keep_spikes(recording, seed) if blend == "auto" else blend
+        raw_weights = np.where(usable, np.broadcast_to(raw_weights, num_channels), 0).astype("float32")
         BasePreprocessor.__init__(self, recording, dtype=dtype)
         if str(device).startswith("cuda"):
             self._preferred_mp_context = "spawn"  # a CUDA context does not survive a fork
@@ -147,6 +148,24 @@ class _Tiles:
             net = load_interpolator(self.model, device=self.device, num_channels=len(self.usable))
             self._predictor = TracePredictor(net, *self.geometry, self.usable)
         return self._predictor
+
+    def weights_that_keep_spikes(self, recording, seed: int) -> np.ndarray:
+        """Weight of the raw trace per channel with which a small spike keeps its amplitude, (num_channels,) float."""
+        from .injection import raw_weights, response_to_spikes
+
+        lengths = [recording.get_num_frames(i) for i in range(recording.get_num_segments())]
+        segment_index = int(np.argmax(lengths))
+        context, tile = self.predictor.context, self.predictor.tile_frames
+        num_tiles = min(max(1, (lengths[segment_index] - 2 * context) // tile), max(1, MAX_RESPONSE_FRAMES // tile))
+        num_frames = num_tiles * tile + 2 * context
+        first = max(0, (lengths[segment_index] - num_frames) // 2)
+        window = dict(segment_index=segment_index, start_frame=first, end_frame=min(first + num_frames, max(lengths)))
+        traces = (recording.get_traces(**window).astype("float32") - self.centers) / self.scales
+        traces = np.pad(np.nan_to_num(traces, nan=0.0, posinf=0.0, neginf=0.0), ((0, num_frames - len(traces)), (0, 0)))
+        response = response_to_spikes(
+            self.predictor, traces, *self.geometry, recording.get_sampling_frequency(), seed=seed
+        )
+        return raw_weights(response)
 
     def predict(self, segment, start_frame: int, end_frame: int) -> tuple[np.ndarray, np.ndarray]:
         """Raw and predicted traces of [start_frame, end_frame), both (num_frames, num_channels) in noise levels."""
