@@ -134,6 +134,12 @@ def prediction_loss(prepared: list[TrainingRecording]):
     return loss
 
 
+def unpredicted_variance(net: Interpolator, prepared: list[TrainingRecording], settings) -> float:
+    """`prediction_loss` on the held-out time of recordings."""
+    device = next(net.parameters()).device
+    return evaluate(net, prediction_loss(prepared), _validation_batches(prepared, settings), device)
+
+
 def _join_processes(settings):
     # torchrun starts the processes, each must still join the group
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not distributed.is_initialized():
@@ -188,7 +194,7 @@ def _start(net, prepared, settings, folder: Path, *, is_new: bool) -> float:
             plan.to(device)
     if is_resumed:
         return load_model(folder).info.metrics["validation_loss"]
-    loss = evaluate(net.to(device), prediction_loss(prepared), _validation_batches(prepared, settings), device)
+    loss = unpredicted_variance(net.to(device), prepared, settings)
     if _is_first_process():
         save_model(net, folder, ModelInfo(name="start", task="denoising", metrics=dict(validation_loss=loss)))
     return loss

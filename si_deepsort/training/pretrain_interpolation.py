@@ -14,7 +14,9 @@ from probeinterface import generate_linear_probe, generate_multi_columns_probe, 
 
 from ..generation import GenerationSettings, generate_recording, named_probe
 from ..noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
-from .interpolation import InterpolationTrainingSettings, train_deep_interpolation
+from ..zoo import load_model, save_model
+from .interpolation import InterpolationTrainingSettings, train_deep_interpolation, unpredicted_variance
+from .interpolation_batches import prepare_recordings
 
 LAYOUTS = {
     "interpolator-any": (
@@ -80,6 +82,29 @@ def pretrain(name: str, folder, *, seed: int = 0, start_from=None, settings: Int
     ]
     settings = replace(settings, seed=seed, fit_table=False)
     return train_deep_interpolation(recordings, folder, start_from=start_from, settings=settings, name=name)
+
+
+def describe(name: str, folder, command: str, settings: InterpolationTrainingSettings):
+    """Write into a trained model where it comes from, and what it predicts on recordings that training never saw."""
+    net = load_model(folder)
+    recordings = [
+        training_recording(layout, seed=900_000 + index, duration_s=2.0) for index, layout in enumerate(LAYOUTS[name])
+    ]
+    prepared = prepare_recordings(recordings, net, settings)
+    info = replace(
+        net.info,
+        probe={"neuropixels-v1": "Neuropixels 1.0", "neuropixels-v2": "Neuropixels 2.0"}.get(name, "any"),
+        training=dict(
+            command=command,
+            seed=settings.seed,
+            data="generated recordings (si_deepsort.generation): spectrum and spatial correlation of the noise drawn "
+            "around those of real Neuropixels recordings, parametric spikes; no recorded data",
+            data_license="MIT",
+            num_recordings=len(recordings),
+        ),
+        metrics=dict(unpredicted_variance=unpredicted_variance(net, prepared, settings)),
+    )
+    save_model(net, folder, info)
 
 
 def _probe(layout, rng):
