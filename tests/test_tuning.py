@@ -64,3 +64,27 @@ def test_bad_input_is_named(detector, target):
     recording, sorting = make_recording()
     with pytest.raises(ValueError, match="same sampling rate"):
         tune_detector(recording, sorting, NumpyRecording([target.get_traces()], 2 * FS), detector=detector)
+
+
+def test_commands_train_a_classifier_and_tune_a_detector(detector, target, tmp_path):
+    from typer.testing import CliRunner
+
+    from si_deepsort.cli import app
+    from si_deepsort.zoo import load_model, save_model
+
+    recording, sorting = make_recording(duration_s=6.0)
+    recording.save(folder=tmp_path / "recording", verbose=False)
+    sorting.save(folder=tmp_path / "sorting")
+    target.save(folder=tmp_path / "target", verbose=False)
+    save_model(detector, tmp_path / "detector", detector.info)
+    labelled = [str(tmp_path / "recording"), str(tmp_path / "sorting")]
+    options = ["--freq-min", "0", "--out"]
+    result = CliRunner().invoke(
+        app, ["train-classifier", *labelled, *options, str(tmp_path / "units"), "--epochs", "1"]
+    )
+    assert result.exit_code == 0 and "3 units" in result.output
+    assert load_model(tmp_path / "units").info.task == "classification"
+    arguments = [*labelled, str(tmp_path / "target"), "--detector", str(tmp_path / "detector")]
+    result = CliRunner().invoke(app, ["tune-detector", *arguments, *options, str(tmp_path / "tuned")])
+    assert result.exit_code == 0 and "threshold" in result.output
+    assert load_model(tmp_path / "tuned").info.settings["tuning"]["f1"] > 0.5
