@@ -127,7 +127,7 @@ def measure_case(folder: Path) -> dict:
         sorting = peers.run_peer(name, recording, run_folder, **params)
     except Exception as error:
         lines = traceback.format_exc().splitlines()[-NUM_ERROR_LINES:]
-        return dict(status="failed", error=f"{type(error).__name__}: {error}", traceback=lines)
+        return dict(status="failed", error=_last_line(error), traceback=lines)
     wall_s, cpu_s = time.perf_counter() - start, _cpu_seconds() - cpu
     duration_s = recording.get_total_duration()
     shutil.rmtree(folder / "sorting", ignore_errors=True)
@@ -158,6 +158,12 @@ def _warm_up(name, recording, folder, params):
     except Exception as error:
         print(f"The warm-up failed: {type(error).__name__}: {error}")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_line(error: Exception) -> str:
+    """What went wrong, in one line: SpikeInterface puts the whole trace of a sorter into its error."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Spike sorting failed")]
+    return lines[-1].strip() if len(lines) > 1 else f"{type(error).__name__}: {error}"
 
 
 def _cpu_seconds() -> float:
