@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from si_deepsort.events import traces as traces_module
 from si_deepsort.events.fit_shape import fit_events
+from si_deepsort.events.hum import remove_hum
 from si_deepsort.events.matching import detection_scores, intersection_over_union, marked_frames, match_events
 from si_deepsort.events.measure import COLUMNS
 from si_deepsort.events.segment import segment_events
@@ -69,6 +70,16 @@ def test_baseline_follows_the_drift_and_not_the_events():
     events = event_table(np.arange(0.5, 9.5), np.full(9, 5.0), np.full(9, 0.5), np.full(9, 6.0), np.full(9, 0.7))
     baseline = running_baseline(drift + event_sum(events, len(times), 10_000.0), 10_000.0)
     assert np.abs(baseline - drift)[2000:-2000].max() < 0.2
+
+
+def test_hum_is_removed_and_events_are_not():
+    rng, times = np.random.default_rng(0), np.arange(100_000) / 10_000
+    events = event_table(np.sort(rng.uniform(0, 10, 9)), np.full(9, 5.0), np.full(9, 0.5), np.full(9, 6.0), np.full(9, 0.7))
+    clean = (rng.normal(0, 0.3, len(times)) + event_sum(events, len(times), 10_000.0)).astype("float32")
+    np.testing.assert_array_equal(remove_hum(clean, 10_000.0), clean)
+    hum = np.sin(2 * np.pi * 50.03 * times + 1) + 0.3 * np.sin(2 * np.pi * 150.09 * times)
+    cleaned = remove_hum((clean + hum).astype("float32"), 10_000.0)
+    assert np.std((cleaned - clean)[2000:-2000]) < 0.1 * np.std(hum)
 
 
 def test_fit_recovers_overlapping_events():

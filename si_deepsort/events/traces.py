@@ -11,6 +11,7 @@ import scipy.signal
 import spikeinterface.core as si
 
 from ..noise import noise_levels
+from .hum import remove_hum
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def resampling_factors(sampling_frequency: float, time_scale: float = 1.0) -> tu
 
 def prepare_trace(recording, segment_index: int, *, time_scale: float = 1.0) -> PreparedTrace:
     """
-    Read one segment in chunks, resample it to the network's rate and remove the drift.
+    Read one segment in chunks, resample it to the network's rate, remove mains hum and drift.
 
     The result does not depend on the size of the chunks. Samples that are NaN or infinite are bridged by a line, and
     stretches of at least 1 ms at the largest or smallest value of the segment are taken for a saturated amplifier.
@@ -156,7 +157,7 @@ def prepare_trace(recording, segment_index: int, *, time_scale: float = 1.0) -> 
     rate = sampling_frequency * up / down
     is_bad |= _is_saturated(np.concatenate(flat), np.min(extremes), np.max(extremes), num_frames) if flat else False
     is_valid = np.repeat(~is_bad, up)[::down][: len(values)]
-    values = _bridge(values, ~is_valid)
+    values = remove_hum(_bridge(values, ~is_valid), rate)
     baseline = running_baseline(values, rate * time_scale)
     return PreparedTrace(values=values - baseline, baseline=baseline, is_valid=is_valid, rate=rate)
 

@@ -1,0 +1,55 @@
+"""Mains hum: sharp lines of the spectrum at multiples of 50 or 60 Hz are brought down to their surroundings."""
+
+import numpy as np
+import scipy.fft
+
+MAINS_HZ = (50.0, 60.0)
+HIGHEST_HZ = 1000.0
+HALF_WIDTH_HZ = 0.6
+SHORTEST_S = 2.0
+SHARPNESS = 40.0  # a line has this many times the power of its surroundings; noise alone reaches about 15
+
+
+def remove_hum(values: np.ndarray, rate: float) -> np.ndarray:
+    """
+    Remove mains hum where there is some.
+
+    Only lines that stand far above their surroundings are touched, and only within 0.6 Hz, so an event keeps its shape
+    and a trace without hum comes back unchanged.
+
+    Parameters
+    ----------
+    values : np.ndarray, shape (num_frames,), float32
+    rate : float
+        Frames per second.
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames,), float32
+    """
+    num_frames = len(values)
+    if num_frames < SHORTEST_S * rate:
+        return values
+    size = scipy.fft.next_fast_len(num_frames, real=True)
+    offset = values.mean()
+    spectrum = scipy.fft.rfft(values - offset, size)
+    hertz_per_bin = rate / size
+    was_changed = False
+    for mains in MAINS_HZ:
+        for line in np.arange(mains, min(HIGHEST_HZ, 0.45 * rate), mains):
+            was_changed |= _lower_line(spectrum, line, hertz_per_bin)
+    if not was_changed:
+        return values
+    return (scipy.fft.irfft(spectrum, size)[:num_frames] + offset).astype("float32")
+
+
+def _lower_line(spectrum, line, hertz_per_bin) -> bool:
+    low, high = (round((line + side * HALF_WIDTH_HZ) / hertz_per_bin) for side in (-1, 1))
+    width = max(8, round(3.0 / hertz_per_bin))
+    around = np.abs(np.concatenate([spectrum[low - width : low], spectrum[high + 1 : high + 1 + width]]))
+    inside = np.abs(spectrum[low : high + 1])
+    usual = np.median(around)
+    if usual == 0 or (inside.max() / usual) ** 2 < SHARPNESS:
+        return False
+    spectrum[low : high + 1] *= np.minimum(1.0, usual / np.maximum(inside, 1e-30))
+    return True
