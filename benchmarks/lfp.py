@@ -20,8 +20,10 @@ import spikeinterface
 import torch
 from lfp_cases import CASES, data_folder
 from lfp_paired import FEATURES, WIDE_FEATURES, first_part, predict_paired, read_paired
+from lfp_tables import make_tables
 
 import si_deepsort
+from si_deepsort.benchmarking.report import write_results
 
 MODELS = ("constant", "glm", "bilstm", "gru", "cnn")
 RESULTS = Path(__file__).parent / "results" / "lfp.json"
@@ -104,10 +106,10 @@ def _previous(options) -> dict:
 
 
 def _write(result, options, started):
-    result["about"] = dict(
+    result |= dict(
         command="python benchmarks/lfp.py",
         seed=options.seed,
-        cpu=_cpu_name(),
+        machine=_cpu_name(),
         cpu_seconds=round(time.process_time() - started, 1),
         versions=dict(
             si_deepsort=si_deepsort.__version__,
@@ -116,9 +118,9 @@ def _write(result, options, started):
             numpy=np.__version__,
             python=sys.version.split()[0],
         ),
+        tables=make_tables(result),
     )
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(result, indent=1, default=float) + "\n")
+    write_results(json.loads(json.dumps(result, default=float)), options.json)
 
 
 def _cpu_name() -> str:

@@ -35,19 +35,25 @@ def run_toy(seed: int) -> dict:
     traces, has_spike, best = threshold_toy(seed=seed)
     rate = 1000.0
     sorting = NumpySorting.from_unit_dict([{"toy": np.flatnonzero(has_spike)}], rate)
-    features = FeatureSettings(kinds=("broadband",), bin_ms=1.0, causal=True, lead_ms=1.0)
-    paired = pair_session(Session(NumpyRecording([traces], rate), sorting), features)
+    # One second before each bin, as the raw trace or as a spectrum of narrow bands that knows nothing of the sines.
+    spectrum = {f"{centre:g} Hz": (centre - 1.25, centre + 1.25) for centre in np.arange(5, 80, 2.5)}
+    common = dict(bin_ms=1.0, causal=True, lead_ms=1.0)
+    session = Session(NumpyRecording([traces], rate), sorting)
+    raw = pair_session(session, FeatureSettings(kinds=("broadband",), **common))
+    narrow = pair_session(session, FeatureSettings(bands=spectrum, kinds=("signal",), **common))
     split = round(0.7 * len(traces))
     result = {"best_possible": _toy_scores(has_spike[split:], best[split:])}
-    common = dict(likelihood="bernoulli", seed=seed, block_s=1.0)
+    # the sines repeat after 200 ms, so blocks of that length have the same expectation
+    common = dict(likelihood="bernoulli", seed=seed, block_s=0.2)
+    network = dict(context_ms=64.0, num_epochs=8, batch_size=8, hidden_size=16, dropout=0.1)
     choices = {
-        "glm, 100 lags": ("glm", PredictorSettings(num_lags=100, **common)),
-        "glm, 200 lags": ("glm", PredictorSettings(num_lags=200, **common)),
-        "bilstm": ("bilstm", PredictorSettings(num_lags=200, context_ms=200.0, num_epochs=6, **common)),
-        "cnn": ("cnn", PredictorSettings(num_lags=200, context_ms=400.0, num_epochs=10, **common)),
+        "logistic regression, 100 lags": (raw, "glm", PredictorSettings(num_lags=100, **common)),
+        "glm": (narrow, "glm", PredictorSettings(**common)),
+        "bilstm": (narrow, "bilstm", PredictorSettings(**network, **common)),
+        "cnn": (narrow, "cnn", PredictorSettings(**network, **common)),
     }
-    fold = [Fold(((0, 0, split - 500),), ((0, split, len(traces)),), "last 30 %")]
-    for name, (model, settings) in choices.items():
+    fold = [Fold(((0, 0, split - 1500),), ((0, split, len(traces)),), "last 30 %")]
+    for name, (paired, model, settings) in choices.items():
         piece = held_out_predictions([paired], fold, model=model, settings=settings, causal=True)[0]
         result[name] = _toy_scores(piece.counts, piece.rate)
         print(name, result[name], flush=True)

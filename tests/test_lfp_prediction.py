@@ -240,20 +240,14 @@ def test_toy_truth_is_the_best_prediction():
 def test_command_line(session, tmp_path):
     from si_deepsort.cli import app
 
-    session.recording.save(folder=tmp_path / "lfp", verbose=False)
+    session.recording.save(folder=tmp_path / "lfp", chunk_size=100_000, verbose=False)
     session.sorting.save(folder=tmp_path / "sorting")
     run = CliRunner().invoke
-    trained = run(
-        app,
-        ["train-lfp", str(tmp_path / "lfp"), str(tmp_path / "sorting"), "--folder", str(tmp_path / "model")]
-        + ["--unit", "unit0", "--model", "glm", "--bin-ms", "20"],
-    )
+    lfp, sorting, model, out = (str(tmp_path / name) for name in ("lfp", "sorting", "model", "out"))
+    options = ["--unit", "unit0", "--model", "glm", "--bin-ms", "20"]
+    trained = run(app, ["train-lfp", lfp, sorting, "--folder", model, *options])
     assert trained.exit_code == 0, trained.output
     assert "unit0" in trained.output
-    predicted = run(
-        app,
-        ["predict-spikes", str(tmp_path / "lfp"), "--model", str(tmp_path / "model")]
-        + ["--folder", str(tmp_path / "out")],
-    )
+    predicted = run(app, ["predict-spikes", lfp, "--model", model, "--folder", out])
     assert predicted.exit_code == 0, predicted.output
     assert (tmp_path / "out" / "sorting").is_dir() and (tmp_path / "out" / "rates").is_dir()

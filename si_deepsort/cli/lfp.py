@@ -74,7 +74,9 @@ def predict(
 
     prediction = predict_spikes(spikeinterface.load(recording), model)
     prediction.to_sorting(sampling_frequency, seed=seed).save(folder=folder / "sorting")
-    prediction.to_recording().save(folder=folder / "rates", verbose=False, progress_bar=False)
+    rates = prediction.to_recording()
+    # one chunk: SpikeInterface collects garbage after each, which takes longer than writing these few samples
+    rates.save(folder=folder / "rates", chunk_size=len(prediction.times), verbose=False, progress_bar=False)
     for unit_id, rate in zip(prediction.unit_ids, prediction.rate_hz.T, strict=True):
         print(f"  unit {unit_id}: mean {rate.mean():.2f} Hz, from {rate.min():.2f} to {rate.max():.2f}")
     print(f"Saved to {folder / 'sorting'} and {folder / 'rates'}")
