@@ -198,7 +198,8 @@ def make_recording(templates, noise_sd: float, drift: float, seed) -> dict:
     for index, (template, rate) in enumerate(zip(templates, RATES, strict=True)):
         starts = np.sort(rng.integers(0, NUM_FRAMES - num_samples, rng.poisson(rate * NUM_FRAMES / FREQUENCY)))
         starts = starts[np.diff(starts, prepend=-num_samples) >= num_samples]
-        np.add.at(trace, starts[:, None] + np.arange(num_samples), template)
+        for start in starts:
+            trace[start : start + num_samples] += template
         spike_samples.append(starts + ONSET)
         spike_classes.append(np.full(len(starts), index + 1))
     times = np.arange(NUM_FRAMES) / FREQUENCY

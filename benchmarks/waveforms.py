@@ -1,0 +1,130 @@
+"""
+Waveforms to units, single channel: `python benchmarks/waveforms.py --json FILE [--seeds 0 1]`
+
+ee32009_waveforms, clean block: 5 folds by spike. difficult2_waveforms: learnt at noise .05, scored at noise .15 (the
+noise level of the unlabelled waveforms is used, overlaps are left out of the score). Peers see the same waveforms.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import torch
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from si_deepsort.benchmarking.report import markdown_table, write_results
+from si_deepsort.benchmarking.study import environment
+from si_deepsort.inference import predict_in_batches
+from si_deepsort.training.classification import ClassifierTrainingSettings, fit_classifier
+
+DATA = Path(os.environ.get("SI_DEEPSORT_DATA", Path(__file__).parent.parent / "../shared/data"))
+NUM_SPIKES = 2176  # of ee32009_waveforms; the file repeats them with more noise
+COMMON = dict(batch_size=64, shift_max=0, balance=0.0, patience=40, progress_bar=False, device="cpu")
+LEARNING = dict(gain_sd=0.03, overlap_fraction=0.4, overlap_distance=0.04)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", help="file for the results")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--only", nargs="+", default=["ee32009", "difficult2"])
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for name, study in (("ee32009", study_ee32009), ("difficult2", study_difficult2)):
+        if name in arguments.only:
+            rows += [{"data": name, "seed": seed, **row} for seed in arguments.seeds for row in study(seed)]
+    table = summarize(rows)
+    print(markdown_table(table))
+    document = {
+        "command": " ".join(["python", "benchmarks/waveforms.py", *sys.argv[1:]]),
+        "environment": environment(),
+        "seeds": arguments.seeds,
+        "results": rows,
+        "tables": {"waveforms": table},
+    }
+    if arguments.json:
+        write_results(document, arguments.json)
+
+
+def study_ee32009(seed) -> list[dict]:
+    """Accuracy of each method in 5 folds by spike."""
+    folder = DATA / "ee32009_waveforms" / "wavelet_6versions"
+    waveforms = np.load(folder / "X_classifier.npy")[:NUM_SPIKES, :, 0] / 0.3  # noise levels of the recording
+    classes = np.load(folder / "y_classifier_raw.npy").ravel()[:NUM_SPIKES].astype(int)
+    fold = np.random.default_rng(seed).permutation(NUM_SPIKES) % 5
+    rows = []
+    for test in range(5):
+        training = (waveforms[fold != test], classes[fold != test])
+        settings = ClassifierTrainingSettings(num_epochs=40, seed=seed, **COMMON, **LEARNING)
+        rows += [
+            {"fold": test, **row}
+            for row in compare(*training, waveforms[fold == test], classes[fold == test], settings)
+        ]
+        print(rows[-3:], file=sys.stderr, flush=True)
+    return rows
+
+
+def study_difficult2(seed) -> list[dict]:
+    """Accuracy of each method at noise .15, learnt at .05."""
+    (training, training_classes), (test, test_classes) = (read_difficult2(noise) for noise in ("005", "015"))
+    levels = [1.4826 * np.median(np.abs(w[:, :8] - np.median(w[:, :8]))) for w in (training, test)]
+    missing = np.sqrt(max(0.0, (levels[1] / levels[0]) ** 2 - 1))
+    keep, score = training_classes > 0, test_classes > 0
+    settings = ClassifierTrainingSettings(
+        num_epochs=30, seed=seed, **COMMON | dict(shift_max=1), **LEARNING, noise_sd=missing
+    )
+    return compare(
+        training[keep] / levels[0],
+        training_classes[keep] - 1,
+        test[score] / levels[0],
+        test_classes[score] - 1,
+        settings,
+    )
+
+
+def read_difficult2(noise):
+    content = scipy.io.loadmat(DATA / "difficult2_waveforms" / f"spikes_C_Difficult2_noise{noise}.mat")
+    return content["spikes"].astype(float), content["spikes_labels"].ravel().astype(int)
+
+
+def compare(waveforms, classes, test, test_classes, settings) -> list[dict]:
+    """Accuracy of the networks and of peers on the same split."""
+    rows = []
+    for architecture in ("cnn", "gru"):
+        net = fit_classifier(waveforms, classes, architecture=architecture, settings=settings)
+        predicted = predict_in_batches(net, test.astype("float32")[:, None]).argmax(axis=1)
+        rows.append({"method": architecture.upper(), "accuracy": float((predicted == test_classes).mean())})
+    peers = {
+        "ExtraTrees": ExtraTreesClassifier(300, random_state=settings.seed),
+        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+    }
+    for name, peer in peers.items():
+        predicted = peer.fit(waveforms, classes).predict(test)
+        rows.append({"method": name, "accuracy": float((predicted == test_classes).mean())})
+    return rows
+
+
+def summarize(rows) -> dict:
+    datasets = list(dict.fromkeys(row["data"] for row in rows))
+    table = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        cells = [method]
+        for data in datasets:
+            own = [row for row in rows if row["data"] == data and row["method"] == method]
+            seeds = sorted({row["seed"] for row in own})
+            means = [np.mean([row["accuracy"] for row in own if row["seed"] == seed]) for seed in seeds]
+            cells.append(f"{np.mean(means):.4f} ({min(means):.4f} to {max(means):.4f})")
+        table.append(cells)
+    caption = "Waveforms given to the right unit, mean (range over seeds). Left: 5 folds by spike; right: new noise."
+    return {"columns": ["method", *datasets], "rows": table, "caption": caption}
+
+
+if __name__ == "__main__":
+    main()
