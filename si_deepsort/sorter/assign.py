@@ -161,7 +161,7 @@ def with_known_units(recording, sorting, classifier, *, vote: float = 0.7, seed:
     """
     from spikeinterface.core import NumpySorting
 
-    net = _load_classifier(classifier)
+    net = load_classifier(classifier)
     scaled = _ClassifierTraces(recording, net, seed)
     spikes = sorting.to_spike_vector()
     known = np.full(len(spikes), UNKNOWN)
@@ -228,7 +228,8 @@ class _ClassifierTraces:
         return units
 
 
-def _load_classifier(classifier):
+def load_classifier(classifier):
+    """A classifier of known units by folder, name or as it is; a ValueError if the model is none."""
     if isinstance(classifier, str) or hasattr(classifier, "__fspath__"):
         from ..zoo import load_model
 

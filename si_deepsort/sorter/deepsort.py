@@ -110,13 +110,20 @@ class DeepSortSorter(BaseSorter):
 
     @classmethod
     def _run_from_folder(cls, sorter_output_folder, params, verbose):
+        from .assign import load_classifier, with_known_units
         from .pipeline import sort_recording
+        from .preprocess import band_pass
 
         folder = Path(sorter_output_folder)
         recording = cls.load_recording_from_folder(folder.parent, with_warnings=False)
         settings = settings_from_dict(DeepSortSettings, params)
         job_kwargs = fix_job_kwargs({"progress_bar": verbose, **settings.job_kwargs})
+        classifier = None if settings.classifier is None else load_classifier(settings.classifier)
         sorting = sort_recording(recording, settings, folder, job_kwargs)
+        if classifier is not None:
+            if settings.apply_preprocessing:
+                recording = band_pass(recording, settings.freq_min, settings.freq_max)
+            sorting = with_known_units(recording, sorting, classifier, seed=settings.seed)
         sorting.save(folder=folder / "sorting", overwrite=True)
 
     @classmethod
