@@ -7,6 +7,7 @@ PyTorch, with its published optimiser) and the interpolator get the same CPU tim
 """
 
 import argparse
+import json
 import platform
 import shlex
 import sys
@@ -151,6 +152,7 @@ def fit_unet(case: Case, cpu_s: float):
         optimizer.step()
         num_steps += 1
     net.eval()
+    fit_cpu_s = time.process_time() - start
 
     def denoise(recording, start_frame):
         padded = np.pad((recording.get_traces() - mean) / deviation, ((context, context), (0, 0)))
@@ -162,7 +164,7 @@ def fit_unet(case: Case, cpu_s: float):
             ]
         return torch.cat(pieces, dim=2)[0].T.numpy() * deviation + mean
 
-    return denoise, time.process_time() - start, num_steps
+    return denoise, dict(fit_cpu_s=fit_cpu_s, num_steps=num_steps)
 
 
 def score(case: Case, denoise) -> dict:
@@ -203,49 +205,63 @@ def wavelets(case: Case, wavelet, num_levels, threshold, mode):
     return denoise
 
 
-def quality(case: Case, cpu_s: float, rows: list):
-    """All denoisers on one recording."""
+def quality(case: Case, cpu_s: float, rows: list, save):
+    """All denoisers on one recording; what `rows` already holds is not run again."""
 
-    def add(method, denoise, **more):
-        start = time.process_time()
-        more |= dict(raw_weight=getattr(denoise, "median_raw_weight", None))
+    done = {row["method"] for row in rows if (row["recording"], row["seed"]) == (case.name, case.seed)}
+
+    def add(method, make_denoise):
+        if method in done:
+            return
+        denoise, more = make_denoise()
         row = dict(method=method, recording=case.name, seed=case.seed, **score(case, denoise), **more)
-        rows.append(row | dict(scoring_cpu_s=time.process_time() - start))
+        rows.append(row | dict(raw_weight=getattr(denoise, "median_raw_weight", None)))
         print(method, {name: round(float(row[name]), 3) for name in COLUMNS}, more, flush=True)
+        save()
 
-    add("raw", lambda recording, start_frame: recording.get_traces(start_frame=start_frame), fit_cpu_s=0.0)
-    choice = best_wavelet(case)
-    add("wavelets", wavelets(case, *choice), fit_cpu_s=0.0, choice=list(choice))
-    wiener, fit_s = fit_interpolator_start(case)
-    add("Wiener filter", interpolation(case, wiener, 0.0), fit_cpu_s=fit_s)
-    folder, fit_s = fit_interpolator(case, cpu_s)
-    add("interpolator", interpolation(case, folder, 0.0), fit_cpu_s=fit_s)
-    add("interpolator, blended", interpolation(case, folder, "auto"), fit_cpu_s=fit_s)
-    add("interpolator-any, not fitted", interpolation(case, "interpolator-any", 0.0), fit_cpu_s=0.0)
-    add("interpolator-any, not fitted, blended", interpolation(case, "interpolator-any", "auto"), fit_cpu_s=0.0)
-    tuned, fit_s = fit_interpolator(case, cpu_s / 2, start_from="interpolator-any")
-    add("interpolator-any, fine-tuned", interpolation(case, tuned, 0.0), fit_cpu_s=fit_s)
-    denoise, fit_s, num_steps = fit_unet(case, cpu_s)
-    add("original U-Net", denoise, fit_cpu_s=fit_s, num_steps=num_steps)
+    def fitted(cpu_s, start_from=None, blends=(0.0,)):
+        folder, fit_s = fit_interpolator(case, cpu_s, start_from)
+        return [lambda blend=blend: (interpolation(case, folder, blend), dict(fit_cpu_s=fit_s)) for blend in blends]
+
+    def ready(model, blend):
+        return lambda: (interpolation(case, model, blend), dict(fit_cpu_s=0.0))
+
+    add(
+        "raw",
+        lambda: (lambda recording, start_frame: recording.get_traces(start_frame=start_frame), dict(fit_cpu_s=0.0)),
+    )
+    add("wavelets", lambda: best_wavelets(case))
+    add("Wiener filter", lambda: closed_form(case))
+    for blend in (0.0, 0.5, "auto"):
+        add(f"interpolator-any, blend {blend}", ready("interpolator-any", blend))
+    names = [f"interpolator, blend {blend}" for blend in (0.0, 0.5, "auto")]
+    if not done.issuperset(names):
+        for name, make in zip(names, fitted(cpu_s, blends=(0.0, 0.5, "auto")), strict=True):
+            add(name, make)
+    if "interpolator-any, fine-tuned" not in done:
+        add("interpolator-any, fine-tuned", fitted(cpu_s / 2, "interpolator-any")[0])
+    add("original U-Net", lambda: fit_unet(case, cpu_s))
 
 
-def fit_interpolator_start(case: Case):
-    """The closed form alone."""
+def closed_form(case: Case):
+    """The Wiener filter: a model that was not trained."""
     folder = tempfile.mkdtemp()
     settings = InterpolationTrainingSettings(num_epochs=0, device="cpu", progress_bar=False)
     start = time.process_time()
     train_deep_interpolation(case.training, folder, settings=settings)
-    return folder, time.process_time() - start
+    return interpolation(case, folder, 0.0), dict(fit_cpu_s=time.process_time() - start)
 
 
-def best_wavelet(case: Case):
+def best_wavelets(case: Case):
     """The wavelet, level, threshold and mode with the best SNR on another recording of the same kind."""
     other = make_case(case.name, case.seed + 500, 3.0, 1.0)
+    start = time.process_time()
     values = [
         signal_to_noise_db(other.clean, wavelets(other, *choice)(other.recording, other.first_test_frame))
         for choice in WAVELETS
     ]
-    return WAVELETS[int(np.argmax(values))]
+    choice = WAVELETS[int(np.argmax(values))]
+    return wavelets(case, *choice), dict(fit_cpu_s=time.process_time() - start, choice=list(choice))
 
 
 def speed(num_rounds: int = 4) -> dict:
@@ -315,21 +331,27 @@ def main():
     parser.add_argument("--test-s", type=float, default=1.0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    document = dict(
-        command=shlex.join(["python", *sys.argv]),
-        versions={name: version(name) for name in ("si-deepsort", "torch", "spikeinterface", "numpy")},
-        machine=platform.processor() or platform.machine(),
-        settings=dict(cpu_s=arguments.cpu_s, duration_s=arguments.duration_s, test_s=arguments.test_s),
-        speed=speed(),
-        quality=[],
-    )
-    print(document["speed"]["frames_per_cpu_second"], document["speed"]["ratio"], flush=True)
+    settings = dict(cpu_s=arguments.cpu_s, duration_s=arguments.duration_s, test_s=arguments.test_s)
+    document = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    if document.get("settings") != settings:
+        document = dict(
+            command=shlex.join(["python", *sys.argv]),
+            versions={name: version(name) for name in ("si-deepsort", "torch", "spikeinterface", "numpy")},
+            machine=platform.processor() or platform.machine(),
+            settings=settings,
+            speed=speed(),
+            quality=[],
+        )
+        print(document["speed"]["frames_per_cpu_second"], document["speed"]["ratio"], flush=True)
+
+    def save():
+        document["tables"] = tables(document)
+        write_results(document, arguments.out)
+
     for seed in map(int, arguments.seeds.split(",")):
         for name in arguments.recordings.split(","):
             case = make_case(name, seed, arguments.duration_s, arguments.test_s)
-            quality(case, arguments.cpu_s, document["quality"])
-            document["tables"] = tables(document)
-            write_results(document, arguments.out)
+            quality(case, arguments.cpu_s, document["quality"], save)
 
 
 def _in_memory(traces, like):

@@ -24,6 +24,7 @@ _PUBLIC = {
     "wavelet_denoise": "preprocessing",
     "matched_filter": "preprocessing",
     "train_deep_interpolation": "training.interpolation",
+    "artifact_report": "benchmarking.artifact_report",
     "train_detector": "training.detection",
     "train_classifier": "training.classification",
     "train_autoencoder": "training.autoencoding",

@@ -43,3 +43,13 @@ def test_train_denoiser_gives_a_model(saved, tmp_path):
     result = run("train-denoiser", saved, "--out", tmp_path / "model", "--num-epochs", "0", "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert run("denoise", saved, tmp_path / "out", "--model", tmp_path / "model").exit_code == 0
+
+
+def test_denoiser_report_writes_a_page(saved, tmp_path):
+    model = save_random_interpolator(tmp_path / "model")
+    long = si.NumpyRecording([np.random.default_rng(0).normal(0, 8, (18_000, 4)).astype("float32")], 30_000.0)
+    long.set_probe(named_probe("tetrode"))
+    long.save(folder=tmp_path / "long", verbose=False)
+    result = run("denoiser-report", tmp_path / "long", "--report", tmp_path / "page.html", "--model", model)
+    assert result.exit_code == 0, result.output
+    assert "amplitude kept" in result.output and (tmp_path / "page.html").exists()

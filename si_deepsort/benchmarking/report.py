@@ -104,38 +104,41 @@ def write_page(document: dict, file: str | Path, figures: dict | None = None) ->
     Parameters
     ----------
     document : dict
-        From `summary.summarize`.
+        From `summary.summarize`, or another with `tables`; `title` replaces the heading.
     file : str | Path
     figures : dict of matplotlib figures | None, default: None
         By title.
     """
     about = {
-        key: document[key] for key in ("command", "versions", "machine", "seeds", "durations_s") if key in document
+        key: document[key]
+        for key in ("command", "versions", "machine", "seeds", "durations_s", "model")
+        if key in document
     }
-    parts = ["<h1>Benchmark of spike sorters</h1>", f"<pre>{html.escape(json.dumps(about, indent=1))}</pre>"]
+    title = html.escape(document.get("title", "Benchmark of spike sorters"))
+    parts = [f"<h1>{title}</h1>", f"<pre>{html.escape(json.dumps(about, indent=1))}</pre>"]
     for name, table in document["tables"].items():
         parts += [
             f"<h2>{html.escape(name)}</h2>",
             f"<p>{html.escape(table.get('caption', ''))}</p>",
             _html_table(table),
         ]
-    for title, figure in (figures or {}).items():
+    for caption, figure in (figures or {}).items():
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=100, bbox_inches="tight")
         data = base64.b64encode(buffer.getvalue()).decode()
         parts += [
-            f"<h2>{html.escape(title)}</h2>",
-            f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">',
+            f"<h2>{html.escape(caption)}</h2>",
+            f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">',
         ]
     failures = [record for record in document.get("summary", []) if record.get("error")]
     for record in failures:
-        title = f"{record['sorter']} on {record['recording']}: {record['status']}"
-        parts += [f"<h2>{html.escape(title)}</h2>", f"<pre>{html.escape(record['error'])}</pre>"]
+        caption = f"{record['sorter']} on {record['recording']}: {record['status']}"
+        parts += [f"<h2>{html.escape(caption)}</h2>", f"<pre>{html.escape(record['error'])}</pre>"]
     style = (
         "body{font-family:sans-serif;margin:2em;max-width:1200px}table{border-collapse:collapse;font-size:90%}"
         "td,th{border:1px solid #ccc;padding:.2em .5em;text-align:left}pre{background:#f4f4f4;padding:.5em}"
     )
-    page = f'<!doctype html><meta charset="utf-8"><title>Benchmark</title><style>{style}</style>' + "\n".join(parts)
+    page = f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{style}</style>' + "\n".join(parts)
     Path(file).write_text(page)
     return Path(file)
 

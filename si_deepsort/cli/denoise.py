@@ -9,9 +9,10 @@ METHODS = ("deep_interpolate", "wavelet_denoise")
 
 
 def add_commands(app: typer.Typer):
-    """Add `denoise` and `train-denoiser`."""
+    """Add `denoise`, `train-denoiser` and `denoiser-report`."""
     app.command("denoise")(denoise)
     app.command("train-denoiser")(train_denoiser)
+    app.command("denoiser-report")(denoiser_report)
 
 
 def denoise(
@@ -68,6 +69,23 @@ def train_denoiser(
         f"Unpredicted variance on held-out time: {metrics['start_validation_loss']:.4f} at the start, "
         f"{metrics['validation_loss']:.4f} now. Model: {folder}"
     )
+
+
+def denoiser_report(
+    recording: Annotated[Path, typer.Argument(help="Folder, JSON or zarr that SpikeInterface saved.")],
+    report: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("denoiser_report.html"),
+    model: Annotated[str, typer.Option(help="Name or folder of a model, or a Keras .h5 file.")] = "interpolator-any",
+    blend: Annotated[str, typer.Option(help="Weight of the raw trace, 0 to 1, or 'auto'.")] = "auto",
+):
+    """Tell what a denoiser would do to small units of a recording."""
+    import spikeinterface.core as si
+
+    from ..benchmarking.artifact_report import artifact_report
+
+    scores = artifact_report(si.load(recording), model, report, blend=_blend(blend))
+    for name, score in scores.items():
+        print(f"{name:>10}: amplitude kept {score.gain:.2f}, small units {score.gain_small:.2f}, d' {score.dprime:.2f}")
+    print(f"Report: {report}")
 
 
 def _blend(text: str):
