@@ -15,7 +15,7 @@ from ..events.tables import DECISION, REJECT, as_events, check_events_fit, read_
 from ..events.traces import network_input, prepare_trace, trace_noise_level
 from ..fit import FitSettings, fit
 from ..settings import Settings, setting
-from ..zoo import ModelInfo, load_model
+from ..zoo import ModelInfo, load_model, parent_reference
 from .event_models import DETECTION_SETTINGS, event_loss
 from .event_traces import event_targets, simulated_batches
 
@@ -74,7 +74,7 @@ def train_events(recording, events, *, model=None, polarity: int = 1, settings: 
     if num_events == 0:
         raise ValueError("No event is marked. Mark at least some tens of events.")
     net = _starting_network(model)
-    parent = net.info.name if net.info is not None else None
+    parent = parent_reference(net)
     _fine_tune(net, marked, settings)
     net.info = ModelInfo(
         name="events-fine-tuned",

@@ -5,8 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..nets.network import Network
-from ..zoo import load_model, save_model
-from ..zoo.load import parent_reference
+from ..zoo import load_model, parent_reference, save_model
 
 _TRAIN_ANEW = {
     "autoencoder": "an autoencoder starts from the principal components of the recording's own spikes, in seconds: use "

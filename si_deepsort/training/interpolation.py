@@ -21,7 +21,7 @@ from ..fit import FitSettings, evaluate, fit
 from ..inference import choose_device
 from ..nets.interpolator import Interpolator, InterpolatorConfig
 from ..settings import setting
-from ..zoo import CONFIG_FILE, ModelInfo, load_model, save_model
+from ..zoo import CONFIG_FILE, ModelInfo, load_model, parent_reference, save_model
 from .interpolation_batches import TrainingRecording, prepare_recordings
 from .interpolation_start import resample_filters, start_filters, start_shared_part, start_table
 
@@ -104,14 +104,13 @@ def train_deep_interpolation(
     if validation_loss > start_loss:  # the closed form was better
         net.load_state_dict(start_weights)
     logger.info("Unpredicted variance on held-out time: %.4f at the start, %.4f now", start_loss, validation_loss)
-    parent = None if start_from is None else str(start_from)
     info = ModelInfo(
         name=name or folder.name,
         task="denoising",
         sampling_frequency=net.config.sampling_frequency,
         training=dict(seed=settings.seed, num_epochs=len(history), num_recordings=len(recordings)),
         metrics=dict(start_validation_loss=start_loss, validation_loss=min(validation_loss, start_loss)),
-        parent=parent,
+        parent=parent_reference(net),
     )
     if _is_first_process():
         save_model(net.cpu(), folder, info)
@@ -172,6 +171,7 @@ def _new_network(recordings, config, start_from, settings) -> Interpolator:
     shared = {key: value for key, value in old.state_dict().items() if not key.startswith("table")}
     net.load_state_dict(shared, strict=False)
     resample_filters(net, sampling_frequency / old.config.sampling_frequency)
+    net.info = old.info
     return net
 
 

@@ -10,7 +10,7 @@ repository on the Hugging Face Hub.
 from .cards import render_card
 from .catalogue import list_models
 from .hub import pull
-from .load import describe_model, find_model_folder, load_model, model_provenance, pin_model, verify
+from .load import describe_model, find_model_folder, load_model, model_provenance, parent_reference, pin_model, verify
 from .model_folder import CARD_FILE, CONFIG_FILE, FORMAT_VERSION, WEIGHTS_FILE, ModelInfo, save_model
 from .names import BUNDLED_FOLDER, REGISTRY
 from .publish import push_to_hub
@@ -28,6 +28,7 @@ __all__ = [
     "list_models",
     "load_model",
     "model_provenance",
+    "parent_reference",
     "pin_model",
     "pull",
     "push_to_hub",

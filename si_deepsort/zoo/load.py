@@ -147,13 +147,19 @@ def find_model_folder(name_or_folder_or_repo: str | Path, **hub_arguments) -> Pa
     return _locate(name_or_folder_or_repo, **hub_arguments)[0]
 
 
-def parent_reference(net: "Network") -> str:
-    """What a model that starts from this network calls its parent: a repository at a commit, or name and sha256."""
+def parent_reference(net: "Network") -> str | None:
+    """
+    What a model that starts from this network calls its parent: a repository at a commit, or name and sha256.
+
+    None if the network has no info: it starts from nothing.
+    """
+    if net.info is None:
+        return None
     provenance = model_provenance(net)
     if provenance["kind"] == "hub":
         return provenance["reference"]
     sha256 = provenance.get("sha256")
-    return f"{provenance.get('name', net.architecture)} ({f'sha256 {sha256}' if sha256 else 'never saved'})"
+    return f"{net.info.name} ({f'sha256 {sha256}' if sha256 else 'never saved'})"
 
 
 def pin_model(name_or_folder_or_repo: str | Path, **hub_arguments) -> str:
