@@ -6,6 +6,8 @@ cluster is tried again for parts. A unit seen on several channels makes several 
 where their templates can be compared with much less noise (`templates.merge_similar`).
 """
 
+from functools import cache
+
 import numpy as np
 from sklearn.cluster import DBSCAN, HDBSCAN
 from sklearn.decomposition import PCA
@@ -74,9 +76,19 @@ def split_recursively(embeddings: np.ndarray, *, method: str, min_size: int, see
     return labels
 
 
-def _isosplit(components, min_size, seed):
-    from spikeinterface.sortingcomponents.clustering.isosplit_isocut import isosplit
+@cache
+def _compiled_isosplit():
+    """Isosplit whose compiled code is kept on disk: SpikeInterface compiles it anew, for 20 s, in each process."""
+    from spikeinterface.sortingcomponents.clustering import isosplit_isocut
 
+    for function in vars(isosplit_isocut).values():
+        if hasattr(function, "enable_caching"):
+            function.enable_caching()
+    return isosplit_isocut.isosplit
+
+
+def _isosplit(components, min_size, seed):
+    isosplit = _compiled_isosplit()
     num_initial = int(np.clip(len(components) // (2 * min_size), 2, 20))
     return isosplit(
         components,
@@ -100,7 +112,8 @@ def _dbscan(components, min_size, seed):
     `min_size` neighbours is read from the distances themselves.
     """
     distances, _ = NearestNeighbors(n_neighbors=min_size).fit(components).kneighbors(components)
-    return DBSCAN(eps=float(np.percentile(distances[:, -1], 60)), min_samples=min_size).fit_predict(components)
+    radius = max(float(np.percentile(distances[:, -1], 60)), 1e-9)
+    return DBSCAN(eps=radius, min_samples=min_size).fit_predict(components)
 
 
 METHODS = {"isosplit": _isosplit, "hdbscan": _hdbscan, "dbscan": _dbscan}

@@ -4,6 +4,7 @@ The sorter as SpikeInterface sees it: its settings and a thin adapter. The flow 
 PyTorch is not imported here: this module is loaded by `import si_deepsort`.
 """
 
+import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +36,7 @@ class DeepSortSettings(Settings):
     clustering: str = setting("isosplit", "Clustering method", choices=("isosplit", "hdbscan", "dbscan"))
     min_cluster_size: int = setting(15, "Fewest spikes of a unit while clustering", minimum=3)
     max_peaks_per_channel: int = setting(3000, "Most peaks per channel that are clustered", minimum=100)
-    merge_distance: float = setting(4.0, "Templates closer than this, in noise units, are one unit", minimum=0.0)
+    merge_distance: float = setting(6.0, "Templates closer than this, in noise units, are one unit", minimum=0.0)
     merge_relative_distance: float = setting(
         0.2, "Templates closer than this fraction of the larger one are one unit", minimum=0.0, maximum=1.0
     )
@@ -50,7 +51,7 @@ class DeepSortSettings(Settings):
     ms_before: float = setting(1.3, "Template before the spike in ms", minimum=0.2)
     ms_after: float = setting(2.0, "Template after the spike in ms", minimum=0.2)
     min_firing_rate: float = setting(0.1, "Units below this rate in Hz are dropped", minimum=0.0)
-    min_amplitude: float = setting(2.5, "Units whose peak is smaller, in noise levels, are dropped", minimum=0.0)
+    min_amplitude: float = setting(3.0, "Units whose peak is smaller, in noise levels, are dropped", minimum=0.0)
     classifier: str | None = setting(None, "Model folder of a trained classifier: spikes go to its known units")
     seed: int = setting(0, "Of everything random")
     job_kwargs: dict = setting({}, "SpikeInterface's job_kwargs: n_jobs, chunk_duration, progress_bar, ...")
@@ -97,12 +98,28 @@ class DeepSortSorter(BaseSorter):
         return False
 
     @classmethod
-    def _check_params(cls, recording, output_folder, params):
+    def initialize_folder(cls, recording, output_folder, verbose, remove_existing_folder):
+        """Complain about what cannot be sorted before anything is written."""
         from .preprocess import check_recording
 
-        settings_from_dict(DeepSortSettings, params)
+        folder = Path(output_folder or f"{cls.sorter_name}_output")
+        if folder.is_dir() and not remove_existing_folder:
+            raise ValueError(
+                f"The folder {folder} exists. Go on with the run in it by si_deepsort.resume_sorter(folder), replace "
+                "it by remove_existing_folder=True, or choose another name."
+            )
         check_recording(recording)
-        return params
+        return super().initialize_folder(recording, output_folder, verbose, remove_existing_folder)
+
+    @classmethod
+    def set_params_to_folder(cls, recording, output_folder, new_params, verbose):
+        """Complain about wrong settings, and leave no folder that would be in the way of the next try."""
+        try:
+            settings_from_dict(DeepSortSettings, new_params)
+        except ValueError:
+            shutil.rmtree(output_folder)
+            raise
+        return super().set_params_to_folder(recording, output_folder, new_params, verbose)
 
     @classmethod
     def _setup_recording(cls, recording, sorter_output_folder, params, verbose):

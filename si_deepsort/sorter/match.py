@@ -108,7 +108,8 @@ def match_templates(
         )
         found = run_node_pipeline(recording, [node], job_kwargs, job_name="match templates", squeeze_output=True)
     else:
-        params = dict(noise_levels=np.ones(recording.get_num_channels())) if method == "tdc-peeler" else {}
+        needs_levels = method in ("tdc-peeler", "nearest")
+        params = dict(noise_levels=np.ones(recording.get_num_channels())) if needs_levels else {}
         found = find_spikes_from_templates(
             recording, wrapped, method=method, method_kwargs=params, job_kwargs=job_kwargs
         )

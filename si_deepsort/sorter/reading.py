@@ -55,7 +55,7 @@ def with_probe(recording, probe: str | Path):
     Raises
     ------
     ValueError
-        If the file cannot be read, or has fewer contacts than the recording has channels.
+        If the file cannot be read, or its contacts are not as many as the channels.
     """
     import numpy as np
     from probeinterface import read_probeinterface
@@ -67,12 +67,16 @@ def with_probe(recording, probe: str | Path):
             f"{probe} cannot be read as a probe ({type(error).__name__}: {error}). Expected JSON written by "
             "probeinterface.write_probeinterface."
         ) from error
-    num_contacts, num_channels = group.get_contact_count(), recording.get_num_channels()
-    if num_contacts < num_channels:
-        raise ValueError(f"The probe in {probe} has {num_contacts} contacts, the recording {num_channels} channels.")
     if np.all(group.get_global_device_channel_indices()["device_channel_indices"] < 0):
-        group.set_global_device_channel_indices(np.arange(num_contacts))
-    return recording.set_probegroup(group)
+        group.set_global_device_channel_indices(np.arange(group.get_contact_count()))
+    connected = int(np.sum(group.get_global_device_channel_indices()["device_channel_indices"] >= 0))
+    if connected != recording.get_num_channels():
+        raise ValueError(
+            f"The probe in {probe} has {connected} connected contacts, the recording {recording.get_num_channels()} "
+            "channels. Expected as many contacts as channels, with their device_channel_indices set."
+        )
+    recording.set_probegroup(group)
+    return recording
 
 
 def _reader(file_format):

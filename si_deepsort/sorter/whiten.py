@@ -18,6 +18,7 @@ from ..noise import noise_levels, sample_traces
 
 QUIET_THRESHOLD = 4.0
 RIDGE = 1e-3
+LARGEST = 6e4
 
 
 class WhitenTimeSpaceRecording(BasePreprocessor):
@@ -70,9 +71,11 @@ class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
             self.parent_recording_segment, start_frame, end_frame, None, margin, add_reflect_padding=True
         )
         traces = traces[: len(traces) - margin].astype("float32", copy=False)
+        check_finite(traces, f"between frames {start_frame} and {end_frame}")
         whitened = scipy.signal.oaconvolve(traces, self.time_filter[:, None], mode="valid", axes=0)
         matrix = self.space_matrix if channel_indices is None else self.space_matrix[:, channel_indices]
-        return (whitened @ matrix).astype("float32", copy=False)
+        # The cache holds half-precision floats, which end at 65504.
+        return np.clip(whitened @ matrix, -LARGEST, LARGEST).astype("float32", copy=False)
 
 
 whiten_time_space = define_function_from_class(source_class=WhitenTimeSpaceRecording, name="whiten_time_space")
@@ -90,6 +93,7 @@ def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) ->
         Multiplies traces (frames, channels) from the right.
     """
     traces = sample_traces(recording, seed=seed)
+    check_finite(traces, "in randomly chosen chunks")
     locations, shanks = recording_geometry(recording)
     levels = noise_levels(traces)
     alive = levels > 0
@@ -99,6 +103,24 @@ def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) ->
     filtered = scipy.signal.oaconvolve(traces, time_filter[:, None], mode="full", axes=0)[: len(traces)]
     nearby = (channel_distances(locations) <= radius_um) & (shanks[:, None] == shanks[None])
     return time_filter, local_whitening_matrix(filtered, quiet, nearby & alive[:, None] & alive[None])
+
+
+def check_finite(traces: np.ndarray, where: str) -> None:
+    """
+    Complain about NaN and inf, which filters spread over whole chunks.
+
+    Raises
+    ------
+    ValueError
+    """
+    # The sum is finite if and only if everything is, and needs no second array.
+    if not np.isfinite(traces.sum(dtype="float64")):
+        bad = np.flatnonzero(~np.isfinite(traces).all(axis=0))
+        raise ValueError(
+            f"NaN or inf {where}, on {len(bad)} of {traces.shape[1]} channels. The sorter needs finite numbers: remove "
+            "the channels with recording.remove_channels([...]), or replace the stretch, e.g. with "
+            "spikeinterface.preprocessing.silence_periods(recording, ...)."
+        )
 
 
 def quiet_frames(scaled_traces: np.ndarray, reach: int) -> np.ndarray:
