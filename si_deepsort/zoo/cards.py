@@ -62,7 +62,7 @@ def render_card(folder: str | Path) -> str:
         "Inputs": _inputs(config, info),
         "Trained on": _training(config, info),
         "Results": _results(info),
-        "Limits": "" if written.get("Limits") else _limits(info),
+        "Limits": _limits(info),
         "How to fine-tune": _fine_tuning(info),
         "How to cite": _citation(config, info),
         "Licence": _licence(info),
@@ -89,7 +89,7 @@ def _metadata(config: dict, info: ModelInfo) -> str:
     results = [
         EvalResult(
             task_type=info.task,
-            dataset_type=_inline(entry.get("data", data)),
+            dataset_type="held-out",
             dataset_name=_inline(entry.get("data", data)),
             metric_type=name,
             metric_name=name.replace("_", " "),
@@ -159,8 +159,8 @@ def _results(info: ModelInfo) -> str:
 def _limits(info: ModelInfo) -> str:
     data = _inline(info.training.get("data", "unknown data"))
     return (
-        f"It knows only what it was trained on ({data}). Other brain areas, probes, sampling frequencies and noise may "
-        "give other results: look at some of its output before you use it on many recordings."
+        f"It knows what it was trained on: {data}. Other preparations, probes, sampling frequencies and noise may give "
+        "other results: look at some of its output before you use it on many recordings."
     )
 
 
