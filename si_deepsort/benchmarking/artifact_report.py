@@ -59,19 +59,8 @@ def artifact_report(
     spikes = injected_spikes(stretch, traces, seed=seed)
     clean = render(spikes, traces.shape)
     surrogate = phase_randomized(traces, seed=seed)
-    measured = deep_interpolate(recording, model=model, **denoiser_kwargs)._kwargs["normalization"]
-    variants = {"denoised": measured, "prediction": measured | dict(raw_weights=[0.0] * traces.shape[1])}
-    options = {name: value for name, value in denoiser_kwargs.items() if name != "normalization"} | dict(
-        dtype="float32"
-    )
-    outputs = {"raw": (traces + clean, surrogate, traces)}
-    for name, normalization in variants.items():
-        outputs[name] = tuple(
-            deep_interpolate(
-                _like(stretch, given), model=model, **(options | dict(normalization=normalization))
-            ).get_traces()
-            for given in (traces + clean, surrogate, traces)
-        )
+    given = (traces + clean, surrogate, traces)
+    outputs = {"raw": given} | _denoised(recording, stretch, given, model, denoiser_kwargs)
     scores = {
         name: score_denoising(
             with_spikes,
@@ -90,6 +79,16 @@ def artifact_report(
     )
     write_page(document, file, _figures(outputs, spikes, recording.get_sampling_frequency()))
     return scores
+
+
+def _denoised(recording, stretch, given, model, denoiser_kwargs):
+    measured = deep_interpolate(recording, model=model, **denoiser_kwargs)._kwargs["normalization"]
+    variants = {"denoised": measured, "prediction": measured | dict(raw_weights=[0.0] * stretch.get_num_channels())}
+    outputs = {}
+    for name, normalization in variants.items():
+        options = denoiser_kwargs | dict(model=model, dtype="float32", normalization=normalization)
+        outputs[name] = tuple(deep_interpolate(_like(stretch, traces), **options).get_traces() for traces in given)
+    return outputs
 
 
 def injected_spikes(recording, traces: np.ndarray, *, seed: int = 0) -> KnownSpikes:

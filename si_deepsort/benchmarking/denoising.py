@@ -127,13 +127,7 @@ def score_denoising(
         if len(spikes.sample_indices[unit]) >= 4
     ]
     table = {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
-    is_small = np.array(
-        [
-            np.max(np.abs(spikes.templates[row["unit"]]) / np.maximum(noise_level, 1e-12)) < SMALL_UNIT_NOISE_LEVELS
-            for row in rows
-        ],
-        dtype=bool,
-    )
+    is_small = np.array([_is_small(spikes.templates[row["unit"]], noise_level) for row in rows], dtype=bool)
     gains = table.get("gain", np.zeros(0))
     return DenoisingScores(
         snr_db=signal_to_noise_db(clean, denoised),
@@ -161,6 +155,10 @@ def noise_crossings(traces: np.ndarray, threshold: float, sampling_frequency: fl
     inner = scaled[1:-1]
     troughs = (inner < -threshold) & (inner <= scaled[:-2]) & (inner < scaled[2:])
     return float(troughs.sum() / traces.shape[1] / (len(traces) / sampling_frequency))
+
+
+def _is_small(template, noise_level) -> bool:
+    return np.max(np.abs(template) / np.maximum(noise_level, 1e-12)) < SMALL_UNIT_NOISE_LEVELS
 
 
 def _score_unit(denoised, spikes, unit, after_noise, rng) -> dict[str, float]:

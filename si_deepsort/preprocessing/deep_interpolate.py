@@ -63,33 +63,19 @@ class DeepInterpolateRecording(BasePreprocessor):
 
         check_has_traces(recording)
         dtype = output_dtype(recording, dtype)
-        if blend != "auto" and not (np.isscalar(blend) and not isinstance(blend, str) and 0 <= blend <= 1):
-            raise ValueError(f"blend={blend!r}, expected 'auto' or a number from 0 (pure prediction) to 1 (raw).")
-        num_channels = recording.get_num_channels()
-        net = load_interpolator(model, device=device, num_channels=num_channels)
+        _check_blend(blend)
+        net = load_interpolator(model, device=device, num_channels=recording.get_num_channels())
         check_sampling_frequency(net, recording.get_sampling_frequency(), model)
         # What is kept must mean the same weights in another folder, in another process, and after a tag moves.
         model = str(Path(model).expanduser().absolute()) if net.info is None else net.info.source["reference"]
-        bad = _is_bad(recording, bad_channel_ids)
         if normalization is None:
             normalization = measure_normalization(recording, net.architecture, seed=seed)
-        centers, scales = (np.asarray(normalization[name], dtype="float32") for name in ("centers", "scales"))
-        if centers.shape != (num_channels,) or scales.shape != (num_channels,):
-            raise ValueError(
-                f"normalization has {centers.size} centers and {scales.size} scales, expected {num_channels} each; "
-                "leave it None to measure them."
-            )
-        usable = ~bad & np.isfinite(scales) & (scales > 0)
-        if not usable.any():
-            raise ValueError("No usable channel: all are bad, constant or NaN. Nothing can be predicted.")
-        scales = np.where(usable, scales, np.median(scales[usable]))
-        centers = np.where(np.isfinite(centers), centers, 0)
-        geometry = recording_geometry(recording)
-        tiles = _Tiles(model, device, geometry, usable, centers.astype("float32"), scales.astype("float32"))
+        centers, scales, usable = _checked_normalization(normalization, _is_bad(recording, bad_channel_ids))
+        tiles = _Tiles(model, device, recording_geometry(recording), usable, centers, scales)
         raw_weights = normalization.get("raw_weights")
         if raw_weights is None:
             raw_weights = tiles.weights_that_keep_spikes(recording, seed) if blend == "auto" else blend
-        raw_weights = np.where(usable, np.broadcast_to(raw_weights, num_channels), 0).astype("float32")
+        raw_weights = np.where(usable, np.broadcast_to(raw_weights, len(usable)), 0).astype("float32")
         BasePreprocessor.__init__(self, recording, dtype=dtype)
         if str(device).startswith("cuda"):
             self._preferred_mp_context = "spawn"  # a CUDA context does not survive a fork
@@ -211,6 +197,25 @@ def measure_normalization(recording, architecture: str = "interpolator", *, seed
     centers = np.nanmedian(sample, axis=0)
     scales = MAD_TO_SD * np.nanmedian(np.abs(sample - centers), axis=0)
     return dict(centers=centers.tolist(), scales=scales.tolist())
+
+
+def _check_blend(blend):
+    if blend != "auto" and not (np.isscalar(blend) and not isinstance(blend, str) and 0 <= blend <= 1):
+        raise ValueError(f"blend={blend!r}, expected 'auto' or a number from 0 (pure prediction) to 1 (raw).")
+
+
+def _checked_normalization(normalization, bad):
+    centers, scales = (np.asarray(normalization[name], dtype="float32") for name in ("centers", "scales"))
+    if centers.shape != bad.shape or scales.shape != bad.shape:
+        raise ValueError(
+            f"normalization has {centers.size} centers and {scales.size} scales, expected {bad.size} each; "
+            "leave it None to measure them."
+        )
+    usable = ~bad & np.isfinite(scales) & (scales > 0)
+    if not usable.any():
+        raise ValueError("No usable channel: all are bad, constant or NaN. Nothing can be predicted.")
+    scales = np.where(usable, scales, np.median(scales[usable])).astype("float32")
+    return np.where(np.isfinite(centers), centers, 0).astype("float32"), scales, usable
 
 
 def _is_bad(recording, bad_channel_ids) -> np.ndarray:

@@ -90,6 +90,14 @@ def train_deep_interpolation(
     net = _new_network(recordings, config, start_from, settings)
     prepared = prepare_recordings(recordings, net, settings)
     start_loss = _start(net, prepared, settings, folder / "checkpoint" / "start", is_new=start_from is None)
+    validation_loss = _fit_or_keep_start(net, prepared, settings, folder, start_loss)
+    metrics = dict(start_validation_loss=start_loss, validation_loss=validation_loss)
+    if _is_first_process():
+        _save(net.cpu(), folder, name, metrics, settings, len(recordings))
+    return folder
+
+
+def _fit_or_keep_start(net, prepared, settings, folder, start_loss) -> float:
     start_weights = copy.deepcopy(net.state_dict())
     history = fit(
         net,
@@ -100,23 +108,25 @@ def train_deep_interpolation(
         checkpoint_folder=folder / "checkpoint",
         label="interpolator",
     )
-    validation_loss = min([row["validation_loss"] for row in history], default=start_loss)
-    if validation_loss > start_loss:  # the closed form was better
+    loss = min([row["validation_loss"] for row in history], default=start_loss)
+    logger.info("Unpredicted variance on held-out time: %.4f at the start, %.4f now", start_loss, loss)
+    if loss > start_loss:  # the closed form was better
         net.load_state_dict(start_weights)
-    logger.info("Unpredicted variance on held-out time: %.4f at the start, %.4f now", start_loss, validation_loss)
+    return min(loss, start_loss)
+
+
+def _save(net, folder, name, metrics, settings, num_recordings):
     info = ModelInfo(
         name=name or folder.name,
         task="denoising",
         sampling_frequency=net.config.sampling_frequency,
-        training=dict(seed=settings.seed, num_epochs=len(history), num_recordings=len(recordings)),
-        metrics=dict(start_validation_loss=start_loss, validation_loss=min(validation_loss, start_loss)),
+        training=dict(seed=settings.seed, num_epochs=settings.num_epochs, num_recordings=num_recordings),
+        metrics=metrics,
         parent=parent_reference(net),
     )
-    if _is_first_process():
-        save_model(net.cpu(), folder, info)
-        # the next training into this folder is another one
-        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-    return folder
+    save_model(net, folder, info)
+    # the next training into this folder is another one
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
 
 def prediction_loss(prepared: list[TrainingRecording]):
