@@ -10,7 +10,7 @@ from .templates import average_waveforms
 
 logger = logging.getLogger(__name__)
 
-NUM_SPIKES_FOR_AMPLITUDE = 200
+NUM_SPIKES_FOR_AMPLITUDE = 500
 
 
 def clean_units(traces, white, spikes: np.ndarray, settings) -> NumpySorting:

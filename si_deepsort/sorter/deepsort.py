@@ -5,7 +5,7 @@ PyTorch is not imported here: this module is loaded by `import si_deepsort`.
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -127,7 +127,8 @@ class DeepSortSorter(BaseSorter):
 
     @classmethod
     def _run_from_folder(cls, sorter_output_folder, params, verbose):
-        from .assign import load_classifier, with_known_units
+        from ..zoo import model_provenance
+        from .assign import with_known_units
         from .pipeline import sort_recording
         from .preprocess import band_pass
 
@@ -135,14 +136,31 @@ class DeepSortSorter(BaseSorter):
         recording = cls.load_recording_from_folder(folder.parent, with_warnings=False)
         settings = settings_from_dict(DeepSortSettings, params)
         job_kwargs = fix_job_kwargs({"progress_bar": verbose, **settings.job_kwargs})
-        classifier = None if settings.classifier is None else load_classifier(settings.classifier)
+        nets = _load_networks(settings)
+        # From here on the run names the very weights: a tag that moves meanwhile changes nothing.
+        settings = replace(settings, **{name: net.info.source["reference"] for name, net in nets.items()})
+        classifier = nets.get("classifier")
         sorting = sort_recording(recording, settings, folder, job_kwargs)
         if classifier is not None:
             if settings.apply_preprocessing:
                 recording = band_pass(recording, settings.freq_min, settings.freq_max)
             sorting = with_known_units(recording, sorting, classifier, seed=settings.seed)
+        sorting.annotate(models={name: model_provenance(net) for name, net in nets.items()})
         sorting.save(folder=folder / "sorting", overwrite=True)
 
     @classmethod
     def _get_result_from_folder(cls, sorter_output_folder):
         return load(Path(sorter_output_folder) / "sorting")
+
+
+def _load_networks(settings: DeepSortSettings) -> dict:
+    """The networks of a run by setting; verified before anything is computed."""
+    from .assign import load_classifier
+    from .detect import CLASSICAL, load_detector
+
+    nets = {}
+    if settings.detection not in ("energy", *CLASSICAL):
+        nets["detection"] = load_detector(settings.detection)
+    if settings.classifier is not None:
+        nets["classifier"] = load_classifier(settings.classifier)
+    return nets

@@ -4,6 +4,7 @@ The flow of the sorter, on one screen: white traces, peaks, embeddings, clusters
 Each step keeps its result in the sorter's folder; a run that was interrupted goes on from the last finished step.
 """
 
+import gc
 import logging
 import shutil
 from pathlib import Path
@@ -16,8 +17,9 @@ from .cluster import cluster_by_channel
 from .embed import describe_peaks, select_peaks
 from .find import find_spike_peaks
 from .match import match_templates
+from .merge import find_mixtures, merge_similar
 from .preprocess import cache_traces, preprocess
-from .templates import average_waveforms, clean_averages, merge_similar
+from .templates import average_waveforms, clean_averages
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +52,10 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
         for number in range(settings.num_rounds + 1):
             path = steps / f"matched_{number}.npy"
             spikes = _step(path, lambda spikes=spikes: rematch(traces, spikes, settings, job_kwargs))
+        spikes = merge_units(traces, spikes, settings)
     sorting = clean_units(traces, white, spikes, settings)
     shutil.rmtree(folder / "traces", ignore_errors=True)
+    gc.unfreeze()
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting
 
@@ -72,32 +76,44 @@ def cluster_peaks(traces, white, peaks, settings):
 
 
 def rematch(traces, spikes, settings, job_kwargs):
-    """New templates from the spikes so far, similar units merged, and all spikes matched again."""
-    sampling_frequency = traces.get_sampling_frequency()
-    nbefore = round(settings.ms_before * sampling_frequency / 1000)
-    nafter = round(settings.ms_after * sampling_frequency / 1000)
-
-    def make_templates(spikes):
-        counts = np.bincount(spikes["unit_index"], minlength=spikes["unit_index"].max(initial=-1) + 1)
-        averages = average_waveforms(traces, spikes, len(counts), nbefore=nbefore, nafter=nafter, seed=settings.seed)
-        return clean_averages(averages, counts, nbefore)
-
-    templates = make_templates(spikes)
-    representative, shift = merge_similar(
-        templates, min_distance=settings.merge_distance, min_relative_distance=settings.merge_relative_distance
-    )
-    frames = spikes["sample_index"] + shift[spikes["unit_index"]]
-    merged = _spike_vector(frames, representative[spikes["unit_index"]], spikes["segment_index"])
-    merged = _without_small_units(merged, settings.min_cluster_size)
+    """All spikes matched anew, with the templates of the spikes so far."""
     return match_templates(
         traces,
-        make_templates(merged),
+        make_templates(traces, merge_units(traces, spikes, settings), settings),
         method=settings.matching,
         threshold=settings.match_threshold,
         amplitude_variance=settings.amplitude_variance,
         seed=settings.seed,
         job_kwargs=job_kwargs,
     )
+
+
+def merge_units(traces, spikes, settings):
+    """The spikes with similar units joined, mixtures of units and small units dropped."""
+    templates = make_templates(traces, spikes, settings)
+    representative, shift = merge_similar(
+        templates,
+        spikes,
+        traces.get_sampling_frequency(),
+        min_distance=settings.merge_distance,
+        min_relative_distance=settings.merge_relative_distance,
+    )
+    frames = spikes["sample_index"] + shift[spikes["unit_index"]]
+    spikes = _spike_vector(frames, representative[spikes["unit_index"]], spikes["segment_index"])
+    spikes = _without_small_units(spikes, settings.min_cluster_size)
+    is_mixture = find_mixtures(make_templates(traces, spikes, settings))
+    labels = np.where(is_mixture, -1, np.arange(len(is_mixture)))[spikes["unit_index"]]
+    return _spike_vector(spikes["sample_index"], labels, spikes["segment_index"])
+
+
+def make_templates(traces, spikes, settings):
+    """Templates of the units of a spike vector."""
+    sampling_frequency = traces.get_sampling_frequency()
+    nbefore = round(settings.ms_before * sampling_frequency / 1000)
+    nafter = round(settings.ms_after * sampling_frequency / 1000)
+    counts = np.bincount(spikes["unit_index"], minlength=spikes["unit_index"].max(initial=-1) + 1)
+    averages = average_waveforms(traces, spikes, len(counts), nbefore=nbefore, nafter=nafter, seed=settings.seed)
+    return clean_averages(averages, counts, nbefore)
 
 
 def _without_small_units(spikes, min_size):

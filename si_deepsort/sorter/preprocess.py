@@ -1,6 +1,8 @@
 """Step 0 of the sorter: traces that are band-passed, referenced, corrected for motion, white, and cached once."""
 
+import gc
 import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 # The median of fewer channels than this is made of spikes rather than of common noise.
 MIN_CHANNELS_FOR_REFERENCE = 32
+SHORT_S = 1.0
+MIN_FRAMES = 64
+SHANK_DISTANCE_UM = 10_000.0
 
 
 def check_recording(recording) -> None:
@@ -23,7 +28,7 @@ def check_recording(recording) -> None:
     Raises
     ------
     ValueError
-        If there is no probe, two channels lie at the same place, or the recording is too short.
+        If there is no probe, two channels lie at the same place, or a segment is hardly there.
     """
     locations, shanks = recording_geometry(recording)
     places = [tuple(row) for row in np.column_stack([locations, shanks])]
@@ -34,11 +39,18 @@ def check_recording(recording) -> None:
             f"Channels {', '.join(channels)} have the same location {doubled[0][:2]} um. Each contact needs its own: "
             "correct the probe, or keep one of them with recording.remove_channels([...])."
         )
-    duration = recording.get_total_duration()
-    if duration < 1.0:
+    if min(recording.get_num_frames(i) for i in range(recording.get_num_segments())) < MIN_FRAMES:
         raise ValueError(
-            f"The recording lasts {duration:.3f} s. Noise and units cannot be estimated from less than 1 s; sort a "
-            "longer stretch, or concatenate recordings of the same session with si.concatenate_recordings([...])."
+            f"A segment has fewer than {MIN_FRAMES} frames, which is no recording. Leave it out, or concatenate "
+            "segments with si.concatenate_recordings([...])."
+        )
+    duration = recording.get_total_duration()
+    if duration < SHORT_S:
+        warnings.warn(
+            f"The recording lasts {duration:.3f} s, less than {SHORT_S:g} s: noise is estimated badly, and units with "
+            "too few spikes are not found, maybe none. Sort a longer stretch, or concatenate recordings of the same "
+            "session with si.concatenate_recordings([...]).",
+            stacklevel=2,
         )
 
 
@@ -70,9 +82,19 @@ def preprocess(recording, settings, motion_folder: Path | None = None):
         recording = recording.astype("float32")
     if settings.motion_correction is not None:
         recording = correct_motion(recording, settings.motion_correction, motion_folder)
-    return whiten_time_space(
+    white = whiten_time_space(
         recording, order=settings.whitening_order, radius_um=settings.whitening_radius_um, seed=settings.seed
     )
+    place_shanks_apart(white)
+    return white
+
+
+def place_shanks_apart(recording) -> None:
+    """Move the shanks of a recording so far apart that distance alone tells them apart in all later steps."""
+    locations, shanks = recording_geometry(recording)
+    if shanks.max() > 0:
+        apart = locations + np.outer(shanks, [SHANK_DISTANCE_UM, 0.0])
+        recording.set_dummy_probe_from_locations(apart)
 
 
 def band_pass(recording, freq_min: float, freq_max: float):
@@ -121,6 +143,8 @@ def cache_traces(recording, mode: str, folder: Path, job_kwargs: dict):
     """
     if mode == "none":
         return recording
+    # SpikeInterface collects garbage after each chunk, which takes longer than the chunk if it looks at all modules.
+    gc.freeze()
     if mode == "memory":
         return recording.save(format="memory", sharedmem=True, **job_kwargs)
     if (folder / "si_folder.json").exists() or (folder / "binary.json").exists():

@@ -112,9 +112,10 @@ def correlate_templates(traces: np.ndarray, bank: TemplateBank) -> np.ndarray:
         block = np.ascontiguousarray(traces[start : start + BLOCK_FRAMES].T)
         spectrum = scipy.fft.rfft(block, BLOCK_FRAMES, axis=1)
         stop = min(start + step, num_starts)
+        products = np.empty((len(bank.norms), spectrum.shape[1]), dtype="complex64")
         for unit, (channels, template) in enumerate(zip(bank.channels, bank.spectra, strict=True)):
-            product = np.einsum("cf,cf->f", template, spectrum[channels])
-            result[unit, start:stop] = scipy.fft.irfft(product, BLOCK_FRAMES)[: stop - start]
+            _sum_of_products(template, spectrum, channels, products[unit])
+        result[:, start:stop] = scipy.fft.irfft(products, BLOCK_FRAMES, axis=1)[:, : stop - start]
     return result
 
 
@@ -159,6 +160,15 @@ def pursue_spikes(
     )
     order = np.lexsort((units, frames))
     return frames[order], units[order], amplitudes[order], scores[order]
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _sum_of_products(template, spectrum, channels, out):
+    out[:] = 0
+    for place in range(len(channels)):
+        channel = channels[place]
+        for frequency in range(len(out)):
+            out[frequency] += template[place, frequency] * spectrum[channel, frequency]
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

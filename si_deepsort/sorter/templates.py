@@ -142,36 +142,3 @@ def template_distances(templates: UnitTemplates) -> tuple[np.ndarray, np.ndarray
         distances[unit, others] = np.sqrt(np.maximum(squared, 0))
         lags[unit, others] = best - MAX_LAG
     return distances, lags
-
-
-def merge_similar(templates: UnitTemplates, *, min_distance: float, min_relative_distance: float):
-    """
-    Which units are one: the smaller joins the nearest larger one.
-
-    Parameters
-    ----------
-    min_distance : float
-        Templates closer than this, in noise standard deviations, cannot be told apart in single spikes.
-    min_relative_distance : float
-        Nor those closer than this fraction of the larger one's norm: amplitude varies by as much.
-
-    Returns
-    -------
-    representative : np.ndarray, shape (num_units,), int
-        Unit that each unit becomes.
-    shift : np.ndarray, shape (num_units,), int
-        To be added to its spikes' sample_index.
-    """
-    distances, lags = template_distances(templates)
-    norms = np.linalg.norm(templates.values.reshape(len(templates.values), -1), axis=1)
-    representative, shift = np.arange(len(norms)), np.zeros(len(norms), dtype=int)
-    kept: list[int] = []
-    for unit in np.argsort(-templates.num_spikes, kind="stable"):
-        limits = np.maximum(min_distance, min_relative_distance * np.maximum(norms[kept], norms[unit]))
-        close = distances[kept, unit] - limits
-        if len(kept) and np.min(close) < 0:
-            nearest = kept[int(np.argmin(np.where(close < 0, distances[kept, unit], np.inf)))]
-            representative[unit], shift[unit] = nearest, -lags[nearest, unit]
-        else:
-            kept.append(int(unit))
-    return representative, shift

@@ -1,0 +1,126 @@
+"""
+Which units are one unit, and which are none.
+
+Two templates that are too similar for single spikes to be told apart are one unit. Two that could be told apart, but
+never fire within each other's refractory period though chance would have them do so, are one unit as well: a neuron
+whose spikes vary. A template that others explain when they fire together is no unit.
+"""
+
+import numpy as np
+from scipy.stats import poisson
+
+from .pursuit import make_template_bank, pursue_spikes
+from .templates import NOISE_VARIANCE, UnitTemplates, template_distances
+
+REFRACTORY_S = 0.0018
+SIGNIFICANCE = 0.01
+# Templates up to this many times the merging distance apart are joined if they share a refractory period.
+REFRACTORY_REACH = 2.5
+# A mixture leaves less than this fraction of its energy unexplained.
+MIXTURE_RESIDUAL = 0.15
+
+
+def merge_similar(
+    templates: UnitTemplates,
+    spikes: np.ndarray,
+    sampling_frequency: float,
+    *,
+    min_distance: float,
+    min_relative_distance: float,
+):
+    """
+    Which units are one: the smaller joins the nearest larger one.
+
+    Parameters
+    ----------
+    templates : UnitTemplates
+    spikes : np.ndarray
+        Spike vector of these units.
+    min_distance : float
+        Templates closer than this, in noise standard deviations, are one unit.
+    min_relative_distance : float
+        So are those closer than this fraction of the larger one's norm: amplitude varies by as much.
+
+    Returns
+    -------
+    representative : np.ndarray, shape (num_units,), int
+        Unit that each unit becomes.
+    shift : np.ndarray, shape (num_units,), int
+        To be added to its spikes' sample_index.
+    """
+    distances, lags = template_distances(templates)
+    norms = np.sqrt(np.sum(templates.values**2, axis=(1, 2)))
+    trains = [_times(spikes, unit) for unit in range(len(norms))]
+    representative, shift = np.arange(len(norms)), np.zeros(len(norms), dtype=int)
+    kept: list[int] = []
+    for unit in np.argsort(-templates.num_spikes, kind="stable"):
+        for other in sorted(kept, key=lambda other: distances[other, unit]):
+            limit = max(min_distance, min_relative_distance * max(norms[other], norms[unit]))
+            if distances[other, unit] > REFRACTORY_REACH * limit:
+                continue
+            same = distances[other, unit] < limit
+            if same or share_refractory_period(trains[other], trains[unit], sampling_frequency):
+                representative[unit], shift[unit] = other, -lags[other, unit]
+                trains[other] = np.sort(np.concatenate([trains[other], trains[unit]]))
+                break
+        else:
+            kept.append(int(unit))
+    return representative, shift
+
+
+def share_refractory_period(first: np.ndarray, second: np.ndarray, sampling_frequency: float) -> bool:
+    """
+    Whether two spike trains avoid each other within the refractory period much more than by chance.
+
+    Parameters
+    ----------
+    first, second : np.ndarray, int
+        Sorted frames; segments lie far apart.
+    """
+    if len(first) == 0 or len(second) == 0:
+        return False
+    reach = REFRACTORY_S * sampling_frequency
+    observed = _coincidences(first, second, reach)
+    # Chance is what happens a little later, so that slow changes of the rates do not matter.
+    wide = 25 * reach
+    expected = (_coincidences(first, second, wide) - observed) * reach / (wide - reach)
+    return bool(poisson.cdf(observed, expected) < SIGNIFICANCE and observed < 0.2 * expected)
+
+
+def find_mixtures(templates: UnitTemplates) -> np.ndarray:
+    """
+    Templates that two or more others explain together: clusters of coinciding spikes.
+
+    Returns
+    -------
+    np.ndarray, shape (num_units,), bool
+    """
+    is_mixture = np.zeros(len(templates.values), dtype=bool)
+    bank = make_template_bank(templates.values)
+    num_samples = bank.num_samples
+    for unit in np.argsort(templates.num_spikes, kind="stable"):
+        larger = (templates.num_spikes > templates.num_spikes[unit]) & ~is_mixture
+        if larger.sum() < 2:
+            continue
+        template = templates.values[unit]
+        traces = np.pad(template, ((num_samples, num_samples), (0, 0)))
+        thresholds = np.where(larger, 0.02 * bank.norms[unit] + 10.0, np.inf)
+        frames, units, amplitudes, _ = pursue_spikes(
+            traces, bank, thresholds=thresholds, amplitude_variance=0.02, refractory_frames=num_samples
+        )
+        if len(units) < 2:
+            continue
+        for frame, other, amplitude in zip(frames, units, amplitudes, strict=True):
+            traces[frame : frame + num_samples] -= amplitude * templates.values[other]
+        noise = NOISE_VARIANCE * np.any(template != 0, axis=0).sum() * 8 / max(templates.num_spikes[unit], 1)
+        is_mixture[unit] = np.sum(traces**2) - noise < MIXTURE_RESIDUAL * bank.norms[unit]
+    return is_mixture
+
+
+def _coincidences(first, second, reach):
+    return int(np.sum(np.searchsorted(second, first + reach, "right") - np.searchsorted(second, first - reach, "left")))
+
+
+def _times(spikes, unit):
+    own = spikes[spikes["unit_index"] == unit]
+    return np.sort(own["sample_index"] + own["segment_index"].astype("int64") * 2**40)
