@@ -1,0 +1,18 @@
+"""A sorting says which networks made it."""
+
+import spikeinterface.core as si
+from small_recording import small_recording
+from spikeinterface.sorters import run_sorter
+
+from si_deepsort.register import register
+from si_deepsort.zoo import load_model
+
+
+def test_a_sorting_keeps_the_weights_that_made_it(tmp_path):
+    register()
+    recording, _ = small_recording(tmp_path / "recording", duration_s=6.0)
+    sorting = run_sorter("deepsort", recording, folder=tmp_path / "sorted", detection="cnn", verbose=False)
+    models = si.load(tmp_path / "sorted" / "sorter_output" / "sorting").get_annotation("models")
+    assert models == sorting.get_annotation("models")
+    expected = load_model("detector-cnn").info.source
+    assert models["detection"]["reference"] == "detector-cnn" and models["detection"]["sha256"] == expected["sha256"]
