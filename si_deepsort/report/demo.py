@@ -1,5 +1,6 @@
 """A recording with known spikes, sorted, compared and reported: shows that an installation works."""
 
+import warnings
 from pathlib import Path
 
 from ..generation import GenerationSettings, generate_recording, named_probe
@@ -33,7 +34,9 @@ def run_demo(folder: str | Path, *, duration_s: float = 30.0, seed: int = 0):
     settings = GenerationSettings(duration_s=duration_s, num_units=NUM_UNITS, amplitude_min_uV=60.0, seed=seed)
     generated, truth = generate_recording(_probe(), settings)
     # Generated traces cost more than the sorting, so they are computed once.
-    recording = generated.save(folder=folder / "recording", save_provenance=False, progress_bar=True, verbose=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*provenance will not be saved")
+        recording = generated.save(folder=folder / "recording", progress_bar=True, verbose=False)
     sorting = run_sorter("deepsort", recording, folder=folder / "sorting", verbose=True)
     comparison = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True)
     table = comparison.get_performance()[["accuracy", "recall", "precision"]].astype(float)

@@ -1,0 +1,76 @@
+"""Detection by energy: spikes are found where they are, once, in chunks as in the whole."""
+
+import numpy as np
+import pytest
+from small_recording import as_recording, small_traces, unit_templates
+
+from si_deepsort.sorter.deepsort import DeepSortSettings
+from si_deepsort.sorter.energy import make_energy_filters, spike_energy
+from si_deepsort.sorter.find import find_spike_peaks
+from si_deepsort.sorter.preprocess import preprocess
+
+JOB = dict(n_jobs=1, progress_bar=False)
+
+
+def peaks_of(traces, **job):
+    settings = DeepSortSettings()
+    white = preprocess(as_recording(traces), settings)
+    return find_spike_peaks(white, white, settings, {**JOB, **job})
+
+
+def one_spike(frame, channel=None, num_channels=4):
+    traces, _ = small_traces(num_channels=num_channels, num_units=0, duration_s=2.0)
+    templates, nbefore = unit_templates(num_channels, num_channels)
+    traces[frame - nbefore : frame - nbefore + templates.shape[1]] += 2 * templates[channel or 0]
+    return traces
+
+
+def test_spike_at_frame_20000_is_found_there_once():
+    peaks = peaks_of(one_spike(20_000))
+    near = peaks[np.abs(peaks["sample_index"] - 20_000) < 40]
+    largest = near[np.argmax(near["amplitude"])]
+    assert abs(int(largest["sample_index"]) - 20_000) <= 8, "the lag of the whitening filter is undone at the end"
+    assert largest["channel_index"] == 0
+    assert np.sum(near["amplitude"] > 0.3 * largest["amplitude"]) == 1
+
+
+def test_noise_alone_gives_few_peaks():
+    traces, _ = small_traces(num_units=0, duration_s=5.0)
+    assert len(peaks_of(traces)) <= 5 * 4, "at most one peak per second and channel"
+
+
+def test_most_spikes_are_found():
+    traces, trains = small_traces(duration_s=5.0)
+    found = peaks_of(traces)["sample_index"]
+    for train in trains:
+        hits = [np.abs(found - frame).min() <= 15 for frame in train]
+        assert np.mean(hits) > 0.9
+
+
+def test_chunks_equal_the_whole():
+    traces, _ = small_traces(duration_s=3.0)
+    whole, chunks = peaks_of(traces, chunk_duration="3s"), peaks_of(traces, chunk_duration="0.25s")
+    shared = np.intersect1d(whole["sample_index"], chunks["sample_index"])
+    assert len(shared) >= 0.99 * max(len(whole), len(chunks))
+
+
+def test_energy_is_zero_where_the_waveform_would_leave_the_traces():
+    white = preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings())
+    filters = make_energy_filters(white)
+    energy = spike_energy(white.get_traces(end_frame=300), filters)
+    assert energy.shape == (300, 4)
+    assert np.all(energy[: filters.nbefore] == 0) and np.all(np.isfinite(energy))
+    assert np.all(spike_energy(np.zeros((10, 4), "float32"), filters) == 0), "shorter than a spike"
+
+
+def test_directions_and_profiles_have_norm_1():
+    filters = make_energy_filters(preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings()))
+    np.testing.assert_allclose(filters.directions @ filters.directions.T, np.eye(len(filters.directions)), atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(filters.profiles, axis=2), 1.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["energy", "locally_exclusive"])
+def test_all_zero_traces_have_no_peaks(method):
+    settings = DeepSortSettings(detection=method)
+    white = preprocess(as_recording(np.zeros((40_000, 4), "float32")), settings)
+    assert len(find_spike_peaks(white, white, settings, JOB)) == 0

@@ -1,0 +1,70 @@
+"""Merging: one unit seen twice becomes one, nothing else does; coinciding units make no third."""
+
+import numpy as np
+from small_recording import unit_templates
+from spikeinterface.core.base import minimum_spike_dtype
+
+from si_deepsort.sorter.merge import find_mixtures, merge_similar
+from si_deepsort.sorter.templates import UnitTemplates
+
+NUM_CHANNELS = 6
+SAMPLING_FREQUENCY = 20_000.0
+
+
+def padded_templates(num_units, amplitude=20.0):
+    values, _ = unit_templates(num_units, NUM_CHANNELS, amplitude_uV=amplitude)
+    return np.pad(values, ((0, 0), (8, 8), (0, 0)))
+
+
+def as_templates(values, num_spikes=500):
+    return UnitTemplates(np.asarray(values, "float32"), 28, np.full(len(values), num_spikes))
+
+
+def independent_spikes(num_units, num_spikes=500, seed=0):
+    rng = np.random.default_rng(seed)
+    spikes = np.zeros(num_units * num_spikes, dtype=minimum_spike_dtype)
+    spikes["sample_index"] = rng.integers(0, 600_000, len(spikes))
+    spikes["unit_index"] = np.repeat(np.arange(num_units), num_spikes)
+    return spikes[np.argsort(spikes["sample_index"], kind="stable")]
+
+
+def merged(templates, spikes=None, **limits):
+    spikes = independent_spikes(len(templates.values)) if spikes is None else spikes
+    limits = {"min_distance": 4.0, "min_relative_distance": 0.2, **limits}
+    return merge_similar(templates, spikes, SAMPLING_FREQUENCY, **limits)
+
+
+def test_one_unit_seen_twice_is_merged_and_nothing_else():
+    values = padded_templates(3)
+    templates = as_templates([*values, np.roll(values[1], 2, axis=0)])
+    templates.num_spikes[3] = 100
+    representative, shift = merged(templates)
+    assert representative.tolist() == [0, 1, 2, 1]
+    assert shift[:3].tolist() == [0, 0, 0]
+    assert shift[3] == 2, "its template is 2 samples late, so its spikes are 2 samples early"
+
+
+def test_far_units_of_the_same_shape_are_not_merged():
+    shape = padded_templates(1)[0][:, 0]
+    values = np.zeros((2, len(shape), NUM_CHANNELS))
+    values[0, :, 0], values[1, :, 5] = shape, shape
+    assert merged(as_templates(values))[0].tolist() == [0, 1]
+
+
+def test_larger_distance_merges_more():
+    templates = as_templates(padded_templates(3))
+    counts = [len(set(merged(templates, min_distance=distance)[0].tolist())) for distance in (0.1, 1000.0)]
+    assert counts[0] == 3 and counts[1] < 3
+
+
+def test_sum_of_two_units_is_a_mixture_and_they_are_not():
+    values = padded_templates(2)
+    templates = as_templates([*values, values[0] + np.roll(values[1], 3, axis=0)])
+    templates.num_spikes[2] = 30
+    assert find_mixtures(templates).tolist() == [False, False, True]
+
+
+def test_no_units():
+    empty = UnitTemplates(np.zeros((0, 60, NUM_CHANNELS), "float32"), 20, np.zeros(0, int))
+    representative, shift = merged(empty, independent_spikes(0))
+    assert len(representative) == len(shift) == len(find_mixtures(empty)) == 0

@@ -1,0 +1,141 @@
+"""The whole sorter on small recordings: times, units, seeds, segments, shanks, and every choice of a method."""
+
+import logging
+
+import numpy as np
+import pytest
+import spikeinterface.core as si
+from small_recording import SAMPLING_FREQUENCY, as_recording, line_probe, small_recording, small_traces
+from spikeinterface.comparison import compare_sorter_to_ground_truth
+from spikeinterface.sorters import run_sorter
+
+from si_deepsort.sorter.deepsort import DeepSortSettings
+from si_deepsort.sorter.pipeline import sort_recording
+
+# Isosplit is compiled anew in each process; where clustering does not matter, another method is quicker.
+QUICK = dict(clustering="hdbscan", num_rounds=0)
+
+
+def sort(recording, folder, **params):
+    return run_sorter("deepsort", recording, folder=folder, **{**QUICK, **params})
+
+
+def trains_of(sorting):
+    return [
+        sorting.get_unit_spike_train(unit, segment).tolist()
+        for unit in sorting.unit_ids
+        for segment in range(sorting.get_num_segments())
+    ]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """A saved recording and its true sorting."""
+    return small_recording(tmp_path_factory.mktemp("scene") / "recording")
+
+
+def test_default_sorting_finds_the_units_at_their_times(scene, tmp_path):
+    recording, truth = scene
+    sorting = run_sorter("deepsort", recording, folder=tmp_path / "out")
+    comparison = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True)
+    assert comparison.get_performance()["accuracy"].min() > 0.9
+    assert len(sorting.unit_ids) == len(truth.unit_ids)
+    for unit in truth.unit_ids:
+        match = comparison.best_match_12[unit]
+        expected, found = truth.get_unit_spike_train(unit), sorting.get_unit_spike_train(match)
+        nearest = found[np.abs(found[None] - expected[:, None]).argmin(axis=1)]
+        assert abs(np.median(nearest - expected)) <= 1, "the time of a spike is that of its peak"
+
+
+def test_result_opens_without_the_package_and_knows_its_settings(scene, tmp_path):
+    sorting = sort(scene[0], tmp_path / "out", seed=3)
+    plain = si.load(tmp_path / "out" / "sorter_output" / "sorting")
+    assert trains_of(plain) == trains_of(sorting)
+    assert {"snr", "main_channel_id"} <= set(sorting.get_property_keys())
+    assert sorting.sorting_info["params"]["sorter_params"]["seed"] == 3
+    assert not (tmp_path / "out" / "sorter_output" / "traces").exists(), "the cache is deleted at the end"
+
+
+def test_same_seed_gives_identical_spike_trains(scene, tmp_path):
+    first, second = (sort(scene[0], tmp_path / name, num_rounds=1) for name in ("a", "b"))
+    assert trains_of(first) == trains_of(second)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        dict(matching=None),
+        dict(cache="memory"),
+        dict(cache="none"),
+        dict(clustering="dbscan"),
+        dict(detection="locally_exclusive"),
+        dict(whitening_order=0, common_reference=False),
+        dict(job_kwargs=dict(n_jobs=2, chunk_duration="1s")),
+    ],
+    ids=str,
+)
+def test_every_choice_finds_units(scene, tmp_path, params):
+    recording, truth = scene
+    sorting = sort(recording, tmp_path / "out", **params)
+    accuracy = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()["accuracy"]
+    assert np.mean(accuracy) > 0.6
+
+
+def test_caches_give_the_same_units(scene, tmp_path):
+    sortings = [sort(scene[0], tmp_path / cache, cache=cache) for cache in ("none", "memory")]
+    assert trains_of(sortings[0]) == trains_of(sortings[1])
+
+
+def test_preprocessed_recording_is_left_alone(scene, tmp_path):
+    from si_deepsort.sorter.preprocess import band_pass
+
+    recording, truth = scene
+    sorting = sort(band_pass(recording, 150.0, 7000.0), tmp_path / "out", apply_preprocessing=False)
+    accuracy = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()["accuracy"]
+    assert accuracy.min() > 0.9
+
+
+def test_segments_share_units_and_keep_their_times(tmp_path):
+    first, trains = small_traces(seed=0)
+    second, others = small_traces(seed=1, duration_s=4.0)
+    recording = as_recording([first, second], tmp_path / "recording")
+    truth = si.NumpySorting.from_unit_dict(
+        [dict(enumerate(trains)), dict(enumerate(others))], sampling_frequency=SAMPLING_FREQUENCY
+    )
+    sorting = sort(recording, tmp_path / "out")
+    assert sorting.get_num_segments() == 2
+    accuracy = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()["accuracy"]
+    assert accuracy.min() > 0.85
+
+
+def test_shanks_do_not_mix(tmp_path):
+    """Contacts 15 um apart, but on two shanks: each finds its own units."""
+    left, trains = small_traces(num_units=2, seed=0)
+    right, others = small_traces(num_units=2, seed=5)
+    recording = as_recording(np.concatenate([left, right], axis=1), probe=False)
+    probe = line_probe(8)
+    probe.contact_positions[4:] = probe.contact_positions[:4] + np.array([15.0, 0.0])
+    probe.set_shank_ids(["0"] * 4 + ["1"] * 4)
+    recording.set_probe(probe)
+    sorting = sort(recording.save(folder=tmp_path / "recording"), tmp_path / "out")
+    truth = si.NumpySorting.from_unit_dict([dict(enumerate([*trains, *others]))], SAMPLING_FREQUENCY)
+    accuracy = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()["accuracy"]
+    assert accuracy.min() > 0.85 and len(sorting.unit_ids) == 4
+
+
+def test_counts_and_microvolts_give_the_same_units(scene, tmp_path):
+    recording, _ = scene
+    counts = si.NumpyRecording([np.round(recording.get_traces() / 0.05).astype("int16") + 2050], SAMPLING_FREQUENCY)
+    counts.set_probe(recording.get_probe())
+    counts.set_channel_gains(0.05)
+    counts.set_channel_offsets(-2050 * 0.05)
+    counts = counts.save(folder=tmp_path / "counts")
+    first, second = (sort(r, tmp_path / n) for r, n in ((recording, "uV"), (counts, "c")))
+    agreement = compare_sorter_to_ground_truth(first, second, exhaustive_gt=True).get_performance()["accuracy"]
+    assert agreement.min() > 0.97
+
+
+def test_steps_are_logged(scene, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="si_deepsort"):
+        sort_recording(scene[0], DeepSortSettings(**QUICK), tmp_path, dict(n_jobs=1))
+    assert "units" in caplog.text

@@ -1,0 +1,133 @@
+"""Matching: a spike at frame 1000 comes out at frame 1000; overlapping spikes are told apart; chunks do not matter."""
+
+import numpy as np
+import pytest
+from small_recording import add_spikes, as_recording, spike_trains, unit_templates
+
+from si_deepsort.sorter.match import match_templates, noise_scales
+from si_deepsort.sorter.pursuit import correlate_templates, make_template_bank, pursue_spikes
+from si_deepsort.sorter.templates import UnitTemplates
+
+NUM_CHANNELS = 4
+TEMPLATES, NBEFORE = unit_templates(3, NUM_CHANNELS, amplitude_uV=12.0)
+
+
+def pursue(traces, templates=TEMPLATES, threshold=18.0, refractory=10):
+    frames, units, amplitudes, scores = pursue_spikes(
+        traces.astype("float32"),
+        make_template_bank(templates),
+        thresholds=np.full(len(templates), threshold),
+        amplitude_variance=0.02,
+        refractory_frames=refractory,
+    )
+    return frames + NBEFORE, units, amplitudes, scores
+
+
+def silent(num_frames=4000):
+    return np.zeros((num_frames, NUM_CHANNELS))
+
+
+def test_spike_at_frame_1000_comes_out_at_frame_1000():
+    traces = silent()
+    add_spikes(traces, [[], [1000], []], TEMPLATES, NBEFORE)
+    frames, units, amplitudes, scores = pursue(traces)
+    assert frames.tolist() == [1000] and units.tolist() == [1]
+    np.testing.assert_allclose(amplitudes, 1.0, atol=0.02)
+    np.testing.assert_allclose(scores[0], np.sum(TEMPLATES[1] ** 2), rtol=0.05)
+
+
+@pytest.mark.parametrize("delay", [0, 1, 4, 9, 25])
+def test_two_overlapping_units_are_both_found(delay):
+    traces = silent() + np.random.default_rng(delay).standard_normal((4000, NUM_CHANNELS))
+    add_spikes(traces, [[2000], [2000 + delay], []], TEMPLATES, NBEFORE)
+    frames, units, _, _ = pursue(traces)
+    found = dict(zip(units.tolist(), frames.tolist(), strict=True))
+    assert set(found) == {0, 1}
+    assert abs(found[0] - 2000) <= 1 and abs(found[1] - 2000 - delay) <= 1
+
+
+def test_silence_and_noise_have_no_spikes():
+    assert len(pursue(silent())[0]) == 0
+    noise = np.random.default_rng(0).standard_normal((200_000, NUM_CHANNELS))
+    assert len(pursue(noise)[0]) <= 5
+
+
+def test_larger_threshold_keeps_a_subset():
+    rng = np.random.default_rng(0)
+    traces = rng.standard_normal((40_000, NUM_CHANNELS))
+    add_spikes(traces, spike_trains(3, 40_000, rng), 0.5 * TEMPLATES, NBEFORE)
+    sizes = [len(pursue(traces, threshold=threshold)[0]) for threshold in (5.0, 18.0, 1000.0)]
+    assert sizes[0] >= sizes[1] > sizes[2]
+
+
+def test_unit_does_not_fire_twice_within_its_refractory_period():
+    traces = silent()
+    add_spikes(traces, [[1000, 1006], [], []], TEMPLATES, NBEFORE)
+    frames, units, _, _ = pursue(traces, refractory=20)
+    assert np.sum(units == 0) <= 1
+    assert np.all(np.diff(frames[units == 0]) > 20)
+
+
+def test_correlation_is_the_inner_product():
+    traces = np.random.default_rng(0).standard_normal((10_000, NUM_CHANNELS)).astype("float32")
+    correlations = correlate_templates(traces, make_template_bank(TEMPLATES))
+    for start in (0, 17, 8190, 8200, 10_000 - TEMPLATES.shape[1]):
+        expected = [np.sum(template * traces[start : start + len(template)]) for template in TEMPLATES]
+        np.testing.assert_allclose(correlations[:, start], expected, rtol=1e-3, atol=1e-2)
+
+
+def test_traces_shorter_than_a_template_and_no_templates():
+    assert len(pursue(silent(10))[0]) == 0
+    assert len(pursue(silent(), templates=TEMPLATES[:0])[0]) == 0
+
+
+def matched(traces, **options):
+    options = {"method": "pursuit", "job_kwargs": dict(n_jobs=1, progress_bar=False), **options}
+    templates = UnitTemplates(TEMPLATES.astype("float32"), NBEFORE, np.full(3, 500))
+    return match_templates(as_recording(traces), templates, threshold=18.0, amplitude_variance=0.02, seed=0, **options)
+
+
+def scene(seed=0, num_frames=60_000):
+    rng = np.random.default_rng(seed)
+    traces = rng.standard_normal((num_frames, NUM_CHANNELS)).astype("float32")
+    trains = spike_trains(3, num_frames, rng, rate_hz=20.0)
+    add_spikes(traces, trains, TEMPLATES, NBEFORE)
+    return traces, trains
+
+
+def test_most_spikes_are_found_by_their_unit():
+    traces, trains = scene()
+    spikes = matched(traces)
+    for unit, train in enumerate(trains):
+        own = spikes["sample_index"][spikes["unit_index"] == unit]
+        assert np.mean([np.abs(own - frame).min() <= 1 for frame in train]) > 0.95
+        assert len(own) < 1.05 * len(train)
+
+
+def test_chunks_equal_the_whole():
+    traces, _ = scene()
+    whole, chunks = (matched(traces, job_kwargs=dict(n_jobs=1, chunk_duration=d)) for d in ("10s", "0.2s"))
+    found = [set(spikes[["sample_index", "unit_index"]].tolist()) for spikes in (whole, chunks)]
+    assert len(found[0] & found[1]) >= 0.99 * len(found[0] | found[1])
+
+
+def test_segments_keep_their_own_times():
+    (first, trains), (second, others) = scene(0), scene(1, num_frames=30_000)
+    spikes = matched([first, second])
+    for segment, expected in enumerate((trains, others)):
+        own = spikes[spikes["segment_index"] == segment]["sample_index"]
+        assert np.mean([np.abs(own - frame).min() <= 1 for frame in np.concatenate(expected)]) > 0.95
+        assert own.max() < [60_000, 30_000][segment]
+
+
+@pytest.mark.parametrize("method", ["wobble", "circus-omp", "nearest"])
+def test_spikeinterfaces_methods_can_be_chosen(method):
+    traces, _ = scene(num_frames=20_000)
+    spikes = matched(traces, method=method)
+    assert spikes.dtype.names[:3] == ("sample_index", "unit_index", "segment_index") and len(spikes) > 20
+
+
+def test_scale_of_white_noise_is_1():
+    noise = np.random.default_rng(0).standard_normal((60_000, NUM_CHANNELS)).astype("float32")
+    np.testing.assert_allclose(noise_scales(as_recording(noise), TEMPLATES, seed=0), 1.0, atol=0.08)
+    np.testing.assert_allclose(noise_scales(as_recording(2 * noise), TEMPLATES, seed=0), 2.0, atol=0.16)

@@ -1,0 +1,105 @@
+"""A sorting that was killed or interrupted goes on from its last finished step and gives the same units."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from small_recording import small_recording
+from spikeinterface.sorters import run_sorter
+
+import si_deepsort
+from si_deepsort.sorter import pipeline
+from si_deepsort.sorter.resume import is_finished
+
+QUICK = dict(clustering="hdbscan", num_rounds=1)
+# A process that stops for good in its second matching, as a long recording would.
+HANGING_SORT = """
+import sys, time
+import si_deepsort, spikeinterface.core as si
+from si_deepsort.sorter import pipeline
+from spikeinterface.sorters import run_sorter
+rematch, calls = pipeline.rematch, []
+def slow(*args):
+    calls.append(1)
+    if len(calls) == 2:
+        time.sleep(600)
+    return rematch(*args)
+pipeline.rematch = slow
+run_sorter("deepsort", si.load(sys.argv[1]), folder=sys.argv[2], clustering="hdbscan", num_rounds=1)
+"""
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """Folder with a saved recording, and the sorting that an undisturbed run gives."""
+    folder = tmp_path_factory.mktemp("resume")
+    recording, _ = small_recording(folder / "recording", duration_s=5.0)
+    return folder, recording, run_sorter("deepsort", recording, folder=folder / "undisturbed", **QUICK)
+
+
+def assert_same(first, second):
+    np.testing.assert_array_equal(first.to_spike_vector(), second.to_spike_vector())
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_sorting_goes_on(scene, tmp_path, how, monkeypatch):
+    folder, _, undisturbed = scene
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", HANGING_SORT, str(folder / "recording"), str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 240
+        while not (out / "sorter_output" / "steps" / "matched_0.npy").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.2)
+        os.kill(process.pid, how)
+        assert process.wait(60) != 0
+    finally:
+        process.kill()
+    assert not is_finished(out)
+    computed = []
+    monkeypatch.setattr(pipeline, "find_spike_peaks", lambda *_: computed.append("peaks"))
+    monkeypatch.setattr(pipeline, "cluster_peaks", lambda *_: computed.append("clusters"))
+    assert_same(si_deepsort.resume_sorter(out), undisturbed)
+    assert computed == [], "finished steps are read"
+    assert is_finished(out)
+
+
+def test_failed_sorting_goes_on_with_its_own_settings(scene, tmp_path, monkeypatch):
+    _, recording, undisturbed = scene
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "clean_units", lambda *_: 1 / 0)
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            run_sorter("deepsort", recording, folder=tmp_path / "out", **QUICK)
+    assert_same(si_deepsort.resume_sorter(tmp_path / "out"), undisturbed)
+
+
+def test_finished_sorting_is_read_and_not_computed(scene, monkeypatch):
+    folder, _, undisturbed = scene
+    monkeypatch.setattr(pipeline, "sort_recording", lambda *_: 1 / 0)
+    assert_same(si_deepsort.resume_sorter(folder / "undisturbed"), undisturbed)
+
+
+def test_half_written_results_are_computed_again(scene, tmp_path):
+    _, recording, undisturbed = scene
+    sorting = run_sorter("deepsort", recording, folder=tmp_path / "out", **QUICK)
+    steps = tmp_path / "out" / "sorter_output" / "steps"
+    assert not list(steps.glob("partial*"))
+    (steps / "matched_1.npy").unlink()
+    (steps / "partial_matched_1.npy").write_bytes(b"half of it")
+    (tmp_path / "out" / "spikeinterface_log.json").unlink()
+    assert_same(si_deepsort.resume_sorter(tmp_path / "out"), undisturbed)
+    assert_same(sorting, undisturbed)
+
+
+def test_folders_that_hold_no_sorting_are_named(tmp_path):
+    with pytest.raises(ValueError, match="holds no sorting to go on with"):
+        si_deepsort.resume_sorter(tmp_path)
+    (tmp_path / "spikeinterface_params.json").write_text(json.dumps(dict(sorter_name="lupin", sorter_params={})))
+    with pytest.raises(ValueError, match="made by lupin"):
+        si_deepsort.resume_sorter(tmp_path)
