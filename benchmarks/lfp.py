@@ -36,7 +36,7 @@ def main():
     parser.add_argument("--test", type=Path, help="file to test on")
     parser.add_argument("--test-offset-s", type=float, help="time of the test file's first frame on its spikes' clock")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the results go")
-    parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
+    parser.add_argument("--models", nargs="+", default=MODELS[:3], choices=MODELS)
     parser.add_argument("--only", nargs="+", default=None, choices=["axona", *CASES], help="some of the benchmarks")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -49,6 +49,8 @@ def main():
         train = read_paired(options.train)
         test = read_paired(options.test, earlier=train, offset_s=options.test_offset_s)
         result["paired"] = run_paired(train, test, options.models, options.seed)
+        _write(result, options, started)
+        result["paired"]["all_features"] = run_all_features(train, test, options.seed)
     else:
         for name in options.only or ["axona", *CASES]:
             print(f"--- {name}", flush=True)
@@ -67,23 +69,27 @@ def run_axona(options) -> dict | None:
         print(f"skipped: {path.name} is not there")
         return None
     whole = read_paired(path)
-    return run_paired(first_part(whole, 0, 600), first_part(whole, 600, 900), options.models, options.seed)
+    train, test = first_part(whole, 0, 600), first_part(whole, 600, 900)
+    result = run_paired(train, test, options.models, options.seed)
+    return result | dict(all_features=run_all_features(train, test, options.seed))
 
 
 def run_paired(train: dict, test: dict, models, seed: int) -> dict:
-    """Headline: phases of one channel. Beside it: all features of all channels."""
+    """Headline: what the phases of one channel say."""
     result = dict(training_s=train["duration_s"], test_s=test["duration_s"])
     result["phase"] = predict_paired(train, test, models=models, features=FEATURES, channels=[0], seed=seed)
-    channels = list(range(train["lfp"].shape[1]))
-    result["all_features"] = predict_paired(
-        train, test, models=("glm",), features=WIDE_FEATURES, channels=channels, seed=seed
-    )
     for name, row in result["phase"]["units"].items():
         for model in models:
             print(_line(name, model, row[model]), flush=True)
     for model, row in result["phase"]["pooled_t7"].items():
         print(_line("t7 pooled", model, row), flush=True)
     return result
+
+
+def run_all_features(train: dict, test: dict, seed: int) -> dict:
+    """Beside it: signal, phase and amplitude of all channels, which also follow states of high and low rates."""
+    channels = list(range(train["lfp"].shape[1]))
+    return predict_paired(train, test, models=("glm",), features=WIDE_FEATURES, channels=channels, seed=seed)
 
 
 def _line(name, model, row) -> str:

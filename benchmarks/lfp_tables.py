@@ -25,8 +25,9 @@ def _paired_table(paired) -> dict:
     pooled = paired["phase"]["pooled_t7"]
     rows.append(["t7 together", pooled["glm"]["num_spikes"], *(_interval(pooled[model]) for model in models)])
     caption = (
-        f"Bits per spike over the constant rate, with 95 % intervals; real session, trained on {paired['training_s']:.0f} s "
-        f"and tested on the following {paired['test_s']:.0f} s. Exactly 0 means that nothing was claimed."
+        f"Bits per spike over the constant rate, with 95 % intervals; a real session, trained on "
+        f"{paired['training_s']:.0f} s and tested on the following {paired['test_s']:.0f} s. 0.000 means that "
+        "nothing was claimed."
     )
     return dict(columns=["unit", "spikes tested", *models], rows=rows, caption=caption)
 

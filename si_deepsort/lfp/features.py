@@ -24,7 +24,7 @@ KINDS = ("signal", "phase", "amplitude", "power", "broadband")
 class FeatureSettings(Settings):
     """What is computed of each channel; saved with a model, so that prediction sees what training saw."""
 
-    bands: dict | str = setting("human", "Name -> (low, high) in Hz, or 'human', or 'rodent'")  # noqa: RUF009
+    bands: dict | str = setting("human", "Name -> (low, high) in Hz, or 'human', or 'rodent'")
     kinds: tuple = setting(
         ("signal", "phase", "amplitude"),
         "Of each band: 'signal' (band-limited trace and its quadrature), 'phase' (cosine and sine), 'amplitude' "

@@ -13,6 +13,9 @@ class Session:
     """
     A field potential and the spikes recorded with it.
 
+    A wide-band trace holds the spikes of its own electrode, also at low frequencies: predicting them from it at the
+    same time is circular. Take the field potential from another electrode, or causal features with a lead.
+
     Attributes
     ----------
     recording : BaseRecording
