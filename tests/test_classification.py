@@ -175,3 +175,23 @@ def test_a_sorting_gets_the_known_unit_ids_and_keeps_what_is_new(model_folder):
         with_known_units(NumpyRecording([traces], 2 * FS), mixed, model_folder)
     with pytest.raises(ValueError, match="lacks the channels"):
         with_known_units(NumpyRecording([traces], FS, channel_ids=["other"]), mixed, model_folder)
+
+
+def test_the_sorter_uses_known_unit_ids(tmp_path):
+    import spikeinterface.preprocessing as spre
+    from spikeinterface.sorters import run_sorter
+
+    import si_deepsort  # noqa: F401  (registers the sorter)
+
+    recording, sorting = make_recording(duration_s=8.0)
+    filtered = spre.bandpass_filter(recording, freq_min=150.0, freq_max=7000.0)
+    train_classifier(filtered, sorting, folder=tmp_path / "units", settings=QUICK)
+    other, truth = make_recording(seed=5, duration_s=5.0)
+    other.set_dummy_probe_from_locations(np.zeros((1, 2)))
+    other = other.save(folder=tmp_path / "recording", verbose=False)
+    found = run_sorter("deepsort", other, folder=tmp_path / "sorted", classifier=str(tmp_path / "units"))
+    for unit in truth.unit_ids:
+        true, mine = truth.get_unit_spike_train(unit), found.get_unit_spike_train(unit)
+        assert (np.abs(true[:, None] - mine).min(axis=1) <= 8).mean() > 0.8
+    with pytest.raises(Exception, match="Unknown model"):
+        run_sorter("deepsort", other, folder=tmp_path / "again", classifier=str(tmp_path / "nowhere"))
