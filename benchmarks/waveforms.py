@@ -62,7 +62,7 @@ def study_ee32009(seed) -> list[dict]:
     rows = []
     for test in range(5):
         training = (waveforms[fold != test], classes[fold != test])
-        settings = ClassifierTrainingSettings(num_epochs=40, seed=seed, **COMMON, **LEARNING)
+        settings = ClassifierTrainingSettings(num_epochs=30, seed=seed, **COMMON, **LEARNING)
         rows += [
             {"fold": test, **row}
             for row in compare(*training, waveforms[fold == test], classes[fold == test], settings)
