@@ -86,28 +86,18 @@ def fit(
         If a loss is not finite, or the checkpoint belongs to another network or other data.
     """
     device = choose_device(settings.device)
-    net.to(device)
-    _same_start_everywhere(net)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    checkpoint = None if checkpoint_folder is None else _Checkpoint(Path(checkpoint_folder), validation_batches)
-    history: list[dict[str, float]] = []
-    best_weights = copy.deepcopy(net.state_dict())
-    if checkpoint is not None and checkpoint.path.exists():
-        history, best_weights = checkpoint.restore(net, optimizer)
-        logger.info("Training continues after epoch %d", len(history))
+    optimizer, checkpoint, history, best_weights = _begin(net, device, settings, validation_batches, checkpoint_folder)
     # The user's own random numbers are left as they were.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for epoch in range(len(history), settings.num_epochs):
-            if _should_stop(history, settings.patience):
-                break
+        while len(history) < settings.num_epochs and not _should_stop(history, settings.patience):
+            epoch = len(history)
             torch.manual_seed(settings.seed + 1_000_003 * epoch)
-            row = {"epoch": epoch}
-            row["training_loss"] = _train_epoch(net, loss, training_batches(epoch), optimizer, epoch, settings, label)
-            row["validation_loss"] = evaluate(net, loss, validation_batches(), device)
-            history.append(row)
-            logger.info("%s epoch %d: training %.5f validation %.5f", label, epoch, *list(row.values())[1:])
+            training_loss = _train_epoch(net, loss, training_batches(epoch), optimizer, epoch, settings, label)
+            validation_loss = evaluate(net, loss, validation_batches(), device)
+            history.append({"epoch": epoch, "training_loss": training_loss, "validation_loss": validation_loss})
+            logger.info("%s epoch %d: training %.5f validation %.5f", label, epoch, training_loss, validation_loss)
             # Without validation batches the loss is nan: then the last weights are the best.
-            if not row["validation_loss"] > min(past["validation_loss"] for past in history):
+            if not validation_loss > min(row["validation_loss"] for row in history):
                 best_weights = copy.deepcopy(net.state_dict())
             if checkpoint is not None and _rank() == 0:
                 checkpoint.save(net, optimizer, best_weights, history)
@@ -132,6 +122,21 @@ def evaluate(net, loss, batches: Iterable[Batch], device: torch.device) -> float
         total += value * len(batch[0])
         count += len(batch[0])
     return total / count if count else math.nan
+
+
+def _begin(net, device, settings, validation_batches, checkpoint_folder):
+    """Optimizer, checkpoint, history and best weights: of a new training, or of one that was interrupted."""
+    net.to(device)
+    _same_start_everywhere(net)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    if checkpoint_folder is None:
+        return optimizer, None, [], copy.deepcopy(net.state_dict())
+    checkpoint = _Checkpoint(Path(checkpoint_folder), validation_batches)
+    if not checkpoint.path.exists():
+        return optimizer, checkpoint, [], copy.deepcopy(net.state_dict())
+    history, best_weights = checkpoint.restore(net, optimizer)
+    logger.info("Training continues after epoch %d", len(history))
+    return optimizer, checkpoint, history, best_weights
 
 
 def _train_epoch(net, loss, batches, optimizer, epoch, settings, label) -> float:

@@ -61,6 +61,19 @@ def fine_tune(
         If this kind of model is better trained anew (the message says how), or labels are missing or not wanted.
     """
     parent = model if isinstance(model, Network) else load_model(model, **hub_arguments)
+    train = _trainer(parent, labels)
+    with tempfile.TemporaryDirectory() as scratch:
+        start = save_model(parent, Path(scratch) / "parent", parent.info)
+        net = train(start, recording, labels, settings, Path(scratch) / "child" if folder is None else Path(folder))
+    name = f"{parent.info.name}-fine-tuned" if folder is None else Path(folder).absolute().name
+    training = {"command": "si_deepsort.fine_tune", "data": "recordings of the user", **net.info.training}
+    net.info = replace(net.info, name=name, parent=parent_reference(parent), training=training, source={})
+    if folder is not None:
+        save_model(net, folder, net.info)
+    return net
+
+
+def _trainer(parent: Network, labels):
     train = _TRAINERS.get(parent.architecture)
     if train is None:
         reason = _TRAIN_ANEW.get(parent.architecture, "there is no training function for it")
@@ -73,15 +86,7 @@ def fine_tune(
     if needs_labels != (labels is not None):
         wanted = "needs labels: the sorting or the events of the recording" if needs_labels else "takes no labels"
         raise ValueError(f"A model for {parent.info.task} {wanted}.")
-    with tempfile.TemporaryDirectory() as scratch:
-        start = save_model(parent, Path(scratch) / "parent", parent.info)
-        net = train(start, recording, labels, settings, Path(scratch) / "child" if folder is None else Path(folder))
-    name = f"{parent.info.name}-fine-tuned" if folder is None else Path(folder).absolute().name
-    training = {"command": "si_deepsort.fine_tune", "data": "recordings of the user", **net.info.training}
-    net.info = replace(net.info, name=name, parent=parent_reference(parent), training=training, source={})
-    if folder is not None:
-        save_model(net, folder, net.info)
-    return net
+    return train
 
 
 def _tune_denoiser(start, recording, labels, settings, folder) -> Network:

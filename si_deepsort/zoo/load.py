@@ -27,8 +27,7 @@ def load_model(
     """
     Load a network, verified, in evaluation mode.
 
-    What is in the cache is used without any request; only a model that is not there is fetched. `pull` asks the Hub
-    whether a tag or branch has moved.
+    What is in the cache is used without any request. `pull` asks the Hub whether a tag or branch has moved.
 
     Parameters
     ----------
@@ -38,14 +37,11 @@ def load_model(
     revision : str | None, default: None
         Tag, branch or commit of a repository, where it is not written behind its name. Only a commit of 40 digits is
         pinned; any other revision warns and tells its commit.
-    cache_dir : str | Path | None, default: None
-        Cache of the Hub's client; None takes `HF_HOME` or the default of `huggingface_hub`.
+    cache_dir, token, endpoint : str | None, default: None
+        Cache, login (for private repositories) and address of the Hub; None takes `HF_HOME`, what `hf auth login`
+        stored and `HF_ENDPOINT`, or the defaults of `huggingface_hub`.
     local_files_only : bool, default: False
         Never make a request.
-    token : str | bool | None, default: None
-        For private repositories; None takes the one that `hf auth login` stored.
-    endpoint : str | None, default: None
-        Address of the Hub; None takes `HF_ENDPOINT` or the default of `huggingface_hub`.
     device : "auto" | "cpu" | "cuda" | "cuda:N" | "mps", default: "cpu"
         Where the weights go.
 
@@ -61,14 +57,8 @@ def load_model(
     ConnectionError
         If it is not in the cache and the Hub cannot be reached.
     """
-    folder, source = _locate(
-        name_or_folder_or_repo,
-        revision=revision,
-        local_files_only=local_files_only,
-        cache_dir=cache_dir,
-        token=token,
-        endpoint=endpoint,
-    )
+    place = {"cache_dir": cache_dir, "token": token, "endpoint": endpoint}
+    folder, source = _locate(name_or_folder_or_repo, revision=revision, local_files_only=local_files_only, **place)
     config = read_config(folder)
     verify_files(folder, config)
     # PyTorch is imported from here on: a model that is not there is told without waiting for it.

@@ -45,9 +45,9 @@ def push_to_hub(
     repo_id : str
         "owner/name"; the repository is made if it does not exist.
     info : ModelInfo | None, default: None
-        For a network that has none yet (`net.info`): what a user must know of it.
+        For a network without `net.info`: what a user must know of it.
     tag : str | None, default: None
-        Name of this version, such as "v1". A tag that exists is refused before anything is uploaded.
+        Name of this version, such as "v1". One that exists is refused before anything is uploaded.
     private : bool | None, default: None
         Whether a new repository is private; None takes the default of the account.
     message : str, default: "Upload model"
@@ -62,10 +62,8 @@ def push_to_hub(
 
     Raises
     ------
-    ValueError
-        If the model is damaged, the tag exists, or the token does not have the right.
-    ConnectionError
-        If the Hub cannot be reached.
+    ValueError, ConnectionError
+        If the model is damaged, the tag exists or the token has no right to write; if the Hub cannot be reached.
     """
     from huggingface_hub import HfApi
 
@@ -80,12 +78,7 @@ def push_to_hub(
         ask(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
         if tag is not None:
             _refuse_existing_tag(ask(lambda: api.list_repo_refs(repo_id)), reference)
-        ask(
-            lambda: api.upload_folder(
-                repo_id=repo_id, folder_path=staged, commit_message=message, allow_patterns=list(MODEL_FILES)
-            )
-        )
-        # An upload may be several commits, and none if nothing changed: the Hub is asked which one it is at.
+        ask(lambda: api.upload_folder(repo_id=repo_id, folder_path=staged, commit_message=message))
         found = ask(lambda: api.model_info(repo_id, files_metadata=True))
         _compare_with_upload(found, staged, repo_id)
     if tag is not None:
@@ -123,6 +116,7 @@ def _refuse_existing_tag(refs, reference: HubReference):
 
 
 def _compare_with_upload(found, folder: Path, repo_id: str):
+    """Whether the Hub, which was asked where it is (an upload is one commit, several or none), holds the model."""
     weights = read_config(folder)["files"][WEIGHTS_FILE]
     uploaded = {sibling.rfilename: sibling for sibling in found.siblings}
     if CONFIG_FILE not in uploaded or WEIGHTS_FILE not in uploaded:
