@@ -125,7 +125,7 @@ class _Fitter:
         trial = params + step
         trial[:, ONSET] = np.clip(trial[:, ONSET], prior[:, ONSET] - 2.5, prior[:, ONSET] + 2.5)
         trial[:, LOG_RISE] = np.clip(trial[:, LOG_RISE], np.log(0.02), np.log(20.0))
-        trial[:, LOG_DECAY] = np.clip(trial[:, LOG_DECAY], np.log(0.2), np.log(200.0))
+        trial[:, LOG_DECAY] = np.clip(trial[:, LOG_DECAY], np.log(0.2), np.log(60.0))
         trial[:, AMPLITUDE] = np.maximum(trial[:, AMPLITUDE], 0.0)
         return trial
 

@@ -1,5 +1,7 @@
 """The table of events: amplitude, times, kinetics and area of each, from its fitted shape."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas
 
@@ -63,8 +65,21 @@ def measure_events(
     length_ms = (np.asarray(end_s) - onset_s) * 1000
     guesses = np.asarray(onset_s) * 1000
     shape = fit_events(polarity * trace.values, trace.rate, guesses, length_ms, noise_level, time_scale=time_scale)
+    shape = _measure_unfitted(shape, polarity * trace.values, trace.rate / 1000, guesses, time_scale)
     table = _table_of(shape, polarity, noise_level, duration_s=len(trace.values) / trace.rate)
     return mark_neighbours(table.assign(confidence=confidence, segment=segment))
+
+
+def _measure_unfitted(shape, values, frames_per_ms, onset_ms, time_scale):
+    """Peak above the level just before the onset, where the fit found no event (a stimulus artefact beside it)."""
+    amplitude, onsets = shape.amplitude.copy(), shape.onset_ms.copy()
+    before, after = max(1, round(2 * time_scale * frames_per_ms)), max(1, round(6 * time_scale * frames_per_ms))
+    for index in np.flatnonzero(~(amplitude > 0)):
+        onset = int(onset_ms[index] * frames_per_ms)
+        level = np.median(values[max(0, onset - before) : onset + 1])
+        amplitude[index] = max(0.0, values[onset : onset + after].max(initial=level) - level)
+        onsets[index] = onset_ms[index]
+    return replace(shape, amplitude=amplitude, onset_ms=onsets)
 
 
 def _table_of(shape, polarity, noise_level, duration_s) -> pandas.DataFrame:

@@ -132,10 +132,21 @@ def _strips(recording, events):
             color = "tab:red" if event["confidence"] > 0.8 else "tab:orange"
             axis.axvspan(event["onset_s"], event["end_s"], color=color, alpha=0.35, linewidth=0)
         axis.set_xlim(start, start + STRIP_S)
+        axis.set_ylim(*_limits(values, events))
         axis.set_ylabel(f"segment {segment}", fontsize=7)
         axis.tick_params(labelsize=7)
     note = "" if len(shown) == len(strips) else f"<p>{len(shown)} of {len(strips)} stretches of {STRIP_S:g} s.</p>"
     return note + "<p>Red: confidence above 0.8; orange: doubtful.</p>" + _picture(figure)
+
+
+def _limits(values, events):
+    """Range of the events and the noise; a test pulse may leave the picture."""
+    values = values[np.isfinite(values)]
+    low, middle, high = np.percentile(values, [1, 50, 99]) if len(values) else (0.0, 0.0, 1.0)
+    largest = 1.3 * np.percentile(np.abs(events["amplitude"]), 99) if len(events) else 0.0
+    direction = events.attrs.get("polarity", 1)
+    margin = 0.5 * (high - low) + 1e-9
+    return min(low, middle - largest * (direction < 0)) - margin, max(high, middle + largest * (direction > 0)) + margin
 
 
 def _excerpt(recording, segment, start_s, end_s):
