@@ -22,6 +22,7 @@ from si_deepsort.nets import network_class
 from si_deepsort.preprocessing.deep_interpolate import DeepInterpolateRecording
 from si_deepsort.zoo import (
     CONFIG_FILE,
+    WEIGHTS_FILE,
     ModelInfo,
     list_models,
     load_model,
@@ -117,6 +118,19 @@ def test_offline_from_the_cache_and_a_miss_with_both_remedies(hub, here, monkeyp
             with pytest.raises(ConnectionError) as caught:
                 load_model(missing, **here, **arguments)
             assert f"models pull {missing} --to" in str(caught.value) and "HF_HOME" in str(caught.value)
+
+
+def test_pull_without_internet_takes_what_is_in_the_cache(hub, here):
+    publish(hub, tag="v1")
+    with pytest.warns(UserWarning, match="not pinned"):
+        folder = pull("lab/our-probe@v1", **here)
+    hub.stop()
+    with pytest.warns(UserWarning, match="the cached one is used"):
+        assert pull("lab/our-probe@v1", **here) == folder
+    blob = (folder / WEIGHTS_FILE).resolve()
+    blob.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="damaged"):
+        pull("lab/our-probe@v1", **here)
 
 
 def test_offline_mode_of_the_client_is_respected(hub, here, monkeypatch):

@@ -100,7 +100,19 @@ def fetch(
             return cached
         except ValueError as error:
             logger.warning("%s", error)
-    commit = _resolve(reference, **place)
+    try:
+        commit = _resolve(reference, **place)
+    except ConnectionError as error:
+        if cached is None:
+            raise
+        verify_snapshot(cached[0], reference)
+        reason = type(error.__cause__ or error).__name__
+        warnings.warn(
+            f"The Hub cannot be asked whether {reference} has moved ({reason}); the cached one is used, commit {cached[1]}.",
+            UserWarning,
+            stacklevel=3,
+        )
+        return cached
     if cached is not None and cached[1] != commit:
         warnings.warn(
             f"{reference} has moved since it was last pulled: it was commit {cached[1]}, it is now {commit}. "
