@@ -9,6 +9,7 @@ Afterwards the noise of every channel has standard deviation 1.
 import numpy as np
 import scipy.linalg
 import scipy.signal
+from scipy.ndimage import maximum_filter1d
 from spikeinterface.core import get_chunk_with_margin
 from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
@@ -19,6 +20,15 @@ from ..noise import noise_levels, sample_traces
 QUIET_THRESHOLD = 4.0
 RIDGE = 1e-3
 LARGEST = 6e4
+# A frame on which more than half of the channels are louder than this, in noise levels, belongs to no spike. With few
+# channels a large unit may be seen on all of them.
+ARTEFACT_LEVEL = 30.0
+ARTEFACT_LEVEL_FEW_CHANNELS = 150.0
+FEW_CHANNELS = 8
+ARTEFACT_REACH_MS = 6.0
+# Stretches in which a channel is this much quieter than usual, it was dead.
+DEAD_RATIO = 0.05
+STRETCH_FRAMES = 1000
 
 
 class WhitenTimeSpaceRecording(BasePreprocessor):
@@ -45,8 +55,9 @@ class WhitenTimeSpaceRecording(BasePreprocessor):
         time_filter = np.asarray(time_filter, dtype="float32")
         space_matrix = np.asarray(space_matrix, dtype="float32")
         BasePreprocessor.__init__(self, recording, dtype="float32")
+        reach = round(ARTEFACT_REACH_MS * recording.get_sampling_frequency() / 1000)
         for segment in recording.segments:
-            self.add_recording_segment(_WhitenTimeSpaceSegment(segment, time_filter, space_matrix))
+            self.add_recording_segment(_WhitenTimeSpaceSegment(segment, time_filter, space_matrix, reach))
         self.set_channel_gains(1.0)
         self.set_channel_offsets(0.0)
         self._kwargs = dict(
@@ -60,22 +71,27 @@ class WhitenTimeSpaceRecording(BasePreprocessor):
 
 
 class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
-    def __init__(self, parent_segment, time_filter, space_matrix):
+    def __init__(self, parent_segment, time_filter, space_matrix, reach):
         BasePreprocessorSegment.__init__(self, parent_segment)
         self.time_filter = time_filter
+        self.reach = reach
         self.space_matrix = space_matrix
 
     def get_traces(self, start_frame, end_frame, channel_indices):
-        margin = len(self.time_filter) - 1
+        reach = self.reach
+        margin = len(self.time_filter) - 1 + reach
         traces, _, _ = get_chunk_with_margin(
             self.parent_recording_segment, start_frame, end_frame, None, margin, add_reflect_padding=True
         )
-        traces = traces[: len(traces) - margin].astype("float32", copy=False)
+        traces = traces[: len(traces) - margin + reach].astype("float32", copy=False)
         check_finite(traces, f"between frames {start_frame} and {end_frame}")
         whitened = scipy.signal.oaconvolve(traces, self.time_filter[:, None], mode="valid", axes=0)
-        matrix = self.space_matrix if channel_indices is None else self.space_matrix[:, channel_indices]
+        whitened = whitened @ self.space_matrix
         # The cache holds half-precision floats, which end at 65504.
-        return np.clip(whitened @ matrix, -LARGEST, LARGEST).astype("float32", copy=False)
+        np.clip(whitened, -LARGEST, LARGEST, out=whitened)
+        blank_artefacts(whitened, reach)
+        whitened = whitened[reach : len(whitened) - reach].astype("float32", copy=False)
+        return whitened if channel_indices is None else whitened[:, channel_indices]
 
 
 whiten_time_space = define_function_from_class(source_class=WhitenTimeSpaceRecording, name="whiten_time_space")
@@ -95,10 +111,11 @@ def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) ->
     traces = sample_traces(recording, seed=seed)
     check_finite(traces, "in randomly chosen chunks")
     locations, shanks = recording_geometry(recording)
-    levels = noise_levels(traces)
+    living = living_stretches(traces)
+    levels = np.array([noise_levels(own[lives]) for own, lives in zip(traces.T, living.T, strict=True)])
     alive = levels > 0
     scaled = traces / np.where(alive, levels, 1.0)
-    quiet = quiet_frames(scaled[:, alive], reach=2 * max(order, 16))
+    quiet = quiet_frames(scaled[:, alive], reach=2 * max(order, 16)) & living[:, alive]
     time_filter = prediction_error_filter(scaled[:, alive], quiet, order)
     filtered = scipy.signal.oaconvolve(traces, time_filter[:, None], mode="full", axes=0)[: len(traces)]
     nearby = (channel_distances(locations) <= radius_um) & (shanks[:, None] == shanks[None])
@@ -121,6 +138,41 @@ def check_finite(traces: np.ndarray, where: str) -> None:
             "the channels with recording.remove_channels([...]), or replace the stretch, e.g. with "
             "spikeinterface.preprocessing.silence_periods(recording, ...)."
         )
+
+
+def blank_artefacts(whitened: np.ndarray, reach: int) -> None:
+    """
+    Set frames to 0, in place, at which most channels are far louder than any spike: a saturated amplifier, a stimulus.
+
+    Parameters
+    ----------
+    whitened : np.ndarray, shape (num_frames, num_channels), float
+        In noise levels; channels that are 0 throughout do not count.
+    reach : int
+        Frames to either side that are blanked too.
+    """
+    num_channels = np.count_nonzero(np.any(whitened != 0, axis=0))
+    level = ARTEFACT_LEVEL if num_channels >= FEW_CHANNELS else ARTEFACT_LEVEL_FEW_CHANNELS
+    if num_channels == 0 or max(whitened.max(), -whitened.min()) <= level:
+        return
+    is_loud = np.count_nonzero(np.abs(whitened) > level, axis=1) > num_channels / 2
+    whitened[maximum_filter1d(is_loud.astype("uint8"), 2 * reach + 1).astype(bool)] = 0
+
+
+def living_stretches(traces: np.ndarray) -> np.ndarray:
+    """
+    Where each channel carries a signal: a channel may die, or be switched off for a while.
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames, num_channels), bool
+        True throughout for a channel that is always dead: it has nothing to be compared with.
+    """
+    num_stretches = max(1, len(traces) // STRETCH_FRAMES)
+    levels = np.stack([noise_levels(stretch) for stretch in np.array_split(traces, num_stretches)])
+    usual = np.array([np.median(own[own > 0]) if np.any(own > 0) else 0.0 for own in levels.T])
+    lengths = [len(stretch) for stretch in np.array_split(traces, num_stretches)]
+    return np.repeat(levels >= DEAD_RATIO * usual, lengths, axis=0)
 
 
 def quiet_frames(scaled_traces: np.ndarray, reach: int) -> np.ndarray:

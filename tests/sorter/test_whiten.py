@@ -117,3 +117,23 @@ def test_integers_with_an_offset_give_what_floats_give(dtype, scale, offset):
     integers = preprocess(as_recording((counts + offset).astype(dtype)), settings).get_traces()
     inside = slice(500, -500)
     np.testing.assert_allclose(integers[inside], floats[inside], atol=0.02)
+
+
+def test_channel_that_is_dead_for_a_while_is_scaled_by_its_living_part():
+    noise = colored_noise()
+    noise[: len(noise) // 2, 3] = 0.0
+    white = whiten_time_space(as_recording(noise), radius_um=500.0).get_traces()
+    np.testing.assert_allclose(white[len(noise) // 2 + 100 :].std(axis=0), 1.0, atol=0.1)
+    np.testing.assert_allclose(white[:, :3].std(axis=0), 1.0, atol=0.1)
+
+
+def test_artefact_on_all_channels_is_blanked_and_a_large_spike_is_not():
+    noise = np.random.default_rng(0).standard_normal((40_000, 16)).astype("float32")
+    noise[20_000:20_100] += 1000.0
+    noise[30_000:30_010, 4:7] += 100.0
+    white = whiten_time_space(as_recording(noise), order=0, radius_um=1.0)
+    traces = white.get_traces()
+    assert np.all(traces[19_890:20_210] == 0) and np.all(traces[19_800:19_860].any(axis=1))
+    assert traces[30_005, 5] > 50
+    pieces = [white.get_traces(start_frame=start, end_frame=start + 1000) for start in range(0, 40_000, 1000)]
+    np.testing.assert_allclose(np.concatenate(pieces), traces, atol=1e-4)
