@@ -108,7 +108,7 @@ def fetch(
         verify_snapshot(cached[0], reference)
         reason = type(error.__cause__ or error).__name__
         warnings.warn(
-            f"The Hub cannot be asked whether {reference} has moved ({reason}); the cached one is used, commit {cached[1]}.",
+            f"The Hub cannot be asked whether {reference} has moved ({reason}); the cached one is used: {cached[1]}.",
             UserWarning,
             stacklevel=3,
         )
