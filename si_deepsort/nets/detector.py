@@ -179,7 +179,7 @@ class GRUDetector(_Detector):
         super().__init__(config)
         first, second, last = config.hidden
         self.mixing = RadialMixing(config)
-        self.reduce = nn.Conv1d(self.mixing.num_outputs, first, 5, stride=2)
+        self.reduce = nn.Conv1d(self.mixing.num_outputs, first, 7, stride=3)
         self.over_time = nn.GRU(first, second, batch_first=True, bidirectional=True)
         self.decide = _head(2 * second + self.mixing.num_summaries, last)
 

@@ -18,7 +18,7 @@ from ..nets.detector import DetectorConfig
 from ..settings import setting
 from ..sorter.detect import load_detector
 from ..sorter.spike_detector import probabilities_of
-from ..zoo import ModelInfo, save_model
+from ..zoo import ModelInfo, parent_reference, save_model
 from .detection_examples import Examples, concatenate_examples, examples_from_recording
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class DetectorTrainingSettings(FitSettings):
     num_negatives: int = setting(60_000, "Most candidates without a spike that are used", minimum=1)
     gain_sd: float = setting(0.15, "Spread of the random gain of each window", minimum=0.0)
     noise_max: float = setting(0.5, "Most of another window without spike that is added", minimum=0.0)
+    context_sd: float = setting(0.15, "Spread of the random change of distances and activity", minimum=0.0)
     overlap_fraction: float = setting(0.1, "Share of windows to which another spike is added", minimum=0.0, maximum=1.0)
 
 
@@ -99,7 +100,7 @@ def train_detector(
             "label_offset_frames": [each.offset_frames for each in labels],
             "num_labels_dropped": sum(each.num_dropped for each in labels),
         },
-        parent=None if start_from is None else str(start_from),
+        parent=parent_reference(net),
     )
     if folder is not None:
         save_model(net, folder, net.info)
@@ -165,7 +166,8 @@ def fit_detector(net, training: Examples, held_out: Examples, settings: Detector
         order = rng.permutation(len(training))
         for start in range(0, len(order), settings.batch_size):
             chosen = order[start : start + settings.batch_size]
-            yield _tensors(training, chosen, augment(training, chosen, spikes, silence, settings, rng))
+            windows = augment(training, chosen, spikes, silence, settings, rng)
+            yield _tensors(training, chosen, windows, rng.normal(1, settings.context_sd, (len(chosen), 1)))
 
     def validation_batches():
         for start in range(0, len(held_out), 4096):
@@ -214,9 +216,10 @@ def _moved(window, rng):
     return moved * rng.uniform(0.3, 1.0)
 
 
-def _tensors(examples: Examples, chosen, windows):
-    names = ("distances_um", "activity", "labels", "weights")
-    arrays = (windows, *(getattr(examples, name)[chosen] for name in names))
+def _tensors(examples: Examples, chosen, windows, context_gain=1.0):
+    gain = np.clip(context_gain, 0.5, 1.5)
+    context = [(getattr(examples, name)[chosen] * gain).astype("float32") for name in ("distances_um", "activity")]
+    arrays = (windows, *context, examples.labels[chosen], examples.weights[chosen])
     return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
 
 

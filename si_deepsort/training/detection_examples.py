@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..geometry import channel_distances, recording_geometry
+from ..geometry import recording_geometry
 from ..noise import sample_traces
 from ..sorter.candidates import WindowPlan, cut_windows, find_candidates, make_window_plan, with_empty_channel
 from ..sorter.spike_detector import measure_channels
@@ -132,7 +132,6 @@ def examples_from_recording(
     sampled = sample_traces(recording, seed=seed)
     statistics = measure_channels(sampled, config, locations, frequency, shanks=shanks)
     plan = make_window_plan(config, locations, frequency, shanks=shanks, usable=statistics.usable)
-    apart = channel_distances(locations)
     num_segments = recording.get_num_segments()
     segments = [statistics.scaled(recording.get_traces(segment_index=index)) for index in range(num_segments)]
     labels = clean_labels(segments, sorting, frequency, seed=seed)
@@ -142,7 +141,7 @@ def examples_from_recording(
         margin = plan.before + plan.rival_frames
         if len(scaled) > 2 * margin:
             frames, channels = find_candidates(scaled, plan, threshold=candidate_threshold, margin=margin)
-            classes = classify_candidates(scaled, frames, channels, labels, index, frequency, apart)
+            classes = classify_candidates(scaled, frames, channels, labels, index, frequency, plan)
             parts.append((index, frames, channels, classes))
     kept = _choose(parts, num_negatives, rng)
     return concatenate_examples([_cut(segments[i], *rest, plan, statistics, frequency) for i, *rest in kept]), labels
@@ -236,7 +235,7 @@ def classify_candidates(
     labels: CleanLabels,
     segment_index: int,
     sampling_frequency: float,
-    distances_um: np.ndarray,
+    plan: WindowPlan,
 ) -> np.ndarray:
     """
     What each candidate is: 1 the peak of a spike, 0 none, -1 unclear.
@@ -251,7 +250,7 @@ def classify_candidates(
     segment_index : int
     sampling_frequency : float
         In Hz.
-    distances_um : np.ndarray, shape (num_channels, num_channels), float
+    plan : WindowPlan
 
     Returns
     -------
@@ -270,10 +269,14 @@ def classify_candidates(
     lag = np.abs(frames[candidate] - times[spike])
     agrees = np.sign(scaled[frames[candidate], channels[candidate]]) == np.sign(height)
     main_channels = np.abs(labels.peaks).argmax(axis=1)[units[spike]]
-    is_near = distances_um[main_channels, channels[candidate]] <= NEAR_UM
-    is_seen = share >= np.where(is_near, PEAK_SHARE, FAR_PEAK_SHARE)
+    is_main = plan.neighbors[channels[candidate]] == main_channels[:, None]
+    is_visible = is_main.any(axis=1)
+    is_far = (is_main & (plan.distances_um[channels[candidate]] > NEAR_UM)).any(axis=1)
+    # What lies outside the window cannot be learnt: there, a large flank looks like a spike, a small one is unclear.
+    is_seen = share >= np.where(is_far, FAR_PEAK_SHARE, PEAK_SHARE)
     is_peak = is_seen & (lag <= clear) & agrees & (largest >= SMALLEST_UNIT)
-    is_unclear = (is_seen | (is_near & (share >= UNCLEAR_SHARE))) & agrees
+    is_flank = np.where(is_visible, ~is_far & (share >= UNCLEAR_SHARE), np.abs(height) >= SMALLEST_UNIT)
+    is_unclear = (is_seen | is_flank) & agrees
     classes = np.zeros(len(frames), dtype="int8")
     classes[candidate[is_unclear]] = -1
     classes[candidate[is_peak]] = 1

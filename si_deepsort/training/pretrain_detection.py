@@ -7,6 +7,7 @@ They learn from generated recordings that differ from each other in everything t
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from .random_recordings import random_recording
 logger = logging.getLogger(__name__)
 
 CONFIG = DetectorConfig(activity_heights=(3.5, 5.0, 7.0, 10.0))
+HIDDEN = {"cnn": CONFIG.hidden, "gru": (24, 24, 48)}
 # One recording in so many stops the training and sets the threshold.
 ONE_HELD_OUT_IN = 6
 
@@ -99,14 +101,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="gets detector-cnn/ and detector-gru/")
     parser.add_argument("--architectures", nargs="+", default=["cnn", "gru"], choices=sorted(ARCHITECTURES))
-    parser.add_argument("--num-recordings", type=int, default=240)
-    parser.add_argument("--num-epochs", type=int, default=14)
+    parser.add_argument("--num-recordings", type=int, default=700)
+    parser.add_argument("--num-epochs", type=int, default=8)
     parser.add_argument("--examples", type=Path, help="keeps the generated examples here, or takes them from here")
     parser.add_argument("--seed", type=int, default=1000)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = DetectorTrainingSettings(
-        num_epochs=options.num_epochs, num_negatives=3500, seed=options.seed, progress_bar=False
+        num_epochs=options.num_epochs, num_negatives=1200, seed=options.seed, progress_bar=False
     )
     if options.examples is not None and options.examples.exists():
         training, held_out = read_examples(options.examples)
@@ -116,7 +118,7 @@ def main():
             write_examples(options.examples, training, held_out)
     for architecture in options.architectures:
         torch.manual_seed(options.seed)
-        net = network_class(ARCHITECTURES[architecture])(CONFIG)
+        net = network_class(ARCHITECTURES[architecture])(replace(CONFIG, hidden=HIDDEN[architecture]))
         fit_detector(net, training, held_out, settings)
         threshold, metrics = choose_threshold(net, held_out)
         command = (

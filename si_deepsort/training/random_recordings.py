@@ -5,6 +5,8 @@ Probe, sampling rate, spectrum and spatial correlation of the noise, shape, size
 bursts, filter, reference and whitening are drawn at random: what a detector learns from them serves any recording.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import spikeinterface.preprocessing as spre
 from probeinterface import Probe
@@ -19,6 +21,8 @@ PROBES = ("tetrode", "linear32", "neuropixels1", "neuropixels2")
 SINGLE_SHARE = 0.3
 # Share of single channels with a crowd of unlabelled small units.
 CROWD_SHARE = 0.7
+# Groups of units with a width of their own in a recording.
+NUM_GROUPS = 4
 # Share of units whose spike is seen a second time farther along the neuron.
 DENDRITE_SHARE = 0.35
 
@@ -39,13 +43,13 @@ def random_recording(seed: int):
     noise_uV = np.exp(rng.uniform(np.log(6.5), np.log(14.0)))
     is_dense = rng.random() < 0.3
     settings = GenerationSettings(
-        duration_s=float(rng.uniform(6.0, 10.0)),
+        duration_s=float(rng.uniform(2.5, 5.0)),
         sampling_frequency=frequency,
         num_units=int(rng.integers(1, 4 + num_channels)) if num_channels < 8 else int(rng.integers(5, 40)),
         num_far_units=int(rng.integers(0, 60)) if num_channels > 1 else int(rng.integers(0, 12)),
         amplitude_min_uV=20.0 if num_channels > 1 else float(np.exp(rng.uniform(np.log(20), np.log(90)))),
         amplitude_max_uV=float(rng.uniform(90, 400)),
-        firing_rate_min=1.0,
+        firing_rate_min=2.0,
         firing_rate_max=40.0 if is_dense else 12.0,
         burst_fraction=float(rng.uniform(0, 0.6)),
         positive_fraction=float(rng.choice([0.0, 0.1, 0.4])),
@@ -55,7 +59,7 @@ def random_recording(seed: int):
         seed=seed,
     )
     locations = probe.contact_positions[:, :2]
-    templates_uV, nbefore = random_templates(locations, settings, rng)
+    templates_uV, nbefore = varied_templates(locations, settings, rng)
     templates_uV = with_dendrites(templates_uV, locations, frequency, rng)
     templates_uV, is_labelled = with_small_units(templates_uV, rng)
     recording, sorting = generate_recording(
@@ -86,6 +90,36 @@ def random_probe(rng: np.random.Generator) -> Probe:
     probe.set_contacts(np.stack([x.ravel(), y.ravel()], axis=1), shapes="circle", shape_params={"radius": 5})
     probe.create_auto_shape()
     return probe
+
+
+def varied_templates(locations: np.ndarray, settings: GenerationSettings, rng) -> tuple[np.ndarray, int]:
+    """
+    Templates in groups that differ in the width of the spikes over space and time.
+
+    A group is generated for a smaller or larger copy of the probe, at another sampling rate, and then taken as it is:
+    near neurons may reach as wide as far ones, so only their size tells them apart.
+
+    Returns
+    -------
+    templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
+        In uV.
+    nbefore : int
+        Sample of the peak.
+    """
+    before, after = (round(ms * settings.sampling_frequency / 1000) for ms in (0.8, 2.0))
+    groups = []
+    for group in range(NUM_GROUPS):
+        stretch_um = np.exp(rng.uniform(np.log(0.7), np.log(4.0)))
+        stretch_s = np.exp(rng.uniform(np.log(0.8), np.log(2.0)))
+        own = replace(
+            settings,
+            sampling_frequency=settings.sampling_frequency * stretch_s,
+            num_units=len(range(group, settings.num_units, NUM_GROUPS)),
+        )
+        templates, nbefore = random_templates((locations - locations.mean(axis=0)) / stretch_um, own, rng)
+        templates = np.nan_to_num(templates[:, nbefore - before : nbefore + after])
+        groups.append(templates)
+    return np.concatenate(groups), before
 
 
 def with_dendrites(templates: np.ndarray, locations: np.ndarray, sampling_frequency: float, rng) -> np.ndarray:
