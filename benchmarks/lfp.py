@@ -19,7 +19,7 @@ import numpy as np
 import spikeinterface
 import torch
 from lfp_cases import CASES, data_folder
-from lfp_paired import FEATURES, WIDE_FEATURES, first_part, predict_paired, read_paired
+from lfp_paired import FEATURES, WIDE_FEATURES, first_part, predict_paired, read_paired, select_units
 from lfp_tables import make_tables
 
 import si_deepsort
@@ -37,6 +37,7 @@ def main():
     parser.add_argument("--test-offset-s", type=float, help="time of the test file's first frame on its spikes' clock")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the results go")
     parser.add_argument("--models", nargs="+", default=MODELS[:3], choices=MODELS)
+    parser.add_argument("--units", nargs="+", default=None, help='only units whose name begins so: t7 "t8 unit 1"')
     parser.add_argument("--only", nargs="+", default=None, choices=["axona", *CASES], help="some of the benchmarks")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -46,7 +47,7 @@ def main():
     started = time.process_time()
     result = _previous(options)
     if options.train is not None:
-        train = read_paired(options.train)
+        train = select_units(read_paired(options.train), options.units)
         test = read_paired(options.test, earlier=train, offset_s=options.test_offset_s)
         result["paired"] = run_paired(train, test, options.models, options.seed)
         _write(result, options, started)
@@ -68,7 +69,7 @@ def run_axona(options) -> dict | None:
     if not path.exists():
         print(f"skipped: {path.name} is not there")
         return None
-    whole = read_paired(path)
+    whole = select_units(read_paired(path), options.units)
     train, test = first_part(whole, 0, 600), first_part(whole, 600, 900)
     result = run_paired(train, test, options.models, options.seed)
     return result | dict(all_features=run_all_features(train, test, options.seed))

@@ -164,6 +164,16 @@ def _pooled(testing, names, rates, fitted) -> dict:
     return bits_of_blocks(gain, spikes)
 
 
+def select_units(data: dict, prefixes: list | None) -> dict:
+    """Only the units whose name begins with one of the prefixes; None keeps all."""
+    if prefixes is None:
+        return data
+    units = {name: times for name, times in data["units"].items() if name.startswith(tuple(prefixes))}
+    if not units:
+        raise ValueError(f"No unit begins with {prefixes}; the file has {sorted(data['units'])}.")
+    return {**data, "units": units}
+
+
 def first_part(data: dict, start_s: float, end_s: float) -> dict:
     """A stretch of a file as if it were a file."""
     frames = slice(round(start_s * data["rate"]), round(end_s * data["rate"]))
