@@ -18,6 +18,7 @@ from si_deepsort.sorter.spike_detector import (
     measure_channels,
     probabilities_of,
 )
+from si_deepsort.sorter.standout import standing_out
 
 QUIET = dict(progress_bar=False, n_jobs=1)
 
@@ -39,7 +40,7 @@ def one_spike(sampling_frequency=30_000.0, amplitude=-20.0, num_frames=4000, fra
 
 @pytest.fixture(scope="module")
 def tetrode():
-    settings = GenerationSettings(duration_s=8.0, num_units=4, amplitude_min_uV=90.0, seed=3)
+    settings = GenerationSettings(duration_s=8.0, num_units=4, num_far_units=4, amplitude_min_uV=90.0, seed=3)
     recording, sorting = generate_recording(named_probe("tetrode"), settings)
     recording = spre.bandpass_filter(recording, freq_min=300.0, freq_max=6000.0, dtype="float32")
     return recording.save(format="memory", progress_bar=False), sorting
@@ -203,3 +204,13 @@ def test_order_and_number_of_missing_neighbours_do_not_matter(network):
     masked = probabilities_of(net, windows, distances, nothing)
     windows[:, 3] = 0.0
     np.testing.assert_allclose(probabilities_of(net, windows, distances, nothing), masked, atol=1e-6)
+
+
+def test_only_what_stands_out_is_kept_where_heights_fall_into_two_groups():
+    rng = np.random.default_rng(0)
+    background, unit = 3 + rng.exponential(1.2, 300), rng.normal(18, 1, 50)
+    heights = np.concatenate([background, unit, background])
+    channels = np.repeat([0, 1], [350, 300])
+    keep = standing_out(heights, channels, 2)
+    assert keep[300:350].all() and keep[:300].mean() < 0.02
+    assert keep[350:].all()

@@ -13,9 +13,8 @@ from ..geometry import recording_geometry
 from ..noise import noise_levels as robust_levels
 from ..noise import sample_traces
 from .exclusion import make_exclusion
-from .spike_detector import ChannelStatistics, SpikeDetector, detect_in_traces, measure_channels
-
-BUNDLED = {"cnn": "detector-cnn", "gru": "detector-gru"}
+from .spike_detector import ChannelStatistics, SpikeDetector, detect_in_traces, load_detector, measure_channels
+from .standout import standing_out
 
 CLASSICAL = ("locally_exclusive", "matched_filtering")
 # Threshold of the classical detectors, in noise levels, where none is given.
@@ -131,6 +130,7 @@ def find_peaks(
     noise_levels: np.ndarray | None = None,
     radius_um: float = 75.0,
     exclusive_ms: float = 0.35,
+    only_standing_out: bool = False,
     seed: int = 0,
     job_kwargs: dict | None = None,
 ) -> np.ndarray:
@@ -152,6 +152,9 @@ def find_peaks(
         Two peaks on channels this close are one spike...
     exclusive_ms : float, default: 0.35
         ...if they are this close in time; the larger one stays.
+    only_standing_out : bool, default: False
+        Leave out the multi-unit background: on channels whose events fall into two separate groups of heights only
+        the larger ones are kept. Needs no labels. Meant for single channels with one or few large units.
     seed : int, default: 0
         Of the chunks on which noise is estimated.
     job_kwargs : dict | None, default: None
@@ -180,6 +183,10 @@ def find_peaks(
         recording, [node], job_kwargs or {}, job_name=f"detect spikes ({method})", squeeze_output=True
     )
     peaks = peaks[[name for name, _ in base_peak_dtype]].astype(base_peak_dtype)
+    if only_standing_out:
+        levels = robust_levels(sample_traces(recording, seed=seed)) if noise_levels is None else noise_levels
+        heights = np.abs(peaks["amplitude"]) / np.maximum(levels, 1e-12)[peaks["channel_index"]]
+        peaks = peaks[standing_out(heights, peaks["channel_index"], recording.get_num_channels())]
     return peaks[np.lexsort((peaks["channel_index"], peaks["sample_index"], peaks["segment_index"]))]
 
 
@@ -272,17 +279,6 @@ def prepare_detector(
             sampled, net.config, locations, frequency, shanks=shanks, noise_levels=noise_levels
         )
     return SpikeDetector(net, locations, frequency, statistics, shanks=shanks, candidate_threshold=candidate_threshold)
-
-
-def load_detector(model):
-    """A detection network by short name ("cnn", "gru"), name, folder, or as it is; a ValueError if it is none."""
-    if isinstance(model, str) or hasattr(model, "__fspath__"):
-        from ..zoo import load_model
-
-        model = load_model(BUNDLED.get(str(model), model))
-    if not model.architecture.startswith("detector"):
-        raise ValueError(f"A model for detection was expected, {model.architecture!r} is none.")
-    return model
 
 
 def _with_locations(recording):

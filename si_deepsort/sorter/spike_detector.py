@@ -12,8 +12,20 @@ from ..noise import noise_levels as robust_levels
 from .candidates import cut_windows, find_candidates, make_window_plan, with_empty_channel
 from .exclusion import Exclusion, largest_in_reach
 
+BUNDLED = {"cnn": "detector-cnn", "gru": "detector-gru"}
 # Windows per call of the network: bounds the memory, does not change the result.
 BATCH = 4096
+
+
+def load_detector(model):
+    """A detection network by short name ("cnn", "gru"), name, folder, or as it is; a ValueError if it is none."""
+    if isinstance(model, str) or hasattr(model, "__fspath__"):
+        from ..zoo import load_model
+
+        model = load_model(BUNDLED.get(str(model), model))
+    if not model.architecture.startswith("detector"):
+        raise ValueError(f"A model for detection was expected, {model.architecture!r} is none.")
+    return model
 
 
 @dataclass(frozen=True)
