@@ -73,7 +73,7 @@ def run_simulator(seed: int, *, num_seeds: int = 20) -> dict:
     return dict(found=found, num_seeds=num_seeds, rows=rows)
 
 
-def planted_row(seed: int, *, duration_s: float = 180.0) -> dict:
+def planted_row(seed: int, *, duration_s: float = 240.0) -> dict:
     """One simulated session: the band planted in each cell type, and the one that leave-one-band-out puts first."""
     names = list(BANDS)
     slow, fast = names[seed % 4], names[4 + seed % 2]
