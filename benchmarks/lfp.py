@@ -98,7 +98,7 @@ def _line(name, model, row) -> str:
     beside = (
         f"   over the GLM {ahead['bits_per_spike']:+.4f} [{ahead['low']:+.4f}, {ahead['high']:+.4f}]" if ahead else ""
     )
-    verdict = "above 0" if row["low"] > 0 else "covers 0" if row["high"] >= 0 else "below 0"
+    verdict = "above 0" if row["low"] > 0 else "below 0" if row["high"] < 0 else "covers 0"
     return f"{name:20} {model:9} {_interval(row)} bits/spike, {row['num_spikes']} spikes: {verdict}{beside}"
 
 
