@@ -72,5 +72,5 @@ def _as_sorting(traces, spikes, order, lags, snr, main_channels):
     spikes = spikes[np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))]
     sorting = NumpySorting(spikes, traces.get_sampling_frequency(), np.arange(len(order)))
     sorting.set_property("snr", snr[order])
-    sorting.set_property("main_channel_id", traces.channel_ids[main_channels[order]].astype(str))
+    sorting.set_property("main_channel_id", traces.channel_ids[main_channels[order]])
     return sorting
