@@ -139,6 +139,13 @@ def main():
         patience=max(5, arguments.num_epochs),
     )
     pretrain(arguments.name, arguments.folder, seed=arguments.seed, start_from=arguments.start_from, settings=settings)
+    values = {"--start-from": arguments.start_from, "--num-epochs": arguments.num_epochs}
+    values |= {"--steps-per-epoch": arguments.steps_per_epoch, "--batch-windows": arguments.batch_windows}
+    options = " ".join(f"{option} {value}" for option, value in values.items() if value is not None)
+    command = f"python -m si_deepsort.training.pretrain_interpolation {arguments.name} FOLDER {options}"
+    describe(
+        arguments.name, arguments.folder, f"{command} --seed {arguments.seed}", replace(settings, seed=arguments.seed)
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,121 @@
+"""
+Does denoising help sorting? `python benchmarks/denoised_sorting.py --out benchmarks/results/denoised_sorting.json`.
+
+The same generated recordings, raw and denoised, through the same sorters with their defaults. The difference in
+accuracy is paired: per recording, denoised minus raw; its interval comes from resampling recordings.
+"""
+
+import argparse
+import json
+import platform
+import shlex
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from probeinterface import generate_linear_probe, generate_tetrode
+from spikeinterface.comparison import compare_sorter_to_ground_truth
+from spikeinterface.sorters import run_sorter
+
+import si_deepsort
+from si_deepsort.benchmarking.report import write_results
+from si_deepsort.generation import GenerationSettings, generate_recording
+from si_deepsort.preprocessing import deep_interpolate, wavelet_denoise
+
+DENOISERS = {
+    "raw": lambda recording: recording,
+    "interpolator-any, blend auto": lambda recording: deep_interpolate(recording),
+    "interpolator-any, blend 0.5": lambda recording: deep_interpolate(recording, blend=0.5),
+    "interpolator-any, blend 0.0": lambda recording: deep_interpolate(recording, blend=0.0),
+    "wavelets": lambda recording: wavelet_denoise(recording),
+}
+
+
+def make_recording(layout: str, seed: int, duration_s: float):
+    """A recording on disk and its true sorting."""
+    probe = generate_tetrode() if layout == "tetrode" else generate_linear_probe(16, ypitch=25.0)
+    settings = GenerationSettings(
+        duration_s=duration_s,
+        num_units=5 if layout == "tetrode" else 12,
+        num_far_units=10,
+        amplitude_min_uV=35.0,
+        amplitude_max_uV=200.0,
+        firing_rate_min=2.0,
+        firing_rate_max=15.0,
+        seed=30_000 + seed,
+    )
+    lazy, sorting = generate_recording(probe, settings)
+    return lazy.save(folder=Path(tempfile.mkdtemp()) / "raw", verbose=False, progress_bar=False), sorting
+
+
+def accuracy(sorter: str, recording, truth) -> tuple[float, float]:
+    """Mean accuracy over the true units, and CPU-seconds."""
+    start = time.process_time()
+    sorting = run_sorter(sorter, recording, folder=Path(tempfile.mkdtemp()) / "out", verbose=False)
+    cpu_s = time.process_time() - start
+    comparison = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True)
+    return float(comparison.get_performance(output="dataframe")["accuracy"].mean()), cpu_s
+
+
+def paired_table(rows: list[dict]) -> dict:
+    """Change in accuracy against raw, per sorter and denoiser, with a 95 % bootstrap interval over recordings."""
+    found = {(row["sorter"], row["denoiser"], row["layout"], row["seed"]): row["accuracy"] for row in rows}
+    table = []
+    for sorter in dict.fromkeys(row["sorter"] for row in rows):
+        for denoiser in DENOISERS:
+            pairs = [
+                (value, found[sorter, "raw", layout, seed])
+                for (name, method, layout, seed), value in found.items()
+                if (name, method) == (sorter, denoiser) and (sorter, "raw", layout, seed) in found
+            ]
+            if not pairs:
+                continue
+            after, before = np.array(pairs).T
+            rng = np.random.default_rng(0)
+            means = (after - before)[rng.integers(0, len(pairs), (5000, len(pairs)))].mean(axis=1)
+            low, high = np.percentile(means, [2.5, 97.5])
+            interval = "" if denoiser == "raw" else f"{(after - before).mean():+.3f} ({low:+.3f} to {high:+.3f})"
+            table.append([sorter, denoiser, len(pairs), f"{after.mean():.3f}", interval])
+    columns = ["sorter", "traces", "recordings", "accuracy", "change (95 % interval)"]
+    return {"denoised-sorting": {"columns": columns, "rows": table}}
+
+
+def main():
+    """Parse the command line and run; what the output file already holds is not run again."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/denoised_sorting.json"))
+    parser.add_argument("--sorters", default="spykingcircus2,lupin")
+    parser.add_argument("--denoisers", default="|".join(DENOISERS))
+    parser.add_argument("--layouts", default="tetrode")
+    parser.add_argument("--seeds", default="0,1,2,3,4,5")
+    parser.add_argument("--duration-s", type=float, default=40.0)
+    arguments = parser.parse_args()
+    si_deepsort.register()
+    document = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"rows": []}
+    document["command"] = shlex.join(["python", *sys.argv])
+    document["versions"] = {name: version(name) for name in ("si-deepsort", "torch", "spikeinterface", "numpy")}
+    document["machine"] = platform.processor() or platform.machine()
+    done = {(row["sorter"], row["denoiser"], row["layout"], row["seed"]) for row in document["rows"]}
+    for seed in map(int, arguments.seeds.split(",")):
+        for layout in arguments.layouts.split(","):
+            recording, truth = make_recording(layout, seed, arguments.duration_s)
+            for denoiser in arguments.denoisers.split("|"):
+                wanted = [s for s in arguments.sorters.split(",") if (s, denoiser, layout, seed) not in done]
+                if not wanted:
+                    continue
+                folder = Path(tempfile.mkdtemp()) / "denoised"
+                denoised = DENOISERS[denoiser](recording).save(folder=folder, verbose=False, progress_bar=False)
+                for sorter in wanted:
+                    value, cpu_s = accuracy(sorter, denoised, truth)
+                    row = dict(sorter=sorter, denoiser=denoiser, layout=layout, seed=seed, accuracy=value, cpu_s=cpu_s)
+                    print(row, flush=True)
+                    document["rows"].append(row)
+                    document["tables"] = paired_table(document["rows"])
+                    write_results(document, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
