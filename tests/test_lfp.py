@@ -124,6 +124,22 @@ def test_spikes_fall_into_the_bin_of_their_time():
     np.testing.assert_array_equal(paired.counts[:, 0], expected)
 
 
+def test_a_sorting_without_a_clock_starts_with_the_recording():
+    traces = np.random.default_rng(0).normal(size=round(4 * RATE))
+    trains = [{"a": np.arange(100, 100_000, 777)}]
+    first = pair_session(
+        Session(make_recording(traces), NumpySorting.from_unit_dict(trains, 30_000.0)), FeatureSettings()
+    )
+    later, clocked = make_recording(traces), NumpySorting.from_unit_dict(trains, 30_000.0)
+    later.shift_times(100.0)
+    second = pair_session(Session(later, NumpySorting.from_unit_dict(trains, 30_000.0)), FeatureSettings())
+    np.testing.assert_array_equal(first.counts, second.counts)
+    assert second.features.times[0] == pytest.approx(100.0025)
+    clocked.shift_times(100.0)
+    third = pair_session(Session(later, clocked), FeatureSettings())
+    np.testing.assert_array_equal(first.counts, third.counts)
+
+
 def test_targets_are_units_population_or_labels():
     recording = make_recording(np.random.default_rng(0).normal(size=round(5 * RATE)))
     trains = {name: np.arange(10, 2000, step) for name, step in (("a", 100), ("b", 150), ("c", 170))}

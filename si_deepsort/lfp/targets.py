@@ -115,12 +115,10 @@ def count_spikes(recording, sorting, unit_id, features: FeatureTable) -> np.ndar
 
 
 def spike_times(recording, sorting, unit_id) -> np.ndarray:
-    """Times of a unit on the recording's clock, s; the recording's start is the sorting's where that has no clock."""
-    if sorting.has_recording() or sorting.get_sampling_frequency() != recording.get_sampling_frequency():
-        times = sorting.get_unit_spike_train(unit_id, segment_index=0, return_times=True)
-    else:
-        times = recording.sample_index_to_time(sorting.get_unit_spike_train(unit_id, segment_index=0))
-    return np.asarray(times, dtype=float)
+    """Times of a unit on the recording's clock, s; a sorting without a clock of its own starts with the recording."""
+    times = np.asarray(sorting.get_unit_spike_train(unit_id, segment_index=0, return_times=True), dtype=float)
+    has_clock = sorting.has_recording() or sorting.has_time_vector(segment_index=0) or sorting.get_start_time(0) != 0
+    return times if has_clock else times + float(recording.sample_index_to_time(0, segment_index=0))
 
 
 def cell_types(analyzer, *, narrow_ms: float = 0.425) -> dict:
