@@ -198,7 +198,7 @@ def recorded_currents():
 def injected_recall(recording, noise_level, per_s=1.0):
     """Recall of injected events (rise 0.5, decay 5 ms) by amplitude in noise levels."""
     rate, curve = recording.get_sampling_frequency(), {}
-    for multiple in (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0):
+    for multiple in (1.0, 1.5, 2.0, 3.0, 5.0):
         traces, injected = [], []
         rng = np.random.default_rng(1)
         for segment in range(recording.get_num_segments()):
