@@ -7,6 +7,7 @@ are distances in noise units.
 """
 
 import numpy as np
+import scipy.signal
 
 from ..geometry import channel_distances
 from .energy import make_energy_filters
@@ -27,6 +28,40 @@ def select_peaks(peaks: np.ndarray, *, most_per_channel: int, seed: int) -> np.n
         own = np.flatnonzero(peaks["channel_index"] == channel)
         kept.append(own if len(own) <= most_per_channel else rng.choice(own, most_per_channel, replace=False))
     return peaks[np.sort(np.concatenate(kept))] if kept else peaks[:0]
+
+
+def unexplained_peaks(peaks, frames, channels, segments, nearby: np.ndarray, *, reach: int) -> np.ndarray:
+    """
+    Peaks that no spike explains.
+
+    Parameters
+    ----------
+    peaks : np.ndarray
+        SpikeInterface's peak dtype.
+    frames, channels, segments : np.ndarray, shape (num_spikes,), int
+        Of the largest peak of each spike.
+    nearby : np.ndarray, shape (num_channels, num_channels), bool
+        Channels on which a spike explains a peak.
+    reach : int
+        Frames between a peak and the spike that explains it, at most.
+
+    Returns
+    -------
+    np.ndarray, shape (num_peaks,), bool
+    """
+    # Segments are laid end to end, far apart.
+    times = frames + segments * 2**40
+    order = np.argsort(times, kind="stable")
+    times, channels = times[order], channels[order]
+    peak_times = peaks["sample_index"] + peaks["segment_index"] * 2**40
+    first, last = np.searchsorted(times, [peak_times - reach, peak_times + reach + 1])
+    return np.array(
+        [
+            not nearby[channel, channels[start:stop]].any()
+            for channel, start, stop in zip(peaks["channel_index"], first, last, strict=True)
+        ],
+        dtype=bool,
+    )
 
 
 class PeakWaveforms:
@@ -95,6 +130,8 @@ def describe_waveforms(waveforms: np.ndarray, directions: np.ndarray) -> np.ndar
 
 
 ALIGN_SAMPLES = 5
+# Samples of the waveforms that the bundled autoencoder knows: 0.7 ms before the peak, 1 ms after it, at 30 kHz.
+AUTOENCODER_SAMPLES = 51
 
 
 def describe_peaks(traces, white, peaks: np.ndarray, settings):
@@ -162,4 +199,27 @@ def waveform_encoder(embedding: str, directions: np.ndarray, sampling_frequency:
     """
     if embedding == "pca":
         return lambda waveforms: describe_waveforms(waveforms, directions)
-    raise ValueError("embedding='autoencoder' needs the bundled autoencoder, which is not installed.")
+    from ..inference import predict_in_batches
+    from ..zoo import load_model
+
+    net = load_model("waveform-autoencoder")
+
+    def encode(waveforms):
+        # Each channel on its own, so one network serves every probe; resampled to the rate that it knows.
+        num_peaks, num_samples = waveforms.shape[:2]
+        if num_samples != AUTOENCODER_SAMPLES:
+            waveforms = scipy.signal.resample(waveforms, AUTOENCODER_SAMPLES, axis=1)
+        single = np.swapaxes(waveforms, 1, 2).reshape(-1, 1, AUTOENCODER_SAMPLES).astype("float32")
+        return predict_in_batches(_Encoder(net), single).reshape(num_peaks, -1)
+
+    return encode
+
+
+class _Encoder:
+    """The first half of an autoencoder, called like a network."""
+
+    def __init__(self, net):
+        self.net = net
+
+    def __call__(self, waveforms):
+        return self.net.encode(waveforms)

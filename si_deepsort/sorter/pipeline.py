@@ -12,16 +12,20 @@ from pathlib import Path
 import numpy as np
 from spikeinterface.core.base import minimum_spike_dtype
 
+from ..geometry import channel_distances
 from .clean import clean_units
 from .cluster import cluster_by_channel
-from .embed import describe_peaks, select_peaks
+from .embed import describe_peaks, select_peaks, unexplained_peaks
 from .find import find_spike_peaks
 from .match import match_templates
 from .merge import find_mixtures, merge_similar
 from .preprocess import cache_traces, preprocess
-from .templates import average_waveforms, clean_averages
+from .templates import average_waveforms, clean_averages, peak_offsets
 
 logger = logging.getLogger(__name__)
+
+# A peak this close in time to a spike nearby is that spike.
+EXPLAINED_MS = 0.5
 
 
 def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
@@ -52,6 +56,9 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
         for number in range(settings.num_rounds + 1):
             path = steps / f"matched_{number}.npy"
             spikes = _step(path, lambda spikes=spikes: rematch(traces, spikes, settings, job_kwargs))
+            if number == 0:
+                path = steps / "second_clusters.npy"
+                spikes = _step(path, lambda spikes=spikes: add_missed_units(traces, white, peaks, spikes, settings))
         spikes = merge_units(traces, spikes, settings)
     sorting = clean_units(traces, white, spikes, settings)
     shutil.rmtree(folder / "traces", ignore_errors=True)
@@ -75,6 +82,24 @@ def cluster_peaks(traces, white, peaks, settings):
     return _spike_vector(aligned(labels), labels, peaks["segment_index"])
 
 
+def add_missed_units(traces, white, peaks, spikes, settings):
+    """The spikes, and clusters of the peaks that none of them explains: small units that larger ones had hidden."""
+    templates = make_templates(traces, spikes, settings)
+    main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
+    offsets = peak_offsets(templates)
+    missed = unexplained_peaks(
+        peaks,
+        spikes["sample_index"] + offsets[spikes["unit_index"]],
+        main_channels[spikes["unit_index"]],
+        spikes["segment_index"],
+        channel_distances(traces.get_channel_locations()[:, :2]) <= settings.embedding_radius_um,
+        reach=round(EXPLAINED_MS * traces.get_sampling_frequency() / 1000),
+    )
+    more = cluster_peaks(traces, white, peaks[missed], settings)
+    more["unit_index"] += len(templates.values)
+    return _in_order(np.concatenate([spikes, more]))
+
+
 def rematch(traces, spikes, settings, job_kwargs):
     """All spikes matched anew, with the templates of the spikes so far."""
     return match_templates(
@@ -90,7 +115,10 @@ def rematch(traces, spikes, settings, job_kwargs):
 
 def merge_units(traces, spikes, settings):
     """The spikes with similar units joined, mixtures of units and small units dropped."""
-    templates = make_templates(traces, spikes, settings)
+    spikes = spikes.copy()
+    # A cluster may sit on a side lobe of its waveform; templates are compared with their largest peaks aligned.
+    spikes["sample_index"] += peak_offsets(make_templates(traces, spikes, settings))[spikes["unit_index"]]
+    templates = make_templates(traces, _in_order(spikes), settings)
     representative, shift = merge_similar(
         templates,
         spikes,
@@ -128,6 +156,10 @@ def _spike_vector(frames, labels, segments):
     spikes = np.zeros(kept.sum(), dtype=minimum_spike_dtype)
     spikes["sample_index"], spikes["segment_index"] = frames[kept], segments[kept]
     spikes["unit_index"] = np.unique(labels[kept], return_inverse=True)[1]
+    return _in_order(spikes)
+
+
+def _in_order(spikes):
     return spikes[np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))]
 
 

@@ -116,6 +116,19 @@ def _shared_directions(averages, num_spikes):
     return right[:NUM_DIRECTIONS]
 
 
+def peak_offsets(templates: UnitTemplates) -> np.ndarray:
+    """
+    How many samples after the spike time each template has its largest peak.
+
+    Returns
+    -------
+    np.ndarray, shape (num_units,), int
+    """
+    if len(templates.values) == 0:
+        return np.zeros(0, dtype=int)
+    return np.abs(templates.values).max(axis=2).argmax(axis=1) - templates.nbefore
+
+
 def template_distances(templates: UnitTemplates) -> tuple[np.ndarray, np.ndarray]:
     """
     Distance between templates at the best lag, less what noise adds.
