@@ -74,7 +74,9 @@ def test_baseline_follows_the_drift_and_not_the_events():
 
 def test_hum_is_removed_and_events_are_not():
     rng, times = np.random.default_rng(0), np.arange(100_000) / 10_000
-    events = event_table(np.sort(rng.uniform(0, 10, 9)), np.full(9, 5.0), np.full(9, 0.5), np.full(9, 6.0), np.full(9, 0.7))
+    events = event_table(
+        np.sort(rng.uniform(0, 10, 9)), np.full(9, 5.0), np.full(9, 0.5), np.full(9, 6.0), np.full(9, 0.7)
+    )
     clean = (rng.normal(0, 0.3, len(times)) + event_sum(events, len(times), 10_000.0)).astype("float32")
     np.testing.assert_array_equal(remove_hum(clean, 10_000.0), clean)
     hum = np.sin(2 * np.pi * 50.03 * times + 1) + 0.3 * np.sin(2 * np.pi * 150.09 * times)
