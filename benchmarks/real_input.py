@@ -51,7 +51,7 @@ def openephys_snippet():
     recording = si.read_binary(
         folder / "continuous.dat", sampling_frequency=30_000.0, num_channels=num_channels + 1, dtype="int16"
     )
-    recording = recording.channel_slice(recording.channel_ids[:num_channels])
+    recording = recording.select_channels(recording.channel_ids[:num_channels])
     rows = np.arange(num_channels) // 2
     x = np.where(np.arange(num_channels) % 2 == 0, 16.0, 48.0) - 16.0 * (rows % 2)
     probe = Probe(ndim=2)
@@ -93,7 +93,9 @@ def measure(name: str, recording, folder: Path) -> dict:
     spikes = sorting.count_num_spikes_per_unit(outputs="array")
     record["spikes_per_unit"] = [int(count) for count in spikes]
     record["median_isi_violations_ratio"] = round(float(isi["isi_violations_ratio"].median()), 4)
-    record["isi_violations_per_1000_spikes"] = round(1000 * float(isi["isi_violations_count"].sum()) / spikes.sum(), 3)
+    record["isi_violations_per_1000_spikes"] = round(
+        1000 * float(isi["isi_violations_count"].sum()) / int(spikes.sum()), 3
+    )
     if len(again.unit_ids):
         agreement = compare_two_sorters(sorting, again).agreement_scores.max(axis=1)
         record["median_agreement"] = round(float(np.median(agreement)), 3)

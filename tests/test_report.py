@@ -24,7 +24,7 @@ def scene(tmp_path_factory):
 
 def test_page_shows_everything_and_needs_no_other_file(scene, tmp_path):
     recording, truth = scene
-    page = write_report(truth, recording, tmp_path / "report", phy=True, unit_figures=True)
+    page = write_report(truth, recording, tmp_path / "report")
     text = page.read_text()
     assert sections(page) == [
         "Probe and units",
@@ -41,8 +41,13 @@ def test_page_shows_everything_and_needs_no_other_file(scene, tmp_path):
     metrics = pd.read_csv(tmp_path / "report" / "metrics.csv", index_col=0)
     assert len(metrics) == 3 and metrics["snr"].min() > 3
     assert si.load(tmp_path / "report" / "analyzer").get_num_units() == 3
+
+
+def test_folders_for_phy_and_of_spikeinterface_on_request(scene, tmp_path):
+    recording, truth = scene
+    write_report(truth.select_units([1]), recording, tmp_path / "report", phy=True, unit_figures=True)
     assert (tmp_path / "report" / "phy" / "params.py").exists()
-    assert len(list((tmp_path / "report" / "spikeinterface_report" / "units").iterdir())) == 3
+    assert len(list((tmp_path / "report" / "spikeinterface_report" / "units").iterdir())) == 1
 
 
 def test_sorting_without_units(scene, tmp_path):

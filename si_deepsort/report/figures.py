@@ -47,7 +47,9 @@ def probe_map(recording, analyzer):
             for unit, place in zip(analyzer.unit_ids, places, strict=True):
                 axes.annotate(str(unit), place[:2], xytext=(6, 4), textcoords="offset points", fontsize=8)
     axes.set(xlabel="x (um)", ylabel="depth (um)")
-    axes.margins(0.25, 0.05)
+    # All contacts of a linear probe have the same x; rounding must not look like a distance.
+    half_width = max(0.6 * np.ptp(x), 40.0)
+    axes.set_xlim(x.mean() - half_width, x.mean() + half_width)
     axes.legend(loc="upper right", fontsize=8)
     return figure
 
@@ -82,7 +84,7 @@ def raster(analyzer):
     units = analyzer.unit_ids
     figure = _figure(10, min(2 + 0.16 * len(units), 9))
     axes = figure.add_subplot()
-    duration = min(RASTER_S, analyzer.sorting.get_num_samples(0) / analyzer.sampling_frequency)
+    duration = min(RASTER_S, analyzer.get_num_samples(0) / analyzer.sampling_frequency)
     trains = [analyzer.sorting.get_unit_spike_train(unit, 0) / analyzer.sampling_frequency for unit in units]
     axes.eventplot(
         [train[train <= duration] for train in trains], colors=unit_colors(analyzer), linelengths=0.8, linewidths=0.8
