@@ -38,7 +38,6 @@ MATCH_MS, MATCH_UM = 0.4, 100.0
 RADIUS_UM, EXCLUSIVE_MS = 75.0, 0.35
 # Settings of the peers, radius in um, exclusion in ms and sign: those of our detector, and SpikeInterface's defaults.
 PEER_SETTINGS = {
-    "same exclusion, both signs": (RADIUS_UM, EXCLUSIVE_MS, "both"),
     "same exclusion, negative": (RADIUS_UM, EXCLUSIVE_MS, "neg"),
     "default": (50.0, 1.0, "neg"),
 }

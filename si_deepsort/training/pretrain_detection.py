@@ -88,7 +88,9 @@ often the channel exceeds 3.5, 5, 7 and 10 noise levels. One contact, tetrodes, 
 
 Trained on generated recordings alone. A peak below {candidate_threshold} noise levels is never reported. Two spikes
 whose peaks are nearer than 0.35 ms and 75 um are reported as one. On a single channel with much multi-unit background
-only units that stand out from it are reported.
+many small events are reported too; `find_peaks(only_standing_out=True)` leaves them out. On recordings made from
+detailed neuron models the ranking of its probabilities was behind a plain threshold with a long exclusion
+(`benchmarks/detection.py`): measure both on data like yours before you prefer it.
 
 ## How to fine-tune
 
