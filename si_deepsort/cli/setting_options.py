@@ -49,10 +49,10 @@ def with_setting_options(command, settings_class: type[Settings]):
     own = [parameter for name, parameter in inspect.signature(command).parameters.items() if name != "given"]
     own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
     generated = setting_parameters(settings_class)
-    names = {parameter.name for parameter in generated}
+    names = [parameter.name for parameter in generated]
 
     def run(**values):
-        given = {name: values.pop(name) for name in names if values[name] is not None}
+        given = {name: value for name in names if (value := values.pop(name)) is not None}
         return command(**values, given=parsed_settings(settings_class, given))
 
     run.__doc__, run.__name__ = command.__doc__, command.__name__
