@@ -43,8 +43,7 @@ def recall(peaks, sorting, tolerance=12):
     return (np.abs(peaks["sample_index"][:, None] - spikes[None]).min(axis=0) <= tolerance).mean()
 
 
-@pytest.mark.parametrize("architecture", ["cnn", "gru"])
-@pytest.mark.parametrize("probe", ["single", "tetrode"])
+@pytest.mark.parametrize(("probe", "architecture"), [("single", "gru"), ("tetrode", "cnn")])
 def test_trained_from_nothing_it_finds_the_spikes_of_another_recording(probe, architecture, tmp_path):
     recording, sorting = make(probe, 1)
     train_detector(recording, sorting, folder=tmp_path / "model", architecture=architecture, settings=QUICK)
