@@ -25,7 +25,7 @@ from .templates import average_waveforms, clean_averages, peak_offsets
 logger = logging.getLogger(__name__)
 
 # A peak this close in time to a spike nearby is that spike.
-EXPLAINED_MS = 0.5
+EXPLAINED_MS = 1.0
 
 
 def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
@@ -56,7 +56,7 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
         for number in range(settings.num_rounds + 1):
             path = steps / f"matched_{number}.npy"
             spikes = _step(path, lambda spikes=spikes: rematch(traces, spikes, settings, job_kwargs))
-            if number == 0:
+            if number == 0 < settings.num_rounds:
                 path = steps / "second_clusters.npy"
                 spikes = _step(path, lambda spikes=spikes: add_missed_units(traces, white, peaks, spikes, settings))
         spikes = merge_units(traces, spikes, settings)

@@ -113,7 +113,8 @@ def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) ->
     locations, shanks = recording_geometry(recording)
     living = living_stretches(traces)
     levels = np.array([noise_levels(own[lives]) for own, lives in zip(traces.T, living.T, strict=True)])
-    alive = levels > 0
+    # The band-pass leaves rounding noise on a constant channel.
+    alive = levels > 1e-3 * np.median(levels[levels > 0]) if np.any(levels > 0) else levels > 0
     scaled = traces / np.where(alive, levels, 1.0)
     quiet = quiet_frames(scaled[:, alive], reach=2 * max(order, 16)) & living[:, alive]
     time_filter = prediction_error_filter(scaled[:, alive], quiet, order)
