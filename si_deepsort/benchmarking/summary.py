@@ -180,11 +180,12 @@ def _matrix_table(summary):
     units = {r["recording"]: r["num_true_units"] // r["num_runs"] for r in summary if r["status"] == "done"}
     columns = ["sorter", *(f"{name}, {units[name]} units" if name in units else name for name in recordings)]
     rows = []
-    for sorter in dict.fromkeys(record["sorter"] for record in summary):
+    for sorter in sorted(dict.fromkeys(record["sorter"] for record in summary), key=lambda name: name != REFERENCE):
         cells = [_matrix_cell(by_key.get((recording, sorter))) for recording in recordings]
         rows.append([sorter, *cells])
     return dict(
-        caption="Mean accuracy over all true units / false-positive units / CPU-seconds per recorded second.",
+        caption="Mean accuracy over all true units / false-positive units / CPU-seconds per recorded second; "
+        "empty where a sorter was not run.",
         columns=columns,
         rows=rows,
     )
