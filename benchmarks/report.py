@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from si_deepsort.benchmarking.report import fill_tables, read_tables
+from si_deepsort.benchmarking.report import fill_tables, missing_tables, read_tables
 
 ROOT = Path(__file__).parent.parent
 FILES = (ROOT / "README.md",)
@@ -21,12 +21,19 @@ def main() -> int:
     check = parser.parse_args().check
     tables = read_tables(ROOT / "benchmarks" / "results")
     print(f"Tables in the results: {', '.join(sorted(tables)) or 'none'}")
-    stale = [file for file in FILES if fill_tables(file.read_text(), tables) != file.read_text()]
-    for file in stale:
-        if not check:
-            file.write_text(fill_tables(file.read_text(), tables))
-        print(f"{file.name} {'differs from the results' if check else 'written'}")
-    return 1 if check and stale else 0
+    is_good = True
+    for file in FILES:
+        text = file.read_text()
+        missing = missing_tables(text, tables)
+        if missing:
+            print(f"{file.name} asks for tables that no benchmark has written yet: {', '.join(missing)}")
+        filled = fill_tables(text, tables | dict.fromkeys(missing, dict(columns=["not measured yet"], rows=[])))
+        if filled != text:
+            print(f"{file.name} {'differs from the results' if check else 'written'}")
+            if not check:
+                file.write_text(filled)
+        is_good &= not missing and not (check and filled != text)
+    return 0 if is_good else 1
 
 
 if __name__ == "__main__":

@@ -97,6 +97,11 @@ def fill_tables(text: str, tables: dict[str, dict]) -> str:
     return MARKED.sub(write, text)
 
 
+def missing_tables(text: str, tables: dict[str, dict]) -> list[str]:
+    """Names of tables that a text asks for and no results file holds."""
+    return sorted({match.group(2) for match in MARKED.finditer(text)} - set(tables))
+
+
 def write_page(document: dict, file: str | Path, figures: dict | None = None) -> Path:
     """
     One HTML page with tables and pictures, that needs no other file.
