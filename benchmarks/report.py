@@ -27,7 +27,7 @@ def main() -> int:
         missing = missing_tables(text, tables)
         if missing:
             print(f"{file.name} asks for tables that no benchmark has written yet: {', '.join(missing)}")
-        filled = fill_tables(text, tables | dict.fromkeys(missing, dict(columns=["not measured yet"], rows=[])))
+        filled = fill_tables(text, tables | {key: dict(columns=["not measured yet"], rows=[]) for key in missing})
         if filled != text:
             print(f"{file.name} {'differs from the results' if check else 'written'}")
             if not check:
