@@ -148,13 +148,11 @@ def find_peaks(
         height in noise levels (None is 5).
     noise_levels : np.ndarray | None, shape (num_channels,), default: None
         In the unit of the stored traces. None estimates them.
-    radius_um : float, default: 75.0
-        Two peaks on channels this close are one spike...
-    exclusive_ms : float, default: 0.35
-        ...if they are this close in time; the larger one stays.
+    radius_um, exclusive_ms : float, default: 75.0, 0.35
+        Of several peaks this close in space and in time the largest stays.
     only_standing_out : bool, default: False
-        Leave out the multi-unit background: on channels whose events fall into two separate groups of heights only
-        the larger ones are kept. Needs no labels. Meant for single channels with one or few large units.
+        Where the events of a channel fall into two separate groups of heights, leave out the smaller ones, the
+        multi-unit background. Meant for single channels with one or few large units.
     seed : int, default: 0
         Of the chunks on which noise is estimated.
     job_kwargs : dict | None, default: None
@@ -163,8 +161,7 @@ def find_peaks(
     Returns
     -------
     np.ndarray
-        With SpikeInterface's `base_peak_dtype`: sample_index (of the largest extremum), channel_index, amplitude
-        (in the unit of the traces), segment_index; ordered by segment and sample.
+        Peaks as SpikeInterface's `base_peak_dtype` has them, by segment and sample; amplitudes in the recording's unit.
 
     Raises
     ------
@@ -179,15 +176,18 @@ def find_peaks(
         node = NetworkPeakDetector(
             recording, method, threshold, detector.statistics, radius_um=radius_um, exclusive_ms=exclusive_ms
         )
-    peaks = run_node_pipeline(
-        recording, [node], job_kwargs or {}, job_name=f"detect spikes ({method})", squeeze_output=True
-    )
+    name = f"detect spikes ({method})"
+    peaks = run_node_pipeline(recording, [node], job_kwargs or {}, job_name=name, squeeze_output=True)
     peaks = peaks[[name for name, _ in base_peak_dtype]].astype(base_peak_dtype)
     if only_standing_out:
-        levels = robust_levels(sample_traces(recording, seed=seed)) if noise_levels is None else noise_levels
-        heights = np.abs(peaks["amplitude"]) / np.maximum(levels, 1e-12)[peaks["channel_index"]]
-        peaks = peaks[standing_out(heights, peaks["channel_index"], recording.get_num_channels())]
+        peaks = _standing_out(peaks, recording, noise_levels, seed)
     return peaks[np.lexsort((peaks["channel_index"], peaks["sample_index"], peaks["segment_index"]))]
+
+
+def _standing_out(peaks, recording, noise_levels, seed):
+    levels = robust_levels(sample_traces(recording, seed=seed)) if noise_levels is None else noise_levels
+    heights = np.abs(peaks["amplitude"]) / np.maximum(levels, 1e-12)[peaks["channel_index"]]
+    return peaks[standing_out(heights, peaks["channel_index"], recording.get_num_channels())]
 
 
 def _classical_node(recording, method, threshold, noise_levels, radius_um, exclusive_ms, seed):

@@ -257,8 +257,7 @@ def _pursue(correlations, norms, overlap_units, overlaps, thresholds, precision,
                 break
             start, stop = frame - num_samples, frame + num_samples + 1
             _push_peaks(heap, correlations, blocked, other, start, stop, norms[other], precision, thresholds[other])
-    found = np.array(frames)[1:]
-    owners = np.array(units)[1:]
+    found, owners = np.array(frames)[1:], np.array(units)[1:]
     shifts = np.array(jitters)[1:]
     sizes = np.array(amplitudes)[1:]
     _second_thoughts(

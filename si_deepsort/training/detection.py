@@ -65,16 +65,16 @@ def train_detector(
     folder : str | Path | None, default: None
         Where the model goes; it can then be given to the sorter or to `find_peaks`. None does not save it.
     architecture : "cnn" | "gru", default: "cnn"
-        Ignored if `start_from` is given.
+        Of a new network.
     start_from : str | Path | None, default: None
-        Bundled model ("cnn", "gru") or model folder whose weights are tuned further. None starts from nothing.
+        "cnn", "gru" or whatever `load_model` takes: weights that are tuned further, with their architecture.
     settings : DetectorTrainingSettings | None, default: None
 
     Returns
     -------
     Network
-        In evaluation mode; its `info.settings` hold `threshold`, `candidate_threshold` and `label_offset_frames`,
-        its `info.metrics` the precision, recall and F1 on held-out time.
+        In evaluation mode; `info.settings` hold `threshold`, `candidate_threshold` and `label_offset_frames`,
+        `info.metrics` the precision, recall and F1 on held-out time.
 
     Raises
     ------
@@ -82,17 +82,16 @@ def train_detector(
         If the labels do not fit the recording, or too few candidates are spikes.
     """
     settings = settings or DetectorTrainingSettings()
-    torch.manual_seed(settings.seed)
-    net = _starting_network(architecture, start_from)
+    net = _starting_network(architecture, start_from, settings.seed)
     examples, labels = _labelled_examples(recording, sorting, net.config, settings)
     training, held_out = split_by_time(examples)
     fit_detector(net, training, held_out, settings)
     threshold, metrics = choose_threshold(net, held_out)
-    num_spikes = int(examples.labels.sum())
+    counts = dict(num_spikes=int(examples.labels.sum()), num_candidates=float(examples.weights.sum()))
     net.info = ModelInfo(
         name=Path(folder).name if folder is not None else net.architecture,
         task="detection",
-        training={"num_spikes": num_spikes, "num_candidates": float(examples.weights.sum()), "seed": settings.seed},
+        training={**counts, "seed": settings.seed},
         metrics=metrics,
         settings={
             "threshold": threshold,
@@ -134,7 +133,8 @@ def _labelled_examples(recording, sorting, config, settings):
     return examples, [labels for _, labels in pairs]
 
 
-def _starting_network(architecture, start_from):
+def _starting_network(architecture, start_from, seed):
+    torch.manual_seed(seed)
     if start_from is not None:
         return load_detector(start_from)
     if architecture not in ARCHITECTURES:

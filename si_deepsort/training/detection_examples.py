@@ -294,8 +294,7 @@ def _choose(parts, num_negatives, rng):
 
 
 def _cut(scaled, frames, channels, classes, weights, plan: WindowPlan, statistics, sampling_frequency) -> Examples:
-    windows = cut_windows(with_empty_channel(scaled), frames, channels, plan)
+    windows = cut_windows(with_empty_channel(scaled), frames, channels, plan).clip(-1000, 1000).astype("float16")
     times_s = (frames / sampling_frequency).astype("float32")
-    windows = np.clip(windows, -1000, 1000).astype("float16")
     labels = (classes == 1).astype("float32")
     return Examples(windows, plan.distances_um[channels], statistics.activity[channels], labels, weights, times_s)
