@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import pywt
 import spikeinterface.core as si
+from small_interpolator import save_random_interpolator
 from spikeinterface.core.generate import generate_ground_truth_recording
 
 from si_deepsort.preprocessing import PREPROCESSORS
 from si_deepsort.preprocessing.matched_filter import template_from_sorting
 from si_deepsort.preprocessing.traces import cast_traces
 from si_deepsort.preprocessing.wavelet_denoise import decompose, reconstruct, shrink, transform_margin
-
-from small_interpolator import save_random_interpolator
 
 TEMPLATE = -np.hanning(31)
 CASES = {
