@@ -193,5 +193,5 @@ def test_the_sorter_uses_known_unit_ids(tmp_path):
     for unit in truth.unit_ids:
         true, mine = truth.get_unit_spike_train(unit), found.get_unit_spike_train(unit)
         assert (np.abs(true[:, None] - mine).min(axis=1) <= 8).mean() > 0.8
-    with pytest.raises(Exception, match="Unknown model"):
+    with pytest.raises(Exception, match="nowhere"):
         run_sorter("deepsort", other, folder=tmp_path / "again", classifier=str(tmp_path / "nowhere"))
