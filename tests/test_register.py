@@ -109,9 +109,7 @@ def test_name_imports_the_package_where_it_is_unpickled():
 
 
 def test_plain_import_does_not_import_torch():
-    code = (
-        "import si_deepsort, sys; print([m for m in ('torch', 'tensorflow') if m in sys.modules])"
-    )
+    code = "import si_deepsort, sys; print([m for m in ('torch', 'tensorflow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
