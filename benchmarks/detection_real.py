@@ -4,7 +4,8 @@ The bundled detectors on a real single channel, and their speed: `python benchma
 The channel (20 kHz, 40 s) has one expert-sorted unit with positive-going spikes; no network was trained on it and
 every threshold is the model's own. Threshold crossings at 5 noise levels are shown beside them. Detections of other,
 unlabelled units count as wrong; "standing out" leaves them out by the heights of the channel's own events, without
-labels (`find_peaks(only_standing_out=True)`).
+labels (`find_peaks(only_standing_out=True)`). That rule was devised with these trials in view: its rows are no held-out
+result.
 """
 
 import argparse
