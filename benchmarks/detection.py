@@ -4,8 +4,8 @@ The spike detectors beside those of SpikeInterface: `python benchmarks/detection
 Recordings are made from biophysical templates that no detector was trained on. Each detector runs at a low threshold;
 its own score is then swept to the point where 95 % of what it reports, over all recordings of one front end, are
 spikes of the known units. A detection of a far background unit counts as wrong for every detector alike ("strict");
-a second column leaves those detections out. The widths of the generated training spikes were widened after a look at these
-templates, so the result is one of development; of each peer's settings the best on these recordings is shown.
+a second column leaves those detections out. The generated training spikes were widened after a look at these templates,
+so the result is one of development; of each peer's settings the best on these recordings is shown.
 """
 
 import argparse
