@@ -21,7 +21,7 @@ from si_deepsort.generation import GenerationSettings, generate_recording, named
 from si_deepsort.report.environment import package_versions
 
 ROOT = Path(__file__).parent.parent
-CASES = (("linear32", 20, 60.0), ("linear32", 20, 120.0), ("neuropixels1", 40, 60.0))
+CASES = (("linear32", 20, 60.0), ("linear32", 20, 120.0), ("neuropixels1", 30, 30.0))
 
 
 def sort_in_this_process(recording_folder: str, out: str):
