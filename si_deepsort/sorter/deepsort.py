@@ -36,7 +36,7 @@ class DeepSortSettings(Settings):
     clustering: str = setting("isosplit", "Clustering method", choices=("isosplit", "hdbscan", "dbscan"))
     min_cluster_size: int = setting(15, "Fewest spikes of a unit while clustering", minimum=3)
     max_peaks_per_channel: int = setting(3000, "Most peaks per channel that are clustered", minimum=100)
-    merge_distance: float = setting(6.0, "Templates closer than this, in noise units, are one unit", minimum=0.0)
+    merge_distance: float = setting(4.5, "Templates closer than this, in noise units, are one unit", minimum=0.0)
     merge_relative_distance: float = setting(
         0.2, "Templates closer than this fraction of the larger one are one unit", minimum=0.0, maximum=1.0
     )

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from spikeinterface.core.base import minimum_spike_dtype
+from spikeinterface.core.base import base_peak_dtype, minimum_spike_dtype
 
 from ..geometry import channel_distances
 from .clean import clean_units
@@ -20,7 +20,7 @@ from .find import find_spike_peaks
 from .match import match_templates
 from .merge import find_mixtures, merge_similar
 from .preprocess import cache_traces, preprocess
-from .templates import average_waveforms, clean_averages, peak_offsets
+from .templates import MOST_SPIKES, average_waveforms, clean_averages, peak_offsets
 
 logger = logging.getLogger(__name__)
 
@@ -96,8 +96,39 @@ def add_missed_units(traces, white, peaks, spikes, settings):
         reach=round(EXPLAINED_MS * traces.get_sampling_frequency() / 1000),
     )
     more = cluster_peaks(traces, white, peaks[missed], settings)
-    more["unit_index"] += len(templates.values)
+    spikes = split_units(traces, white, spikes, main_channels, offsets, settings)
+    more["unit_index"] += spikes["unit_index"].max(initial=-1) + 1
     return _in_order(np.concatenate([spikes, more]))
+
+
+def split_units(traces, white, spikes, main_channels, offsets, settings):
+    """The spikes with each unit clustered again on its own: two units that shared a template fall apart."""
+    as_peaks = np.zeros(len(spikes), dtype=base_peak_dtype)
+    as_peaks["sample_index"] = spikes["sample_index"] + offsets[spikes["unit_index"]]
+    as_peaks["segment_index"] = spikes["segment_index"]
+    as_peaks["channel_index"] = main_channels[spikes["unit_index"]]
+    chosen = _some_of_each(spikes["unit_index"], settings.seed)
+    chosen = chosen[np.argsort(as_peaks["sample_index"][chosen] + as_peaks["segment_index"][chosen] * 2**40)]
+    units = spikes["unit_index"][chosen]
+    embeddings_of_channel, aligned = describe_peaks(traces, white, as_peaks[chosen], settings)
+    labels = cluster_by_channel(
+        lambda unit, positions: embeddings_of_channel(main_channels[unit], positions),
+        units,
+        method=settings.clustering,
+        min_size=settings.min_cluster_size,
+        seed=settings.seed,
+    )
+    return _spike_vector(aligned(labels), labels, as_peaks["segment_index"][chosen])
+
+
+def _some_of_each(units, seed):
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(units))
+    ranks = np.zeros(len(units), dtype=int)
+    for unit in np.unique(units):
+        own = order[units[order] == unit]
+        ranks[own] = np.arange(len(own))
+    return np.flatnonzero(ranks < MOST_SPIKES)
 
 
 def rematch(traces, spikes, settings, job_kwargs):
