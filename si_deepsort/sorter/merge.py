@@ -13,9 +13,9 @@ from .pursuit import make_template_bank, pursue_spikes
 from .templates import NOISE_VARIANCE, UnitTemplates, template_distances
 
 REFRACTORY_S = 0.0018
-SIGNIFICANCE = 0.03
+SIGNIFICANCE = 0.01
 # Templates up to this many times the merging distance apart are joined if they share a refractory period.
-REFRACTORY_REACH = 2.0
+REFRACTORY_REACH = 2.5
 # A mixture leaves less than this fraction of its energy unexplained.
 MIXTURE_RESIDUAL = 0.15
 
