@@ -2,8 +2,8 @@
 deepsort against its peers on the named recordings, written to benchmarks/results/sorters.json.
 
 `python benchmarks/sorters.py` runs what is missing and sums up; any option of `si-deepsort benchmark` can be added.
-The merging distance of deepsort (4.5, 5.25 or 6) was chosen with linear32, tetrode and neuropixels1 of seed 100 in view,
-so these three are no held-out result for it; the other recordings and all other seeds are.
+The merging distance of deepsort (4.5, 5.25 or 6) was chosen with linear32, tetrode and neuropixels1 of seed 100 in
+view, so these three are no held-out result for it; the other recordings and all other seeds are.
 """
 
 import os
