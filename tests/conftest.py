@@ -1,8 +1,20 @@
 """Fixtures that several test files share."""
 
 import pytest
+import torch
 from huggingface_hub import constants
 from loopback_hub import LoopbackHub
+from threadpoolctl import threadpool_limits
+
+
+@pytest.fixture(autouse=True)
+def single_thread():
+    """Sums in another order round differently: results are compared bit by bit with those of worker processes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
