@@ -4,6 +4,7 @@ The sorter as SpikeInterface sees it: its settings and a thin adapter. The flow 
 PyTorch is not imported here: this module is loaded by `import si_deepsort`.
 """
 
+import gc
 import shutil
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -140,7 +141,12 @@ class DeepSortSorter(BaseSorter):
         # From here on the run names the very weights: a tag that moves meanwhile changes nothing.
         settings = replace(settings, **{name: net.info.source["reference"] for name, net in nets.items()})
         classifier = nets.get("classifier")
-        sorting = sort_recording(recording, settings, folder, job_kwargs)
+        # SpikeInterface collects garbage after each chunk, which is slow if it looks at all modules.
+        gc.freeze()
+        try:
+            sorting = sort_recording(recording, settings, folder, job_kwargs)
+        finally:
+            gc.unfreeze()
         if classifier is not None:
             if settings.apply_preprocessing:
                 recording = band_pass(recording, settings.freq_min, settings.freq_max)

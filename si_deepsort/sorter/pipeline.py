@@ -4,7 +4,6 @@ The flow of the sorter, on one screen: white traces, peaks, embeddings, clusters
 Each step keeps its result in the sorter's folder; a run that was interrupted goes on from the last finished step.
 """
 
-import gc
 import logging
 import shutil
 from pathlib import Path
@@ -62,7 +61,6 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
         spikes = merge_units(traces, spikes, settings)
     sorting = clean_units(traces, white, spikes, settings)
     shutil.rmtree(folder / "traces", ignore_errors=True)
-    gc.unfreeze()
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting
 

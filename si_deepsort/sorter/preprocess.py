@@ -1,6 +1,5 @@
 """Step 0 of the sorter: traces that are band-passed, referenced, corrected for motion, white, and cached once."""
 
-import gc
 import logging
 import warnings
 from pathlib import Path
@@ -143,8 +142,6 @@ def cache_traces(recording, mode: str, folder: Path, job_kwargs: dict):
     """
     if mode == "none":
         return recording
-    # SpikeInterface collects garbage after each chunk, which takes longer than the chunk if it looks at all modules.
-    gc.freeze()
     if mode == "memory":
         return recording.save(format="memory", sharedmem=True, **job_kwargs)
     if (folder / "si_folder.json").exists() or (folder / "binary.json").exists():
