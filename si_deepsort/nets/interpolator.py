@@ -169,16 +169,23 @@ class Interpolator(Network):
 
     def predict(self, traces: Tensor, plan: ProbePlan, blocks: list[Tensor]) -> Tensor:
         """As `forward`, with the result of `block_weights`."""
-        filters = self.filters_over_time()
-        batch, num_channels, num_padded = traces.shape
-        ordered = traces[:, plan.order].reshape(batch * num_channels, 1, num_padded)
-        features = nn.functional.conv1d(ordered, filters[:, None]).unflatten(0, (batch, num_channels))
-        mixed = plan.mix(features, blocks)
-        linear, mixed = mixed[:, :, 0], mixed[:, :, 1:]
-        hidden = nn.functional.silu(mixed + self.mixed_bias).flatten(0, 1)
-        hidden = nn.functional.silu(self.hidden(hidden))
-        predicted = linear + self.readout(hidden).view_as(linear)
-        return predicted[:, plan.rank]
+        filters = self.filters_over_time()[:, None]
+        ordered, predicted = traces[:, plan.order], []
+        for inputs, members in plan.groups:
+            seen = ordered[:, inputs]
+            features = nn.functional.conv1d(seen.flatten(0, 1)[:, None], filters).unflatten(0, seen.shape[:2])
+            for index, places in members:
+                predicted.append(self._predict_block(torch.matmul(blocks[index], features[:, places].flatten(1, 2))))
+        return torch.cat(predicted, dim=1)[:, plan.rank]
+
+    def _predict_block(self, mixed: Tensor) -> Tensor:
+        """(batch, (1 + num_mixed) * channels, frames) -> (batch, channels, frames): block by block stays in cache."""
+        batch, _, num_frames = mixed.shape
+        mixed = mixed.view(batch, 1 + self.config.num_mixed, -1)
+        is_final = not torch.is_grad_enabled()
+        hidden = nn.functional.silu(mixed[:, 1:] + self.mixed_bias, inplace=is_final)
+        hidden = nn.functional.silu(_layer(self.hidden, hidden), inplace=is_final)
+        return (mixed[:, :1] + _layer(self.readout, hidden)).view(batch, -1, num_frames)
 
     def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[Tensor, ProbePlan]:
         """Random traces and the plan of a probe with two columns."""
@@ -188,6 +195,11 @@ class Interpolator(Network):
         plan = make_probe_plan(locations, shanks, num_neighbors=config.num_neighbors, radius_um=config.radius_um)
         generator = torch.Generator().manual_seed(seed)
         return torch.randn(batch_size, len(locations), 2 * config.context + 20, generator=generator), plan
+
+
+def _layer(convolution: nn.Conv1d, inputs: Tensor) -> Tensor:
+    # For so few features a matrix product is several times faster than the convolution of one frame that it is.
+    return torch.baddbmm(convolution.bias[:, None], convolution.weight[:, :, 0].expand(len(inputs), -1, -1), inputs)
 
 
 def _perceptron(*widths: int) -> nn.Sequential:

@@ -32,6 +32,8 @@ class ProbePlan:
     blocks : list of (outputs, inputs, rows, columns, sources, slots)
         Consecutive channels (in `order`), the channels they are predicted from, and where the weight of each pair
         comes from and goes to.
+    groups : list of (inputs, list of (block index, places))
+        Neighbouring blocks, the channels (in `order`) that feed them, and where among those each block finds its own.
     table_rows : Tensor | None, shape (num_channels,), int
         Row of the linear part fitted to this very neighbourhood, -1 where there is none.
     """
@@ -43,6 +45,7 @@ class ProbePlan:
     order: Tensor
     rank: Tensor
     blocks: list
+    groups: list
     table_rows: Tensor | None = None
 
     def to(self, device) -> "ProbePlan":
@@ -54,25 +57,15 @@ class ProbePlan:
         return self
 
     def to_blocks(self, weights: Tensor) -> list[Tensor]:
-        """(channels, neighbors, outputs, features) -> per block (channels * outputs, inputs * features)."""
+        """(channels, neighbors, outputs, features) -> per block (outputs * channels, inputs * features)."""
         num_outputs, num_features = weights.shape[2:]
         matrices = []
         for outputs, inputs, rows, columns, sources, slots in self.blocks:
             dense = weights.new_zeros(len(outputs), len(inputs), num_outputs, num_features)
             dense = dense.index_put((rows, columns), weights[sources, slots])
-            matrices.append(dense.transpose(1, 2).reshape(len(outputs) * num_outputs, len(inputs) * num_features))
+            # Output by output, so that all channels of a block go through the layers behind as one matrix.
+            matrices.append(dense.permute(2, 0, 1, 3).reshape(num_outputs * len(outputs), len(inputs) * num_features))
         return matrices
-
-    def mix(self, features: Tensor, matrices: list[Tensor]) -> Tensor:
-        """(batch, channels, features, frames) -> (batch, channels, outputs, frames), channels in `order`."""
-        mixed = []
-        for (outputs, inputs, *_), matrix in zip(self.blocks, matrices, strict=True):
-            first, last = int(inputs[0]), int(inputs[-1])
-            is_run = last - first + 1 == len(inputs)
-            seen = features[:, first : last + 1] if is_run else features[:, inputs]
-            product = torch.matmul(matrix, seen.flatten(1, 2))
-            mixed.append(product.unflatten(1, (len(outputs), -1)))
-        return torch.cat(mixed, dim=1)
 
 
 def make_probe_plan(
@@ -83,6 +76,7 @@ def make_probe_plan(
     radius_um: float,
     usable: np.ndarray | None = None,
     block_channels: int = 8,
+    group_channels: int = 64,
 ) -> ProbePlan:
     """
     Plan of a probe.
@@ -95,8 +89,8 @@ def make_probe_plan(
         Channels of different shanks never feed each other.
     usable : np.ndarray | None, shape (num_channels,), bool, default: None
         Channels that may feed others and themselves. None: all.
-    block_channels : int, default: 8
-        Output channels per dense block; affects the speed alone.
+    block_channels, group_channels : int, default: 8, 64
+        Output channels per dense block, and of the blocks for which features are made at once; affect the speed alone.
     """
     usable = np.ones(len(shanks), dtype=bool) if usable is None else np.asarray(usable, dtype=bool)
     neighbors = neighbor_indices(channel_locations, num_neighbors, radius_um=radius_um, shanks=shanks, usable=usable)
@@ -104,6 +98,10 @@ def make_probe_plan(
     feeds = (neighbors >= 0) & usable[neighbors]
     order = np.lexsort((channel_locations[:, 0], channel_locations[:, 1], shanks))
     rank = np.argsort(order)
+    blocks = [
+        _make_block(order[first : first + block_channels], neighbors, feeds, rank)
+        for first in range(0, len(order), block_channels)
+    ]
     return ProbePlan(
         neighbors=neighbors,
         offsets=np.where(feeds[..., None], offsets, NOWHERE_UM).astype("float32"),
@@ -111,10 +109,8 @@ def make_probe_plan(
         feeds=torch.from_numpy(feeds.astype("float32")),
         order=torch.from_numpy(order),
         rank=torch.from_numpy(rank),
-        blocks=[
-            _make_block(order[first : first + block_channels], neighbors, feeds, rank)
-            for first in range(0, len(order), block_channels)
-        ],
+        blocks=blocks,
+        groups=_make_groups(blocks, max(1, group_channels // block_channels)),
     )
 
 
@@ -137,3 +133,19 @@ def _make_block(outputs, neighbors, feeds, rank):
     columns = np.searchsorted(inputs, targets)
     arrays = (outputs, inputs, pairs_from, columns, sources, slots)
     return tuple(torch.from_numpy(np.asarray(array, dtype="int64")) for array in arrays)
+
+
+def _make_groups(blocks, blocks_per_group):
+    groups = []
+    for first in range(0, len(blocks), blocks_per_group):
+        members = range(first, min(first + blocks_per_group, len(blocks)))
+        inputs = np.unique(np.concatenate([blocks[index][1].numpy() for index in members]))
+        places = [np.searchsorted(inputs, blocks[index][1].numpy()) for index in members]
+        groups.append((_run_or_indices(inputs), list(zip(members, map(_run_or_indices, places), strict=True))))
+    return groups
+
+
+def _run_or_indices(indices):
+    # A slice needs no copy.
+    first, last = int(indices[0]), int(indices[-1])
+    return slice(first, last + 1) if last - first + 1 == len(indices) else torch.from_numpy(indices)

@@ -109,10 +109,13 @@ class DeepInterpolateRecordingSegment(BasePreprocessorSegment):
         channel_indices = slice(None) if channel_indices is None else channel_indices
         start_frame = 0 if start_frame is None else start_frame
         end_frame = self.get_num_samples() if end_frame is None else end_frame
-        raw, predicted = self.tiles.predict(self.parent_recording_segment, start_frame, end_frame)
-        blended = predicted + self.raw_weights * (raw - predicted)
-        traces = blended * self.tiles.scales + self.tiles.centers
-        return cast_traces(traces, self.dtype)[:, channel_indices]
+        traces = np.empty((end_frame - start_frame, len(self.raw_weights)), dtype=self.dtype)
+        for window, raw, blended in self.tiles.predict(self.parent_recording_segment, start_frame, end_frame):
+            blended += self.raw_weights * (raw - blended)
+            blended *= self.tiles.scales
+            blended += self.tiles.centers
+            traces[window] = cast_traces(blended, self.dtype)
+        return traces[:, channel_indices]
 
 
 class _Tiles:
@@ -153,25 +156,34 @@ class _Tiles:
         )
         return raw_weights(response)
 
-    def predict(self, segment, start_frame: int, end_frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """Raw and predicted traces of [start_frame, end_frame), both (num_frames, num_channels) in noise levels."""
-        predictor = self.predictor
-        tile, context = predictor.tile_frames, predictor.context
-        first = start_frame // tile * tile
-        last = max(-(-end_frame // tile) * tile, first + tile)
-        num_samples = segment.get_num_samples()
-        read_start, read_end = max(first - context, 0), min(last + context, num_samples)
-        traces = segment.get_traces(read_start, read_end, slice(None)).astype("float32")
-        traces = (traces - self.centers) / self.scales
-        # Nothing is known beyond the ends of a segment or where samples are NaN: 0 is what noise is on average. A
-        # mirror would show the network the very frame that it must not see.
-        traces = np.nan_to_num(traces, nan=0.0, posinf=0.0, neginf=0.0)
-        outside = (read_start - (first - context), last + context - read_end)
-        padded = np.pad(traces, (outside, (0, 0)))
-        tiles = [predictor.predict_tile(padded[at : at + tile + 2 * context]) for at in range(0, last - first, tile)]
-        predicted = np.concatenate(tiles)
-        wanted = slice(start_frame - first, end_frame - first)
-        return padded[context:-context][wanted], predicted[wanted]
+    def predict(self, segment, start_frame: int, end_frame: int):
+        """
+        Predict the frames [start_frame, end_frame), tile by tile, so that everything in between stays in cache.
+
+        Yields
+        ------
+        window : slice
+            Of the wanted frames.
+        raw, predicted : np.ndarray, shape (num_frames, num_channels), float32
+            In noise levels.
+        """
+        tile, context = self.predictor.tile_frames, self.predictor.context
+        first, last = start_frame // tile * tile - context, -(-end_frame // tile) * tile + context
+        offset, stop = max(first, 0), min(last, segment.get_num_samples())
+        traces = segment.get_traces(offset, stop, slice(None))
+        for at in range(first, last - 2 * context, tile):
+            read = max(at, offset), min(at + tile + 2 * context, stop)
+            piece = (traces[read[0] - offset : read[1] - offset].astype("float32") - self.centers) / self.scales
+            if traces.dtype.kind == "f":
+                piece = np.nan_to_num(piece, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+            # Nothing is known beyond the ends of a segment or where samples are NaN: 0 is what noise is on average. A
+            # mirror would show the network the very frame that it must not see.
+            if len(piece) < tile + 2 * context:
+                piece = np.pad(piece, ((read[0] - at, at + tile + 2 * context - read[1]), (0, 0)))
+            wanted = max(at + context, start_frame), min(at + context + tile, end_frame)
+            inside = slice(wanted[0] - at - context, wanted[1] - at - context)
+            window = slice(wanted[0] - start_frame, wanted[1] - start_frame)
+            yield window, piece[context:-context][inside], self.predictor.predict_tile(piece)[inside]
 
 
 def measure_normalization(recording, architecture: str = "interpolator", *, seed: int = 0) -> dict:

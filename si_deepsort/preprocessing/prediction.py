@@ -17,7 +17,7 @@ from ..nets.network import Network
 from ..nets.probe_plan import make_probe_plan
 from ..zoo import find_model_folder, load_model, pin_model
 
-TILE_FRAMES = {"interpolator": 256, "keras_unet": 64}
+TILE_FRAMES = {"interpolator": 384, "keras_unet": 64}
 
 _models: dict[tuple, Network] = {}
 _models_lock = threading.Lock()
@@ -121,11 +121,12 @@ class TracePredictor:
         -------
         np.ndarray, shape (tile_frames, num_channels), float32
         """
-        traces = np.where(self.usable, traces, np.float32(0))
+        if not self.usable.all():
+            traces = np.where(self.usable, traces, np.float32(0))
         inputs = torch.from_numpy(np.ascontiguousarray(traces.T))[None].to(self.device)
         with torch.inference_mode():
             if self.plan is None:
                 predicted = self.net(inputs)
             else:
                 predicted = self.net.predict(inputs, self.plan, self.blocks)
-        return predicted[0].T.cpu().numpy()
+        return predicted[0].T.contiguous().cpu().numpy()
