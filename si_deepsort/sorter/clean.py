@@ -3,28 +3,26 @@
 import logging
 
 import numpy as np
+import scipy.signal
 from spikeinterface.core import NumpySorting
 
 from ..noise import noise_levels, sample_traces
-from .templates import average_waveforms
+from .templates import MOST_SHIFT, UnitAverages
 
 logger = logging.getLogger(__name__)
 
-NUM_SPIKES_FOR_AMPLITUDE = 500
 
-
-def clean_units(traces, white, spikes: np.ndarray, settings) -> NumpySorting:
+def clean_units(white, spikes: np.ndarray, averages: UnitAverages, settings) -> NumpySorting:
     """
     Drop units that fire too rarely or are too small; order the rest by depth.
 
-    Amplitudes are measured before whitening, where they mean something to a user.
-
     Parameters
     ----------
-    traces, white : BaseRecording
-        Cached and lazy white traces.
+    white : WhitenTimeSpaceRecording
     spikes : np.ndarray
         SpikeInterface's spike vector.
+    averages : UnitAverages
+        Of its units.
     settings : DeepSortSettings
 
     Returns
@@ -32,33 +30,44 @@ def clean_units(traces, white, spikes: np.ndarray, settings) -> NumpySorting:
     NumpySorting
         With the properties `snr` (peak in noise levels) and `main_channel_id`.
     """
-    sampling_frequency = traces.get_sampling_frequency()
-    num_units = int(spikes["unit_index"].max(initial=-1)) + 1
-    band_passed = white.get_parent()
-    nbefore, nafter = (round(ms * sampling_frequency / 1000) for ms in (1.0, 1.5))
-    few = _some_spikes(spikes, num_units, settings.seed)
-    averages = average_waveforms(band_passed, few, num_units, nbefore=nbefore, nafter=nafter, seed=settings.seed)
-    levels = noise_levels(sample_traces(band_passed, seed=settings.seed, num_chunks=10))
-    peaks = np.abs(averages).max(axis=1) / np.where(levels > 0, levels, np.inf)
-    snr = peaks.max(axis=1) if num_units else np.zeros(0)
-    counts = np.bincount(spikes["unit_index"], minlength=num_units)
-    is_kept = (counts >= settings.min_firing_rate * traces.get_total_duration()) & (snr >= settings.min_amplitude)
-    main_channels = peaks.argmax(axis=1) if num_units else np.zeros(0, dtype=int)
-    depths = traces.get_channel_locations()[main_channels, 1] if num_units else np.zeros(0)
+    num_units = len(averages.values)
+    before_whitening = unwhiten(averages.values, white)
+    levels = noise_levels(sample_traces(white.get_parent(), seed=settings.seed, num_chunks=10))
+    peaks = np.abs(before_whitening).max(axis=1) / np.where(levels > 0, levels, np.inf)
+    snr = peaks.max(axis=1)
+    is_kept = averages.num_spikes >= settings.min_firing_rate * white.get_total_duration()
+    is_kept &= snr >= settings.min_amplitude
+    main_channels = peaks.argmax(axis=1)
+    depths = white.get_channel_locations()[main_channels, 1]
     order = np.flatnonzero(is_kept)[np.argsort(depths[is_kept], kind="stable")]
     logger.info("%d of %d units kept", len(order), num_units)
     # The lag of the whitening filter differs between units; a user expects the time of the largest peak.
-    lags = np.abs(averages[np.arange(num_units), :, main_channels]).argmax(axis=1) - nbefore if num_units else order
-    return _as_sorting(traces, spikes, order, lags, snr, main_channels)
+    main_traces = before_whitening[np.arange(num_units), :, main_channels]
+    lags = np.abs(main_traces).argmax(axis=1) - averages.nbefore - MOST_SHIFT
+    return _as_sorting(white, spikes, order, lags, snr, main_channels)
 
 
-def _some_spikes(spikes, num_units, seed):
-    rng = np.random.default_rng(seed)
-    chosen = []
-    for unit in range(num_units):
-        own = np.flatnonzero(spikes["unit_index"] == unit)
-        chosen.append(rng.permutation(own)[:NUM_SPIKES_FOR_AMPLITUDE])
-    return spikes[np.sort(np.concatenate(chosen))] if chosen else spikes
+def unwhiten(waveforms: np.ndarray, white) -> np.ndarray:
+    """
+    Average waveforms as they were before whitening, where amplitudes mean something to a user.
+
+    Parameters
+    ----------
+    waveforms : np.ndarray, shape (num_units, num_samples, num_channels), float
+        Averages of white traces.
+    white : WhitenTimeSpaceRecording
+
+    Returns
+    -------
+    np.ndarray, shape (num_units, num_samples, num_channels), float
+        In the unit of the traces before whitening.
+    """
+    if len(waveforms) == 0:
+        return waveforms
+    time_filter, matrix = (np.asarray(white._kwargs[name], dtype=float) for name in ("time_filter", "space_matrix"))
+    # Dead channels make the matrix singular; they stay 0.
+    mixed = waveforms @ np.linalg.pinv(matrix, rcond=1e-5)
+    return scipy.signal.lfilter([1.0], time_filter, mixed, axis=1)
 
 
 def _as_sorting(traces, spikes, order, lags, snr, main_channels):

@@ -8,7 +8,8 @@ from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 from spikeinterface.sortingcomponents.matching.base import BaseTemplateMatching
 
 from ..noise import MAD_TO_SD, sample_traces
-from .pursuit import correlate_templates, make_template_bank, pursue_spikes
+from .bank import correlate_templates, make_template_bank
+from .pursuit import pursue_spikes
 from .templates import UnitTemplates
 
 CLASSICAL = ("wobble", "circus-omp", "tdc-peeler", "nearest")

@@ -9,8 +9,9 @@ whose spikes vary. A template that others explain when they fire together is no 
 import numpy as np
 from scipy.stats import poisson
 
-from .pursuit import make_template_bank, pursue_spikes
-from .templates import NOISE_VARIANCE, UnitTemplates, template_distances
+from .bank import JITTERS, make_template_bank
+from .pursuit import pursue_correlations
+from .templates import UnitTemplates, template_distances
 
 REFRACTORY_S = 0.0018
 SIGNIFICANCE = 0.01
@@ -97,23 +98,26 @@ def find_mixtures(templates: UnitTemplates) -> np.ndarray:
     """
     is_mixture = np.zeros(len(templates.values), dtype=bool)
     bank = make_template_bank(templates.values)
+    errors = templates.squared_errors().sum(axis=1)
     num_samples = bank.num_samples
     for unit in np.argsort(templates.num_spikes, kind="stable"):
         larger = (templates.num_spikes > templates.num_spikes[unit]) & ~is_mixture
         if larger.sum() < 2:
             continue
         template = templates.values[unit]
-        traces = np.pad(template, ((num_samples, num_samples), (0, 0)))
+        others = bank.overlap_units[unit][bank.overlap_units[unit] >= 0]
+        correlations = np.zeros((len(bank.norms), 2 * num_samples - 1), dtype="float32")
+        correlations[others] = bank.overlaps[unit, : len(others), JITTERS // 2]
         thresholds = np.where(larger, 0.02 * bank.norms[unit] + 10.0, np.inf)
-        frames, units, amplitudes, _ = pursue_spikes(
-            traces, bank, thresholds=thresholds, amplitude_variance=0.02, refractory_frames=num_samples
+        frames, units, amplitudes, _ = pursue_correlations(
+            correlations, bank, thresholds=thresholds, amplitude_variance=0.02, refractory_frames=num_samples
         )
         if len(units) < 2:
             continue
+        traces = np.pad(template, ((num_samples - 1, num_samples - 1), (0, 0)))
         for frame, other, amplitude in zip(frames, units, amplitudes, strict=True):
             traces[frame : frame + num_samples] -= amplitude * templates.values[other]
-        noise = NOISE_VARIANCE * np.any(template != 0, axis=0).sum() * 8 / max(templates.num_spikes[unit], 1)
-        is_mixture[unit] = np.sum(traces**2) - noise < MIXTURE_RESIDUAL * bank.norms[unit]
+        is_mixture[unit] = np.sum(traces**2) - errors[unit] < MIXTURE_RESIDUAL * bank.norms[unit]
     return is_mixture
 
 

@@ -19,12 +19,14 @@ from .find import find_spike_peaks
 from .match import match_templates
 from .merge import find_mixtures, merge_similar
 from .preprocess import cache_traces, preprocess
-from .templates import MOST_SPIKES, average_waveforms, clean_averages, peak_offsets
+from .templates import MOST_SHIFT, UnitAverages, average_waveforms, measure_background, peak_offsets, some_of_each
 
 logger = logging.getLogger(__name__)
 
 # A peak this close in time to a spike nearby is that spike.
 EXPLAINED_MS = 1.0
+# Spikes of a unit that are looked at when it is clustered again.
+MOST_SPLIT = 1000
 
 
 def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
@@ -58,8 +60,10 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
             if number == 0 < settings.num_rounds:
                 path = steps / "second_clusters.npy"
                 spikes = _step(path, lambda spikes=spikes: add_missed_units(traces, white, peaks, spikes, settings))
-        spikes = merge_units(traces, spikes, settings)
-    sorting = clean_units(traces, white, spikes, settings)
+        spikes, averages = merge_units(traces, spikes, settings)
+    else:
+        averages = average_units(traces, spikes, settings)
+    sorting = clean_units(white, spikes, averages, settings)
     shutil.rmtree(folder / "traces", ignore_errors=True)
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting
@@ -82,7 +86,7 @@ def cluster_peaks(traces, white, peaks, settings):
 
 def add_missed_units(traces, white, peaks, spikes, settings):
     """The spikes, and clusters of the peaks that none of them explains: small units that larger ones had hidden."""
-    templates = make_templates(traces, spikes, settings)
+    templates = average_units(traces, spikes, settings).templates()
     main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
     offsets = peak_offsets(templates)
     missed = unexplained_peaks(
@@ -105,7 +109,7 @@ def split_units(traces, white, spikes, main_channels, offsets, settings):
     as_peaks["sample_index"] = spikes["sample_index"] + offsets[spikes["unit_index"]]
     as_peaks["segment_index"] = spikes["segment_index"]
     as_peaks["channel_index"] = main_channels[spikes["unit_index"]]
-    chosen = _some_of_each(spikes["unit_index"], settings.seed)
+    chosen = some_of_each(spikes["unit_index"], MOST_SPLIT, settings.seed)
     chosen = chosen[np.argsort(as_peaks["sample_index"][chosen] + as_peaks["segment_index"][chosen] * 2**40)]
     units = spikes["unit_index"][chosen]
     embeddings_of_channel, aligned = describe_peaks(traces, white, as_peaks[chosen], settings)
@@ -119,21 +123,11 @@ def split_units(traces, white, spikes, main_channels, offsets, settings):
     return _spike_vector(aligned(labels), labels, as_peaks["segment_index"][chosen])
 
 
-def _some_of_each(units, seed):
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(units))
-    ranks = np.zeros(len(units), dtype=int)
-    for unit in np.unique(units):
-        own = order[units[order] == unit]
-        ranks[own] = np.arange(len(own))
-    return np.flatnonzero(ranks < MOST_SPIKES)
-
-
 def rematch(traces, spikes, settings, job_kwargs):
     """All spikes matched anew, with the templates of the spikes so far."""
     return match_templates(
         traces,
-        make_templates(traces, merge_units(traces, spikes, settings), settings),
+        merge_units(traces, spikes, settings)[1].templates(),
         method=settings.matching,
         threshold=settings.match_threshold,
         amplitude_variance=settings.amplitude_variance,
@@ -143,40 +137,60 @@ def rematch(traces, spikes, settings, job_kwargs):
 
 
 def merge_units(traces, spikes, settings):
-    """The spikes with similar units joined, mixtures of units and small units dropped."""
-    spikes = spikes.copy()
+    """
+    Similar units joined, mixtures of units and small units dropped.
+
+    Returns
+    -------
+    spikes : np.ndarray
+        Spike vector.
+    averages : UnitAverages
+    """
+    averages = average_units(traces, spikes, settings)
     # A cluster may sit on a side lobe of its waveform; templates are compared with their largest peaks aligned.
-    spikes["sample_index"] += peak_offsets(make_templates(traces, spikes, settings))[spikes["unit_index"]]
-    templates = make_templates(traces, _in_order(spikes), settings)
-    representative, shift = merge_similar(
-        templates,
+    offsets = peak_offsets(averages.templates())
+    averages = averages.joined(np.arange(len(offsets)), offsets)
+    spikes = _relabelled(spikes, np.arange(len(offsets)), offsets)
+    representative, shifts = merge_similar(
+        averages.templates(),
         spikes,
         traces.get_sampling_frequency(),
         min_distance=settings.merge_distance,
         min_relative_distance=settings.merge_relative_distance,
     )
-    frames = spikes["sample_index"] + shift[spikes["unit_index"]]
-    spikes = _spike_vector(frames, representative[spikes["unit_index"]], spikes["segment_index"])
-    spikes = _without_small_units(spikes, settings.min_cluster_size)
-    is_mixture = find_mixtures(make_templates(traces, spikes, settings))
-    labels = np.where(is_mixture, -1, np.arange(len(is_mixture)))[spikes["unit_index"]]
-    return _spike_vector(spikes["sample_index"], labels, spikes["segment_index"])
+    counts = np.bincount(representative, weights=averages.num_spikes, minlength=len(representative))
+    labels = _consecutive(np.where(counts[representative] >= settings.min_cluster_size, representative, -1))
+    averages, spikes = averages.joined(labels, shifts), _relabelled(spikes, labels, shifts)
+    is_mixture = find_mixtures(averages.templates())
+    labels = _consecutive(np.where(is_mixture, -1, np.arange(len(is_mixture))))
+    shifts = np.zeros(len(labels), dtype=int)
+    return _relabelled(spikes, labels, shifts), averages.joined(labels, shifts)
 
 
-def make_templates(traces, spikes, settings):
-    """Templates of the units of a spike vector."""
+def average_units(traces, spikes, settings) -> UnitAverages:
+    """Average waveforms of the units of a spike vector."""
     sampling_frequency = traces.get_sampling_frequency()
     nbefore = round(settings.ms_before * sampling_frequency / 1000)
     nafter = round(settings.ms_after * sampling_frequency / 1000)
     counts = np.bincount(spikes["unit_index"], minlength=spikes["unit_index"].max(initial=-1) + 1)
-    averages = average_waveforms(traces, spikes, len(counts), nbefore=nbefore, nafter=nafter, seed=settings.seed)
-    return clean_averages(averages, counts, nbefore)
+    reach = dict(nbefore=nbefore + MOST_SHIFT, nafter=nafter + MOST_SHIFT)
+    averages = average_waveforms(traces, spikes, len(counts), **reach, seed=settings.seed)
+    background = measure_background(traces, num_samples=nbefore + nafter, seed=settings.seed)
+    return UnitAverages(averages, nbefore, counts, background)
 
 
-def _without_small_units(spikes, min_size):
-    counts = np.bincount(spikes["unit_index"]) if len(spikes) else np.zeros(0, int)
-    kept = spikes[counts[spikes["unit_index"]] >= min_size]
-    return _spike_vector(kept["sample_index"], kept["unit_index"], kept["segment_index"])
+def _relabelled(spikes, labels, shifts):
+    """Spikes with a new label for each unit, -1 to drop it, their times moved by the shift of their unit."""
+    spikes = spikes[labels[spikes["unit_index"]] >= 0].copy()
+    spikes["sample_index"] += shifts[spikes["unit_index"]]
+    spikes["unit_index"] = labels[spikes["unit_index"]]
+    return _in_order(spikes)
+
+
+def _consecutive(labels):
+    """Labels as 0, 1, ...; -1 stays."""
+    values, positions = np.unique(labels, return_inverse=True)
+    return positions - np.count_nonzero(values < 0)
 
 
 def _spike_vector(frames, labels, segments):

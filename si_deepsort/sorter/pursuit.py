@@ -12,111 +12,11 @@ amplitude drawn from a normal distribution around 1. The threshold of a unit tha
 """
 
 import heapq
-from dataclasses import dataclass
 
 import numba
 import numpy as np
-import scipy.fft
 
-JITTERS = 8
-BLOCK_FRAMES = 8192
-
-
-@dataclass(frozen=True)
-class TemplateBank:
-    """
-    Templates, ready to be correlated with traces, and their overlaps.
-
-    Attributes
-    ----------
-    num_samples : int
-        Of a template.
-    norms : np.ndarray, shape (num_units,), float32
-        Squared norms.
-    channels : list of np.ndarray, int
-        Channels on which each unit is visible.
-    spectra : list of np.ndarray, shape (num_visible_channels, BLOCK_FRAMES // 2 + 1), complex64
-        Conjugate Fourier transform of each unit's template.
-    overlap_units : np.ndarray, shape (num_units, max_overlapping), int
-        Units whose templates share channels with each unit (itself included), padded with -1.
-    overlaps : np.ndarray, shape (num_units, max_overlapping, JITTERS, 2 * num_samples - 1), float32
-        Correlation of unit k, delayed by (jitter / JITTERS - 1/2) samples, with each unit it overlaps with.
-    """
-
-    num_samples: int
-    norms: np.ndarray
-    channels: list
-    spectra: list
-    overlap_units: np.ndarray
-    overlaps: np.ndarray
-
-
-def make_template_bank(templates: np.ndarray) -> TemplateBank:
-    """
-    Fourier transforms and overlaps of templates.
-
-    Parameters
-    ----------
-    templates : np.ndarray, shape (num_units, num_samples, num_channels), float
-        In whitened units; exactly 0 on channels where a unit is not visible.
-    """
-    visible = np.any(templates != 0, axis=1)
-    channels = [np.flatnonzero(row) for row in visible]
-    spectra = [
-        np.conj(scipy.fft.rfft(template[:, own].T.astype("float32"), BLOCK_FRAMES, axis=1))
-        for template, own in zip(templates, channels, strict=True)
-    ]
-    overlap_units, overlaps = _template_overlaps(templates, visible)
-    norms = np.sum(templates.astype("float64") ** 2, axis=(1, 2)).astype("float32")
-    return TemplateBank(templates.shape[1], norms, channels, spectra, overlap_units, overlaps)
-
-
-def _template_overlaps(templates, visible):
-    num_units, num_samples, _ = templates.shape
-    sharing = (visible.astype(int) @ visible.T.astype(int)) > 0
-    np.fill_diagonal(sharing, True)
-    most = int(sharing.sum(axis=1).max(initial=1))
-    overlap_units = np.full((num_units, most), -1, dtype="int64")
-    overlaps = np.zeros((num_units, most, JITTERS, 2 * num_samples - 1), dtype="float32")
-    size = scipy.fft.next_fast_len(2 * num_samples, real=True)
-    spectra = scipy.fft.rfft(templates, size, axis=1)
-    delays = np.arange(JITTERS) / JITTERS - 0.5
-    shift = np.exp(-2j * np.pi * scipy.fft.rfftfreq(size)[None] * delays[:, None])
-    for unit in range(num_units):
-        others = np.flatnonzero(sharing[unit])
-        overlap_units[unit, : len(others)] = others
-        own = np.flatnonzero(visible[unit])
-        product = np.einsum("fc,jfc->jf", spectra[unit][:, own], np.conj(spectra[others][:, :, own]))
-        correlation = scipy.fft.irfft(product[:, None] * shift[None], size, axis=2)
-        lags = np.arange(-num_samples + 1, num_samples)
-        overlaps[unit, : len(others)] = correlation[:, :, lags]
-    return overlap_units, overlaps
-
-
-def correlate_templates(traces: np.ndarray, bank: TemplateBank) -> np.ndarray:
-    """
-    Inner product of every template with the traces at every start frame (overlap-save).
-
-    Parameters
-    ----------
-    traces : np.ndarray, shape (num_frames, num_channels), float32
-
-    Returns
-    -------
-    np.ndarray, shape (num_units, num_frames - num_samples + 1), float32
-    """
-    num_starts = len(traces) - bank.num_samples + 1
-    step = BLOCK_FRAMES - bank.num_samples + 1
-    result = np.empty((len(bank.norms), num_starts), dtype="float32")
-    for start in range(0, num_starts, step):
-        block = np.ascontiguousarray(traces[start : start + BLOCK_FRAMES].T)
-        spectrum = scipy.fft.rfft(block, BLOCK_FRAMES, axis=1)
-        stop = min(start + step, num_starts)
-        products = np.empty((len(bank.norms), spectrum.shape[1]), dtype="complex64")
-        for unit, (channels, template) in enumerate(zip(bank.channels, bank.spectra, strict=True)):
-            _sum_of_products(template, spectrum, channels, products[unit])
-        result[:, start:stop] = scipy.fft.irfft(products, BLOCK_FRAMES, axis=1)[:, : stop - start]
-    return result
+from .bank import JITTERS, TemplateBank, correlate_templates
 
 
 def pursue_spikes(
@@ -147,7 +47,17 @@ def pursue_spikes(
     """
     if len(traces) < bank.num_samples or len(bank.norms) == 0:
         return np.zeros(0, int), np.zeros(0, int), np.zeros(0, "float32"), np.zeros(0, "float32")
-    correlations = correlate_templates(traces.astype("float32", copy=False), bank)
+    return pursue_correlations(
+        correlate_templates(traces.astype("float32", copy=False), bank),
+        bank,
+        thresholds=thresholds,
+        amplitude_variance=amplitude_variance,
+        refractory_frames=refractory_frames,
+    )
+
+
+def pursue_correlations(correlations, bank: TemplateBank, *, thresholds, amplitude_variance, refractory_frames):
+    """As `pursue_spikes`, given the inner products of templates and traces, which are used up."""
     frames, units, amplitudes, scores = _pursue(
         correlations,
         bank.norms,
@@ -160,15 +70,6 @@ def pursue_spikes(
     )
     order = np.lexsort((units, frames))
     return frames[order], units[order], amplitudes[order], scores[order]
-
-
-@numba.njit(fastmath=True, cache=True, nogil=True)
-def _sum_of_products(template, spectrum, channels, out):
-    out[:] = 0
-    for place in range(len(channels)):
-        channel = channels[place]
-        for frequency in range(len(out)):
-            out[frequency] += template[place, frequency] * spectrum[channel, frequency]
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -200,9 +101,11 @@ def _peak(correlations, unit, frame):
 @numba.njit(cache=True, nogil=True)
 def _push_peaks(heap, correlations, blocked, unit, start, stop, norm, precision, threshold):
     last = correlations.shape[1] - 1
+    # The smallest correlation that scores above the threshold: most frames are passed over by one comparison.
+    floor = np.sqrt((threshold + precision) * (norm + precision)) - precision
     for frame in range(max(start, 0), min(stop, last + 1)):
         value = correlations[unit, frame]
-        if blocked[unit, frame]:
+        if value < floor or blocked[unit, frame]:
             continue
         if frame > 0 and correlations[unit, frame - 1] > value:
             continue

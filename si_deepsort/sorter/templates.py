@@ -8,15 +8,27 @@ their distance, less what noise adds to it, is too small to tell their spikes ap
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
+import scipy.fft
 
-from .pursuit import JITTERS, make_template_bank
+from ..geometry import channel_distances
+from ..noise import sample_traces
+from .bank import template_overlaps
 
-# Noise in the band of spikes is larger than in all of the white traces: far units are part of it.
-NOISE_VARIANCE = 1.9
 NUM_DIRECTIONS = 8
-MOST_SPIKES = 1000
+MOST_SPIKES = 500
 MAX_LAG = 10
+# A channel farther than this from the main one shows a unit only if its energy is this fraction of the largest.
+FAR_UM = 120.0
+FAR_ENERGY = 0.05
+NEAR_ENERGY = 0.01
+# Larger values are artefacts, in noise standard deviations.
+MOST_EXTREME = 200.0
+# Averages of the same unit may lie part of a sample apart.
+DELAYS = (-0.5, -0.25, 0.0, 0.25)
+# Farthest that the spike times of a cluster are moved, in samples: to its largest peak, then to a similar unit.
+MOST_SHIFT = 30
 
 
 @dataclass
@@ -32,11 +44,19 @@ class UnitTemplates:
         Sample of the spike time.
     num_spikes : np.ndarray, shape (num_units,), int
         Spikes that made each template.
+    noise_energy : np.ndarray, shape (num_channels,), float
+        What noise and the spikes of all units add, on average, to the squared norm of a single waveform.
     """
 
     values: np.ndarray
     nbefore: int
     num_spikes: np.ndarray
+    noise_energy: np.ndarray
+
+    def squared_errors(self) -> np.ndarray:
+        """Expected squared error of each template on each channel where it is visible; (num_units, num_channels)."""
+        visible = np.any(self.values != 0, axis=1)
+        return visible * self.noise_energy / np.clip(self.num_spikes, 1, MOST_SPIKES)[:, None]
 
 
 def average_waveforms(recording, spikes, num_units: int, *, nbefore: int, nafter: int, seed: int, chunk_s: float = 2.0):
@@ -55,14 +75,9 @@ def average_waveforms(recording, spikes, num_units: int, *, nbefore: int, nafter
     np.ndarray, shape (num_units, nbefore + nafter, num_channels), float32
     """
     num_channels = recording.get_num_channels()
-    sums = np.zeros((num_units, nbefore + nafter, num_channels))
+    sums = np.zeros((num_units, nbefore + nafter, num_channels), dtype="float32")
     counts = np.zeros(num_units, dtype=int)
-    rng = np.random.default_rng(seed)
-    chosen = np.zeros(len(spikes), dtype=bool)
-    for unit in range(num_units):
-        own = np.flatnonzero(spikes["unit_index"] == unit)
-        chosen[own if len(own) <= MOST_SPIKES else rng.choice(own, MOST_SPIKES, replace=False)] = True
-    spikes = spikes[chosen]
+    spikes = spikes[some_of_each(spikes["unit_index"], MOST_SPIKES, seed)]
     chunk = round(chunk_s * recording.get_sampling_frequency())
     for segment_index in range(recording.get_num_segments()):
         own = spikes[spikes["segment_index"] == segment_index]
@@ -72,21 +87,134 @@ def average_waveforms(recording, spikes, num_units: int, *, nbefore: int, nafter
             if last == first:
                 continue
             begin, end = max(0, start - nbefore), min(num_frames, start + chunk + nafter)
-            traces = recording.get_traces(segment_index, begin, end).astype("float32", copy=False)
-            for spike in own[first:last]:
-                onset = int(spike["sample_index"]) - begin - nbefore
-                if onset >= 0 and onset + nbefore + nafter <= len(traces):
-                    sums[spike["unit_index"]] += traces[onset : onset + nbefore + nafter]
-                    counts[spike["unit_index"]] += 1
-    return (sums / np.maximum(counts, 1)[:, None, None]).astype("float32")
+            traces = np.ascontiguousarray(recording.get_traces(segment_index, begin, end), dtype="float32")
+            onsets = own["sample_index"][first:last].astype("int64") - begin - nbefore
+            _add_waveforms(sums, counts, traces, onsets, own["unit_index"][first:last].astype("int64"))
+    return sums / np.maximum(counts, 1)[:, None, None].astype("float32")
 
 
-def clean_averages(averages: np.ndarray, num_spikes: np.ndarray, nbefore: int) -> UnitTemplates:
+@numba.njit(cache=True, nogil=True)
+def _add_waveforms(sums, counts, traces, onsets, units):
+    num_samples = sums.shape[1]
+    for spike in range(len(onsets)):
+        onset, unit = onsets[spike], units[spike]
+        if onset >= 0 and onset + num_samples <= len(traces):
+            for sample in range(num_samples):
+                for channel in range(traces.shape[1]):
+                    sums[unit, sample, channel] += traces[onset + sample, channel]
+            counts[unit] += 1
+
+
+def some_of_each(units: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Positions, in order, of at most so many random spikes of each unit."""
+    shuffled = np.random.default_rng(seed).permutation(len(units))
+    by_unit = shuffled[np.argsort(units[shuffled], kind="stable")]
+    sorted_units = units[by_unit]
+    ranks = np.arange(len(units)) - np.searchsorted(sorted_units, sorted_units)
+    return np.sort(by_unit[ranks < most])
+
+
+@dataclass
+class UnitAverages:
+    """
+    Average waveforms that reach further than templates, so that units can be moved in time and joined without reading
+    the traces again.
+
+    Attributes
+    ----------
+    values : np.ndarray, shape (num_units, num_samples + 2 * MOST_SHIFT, num_channels), float32
+    nbefore : int
+        Sample of the spike time in a template; in `values` it is MOST_SHIFT samples later.
+    num_spikes : np.ndarray, shape (num_units,), int
+    background : Background
+    """
+
+    values: np.ndarray
+    nbefore: int
+    num_spikes: np.ndarray
+    background: "Background"
+
+    @property
+    def num_samples(self) -> int:
+        """Of a template."""
+        return self.values.shape[1] - 2 * MOST_SHIFT
+
+    def templates(self) -> "UnitTemplates":
+        """The averages without what noise put into them."""
+        core = self.values[:, MOST_SHIFT : MOST_SHIFT + self.num_samples]
+        return clean_averages(core, self.num_spikes, self.nbefore, self.background)
+
+    def joined(self, labels: np.ndarray, shifts: np.ndarray) -> "UnitAverages":
+        """
+        Averages of new units, each of which takes some of these.
+
+        Parameters
+        ----------
+        labels : np.ndarray, shape (num_units,), int
+            New unit 0, 1, ... of each unit; -1 to drop it.
+        shifts : np.ndarray, shape (num_units,), int
+            Added to the times of its spikes; at most MOST_SHIFT.
+        """
+        num_new = int(labels.max(initial=-1)) + 1
+        values = np.zeros((num_new, *self.values.shape[1:]), dtype="float32")
+        counts = np.zeros(num_new, dtype=self.num_spikes.dtype)
+        for unit in np.flatnonzero(labels >= 0):
+            values[labels[unit]] += self.num_spikes[unit] * _moved(self.values[unit], shifts[unit])
+            counts[labels[unit]] += self.num_spikes[unit]
+        values /= np.maximum(counts, 1)[:, None, None].astype("float32")
+        return UnitAverages(values, self.nbefore, counts, self.background)
+
+
+def _moved(average, shift):
+    """The average at spike times that are `shift` samples later; 0 where it was not measured."""
+    moved = np.zeros_like(average)
+    if shift >= 0:
+        moved[: len(average) - shift] = average[shift:]
+    else:
+        moved[-shift:] = average[:shift]
+    return moved
+
+
+@dataclass
+class Background:
+    """
+    What a waveform is added to: noise, and the spikes of all other units.
+
+    Attributes
+    ----------
+    autocovariances : np.ndarray, shape (num_channels, num_samples), float
+        Of the traces of each channel at lag 0, 1, ...
+    distances_um : np.ndarray, shape (num_channels, num_channels), float
+        Between channels.
+    """
+
+    autocovariances: np.ndarray
+    distances_um: np.ndarray
+
+    def energy(self, directions: np.ndarray) -> np.ndarray:
+        """Mean energy in some orthonormal waveforms, (num_directions, num_samples), on each channel."""
+        num_samples = directions.shape[1]
+        weights = sum(np.correlate(one, one, "full")[num_samples - 1 :] for one in directions.astype("float64"))
+        weights[1:] *= 2
+        return np.maximum(self.autocovariances @ weights, 1e-3)
+
+
+def measure_background(recording, *, num_samples: int, seed: int) -> Background:
+    """The background of a recording's waveforms, from random chunks."""
+    traces = np.clip(sample_traces(recording, seed=seed, num_chunks=10), -MOST_EXTREME, MOST_EXTREME)
+    size = scipy.fft.next_fast_len(len(traces) + num_samples, real=True)
+    power = [np.abs(scipy.fft.rfft(channel, size)) ** 2 for channel in traces.T]
+    covariances = [scipy.fft.irfft(one, size)[:num_samples] / max(len(traces), 1) for one in power]
+    return Background(np.array(covariances), channel_distances(recording.get_channel_locations()[:, :2]))
+
+
+def clean_averages(averages: np.ndarray, num_spikes: np.ndarray, nbefore: int, background: Background) -> UnitTemplates:
     """
     Averages without what noise put into them.
 
     Each is projected on the few waveform directions that the units of this recording share, and set to 0 on channels
-    where its energy does not exceed that of noise.
+    where its energy does not exceed that of noise. Far from the main channel, where chance overlaps with the spikes of
+    other units are likelier than a trace of this one, it has to be a good part of the largest.
 
     Parameters
     ----------
@@ -94,16 +222,17 @@ def clean_averages(averages: np.ndarray, num_spikes: np.ndarray, nbefore: int) -
     num_spikes : np.ndarray, shape (num_units,), int
     """
     if len(averages) == 0:
-        return UnitTemplates(averages, nbefore, num_spikes)
+        return UnitTemplates(averages, nbefore, num_spikes, np.zeros(averages.shape[2]))
     directions = _shared_directions(averages, num_spikes)
     coefficients = np.einsum("usc,ks->ukc", averages, directions, optimize=True)
     energy = np.sum(coefficients**2, axis=1)
+    noise_energy = background.energy(directions)
     count = np.clip(num_spikes, 1, MOST_SPIKES)[:, None]
-    size = len(directions)
-    visible = energy > NOISE_VARIANCE * (size + 3.0 * np.sqrt(2 * size)) / count
-    visible &= energy >= 0.01 * energy.max(axis=1, keepdims=True)
+    visible = energy > noise_energy * (1 + 3.0 * np.sqrt(2 / len(directions))) / count
+    is_far = background.distances_um[energy.argmax(axis=1)] > FAR_UM
+    visible &= energy >= np.where(is_far, FAR_ENERGY, NEAR_ENERGY) * energy.max(axis=1, keepdims=True)
     values = np.einsum("ukc,ks->usc", coefficients, directions, optimize=True) * visible[:, None]
-    return UnitTemplates(values.astype("float32"), nbefore, num_spikes)
+    return UnitTemplates(values.astype("float32"), nbefore, num_spikes, noise_energy)
 
 
 def _shared_directions(averages, num_spikes):
@@ -118,7 +247,7 @@ def _shared_directions(averages, num_spikes):
 
 def peak_offsets(templates: UnitTemplates) -> np.ndarray:
     """
-    How many samples after the spike time each template has its largest peak.
+    How many samples after the spike time each template has its largest peak, at most MOST_SHIFT - MAX_LAG.
 
     Returns
     -------
@@ -126,7 +255,10 @@ def peak_offsets(templates: UnitTemplates) -> np.ndarray:
     """
     if len(templates.values) == 0:
         return np.zeros(0, dtype=int)
-    return np.abs(templates.values).max(axis=2).argmax(axis=1) - templates.nbefore
+    reach = MOST_SHIFT - MAX_LAG
+    first = max(0, templates.nbefore - reach)
+    near = np.abs(templates.values[:, first : templates.nbefore + reach + 1]).max(axis=2)
+    return near.argmax(axis=1) + first - templates.nbefore
 
 
 def template_distances(templates: UnitTemplates) -> tuple[np.ndarray, np.ndarray]:
@@ -140,18 +272,17 @@ def template_distances(templates: UnitTemplates) -> tuple[np.ndarray, np.ndarray
     lags : np.ndarray, shape (num_units, num_units), int
         lags[i, j] samples after a spike of unit i at time t, template j fits best at t - lags[i, j].
     """
-    bank = make_template_bank(templates.values)
-    num_units = len(bank.norms)
+    num_units = len(templates.values)
+    others_of_unit, overlaps = template_overlaps(templates.values, max_lag=MAX_LAG, delays=DELAYS)
+    norms = np.sum(templates.values.astype("float64") ** 2, axis=(1, 2))
     distances, lags = np.full((num_units, num_units), np.inf), np.zeros((num_units, num_units), dtype=int)
-    visible = np.any(templates.values != 0, axis=1)
-    noise = NOISE_VARIANCE * NUM_DIRECTIONS / np.clip(templates.num_spikes, 1, MOST_SPIKES)
-    center = bank.num_samples - 1
+    errors = templates.squared_errors()
     for unit in range(num_units):
-        others = bank.overlap_units[unit][bank.overlap_units[unit] >= 0]
-        window = bank.overlaps[unit, : len(others), JITTERS // 2, center - MAX_LAG : center + MAX_LAG + 1]
+        others = others_of_unit[unit][others_of_unit[unit] >= 0]
+        window = overlaps[unit, : len(others)].max(axis=1)
         best = window.argmax(axis=1)
-        squared = bank.norms[unit] + bank.norms[others] - 2 * window.max(axis=1)
-        squared -= (noise[unit] + noise[others]) * np.sum(visible[unit] | visible[others], axis=1)
+        squared = norms[unit] + norms[others] - 2 * window.max(axis=1)
+        squared -= np.sum(errors[unit]) + np.sum(errors[others], axis=1)
         distances[unit, others] = np.sqrt(np.maximum(squared, 0))
         lags[unit, others] = best - MAX_LAG
     return distances, lags

@@ -5,7 +5,8 @@ import pytest
 from small_recording import add_spikes, as_recording, spike_trains, unit_templates
 
 from si_deepsort.sorter.match import match_templates, noise_scales
-from si_deepsort.sorter.pursuit import correlate_templates, make_template_bank, pursue_spikes
+from si_deepsort.sorter.bank import correlate_templates, make_template_bank
+from si_deepsort.sorter.pursuit import pursue_spikes
 from si_deepsort.sorter.templates import UnitTemplates
 
 NUM_CHANNELS = 4
