@@ -1,0 +1,108 @@
+"""Tables of `denoisers.py` for the README."""
+
+import denoiser_snippets
+import numpy as np
+from denoiser_cases import COLUMNS
+
+HEADER = [
+    "SNR dB",
+    "amplitude",
+    "small units",
+    "shape (cosine)",
+    "d' own template",
+    "d' true template",
+    "noise < -4 /ch/s",
+    "noise < -5 /ch/s",
+]
+# What a denoiser should do to each score, in the order of the issue that every denoiser is judged by.
+AIMS = {
+    "snr_db": ("SNR dB", lambda row: row["snr_db"]),
+    "cosine": ("shape (cosine)", lambda row: row["cosine"]),
+    "gain": ("amplitude, distance from 1", lambda row: -abs(1 - row["gain"])),
+    "dprime": ("d' own template", lambda row: row["dprime"]),
+    "noise_crossings_4": ("noise < -4 /ch/s", lambda row: -row["noise_crossings_4"]),
+}
+REFERENCE = "original U-Net"
+
+
+def tables(document: dict) -> dict:
+    """Every table that the document has results for."""
+    found = {}
+    if document.get("quality"):
+        found["denoisers"] = quality_table(document["quality"])
+        found["denoisers-paired"] = paired_table(document["quality"])
+    if document.get("transfer"):
+        found["denoisers-transfer"] = transfer_table(document["transfer"])
+    if document.get("speed"):
+        found["denoisers-speed"] = speed_table(document["speed"])
+    if document.get("real_noise"):
+        found["denoisers-real"] = denoiser_snippets.table(document["real_noise"])
+    return found
+
+
+def quality_table(rows: list[dict]) -> dict:
+    """Means over recordings and seeds; a method appears once every case that the reference has is there."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    # The order of the script, however often it was resumed.
+    methods.sort(key=lambda name: (name != "raw", name == REFERENCE, name.startswith("interpolator"), name))
+    cells = []
+    for method in methods:
+        found = [row for row in rows if row["method"] == method]
+        means = [np.nanmean([row[name] for row in found]) for name in ("fit_cpu_s", *COLUMNS)]
+        cells.append([method, len(found), *[f"{value:.3g}" for value in means]])
+    return {"columns": ["denoiser", "cases", "fitting CPU-s", *HEADER], "rows": cells}
+
+
+def paired_table(rows: list[dict]) -> dict:
+    """In how many cases an interpolator is ahead of the original network, and by how much."""
+    by_case = {(row["method"], row["recording"], row["seed"]): row for row in rows}
+    methods = sorted({row["method"] for row in rows if row["method"].startswith("interpolator")})
+    cells = []
+    for method in methods:
+        cases = [key[1:] for key in by_case if key[0] == method and (REFERENCE, *key[1:]) in by_case]
+        if not cases:
+            continue
+        cell = [method, len(cases)]
+        for _, value in AIMS.values():
+            gains = [value(by_case[(method, *case)]) - value(by_case[(REFERENCE, *case)]) for case in cases]
+            cell.append(f"{sum(gain > 0 for gain in gains)} of {len(cases)} ({np.mean(gains):+.3f})")
+        cells.append(cell)
+    columns = ["denoiser", "cases", *[label for label, _ in AIMS.values()]]
+    caption = "Cases (recording and seed) in which it is ahead of the original U-Net, and its mean lead (+ is better)."
+    return {"columns": columns, "rows": cells, "caption": caption}
+
+
+def transfer_table(rows: list[dict]) -> dict:
+    """SNR gain over raw of models of another layout, beside that of models of the same."""
+    raw = {(row["recording"], row["seed"]): row for row in rows if row["method"] == "raw"}
+    here = {(row["recording"], row["seed"]): row for row in rows if row["method"] == "trained here"}
+    kinds = dict.fromkeys((row["method"], row["source"], row["recording"]) for row in rows if row["method"] != "raw")
+    cells = []
+    for method, source, target in sorted(kinds, key=lambda kind: (kind[2], kind[0], kind[1])):
+        found = [row for row in rows if (row["method"], row["source"], row["recording"]) == (method, source, target)]
+        found = [row for row in found if (target, row["seed"]) in here]
+        if not found:
+            continue
+        gains = [row["snr_db"] - raw[target, row["seed"]]["snr_db"] for row in found]
+        full = [here[target, row["seed"]]["snr_db"] - raw[target, row["seed"]]["snr_db"] for row in found]
+        share = f"{100 * np.mean(gains) / np.mean(full):.0f} %"
+        means = [f"{np.mean([row[name] for row in found]):.3g}" for name in ("gain", "cosine", "dprime")]
+        fit_s = f"{np.mean([row['fit_cpu_s'] for row in found]):.3g}"
+        cells.append([target, method, source, len(found), fit_s, f"{np.mean(gains):+.2f}", share, *means])
+    columns = ["recording", "model", "trained on", "seeds", "CPU-s here", "SNR gain dB", "of trained here"]
+    return {"columns": [*columns, "amplitude", "shape (cosine)", "d' own template"], "rows": cells}
+
+
+def speed_table(speed: dict) -> dict:
+    """Frames per CPU-second, and what two cores would do through `save`."""
+    best, parameters = speed["frames_per_cpu_second"], speed["parameters"]
+    rows = [[name, parameters.get(name, parameters["interpolator"]), round(value)] for name, value in best.items()]
+    save = speed["save"]
+    rows.append(
+        ["interpolator, save with 2 processes", parameters["interpolator"], round(save["frames_per_cpu_second"])]
+    )
+    caption = (
+        "384 channels, single thread, best of alternating rounds; other programs ran on the machine. By the clock, "
+        f"`save` with two processes did {save['frames_per_s']:.0f} frames per second then; real time is 30,000."
+    )
+    return {"columns": ["network", "parameters", "frames per CPU-second"], "rows": rows, "caption": caption}
