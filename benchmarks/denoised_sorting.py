@@ -28,7 +28,7 @@ from si_deepsort.preprocessing import deep_interpolate, wavelet_denoise
 DENOISERS = {
     "raw": lambda recording: recording,
     "interpolator-any, blend auto": lambda recording: deep_interpolate(recording),
-    "interpolator-any, blend 0.5": lambda recording: deep_interpolate(recording, blend=0.5),
+    "interpolator-any, blend 0.3": lambda recording: deep_interpolate(recording, blend=0.3),
     "interpolator-any, blend 0.0": lambda recording: deep_interpolate(recording, blend=0.0),
     "wavelets": lambda recording: wavelet_denoise(recording),
 }
@@ -87,10 +87,10 @@ def main():
     """Parse the command line and run; what the output file already holds is not run again."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/denoised_sorting.json"))
-    parser.add_argument("--sorters", default="spykingcircus2,lupin")
+    parser.add_argument("--sorters", default="lupin,spykingcircus2,deepsort")
     parser.add_argument("--denoisers", default="|".join(DENOISERS))
-    parser.add_argument("--layouts", default="tetrode")
-    parser.add_argument("--seeds", default="0,1,2,3,4,5")
+    parser.add_argument("--layouts", default="tetrode,linear16")
+    parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--duration-s", type=float, default=40.0)
     arguments = parser.parse_args()
     si_deepsort.register()

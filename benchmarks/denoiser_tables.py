@@ -33,7 +33,7 @@ def tables(document: dict) -> dict:
         found["denoisers-paired"] = paired_table(document["quality"])
     if document.get("transfer"):
         found["denoisers-transfer"] = transfer_table(document["transfer"])
-    if document.get("speed"):
+    if "save" in document.get("speed", {}):
         found["denoisers-speed"] = speed_table(document["speed"])
     if document.get("real_noise"):
         found["denoisers-real"] = denoiser_snippets.table(document["real_noise"])

@@ -115,8 +115,8 @@ def test_blocks_change_nothing(locations):
     net = random_net()
     traces = torch.randn(1, 20, 40)
     expected = predict(net, traces, plan_of(locations, net, block_channels=20))
-    for block_channels in (1, 3, 8):
-        plan = plan_of(locations, net, block_channels=block_channels)
+    for block_channels, group_channels in ((1, 1), (3, 6), (7, 64), (8, 8)):
+        plan = plan_of(locations, net, block_channels=block_channels, group_channels=group_channels)
         torch.testing.assert_close(predict(net, traces, plan), expected, atol=1e-5, rtol=1e-5)
 
 
