@@ -60,25 +60,33 @@ def accuracy(sorter: str, recording, truth) -> tuple[float, float]:
     return float(comparison.get_performance(output="dataframe")["accuracy"].mean()), cpu_s
 
 
-def paired_table(rows: list[dict]) -> dict:
-    """Change in accuracy against raw, per sorter and denoiser, with a 95 % bootstrap interval over recordings."""
+def paired_changes(rows: list[dict]) -> dict[str, dict]:
+    """Sorter -> denoiser -> change in accuracy against raw, with a 95 % bootstrap interval over recordings."""
     found = {(row["sorter"], row["denoiser"], row["layout"], row["seed"]): row["accuracy"] for row in rows}
-    table = []
-    for sorter in dict.fromkeys(row["sorter"] for row in rows):
-        for denoiser in DENOISERS:
-            pairs = [
-                (value, found[sorter, "raw", layout, seed])
-                for (name, method, layout, seed), value in found.items()
-                if (name, method) == (sorter, denoiser) and (sorter, "raw", layout, seed) in found
-            ]
-            if not pairs:
-                continue
+    changes: dict[str, dict] = {}
+    for sorter, denoiser in dict.fromkeys(key[:2] for key in found):
+        pairs = [
+            (value, found[sorter, "raw", *key[2:]])
+            for key, value in found.items()
+            if key[:2] == (sorter, denoiser) and (sorter, "raw", *key[2:]) in found
+        ]
+        if pairs:
             after, before = np.array(pairs).T
-            rng = np.random.default_rng(0)
-            means = (after - before)[rng.integers(0, len(pairs), (5000, len(pairs)))].mean(axis=1)
-            low, high = np.percentile(means, [2.5, 97.5])
-            interval = "" if denoiser == "raw" else f"{(after - before).mean():+.3f} ({low:+.3f} to {high:+.3f})"
-            table.append([sorter, denoiser, len(pairs), f"{after.mean():.3f}", interval])
+            drawn = np.random.default_rng(0).integers(0, len(pairs), (5000, len(pairs)))
+            low, high = np.percentile((after - before)[drawn].mean(axis=1), [2.5, 97.5])
+            change = dict(value=float((after - before).mean()), low=float(low), high=float(high))
+            changes.setdefault(sorter, {})[denoiser] = dict(num=len(pairs), accuracy=float(after.mean()), **change)
+    return changes
+
+
+def paired_table(changes: dict[str, dict]) -> dict:
+    """The changes as a table for the README."""
+    table = [
+        [sorter, denoiser, found["num"], f"{found['accuracy']:.3f}"]
+        + ["" if denoiser == "raw" else "{value:+.3f} ({low:+.3f} to {high:+.3f})".format(**found)]
+        for sorter, denoisers in changes.items()
+        for denoiser, found in denoisers.items()
+    ]
     columns = ["sorter", "traces", "recordings", "accuracy", "change (95 % interval)"]
     return {"denoised-sorting": {"columns": columns, "rows": table}}
 
@@ -113,7 +121,8 @@ def main():
                     row = dict(sorter=sorter, denoiser=denoiser, layout=layout, seed=seed, accuracy=value, cpu_s=cpu_s)
                     print(row, flush=True)
                     document["rows"].append(row)
-                    document["tables"] = paired_table(document["rows"])
+                    document["changes"] = paired_changes(document["rows"])
+                    document["tables"] = paired_table(document["changes"])
                     write_results(document, arguments.out)
 
 
