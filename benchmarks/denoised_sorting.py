@@ -81,12 +81,11 @@ def paired_changes(rows: list[dict]) -> dict[str, dict]:
 
 def paired_table(changes: dict[str, dict]) -> dict:
     """The changes as a table for the README."""
-    table = [
-        [sorter, denoiser, found["num"], f"{found['accuracy']:.3f}"]
-        + ["" if denoiser == "raw" else "{value:+.3f} ({low:+.3f} to {high:+.3f})".format(**found)]
-        for sorter, denoisers in changes.items()
-        for denoiser, found in denoisers.items()
-    ]
+    table = []
+    for sorter, denoisers in changes.items():
+        for denoiser, found in denoisers.items():
+            change = "" if denoiser == "raw" else "{value:+.3f} ({low:+.3f} to {high:+.3f})".format(**found)
+            table.append([sorter, denoiser, found["num"], f"{found['accuracy']:.3f}", change])
     columns = ["sorter", "traces", "recordings", "accuracy", "change (95 % interval)"]
     return {"denoised-sorting": {"columns": columns, "rows": table}}
 

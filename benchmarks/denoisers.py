@@ -3,7 +3,7 @@ Denoisers compared at equal fitting cost: `python benchmarks/denoisers.py --out 
 
 Generated recordings with the noise of real Neuropixels recordings; networks are fitted on the first part and judged on
 the last second, which none of them saw, and on noise that holds no spike at all. The original network (here in
-PyTorch, with its published optimiser) gets 200 CPU-seconds on one thread, the interpolator 120 with everything before
+PyTorch, with its published optimiser) gets 200 CPU-seconds on one thread, the interpolator 60 with everything before
 its first step. What the output file holds is not run again; `--methods` picks a part.
 """
 
@@ -30,7 +30,7 @@ METHODS = ("fixed", "unet", "any", "interpolator", "transfer", "fine_tuning", "s
 LAYOUTS = ("neuropixels1", "neuropixels2", "linear32")
 # Each layout is the target of a model that was trained on the one named here, and fine-tuned.
 SOURCES = {"neuropixels1": "neuropixels2", "neuropixels2": "linear32", "linear32": "neuropixels1"}
-FINE_TUNING_CPU_S = 60.0
+FINE_TUNING_SHARE = 0.5  # of the time that a new model gets
 
 
 class Fitted:
@@ -86,8 +86,9 @@ def transfer(case: Case, methods: list[str], rows: list, save, fitted: Fitted):
         _add(rows, case, dict(method=method, source=source), make_denoise, save)
 
     def fine_tuned(source):
-        folder = fitted.folder / f"{case.name}-{case.seed}-from-{source}"
-        return folder, fit_interpolator(case, FINE_TUNING_CPU_S, folder, start_from=fitted(source, case.seed)[0])
+        folder = fitted.folder / f"{case.name}-{case.seed}-from-{source}-{fitted.arguments.interpolator_cpu_s:g}"
+        cpu_s = FINE_TUNING_SHARE * fitted.arguments.interpolator_cpu_s
+        return folder, fit_interpolator(case, cpu_s, folder, start_from=fitted(source, case.seed)[0])
 
     if "transfer" in methods:
         _add(rows, case, dict(method="raw", source=""), lambda: (unchanged, dict(fit_cpu_s=0.0)), save)
@@ -123,7 +124,7 @@ def main():
     parser.add_argument("--recordings", default=",".join(LAYOUTS))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--cpu-s", type=float, default=200.0, help="fitting time of the original network")
-    parser.add_argument("--interpolator-cpu-s", type=float, default=120.0, help="fitting time of the interpolator")
+    parser.add_argument("--interpolator-cpu-s", type=float, default=60.0, help="fitting time of the interpolator")
     parser.add_argument("--duration-s", type=float, default=30.0)
     parser.add_argument("--test-s", type=float, default=1.0)
     parser.add_argument("--methods", default=",".join(METHODS))
