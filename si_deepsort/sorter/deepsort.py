@@ -16,6 +16,17 @@ from spikeinterface.sorters import BaseSorter
 
 from ..settings import Settings, default_params, params_description, setting, settings_from_dict
 
+# Of SpikeInterface's compute_motion.
+MOTION_PRESETS = (
+    "dredge",
+    "medicine",
+    "dredge_fast",
+    "nonrigid_accurate",
+    "nonrigid_fast_and_accurate",
+    "rigid_fast",
+    "kilosort_like",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeepSortSettings(Settings):
@@ -25,7 +36,11 @@ class DeepSortSettings(Settings):
     freq_min: float = setting(150.0, "Lower edge of the band-pass in Hz", minimum=1.0)
     freq_max: float = setting(7000.0, "Upper edge of the band-pass in Hz", minimum=100.0)
     common_reference: bool = setting(True, "Subtract the median of shanks with at least 32 channels")
-    motion_correction: str | None = setting(None, "Preset of correct_motion, or None for no correction")
+    motion_correction: str | None = setting(
+        "auto",
+        "auto corrects drift where it finds some; else None or a preset of compute_motion",
+        choices=("auto", *MOTION_PRESETS, None),
+    )
     whitening_order: int = setting(24, "Order of the whitening filter over time; 0 for none", minimum=0, maximum=200)
     whitening_radius_um: float = setting(100.0, "Channels this close are whitened together", minimum=0.0)
     cache: str = setting("folder", "Where white traces are kept", choices=("folder", "memory", "none"))

@@ -14,6 +14,7 @@ from spikeinterface.core.base import base_peak_dtype, minimum_spike_dtype
 from ..geometry import channel_distances
 from .clean import clean_units
 from .cluster import cluster_by_channel
+from .drift import find_drift, is_moving, load_drift, save_drift
 from .embed import describe_peaks, select_peaks, unexplained_peaks
 from .find import find_spike_peaks
 from .match import match_templates
@@ -49,9 +50,7 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
     """
     steps = folder / "steps"
     steps.mkdir(parents=True, exist_ok=True)
-    white = preprocess(recording, settings, folder / "motion")
-    traces = cache_traces(white, settings.cache, folder / "traces", job_kwargs)
-    peaks = _step(steps / "peaks.npy", lambda: find_spike_peaks(traces, white, settings, job_kwargs))
+    white, traces, peaks = steady_traces_and_peaks(recording, settings, folder, job_kwargs)
     spikes = _step(steps / "clusters.npy", lambda: cluster_peaks(traces, white, peaks, settings))
     if settings.matching is not None:
         for number in range(settings.num_rounds + 1):
@@ -64,9 +63,32 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
     else:
         averages = average_units(traces, spikes, settings)
     sorting = clean_units(white, spikes, averages, settings)
-    shutil.rmtree(folder / "traces", ignore_errors=True)
+    for name in ("traces", "traces_steady"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting
+
+
+def steady_traces_and_peaks(recording, settings, folder: Path, job_kwargs: dict):
+    """White traces, lazy and cached, and their peaks; all three anew along the drift where there is any."""
+
+    def start(name, motion=None):
+        white = preprocess(recording, settings, folder / "motion", motion)
+        traces = cache_traces(white, settings.cache, folder / name, job_kwargs)
+        path = folder / "steps" / f"{name.replace('traces', 'peaks')}.npy"
+        return white, traces, _step(path, lambda: find_spike_peaks(traces, white, settings, job_kwargs))
+
+    if settings.motion_correction != "auto":
+        return start("traces")
+    motion, started = load_drift(folder / "motion"), None
+    if motion is None:
+        started = start("traces")
+        motion = find_drift(*started, seed=settings.seed)
+        save_drift(motion, folder / "motion")
+    if not is_moving(motion):
+        return started or start("traces")
+    shutil.rmtree(folder / "traces", ignore_errors=True)
+    return start("traces_steady", motion)
 
 
 def cluster_peaks(traces, white, peaks, settings):

@@ -9,6 +9,7 @@ import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
 
 from ..geometry import recording_geometry
+from .follow import follow_motion
 from .whiten import whiten_time_space
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def check_recording(recording) -> None:
         )
 
 
-def preprocess(recording, settings, motion_folder: Path | None = None):
+def preprocess(recording, settings, motion_folder: Path | None = None, motion=None):
     """
     White traces, lazily.
 
@@ -63,7 +64,9 @@ def preprocess(recording, settings, motion_folder: Path | None = None):
         Raw, or already band-passed if `settings.apply_preprocessing` is False.
     settings : DeepSortSettings
     motion_folder : Path | None, default: None
-        Where the estimated motion is kept.
+        Where the motion that a preset estimates is kept.
+    motion : Motion | None, default: None
+        Followed if there is one; else that of the preset, if one is chosen.
 
     Returns
     -------
@@ -79,8 +82,10 @@ def preprocess(recording, settings, motion_folder: Path | None = None):
             recording = common_reference(recording)
     else:
         recording = recording.astype("float32")
-    if settings.motion_correction is not None:
-        recording = correct_motion(recording, settings.motion_correction, motion_folder)
+    if motion is None and settings.motion_correction not in ("auto", None):
+        motion = preset_motion(recording, settings.motion_correction, motion_folder)
+    if motion is not None:
+        recording = follow_motion(recording, motion, seed=settings.seed)
     white = whiten_time_space(
         recording, order=settings.whitening_order, radius_um=settings.whitening_radius_um, seed=settings.seed
     )
@@ -118,16 +123,11 @@ def common_reference(recording):
     return spre.common_reference(recording, operator="median", groups=large if len(large) > 1 else None)
 
 
-def correct_motion(recording, preset: str, folder: Path | None):
-    """SpikeInterface's motion correction with one of its presets; the estimate is kept in a folder."""
+def preset_motion(recording, preset: str, folder: Path | None):
+    """Motion by one of SpikeInterface's presets; the estimate is kept in a folder."""
     if folder is not None and folder.exists():
-        info = spre.load_motion_info(folder)
-        from spikeinterface.sortingcomponents.motion import interpolate_motion
-
-        return interpolate_motion(recording, info["motion"], border_mode="force_extrapolate")
-    return spre.correct_motion(
-        recording, preset=preset, folder=folder, interpolate_motion_kwargs=dict(border_mode="force_extrapolate")
-    )
+        return spre.load_motion_info(folder)["motion"]
+    return spre.compute_motion(recording, preset=preset, folder=folder)
 
 
 def cache_traces(recording, mode: str, folder: Path, job_kwargs: dict):
