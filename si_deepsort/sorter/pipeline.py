@@ -87,6 +87,8 @@ def steady_traces_and_peaks(recording, settings, folder: Path, job_kwargs: dict)
         save_drift(motion, folder / "motion")
     if not is_moving(motion):
         return started or start("traces")
+    # Traces that are kept in memory are given back before there are others.
+    del started
     shutil.rmtree(folder / "traces", ignore_errors=True)
     return start("traces_steady", motion)
 
