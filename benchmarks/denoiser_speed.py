@@ -27,8 +27,9 @@ def neuropixels_recording(duration_s: float):
     probe = Probe(ndim=2)
     probe.set_contacts(np.stack([columns, 20.0 * rows], axis=1))
     probe.set_device_channel_indices(np.arange(NUM_CHANNELS))
-    traces = 40 * np.random.default_rng(0).standard_normal((round(duration_s * 30_000), NUM_CHANNELS), dtype="float32")
-    recording = si.NumpyRecording([traces.astype("int16")], 30_000.0)
+    second = 40 * np.random.default_rng(0).standard_normal((REAL_TIME, NUM_CHANNELS), dtype="float32")
+    traces = np.resize(second.astype("int16"), (round(duration_s * REAL_TIME), NUM_CHANNELS))
+    recording = si.NumpyRecording([traces], float(REAL_TIME))
     recording.set_probe(probe)
     return recording
 
@@ -68,7 +69,7 @@ def speed(num_rounds: int = 6) -> dict:
     )
 
 
-def save_on_two_cores(duration_s: float = 6.0) -> dict:
+def save_on_two_cores(duration_s: float = 12.0) -> dict:
     """`save` with two processes: frames per second by the clock, and twice the frames per CPU-second."""
     denoised = deep_interpolate(neuropixels_recording(duration_s), blend=0.3)
     num_frames = denoised.get_num_frames(0)

@@ -12,7 +12,7 @@ SPACING_MS = 2.7
 DECAY_UM = 30.0
 CHANNELS_PER_SPIKE = 32
 KEPT_AMPLITUDE = 0.97
-LIMITS = (0.05, 0.8)
+LIMITS = (0.05, 0.95)
 
 
 def response_to_spikes(predictor, traces, channel_locations, shanks, sampling_frequency, *, seed=0) -> np.ndarray:
