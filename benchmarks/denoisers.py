@@ -25,7 +25,7 @@ from denoiser_tables import tables
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.zoo import CONFIG_FILE
 
-BLENDS = (0.0, 0.3, 0.5, "auto")
+BLENDS = (0.0, 0.2, 0.3, 0.5, "auto")
 METHODS = ("fixed", "unet", "any", "interpolator", "transfer", "fine_tuning", "speed", "real")
 LAYOUTS = ("neuropixels1", "neuropixels2", "linear32")
 # Each layout is the target of a model that was trained on the one named here, and fine-tuned.

@@ -11,7 +11,9 @@ from ..noise import MAD_TO_SD, sample_traces
 from .traces import cast_traces, check_has_traces, output_dtype
 
 DEFAULT_MODEL = "interpolator-any"
+DEFAULT_ARCHITECTURE = "interpolator"
 MAX_RESPONSE_FRAMES = 8192
+MIN_SLOPE = 0.95
 
 
 class DeepInterpolateRecording(BasePreprocessor):
@@ -33,7 +35,8 @@ class DeepInterpolateRecording(BasePreprocessor):
         Channels that are predicted from their neighbours and feed nobody. Channels without any signal or with NaN
         throughout are added by themselves.
     normalization : dict | None, default: None
-        `centers`, `scales` and `raw_weights`, each a list with one value per channel. None measures them.
+        `centers`, `scales`, `raw_weights` and `prediction_scales`, each a list with one value per channel. None
+        measures them; `prediction_scales` are 1 unless the model overshoots, as one of another layout can.
     dtype : dtype-like | None, default: None
         Of the output; None keeps that of the recording. Integers are rounded and saturate.
     device : str, default: "cpu"
@@ -68,10 +71,15 @@ class DeepInterpolateRecording(BasePreprocessor):
         check_sampling_frequency(net, recording.get_sampling_frequency(), model)
         # What is kept must mean the same weights in another folder, in another process, and after a tag moves.
         model = str(Path(model).expanduser().absolute()) if net.info is None else net.info.source["reference"]
-        if normalization is None:
+        is_measured = normalization is None
+        if is_measured:
             normalization = measure_normalization(recording, net.architecture, seed=seed)
         centers, scales, usable = _checked_normalization(normalization, _is_bad(recording, bad_channel_ids))
         tiles = _Tiles(model, device, recording_geometry(recording), usable, centers, scales)
+        if is_measured and net.architecture == DEFAULT_ARCHITECTURE:
+            tiles.prediction_scales = tiles.scales_against_overshoot(recording)
+        elif "prediction_scales" in normalization:
+            tiles.prediction_scales = np.asarray(normalization["prediction_scales"], dtype="float32")
         raw_weights = normalization.get("raw_weights")
         if raw_weights is None:
             raw_weights = tiles.weights_that_keep_spikes(recording, seed) if blend == "auto" else blend
@@ -91,6 +99,7 @@ class DeepInterpolateRecording(BasePreprocessor):
                 centers=centers.tolist(),
                 scales=np.where(usable, scales, 0).tolist(),
                 raw_weights=raw_weights.tolist(),
+                prediction_scales=tiles.prediction_scales.tolist(),
             ),
             dtype=dtype.str,
             device=device,
@@ -124,6 +133,7 @@ class _Tiles:
     def __init__(self, model, device, geometry, usable, centers, scales):
         self.model, self.device, self.geometry, self.usable = model, device, geometry, usable
         self.centers, self.scales = centers, scales
+        self.prediction_scales = np.ones(len(usable), dtype="float32")
         self._predictor = None
 
     def __getstate__(self):
@@ -142,6 +152,34 @@ class _Tiles:
         """Weight of the raw trace per channel with which a small spike keeps its amplitude, (num_channels,) float."""
         from .injection import raw_weights, response_to_spikes
 
+        traces = self._stretch(recording)
+        response = response_to_spikes(
+            self.predictor, traces, *self.geometry, recording.get_sampling_frequency(), seed=seed
+        )
+        return raw_weights(self.prediction_scales * response)
+
+    def scales_against_overshoot(self, recording) -> np.ndarray:
+        """
+        Factor per channel that takes back a prediction that is too large, (num_channels,) float32.
+
+        A blind prediction shares no noise with the trace, so the slope of the trace against it is 1 if its size is
+        right. A smaller slope means that it overshoots: the layout has more or nearer neighbours than the model knows.
+        """
+        traces = self._stretch(recording)
+        tile, context = self.predictor.tile_frames, self.predictor.context
+        shared = energy = 0.0
+        for at in range(0, len(traces) - 2 * context, tile):
+            piece = traces[at : at + tile + 2 * context]
+            predicted = self.predictor.predict_tile(piece)
+            shared = shared + (predicted * piece[context:-context]).sum(axis=0)
+            energy = energy + np.square(predicted).sum(axis=0)
+        slope = shared / np.maximum(energy, 1e-12)
+        # The slope of a short stretch varies by a few percent.
+        is_off = self.usable & (slope < MIN_SLOPE) & (energy > 0)
+        return np.where(is_off, np.maximum(slope, 0), 1).astype("float32")
+
+    def _stretch(self, recording) -> np.ndarray:
+        """Whole tiles from the middle of the longest segment, with their context, in noise levels."""
         lengths = [recording.get_num_frames(i) for i in range(recording.get_num_segments())]
         segment_index = int(np.argmax(lengths))
         context, tile = self.predictor.context, self.predictor.tile_frames
@@ -150,11 +188,8 @@ class _Tiles:
         first = max(0, (lengths[segment_index] - num_frames) // 2)
         window = dict(segment_index=segment_index, start_frame=first, end_frame=min(first + num_frames, max(lengths)))
         traces = (recording.get_traces(**window).astype("float32") - self.centers) / self.scales
-        traces = np.pad(np.nan_to_num(traces, nan=0.0, posinf=0.0, neginf=0.0), ((0, num_frames - len(traces)), (0, 0)))
-        response = response_to_spikes(
-            self.predictor, traces, *self.geometry, recording.get_sampling_frequency(), seed=seed
-        )
-        return raw_weights(response)
+        traces = np.nan_to_num(traces, nan=0.0, posinf=0.0, neginf=0.0)
+        return np.pad(traces, ((0, num_frames - len(traces)), (0, 0)))
 
     def predict(self, segment, start_frame: int, end_frame: int):
         """
@@ -183,10 +218,11 @@ class _Tiles:
             wanted = max(at + context, start_frame), min(at + context + tile, end_frame)
             inside = slice(wanted[0] - at - context, wanted[1] - at - context)
             window = slice(wanted[0] - start_frame, wanted[1] - start_frame)
-            yield window, piece[context:-context][inside], self.predictor.predict_tile(piece)[inside]
+            predicted = self.prediction_scales * self.predictor.predict_tile(piece)[inside]
+            yield window, piece[context:-context][inside], predicted
 
 
-def measure_normalization(recording, architecture: str = "interpolator", *, seed: int = 0) -> dict:
+def measure_normalization(recording, architecture: str = DEFAULT_ARCHITECTURE, *, seed: int = 0) -> dict:
     """
     Centre and scale of each channel: median and robust noise level.
 
