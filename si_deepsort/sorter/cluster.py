@@ -13,10 +13,11 @@ from sklearn.cluster import DBSCAN, HDBSCAN
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-NUM_COMPONENTS = 6
+NUM_COMPONENTS = 9
 MAX_DEPTH = 3
-# Isosplit's statistic above which one cluster is cut into two (Magland & Barnett, 2015).
-ISOCUT_THRESHOLD = 2.0
+# Isosplit's statistic above which one cluster is cut into two (Magland & Barnett, 2015). Lower than its usual 2: parts
+# of a unit are joined again by their templates, but units in one cluster stay together.
+ISOCUT_THRESHOLD = 1.5
 
 
 def cluster_by_channel(embeddings_of_channel, peak_channels: np.ndarray, *, method: str, min_size: int, seed: int):

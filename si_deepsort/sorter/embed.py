@@ -130,6 +130,8 @@ def describe_waveforms(waveforms: np.ndarray, directions: np.ndarray) -> np.ndar
 
 
 ALIGN_SAMPLES = 5
+# More than the detector needs: units of the same site differ in the fine shape of their waveforms.
+NUM_DIRECTIONS = 8
 # Samples of the waveforms that the bundled autoencoder knows: 0.7 ms before the peak, 1 ms after it, at 30 kHz.
 AUTOENCODER_SAMPLES = 51
 
@@ -145,7 +147,7 @@ def describe_peaks(traces, white, peaks: np.ndarray, settings):
     aligned : callable
         labels -> sample_index of each peak, moved by a few samples to where it fits the average of its cluster.
     """
-    filters = make_energy_filters(white)
+    filters = make_energy_filters(white, num_directions=NUM_DIRECTIONS)
     num_samples = filters.directions.shape[1]
     waveforms = PeakWaveforms(
         traces,

@@ -50,7 +50,9 @@ class EnergyFilters:
     nbefore: int
 
 
-def make_energy_filters(recording, *, ms_before: float = 0.7, ms_after: float = 1.0) -> EnergyFilters:
+def make_energy_filters(
+    recording, *, num_directions: int = NUM_DIRECTIONS, ms_before: float = 0.7, ms_after: float = 1.0
+) -> EnergyFilters:
     """
     Filters for a whitened recording (`whiten_time_space`), or for any other by assuming white noise.
 
@@ -72,7 +74,7 @@ def make_energy_filters(recording, *, ms_before: float = 0.7, ms_after: float = 
     for decay in DECAYS_UM:
         profile = (np.exp(-distances / decay) * (distances <= REACH_UM)) @ matrix
         profiles.append(profile / np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), 1e-9))
-    return EnergyFilters(right[:NUM_DIRECTIONS].astype("float32"), np.asarray(profiles, dtype="float32"), nbefore)
+    return EnergyFilters(right[:num_directions].astype("float32"), np.asarray(profiles, dtype="float32"), nbefore)
 
 
 def spike_shapes(

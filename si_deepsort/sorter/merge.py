@@ -19,6 +19,11 @@ SIGNIFICANCE = 0.01
 REFRACTORY_REACH = 2.5
 # A mixture leaves less than this fraction of its energy unexplained.
 MIXTURE_RESIDUAL = 0.15
+# A unit with this fraction of its spikes at one lag from those of another unit is what that one leaves over. Bursts
+# have many lags.
+SATELLITE_FRACTION = 0.4
+SATELLITE_REACH_S = 0.004
+SATELLITE_SPREAD = 0.1
 
 
 def merge_similar(
@@ -119,6 +124,43 @@ def find_mixtures(templates: UnitTemplates) -> np.ndarray:
             traces[frame : frame + num_samples] -= amplitude * templates.values[other]
         is_mixture[unit] = np.sum(traces**2) - errors[unit] < MIXTURE_RESIDUAL * bank.norms[unit]
     return is_mixture
+
+
+def find_satellites(templates: UnitTemplates, spikes: np.ndarray, sampling_frequency: float) -> np.ndarray:
+    """
+    Units that fire next to another one: late waves and misfits of its spikes that its template does not explain.
+
+    Returns
+    -------
+    np.ndarray, shape (num_units,), bool
+    """
+    visible = np.any(templates.values != 0, axis=1)
+    sharing = (visible.astype(int) @ visible.T.astype(int)) > 0
+    norms = np.sum(templates.values**2, axis=(1, 2))
+    trains = [_times(spikes, unit) for unit in range(len(norms))]
+    reach = SATELLITE_REACH_S * sampling_frequency
+    is_satellite = np.zeros(len(norms), dtype=bool)
+    for unit in np.argsort(norms, kind="stable"):
+        own = trains[unit]
+        for other in np.flatnonzero(sharing[unit] & ~is_satellite):
+            is_rarer = len(own) < len(trains[other]) or norms[unit] < norms[other]
+            if other == unit or len(own) == 0 or len(trains[other]) == 0 or not is_rarer:
+                continue
+            if _fraction_at_one_lag(own, trains[other], reach) > SATELLITE_FRACTION:
+                is_satellite[unit] = True
+                break
+    return is_satellite
+
+
+def _fraction_at_one_lag(own, others, reach):
+    """Fraction of spikes that have another one in reach, all with nearly the same lag."""
+    after = np.searchsorted(others, own)
+    lags = np.stack([others[np.clip(after - step, 0, len(others) - 1)] - own for step in (0, 1)])
+    nearest = np.where(np.abs(lags[0]) < np.abs(lags[1]), lags[0], lags[1])
+    nearest = nearest[np.abs(nearest) <= reach]
+    if len(nearest) == 0:
+        return 0.0
+    return np.sum(np.abs(nearest - np.median(nearest)) <= reach * SATELLITE_SPREAD) / len(own)
 
 
 def _coincidences(first, second, reach):

@@ -18,7 +18,7 @@ from .drift import find_drift, is_moving, load_drift, save_drift
 from .embed import describe_peaks, select_peaks, unexplained_peaks
 from .find import find_spike_peaks
 from .match import match_templates
-from .merge import find_mixtures, merge_similar
+from .merge import find_mixtures, find_satellites, merge_similar
 from .preprocess import cache_traces, preprocess
 from .templates import MOST_SHIFT, UnitAverages, average_waveforms, measure_background, peak_offsets, some_of_each
 
@@ -185,8 +185,9 @@ def merge_units(traces, spikes, settings):
     counts = np.bincount(representative, weights=averages.num_spikes, minlength=len(representative))
     labels = _consecutive(np.where(counts[representative] >= settings.min_cluster_size, representative, -1))
     averages, spikes = averages.joined(labels, shifts), _relabelled(spikes, labels, shifts)
-    is_mixture = find_mixtures(averages.templates())
-    labels = _consecutive(np.where(is_mixture, -1, np.arange(len(is_mixture))))
+    templates = averages.templates()
+    is_none = find_mixtures(templates) | find_satellites(templates, spikes, traces.get_sampling_frequency())
+    labels = _consecutive(np.where(is_none, -1, np.arange(len(is_none))))
     shifts = np.zeros(len(labels), dtype=int)
     return _relabelled(spikes, labels, shifts), averages.joined(labels, shifts)
 

@@ -16,7 +16,7 @@ from ..geometry import channel_distances
 from ..noise import sample_traces
 from .bank import template_overlaps
 
-NUM_DIRECTIONS = 8
+NUM_DIRECTIONS = 12
 MOST_SPIKES = 500
 MAX_LAG = 10
 # A channel farther than this from the main one shows a unit only if its energy is this fraction of the largest.
