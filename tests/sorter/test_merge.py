@@ -4,7 +4,7 @@ import numpy as np
 from small_recording import unit_templates
 from spikeinterface.core.base import minimum_spike_dtype
 
-from si_deepsort.sorter.merge import find_mixtures, merge_similar
+from si_deepsort.sorter.merge import find_mixtures, find_satellites, merge_similar
 from si_deepsort.sorter.templates import UnitTemplates
 
 NUM_CHANNELS = 6
@@ -17,7 +17,8 @@ def padded_templates(num_units, amplitude=20.0):
 
 
 def as_templates(values, num_spikes=500):
-    return UnitTemplates(np.asarray(values, "float32"), 28, np.full(len(values), num_spikes))
+    counts = np.full(len(values), num_spikes)
+    return UnitTemplates(np.asarray(values, "float32"), 28, counts, np.full(NUM_CHANNELS, 15.0))
 
 
 def independent_spikes(num_units, num_spikes=500, seed=0):
@@ -65,6 +66,24 @@ def test_sum_of_two_units_is_a_mixture_and_they_are_not():
 
 
 def test_no_units():
-    empty = UnitTemplates(np.zeros((0, 60, NUM_CHANNELS), "float32"), 20, np.zeros(0, int))
+    empty = UnitTemplates(np.zeros((0, 60, NUM_CHANNELS), "float32"), 20, np.zeros(0, int), np.zeros(NUM_CHANNELS))
     representative, shift = merged(empty, independent_spikes(0))
     assert len(representative) == len(shift) == len(find_mixtures(empty)) == 0
+
+
+def spikes_of(trains):
+    spikes = np.zeros(sum(map(len, trains)), dtype=minimum_spike_dtype)
+    spikes["sample_index"] = np.concatenate(trains)
+    spikes["unit_index"] = np.repeat(np.arange(len(trains)), [len(train) for train in trains])
+    return spikes[np.argsort(spikes["sample_index"], kind="stable")]
+
+
+def test_unit_that_follows_another_at_one_lag_is_its_satellite_and_one_that_bursts_after_it_is_not():
+    values = padded_templates(3)
+    values[1] *= 0.4
+    rng = np.random.default_rng(0)
+    first = np.sort(rng.choice(20_000, 300, replace=False)) * 100
+    with_it = first[:200] + 30 + rng.integers(-2, 3, 200)
+    after_bursts = first[::2] + rng.integers(20, 80, 150)
+    spikes = spikes_of([first, with_it, after_bursts])
+    assert find_satellites(as_templates(values), spikes, SAMPLING_FREQUENCY).tolist() == [False, True, False]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from small_recording import add_spikes, as_recording, spike_trains, unit_templates
 
+from si_deepsort.sorter.bank import correlate_templates, make_template_bank, template_overlaps
 from si_deepsort.sorter.match import match_templates, noise_scales
-from si_deepsort.sorter.bank import correlate_templates, make_template_bank
 from si_deepsort.sorter.pursuit import pursue_spikes
 from si_deepsort.sorter.templates import UnitTemplates
 
@@ -84,7 +84,7 @@ def test_traces_shorter_than_a_template_and_no_templates():
 
 def matched(traces, **options):
     options = {"method": "pursuit", "job_kwargs": dict(n_jobs=1, progress_bar=False), **options}
-    templates = UnitTemplates(TEMPLATES.astype("float32"), NBEFORE, np.full(3, 500))
+    templates = UnitTemplates(TEMPLATES.astype("float32"), NBEFORE, np.full(3, 500), np.full(NUM_CHANNELS, 15.0))
     return match_templates(as_recording(traces), templates, threshold=18.0, amplitude_variance=0.02, seed=0, **options)
 
 
@@ -132,3 +132,15 @@ def test_scale_of_white_noise_is_1():
     noise = np.random.default_rng(0).standard_normal((60_000, NUM_CHANNELS)).astype("float32")
     np.testing.assert_allclose(noise_scales(as_recording(noise), TEMPLATES, seed=0), 1.0, atol=0.08)
     np.testing.assert_allclose(noise_scales(as_recording(2 * noise), TEMPLATES, seed=0), 2.0, atol=0.16)
+
+
+def test_overlaps_are_the_correlations_of_templates():
+    units, overlaps = template_overlaps(TEMPLATES.astype("float32"), max_lag=15)
+    for unit in range(3):
+        for place, other in enumerate(units[unit]):
+            if other < 0:
+                continue
+            for lag in (-15, -2, 0, 7):
+                length = TEMPLATES.shape[1] - abs(lag)
+                first, second = TEMPLATES[unit][max(lag, 0) :][:length], TEMPLATES[other][max(-lag, 0) :][:length]
+                np.testing.assert_allclose(overlaps[unit, place, 0, 15 + lag], np.sum(first * second), atol=1e-2)

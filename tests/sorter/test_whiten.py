@@ -5,6 +5,7 @@ import pytest
 import scipy.signal
 from small_recording import as_recording, small_traces
 
+from si_deepsort.sorter.clean import unwhiten
 from si_deepsort.sorter.deepsort import DeepSortSettings
 from si_deepsort.sorter.preprocess import preprocess
 from si_deepsort.sorter.whiten import (
@@ -137,3 +138,13 @@ def test_artefact_on_all_channels_is_blanked_and_a_large_spike_is_not():
     assert traces[30_005, 5] > 50
     pieces = [white.get_traces(start_frame=start, end_frame=start + 1000) for start in range(0, 40_000, 1000)]
     np.testing.assert_allclose(np.concatenate(pieces), traces, atol=1e-4)
+
+
+def test_unwhitening_gives_the_waveform_back():
+    rng = np.random.default_rng(0)
+    white = whiten_time_space(as_recording(colored_noise()), order=12, radius_um=500.0)
+    waveform = np.zeros((400, 4))
+    waveform[150:170] = rng.standard_normal((20, 4))
+    time_filter, matrix = (np.asarray(white._kwargs[name]) for name in ("time_filter", "space_matrix"))
+    whitened = scipy.signal.lfilter(time_filter, [1.0], waveform, axis=0) @ matrix
+    np.testing.assert_allclose(unwhiten(whitened[None], white)[0], waveform, atol=1e-3)
