@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import spikeinterface.core as si
 from probeinterface import generate_linear_probe, generate_tetrode
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import run_sorter
@@ -35,7 +36,7 @@ DENOISERS = {
 
 
 def make_recording(layout: str, seed: int, duration_s: float):
-    """A recording on disk and its true sorting."""
+    """A lazy recording and its true sorting."""
     probe = generate_tetrode() if layout == "tetrode" else generate_linear_probe(16, ypitch=25.0)
     settings = GenerationSettings(
         duration_s=duration_s,
@@ -47,8 +48,14 @@ def make_recording(layout: str, seed: int, duration_s: float):
         firing_rate_max=15.0,
         seed=30_000 + seed,
     )
-    lazy, sorting = generate_recording(probe, settings)
-    return lazy.save(folder=Path(tempfile.mkdtemp()) / "raw", verbose=False, progress_bar=False), sorting
+    return generate_recording(probe, settings)
+
+
+def saved(folder: Path, make):
+    """What was saved in the folder, or what `make` gives, saved."""
+    if not folder.exists():
+        make().save(folder=folder, verbose=False, progress_bar=False)
+    return si.load(folder)
 
 
 def accuracy(sorter: str, recording, truth) -> tuple[float, float]:
@@ -98,6 +105,7 @@ def main():
     parser.add_argument("--denoisers", default="|".join(DENOISERS))
     parser.add_argument("--layouts", default="tetrode,linear16")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.mkdtemp()), help="keeps the recordings")
     parser.add_argument("--duration-s", type=float, default=40.0)
     arguments = parser.parse_args()
     si_deepsort.register()
@@ -108,13 +116,15 @@ def main():
     done = {(row["sorter"], row["denoiser"], row["layout"], row["seed"]) for row in document["rows"]}
     for seed in map(int, arguments.seeds.split(",")):
         for layout in arguments.layouts.split(","):
-            recording, truth = make_recording(layout, seed, arguments.duration_s)
+            lazy, truth = make_recording(layout, seed, arguments.duration_s)
+            folder = arguments.folder / f"{layout}-{seed}-{arguments.duration_s:g}"
+            recording = saved(folder / "recording", lambda lazy=lazy: lazy)
             for denoiser in arguments.denoisers.split("|"):
                 wanted = [s for s in arguments.sorters.split(",") if (s, denoiser, layout, seed) not in done]
                 if not wanted:
                     continue
-                folder = Path(tempfile.mkdtemp()) / "denoised"
-                denoised = DENOISERS[denoiser](recording).save(folder=folder, verbose=False, progress_bar=False)
+                name = denoiser.replace(" ", "-").replace(",", "")
+                denoised = saved(folder / name, lambda name=denoiser, raw=recording: DENOISERS[name](raw))
                 for sorter in wanted:
                     value, cpu_s = accuracy(sorter, denoised, truth)
                     row = dict(sorter=sorter, denoiser=denoiser, layout=layout, seed=seed, accuracy=value, cpu_s=cpu_s)

@@ -40,6 +40,21 @@ def tables(document: dict) -> dict:
     return found
 
 
+def summary(rows: list[dict]) -> dict[str, dict]:
+    """Method -> change against raw in the same cases, for the cards of models."""
+    raw = {(row["recording"], row["seed"]): row for row in rows if row["method"] == "raw"}
+    found = {}
+    for method in dict.fromkeys(row["method"] for row in rows):
+        pairs = [(row, raw.get((row["recording"], row["seed"]))) for row in rows if row["method"] == method]
+        pairs = [pair for pair in pairs if pair[1] is not None]
+        found[method] = dict(
+            snr_gain_db=float(np.mean([row["snr_db"] - before["snr_db"] for row, before in pairs])),
+            amplitude_small_units=float(np.nanmean([row["gain_small"] for row, _ in pairs])),
+            dprime_ratio=float(np.mean([row["dprime"] / before["dprime"] for row, before in pairs])),
+        )
+    return found
+
+
 def quality_table(rows: list[dict]) -> dict:
     """Means over recordings and seeds; a method appears once every case that the reference has is there."""
     methods = list(dict.fromkeys(row["method"] for row in rows))

@@ -20,7 +20,7 @@ from denoiser_cases import COLUMNS, Case, make_case, score
 from denoiser_fits import best_wavelets, closed_form, fit_interpolator, fit_unet, interpolation
 from denoiser_snippets import on_real_noise
 from denoiser_speed import speed
-from denoiser_tables import tables
+from denoiser_tables import summary, tables
 
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.zoo import CONFIG_FILE
@@ -141,6 +141,7 @@ def main():
     document["machine"] = platform.processor() or platform.machine()
 
     def save():
+        document["summary"] = summary(document["quality"])
         document["tables"] = tables(document)
         write_results(document, arguments.out)
 
