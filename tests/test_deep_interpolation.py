@@ -54,13 +54,13 @@ def changed(recording, change):
 
 
 def test_a_prediction_that_overshoots_is_taken_back(recording, model, monkeypatch):
-    factors = np.array([0.5, 1.0, 2.0, 4.0], dtype="float32")
+    factors = np.array([0.5, 1.0, 2.0, 4.0], dtype="float32")  # of spikes and noise alike: 85 % is not in the way
     monkeypatch.setattr(
         "si_deepsort.preprocessing.prediction.TracePredictor.predict_tile",
         lambda self, traces: factors * traces[self.context : -self.context],
     )
     normalization = deep_interpolate(recording, model=model, blend=0.0)._kwargs["normalization"]
-    np.testing.assert_allclose(normalization["prediction_scales"], [1.0, 1.0, 0.5, 0.25], rtol=1e-5)
+    np.testing.assert_allclose(normalization["prediction_scales"], [1.0, 1.0, 0.5, 0.25], rtol=1e-4)
 
 
 @pytest.mark.parametrize("frame", [0, 1, 17, 1000, 59_998, 59_999])

@@ -14,6 +14,7 @@ DEFAULT_MODEL = "interpolator-any"
 DEFAULT_ARCHITECTURE = "interpolator"
 MAX_RESPONSE_FRAMES = 8192
 MIN_SLOPE = 0.95
+MIN_KEPT_AMPLITUDE = 0.85
 
 
 class DeepInterpolateRecording(BasePreprocessor):
@@ -77,7 +78,7 @@ class DeepInterpolateRecording(BasePreprocessor):
         centers, scales, usable = _checked_normalization(normalization, _is_bad(recording, bad_channel_ids))
         tiles = _Tiles(model, device, recording_geometry(recording), usable, centers, scales)
         if is_measured and net.architecture == DEFAULT_ARCHITECTURE:
-            tiles.prediction_scales = tiles.scales_against_overshoot(recording)
+            tiles.prediction_scales = tiles.scales_against_overshoot(recording, seed)
         elif "prediction_scales" in normalization:
             tiles.prediction_scales = np.asarray(normalization["prediction_scales"], dtype="float32")
         raw_weights = normalization.get("raw_weights")
@@ -150,20 +151,17 @@ class _Tiles:
 
     def weights_that_keep_spikes(self, recording, seed: int) -> np.ndarray:
         """Weight of the raw trace per channel with which a small spike keeps its amplitude, (num_channels,) float."""
-        from .injection import raw_weights, response_to_spikes
+        from .injection import raw_weights
 
-        traces = self._stretch(recording)
-        response = response_to_spikes(
-            self.predictor, traces, *self.geometry, recording.get_sampling_frequency(), seed=seed
-        )
-        return raw_weights(self.prediction_scales * response)
+        return raw_weights(self.prediction_scales * self._response_to_spikes(recording, seed))
 
-    def scales_against_overshoot(self, recording) -> np.ndarray:
+    def scales_against_overshoot(self, recording, seed: int) -> np.ndarray:
         """
         Factor per channel that takes back a prediction that is too large, (num_channels,) float32.
 
         A blind prediction shares no noise with the trace, so the slope of the trace against it is 1 if its size is
-        right. A smaller slope means that it overshoots: the layout has more or nearer neighbours than the model knows.
+        right. A smaller slope means that it overshoots, as where there are more or nearer neighbours than the model
+        knows, or that it takes noise for predictable; small spikes must not suffer for the latter.
         """
         traces = self._stretch(recording)
         tile, context = self.predictor.tile_frames, self.predictor.context
@@ -176,7 +174,16 @@ class _Tiles:
         slope = shared / np.maximum(energy, 1e-12)
         # The slope of a short stretch varies by a few percent.
         is_off = self.usable & (slope < MIN_SLOPE) & (energy > 0)
-        return np.where(is_off, np.maximum(slope, 0), 1).astype("float32")
+        if not is_off.any():
+            return np.ones(len(self.usable), dtype="float32")
+        least = MIN_KEPT_AMPLITUDE / np.maximum(self._response_to_spikes(recording, seed), 1e-6)
+        return np.where(is_off, np.clip(np.maximum(slope, least), 0, 1), 1).astype("float32")
+
+    def _response_to_spikes(self, recording, seed):
+        from .injection import response_to_spikes
+
+        traces = self._stretch(recording)
+        return response_to_spikes(self.predictor, traces, *self.geometry, recording.get_sampling_frequency(), seed=seed)
 
     def _stretch(self, recording) -> np.ndarray:
         """Whole tiles from the middle of the longest segment, with their context, in noise levels."""
