@@ -16,12 +16,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+from probeinterface import generate_multi_columns_probe
+
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 from si_deepsort.report.environment import package_versions
 
 ROOT = Path(__file__).parent.parent
-PROBE, NUM_UNITS = "linear32", 20
+# Probe, number of units, duration relative to the shortest.
+CASES = [("linear32", 20, 1.0), ("linear32", 20, 2.0), ("neuropixels2, 384 channels", 150, 0.5)]
 
 
 def sort_in_this_process(recording_folder: str, out: str):
@@ -57,6 +61,15 @@ def measure(recording_folder: Path, out: Path) -> dict:
     return json.loads(lines[0].removeprefix("RESULT "))
 
 
+def make_probe(name: str):
+    """A named layout, or two columns of a whole Neuropixels 2.0 shank."""
+    if name != "neuropixels2, 384 channels":
+        return named_probe(name)
+    probe = generate_multi_columns_probe(2, 192, xpitch=32.0, ypitch=15.0)
+    probe.set_device_channel_indices(np.arange(384))
+    return probe
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sort", nargs=2, metavar=("RECORDING", "OUT"), help="used by the script itself")
@@ -69,12 +82,16 @@ def main():
     records = []
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        for number, duration_s in enumerate([arguments.duration, 2 * arguments.duration]):
-            settings = GenerationSettings(duration_s=duration_s, num_units=NUM_UNITS, seed=arguments.seed)
-            recording, _ = generate_recording(named_probe(PROBE), settings)
-            recording.save(folder=folder / f"rec{number}", verbose=False)
-            facts = dict(probe=PROBE, channels=recording.get_num_channels(), duration_s=duration_s)
+        for number, (name, num_units, factor) in enumerate(CASES):
+            settings = GenerationSettings(
+                duration_s=factor * arguments.duration, num_units=num_units, seed=arguments.seed
+            )
+            recording, _ = generate_recording(make_probe(name), settings)
+            recording.save(folder=folder / f"rec{number}", verbose=False, progress_bar=False)
+            facts = dict(probe=name, channels=recording.get_num_channels(), duration_s=settings.duration_s)
+            facts["true_units"] = num_units
             records.append(facts | measure(folder / f"rec{number}", folder / f"out{number}"))
+            print(records[-1], flush=True)
             if number == 0:
                 again = measure(folder / "rec0", folder / "again")
     double = records[1]["cpu_s"] / records[0]["cpu_s"]
