@@ -67,7 +67,7 @@ class DeepSortSettings(Settings):
     ms_before: float = setting(1.3, "Template before the spike in ms", minimum=0.2)
     ms_after: float = setting(2.0, "Template after the spike in ms", minimum=0.2)
     min_firing_rate: float = setting(0.1, "Units below this rate in Hz are dropped", minimum=0.0)
-    min_amplitude: float = setting(3.1, "Units whose peak is smaller, in noise levels, are dropped", minimum=0.0)
+    min_amplitude: float = setting(2.9, "Units whose peak is smaller, in noise levels, are dropped", minimum=0.0)
     classifier: str | None = setting(None, "Model folder of a trained classifier: spikes go to its known units")
     seed: int = setting(0, "Of everything random")
     job_kwargs: dict = setting({}, "SpikeInterface's job_kwargs: n_jobs, chunk_duration, progress_bar, ...")
