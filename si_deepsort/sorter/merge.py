@@ -19,9 +19,10 @@ SIGNIFICANCE = 0.01
 REFRACTORY_REACH = 2.5
 # A mixture leaves less than this fraction of its energy unexplained.
 MIXTURE_RESIDUAL = 0.15
-# A unit with this fraction of its spikes at one lag from those of another unit is what that one leaves over. Bursts
-# have many lags.
+# A unit with this fraction of its spikes at one lag from those of larger units is what they leave over. Bursts have
+# many lags. A larger unit counts if it explains a share that chance does not.
 SATELLITE_FRACTION = 0.4
+SATELLITE_SHARE = 0.1
 SATELLITE_REACH_S = 0.004
 SATELLITE_SPREAD = 0.1
 
@@ -128,7 +129,7 @@ def find_mixtures(templates: UnitTemplates) -> np.ndarray:
 
 def find_satellites(templates: UnitTemplates, spikes: np.ndarray, sampling_frequency: float) -> np.ndarray:
     """
-    Units that fire next to another one: late waves and misfits of its spikes that its template does not explain.
+    Units that fire next to larger ones: late waves and misfits of spikes that their templates do not explain.
 
     Returns
     -------
@@ -140,27 +141,28 @@ def find_satellites(templates: UnitTemplates, spikes: np.ndarray, sampling_frequ
     trains = [_times(spikes, unit) for unit in range(len(norms))]
     reach = SATELLITE_REACH_S * sampling_frequency
     is_satellite = np.zeros(len(norms), dtype=bool)
-    for unit in np.argsort(norms, kind="stable"):
-        own = trains[unit]
-        for other in np.flatnonzero(sharing[unit] & ~is_satellite):
-            is_rarer = len(own) < len(trains[other]) or norms[unit] < norms[other]
-            if other == unit or len(own) == 0 or len(trains[other]) == 0 or not is_rarer:
-                continue
-            if _fraction_at_one_lag(own, trains[other], reach) > SATELLITE_FRACTION:
-                is_satellite[unit] = True
-                break
+    # The largest first: what is left over by a unit that is left over itself says nothing.
+    for unit in np.argsort(-norms, kind="stable"):
+        explained = np.zeros(len(trains[unit]), dtype=bool)
+        for other in np.flatnonzero(sharing[unit] & ~is_satellite & (norms > norms[unit])):
+            follows = _follows_at_one_lag(trains[unit], trains[other], reach)
+            if np.mean(follows) > SATELLITE_SHARE:
+                explained |= follows
+        is_satellite[unit] = len(explained) > 0 and np.mean(explained) > SATELLITE_FRACTION
     return is_satellite
 
 
-def _fraction_at_one_lag(own, others, reach):
-    """Fraction of spikes that have another one in reach, all with nearly the same lag."""
+def _follows_at_one_lag(own, others, reach):
+    """Which spikes have another one in reach, at nearly the lag that most of them have."""
+    if len(own) == 0 or len(others) == 0:
+        return np.zeros(len(own), dtype=bool)
     after = np.searchsorted(others, own)
     lags = np.stack([others[np.clip(after - step, 0, len(others) - 1)] - own for step in (0, 1)])
     nearest = np.where(np.abs(lags[0]) < np.abs(lags[1]), lags[0], lags[1])
-    nearest = nearest[np.abs(nearest) <= reach]
-    if len(nearest) == 0:
-        return 0.0
-    return np.sum(np.abs(nearest - np.median(nearest)) <= reach * SATELLITE_SPREAD) / len(own)
+    is_near = np.abs(nearest) <= reach
+    if not is_near.any():
+        return is_near
+    return is_near & (np.abs(nearest - np.median(nearest[is_near])) <= reach * SATELLITE_SPREAD)
 
 
 def _coincidences(first, second, reach):
