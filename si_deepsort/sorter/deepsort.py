@@ -54,7 +54,7 @@ class DeepSortSettings(Settings):
     max_peaks_per_channel: int = setting(3000, "Most peaks per channel that are clustered", minimum=100)
     merge_distance: float = setting(4.5, "Templates closer than this, in noise units, are one unit", minimum=0.0)
     merge_relative_distance: float = setting(
-        0.1, "Templates closer than this fraction of the larger one are one unit", minimum=0.0, maximum=1.0
+        0.15, "Templates closer than this fraction of the larger one are one unit", minimum=0.0, maximum=1.0
     )
     matching: str | None = setting(
         "pursuit",
