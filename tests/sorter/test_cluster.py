@@ -1,4 +1,9 @@
-"""Clustering: separate clouds get separate labels, one cloud stays one, noise and small groups get none."""
+"""
+Clustering: separate clouds get separate labels, one cloud stays nearly one, noise and small groups get none.
+
+Isosplit's threshold is low on purpose: a cloud may lose its tails, which the templates join again, but two clouds must
+not share a label.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +30,10 @@ def agreement(labels, truth):
 def test_separate_clouds_are_told_apart(method):
     points, truth = clouds(4)
     labels = split_recursively(points, method=method, min_size=15, seed=0)
-    assert agreement(labels, truth) > 0.95
+    assert agreement(labels, truth) > 0.9
+    for label in np.unique(labels[labels >= 0]):
+        counts = np.bincount(truth[labels == label])
+        assert counts.max() > 0.97 * counts.sum(), "no label holds two clouds"
     assert np.mean(labels >= 0) > 0.6
 
 
@@ -34,7 +42,7 @@ def test_one_cloud_stays_one(method):
     points, _ = clouds(1, num_points=500)
     labels = split_recursively(points, method=method, min_size=15, seed=0)
     counts = np.bincount(labels[labels >= 0])
-    assert counts.max() > 0.9 * counts.sum()
+    assert counts.max() > 0.8 * counts.sum() and len(counts) <= 4
 
 
 @pytest.mark.parametrize("method", METHODS)
