@@ -55,11 +55,12 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
     if settings.matching is not None:
         for number in range(settings.num_rounds + 1):
             path = steps / f"matched_{number}.npy"
-            spikes = _step(path, lambda spikes=spikes: rematch(traces, spikes, settings, job_kwargs))
+            are_matched = number >= 2
+            spikes = _step(path, lambda spikes=spikes, m=are_matched: rematch(traces, spikes, m, settings, job_kwargs))
             if number == 0 < settings.num_rounds:
                 path = steps / "second_clusters.npy"
                 spikes = _step(path, lambda spikes=spikes: add_missed_units(traces, white, peaks, spikes, settings))
-        spikes, averages = merge_units(traces, spikes, settings)
+        spikes, averages = merge_units(traces, spikes, True, settings)
     else:
         averages = average_units(traces, spikes, settings)
     sorting = clean_units(white, spikes, averages, settings)
@@ -147,11 +148,11 @@ def split_units(traces, white, spikes, main_channels, offsets, settings):
     return _spike_vector(aligned(labels), labels, as_peaks["segment_index"][chosen])
 
 
-def rematch(traces, spikes, settings, job_kwargs):
+def rematch(traces, spikes, are_matched: bool, settings, job_kwargs):
     """All spikes matched anew, with the templates of the spikes so far."""
     return match_templates(
         traces,
-        merge_units(traces, spikes, settings)[1].templates(),
+        merge_units(traces, spikes, are_matched, settings)[1].templates(),
         method=settings.matching,
         threshold=settings.match_threshold,
         amplitude_variance=settings.amplitude_variance,
@@ -160,9 +161,15 @@ def rematch(traces, spikes, settings, job_kwargs):
     )
 
 
-def merge_units(traces, spikes, settings):
+def merge_units(traces, spikes, are_matched: bool, settings):
     """
     Similar units joined, mixtures of units and small units dropped.
+
+    Parameters
+    ----------
+    are_matched : bool
+        Whether the spikes come from matching: only then is a unit that always follows another one left over by it. A
+        cluster may hold the largest peaks of one unit and side lobes of the other.
 
     Returns
     -------
@@ -186,7 +193,9 @@ def merge_units(traces, spikes, settings):
     labels = _consecutive(np.where(counts[representative] >= settings.min_cluster_size, representative, -1))
     averages, spikes = averages.joined(labels, shifts), _relabelled(spikes, labels, shifts)
     templates = averages.templates()
-    is_none = find_mixtures(templates) | find_satellites(templates, spikes, traces.get_sampling_frequency())
+    is_none = find_mixtures(templates)
+    if are_matched:
+        is_none |= find_satellites(templates, spikes, traces.get_sampling_frequency())
     labels = _consecutive(np.where(is_none, -1, np.arange(len(is_none))))
     shifts = np.zeros(len(labels), dtype=int)
     return _relabelled(spikes, labels, shifts), averages.joined(labels, shifts)
