@@ -60,7 +60,7 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
             if number == 0 < settings.num_rounds:
                 path = steps / "second_clusters.npy"
                 spikes = _step(path, lambda spikes=spikes: add_missed_units(traces, white, peaks, spikes, settings))
-        spikes, averages = merge_units(traces, spikes, True, settings)
+        spikes, averages = merge_units(traces, spikes, settings.num_rounds > 0, settings)
     else:
         averages = average_units(traces, spikes, settings)
     sorting = clean_units(white, spikes, averages, settings)
@@ -168,8 +168,8 @@ def merge_units(traces, spikes, are_matched: bool, settings):
     Parameters
     ----------
     are_matched : bool
-        Whether the spikes come from matching: only then is a unit that always follows another one left over by it. A
-        cluster may hold the largest peaks of one unit and side lobes of the other.
+        Whether the spikes come from matching with templates of matched spikes: only then is a unit that always follows
+        another one left over by it. A cluster may hold the largest peaks of one unit and side lobes of the other.
 
     Returns
     -------
