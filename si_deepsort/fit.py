@@ -202,6 +202,7 @@ class _Checkpoint:
         os.replace(temporary, self.path)
 
     def restore(self, net, optimizer):
+        """Put the saved weights and the state of the optimiser back; return the history and the best weights so far."""
         remedy = f"Remove {self.path} to start anew, or choose another folder."
         try:
             with safe_open(self.path, framework="pt") as file:

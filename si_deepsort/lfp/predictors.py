@@ -119,6 +119,7 @@ def gap_bins(paired: PairedBins, config: SpikePredictorConfig) -> int:
 
 
 def network_config(paired: PairedBins, model, settings, causal) -> SpikePredictorConfig:
+    """Configuration of the predictor that fits the bins, by the name of the model."""
     is_network = model in ("bilstm", "gru", "cnn")
     return SpikePredictorConfig(
         kind=model,

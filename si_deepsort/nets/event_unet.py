@@ -59,6 +59,7 @@ class EventUNet(Network):
         nn.init.constant_(self.head.bias, -3.0)  # events are rare
 
     def forward(self, traces: Tensor) -> Tensor:
+        """Logit of each frame, for traces (num_traces, num_frames) of any length."""
         num_frames = traces.shape[-1]
         step = self.config.stride * 2 ** (len(self.config.widths) - 1)
         traces = nn.functional.pad(traces, (0, -num_frames % step))

@@ -128,6 +128,7 @@ class _FollowMotionSegment(BasePreprocessorSegment):
         self.motion, self.index, self.kernels, self.step = motion, index, kernels, step
 
     def get_traces(self, start_frame, end_frame, channel_indices):
+        """Traces at the positions that the tissue had before it moved, (num_frames, num_channels)."""
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None))
         traces = traces.astype("float32", copy=False)
         moved = np.empty_like(traces)

@@ -78,6 +78,7 @@ class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
         self.space_matrix = space_matrix
 
     def get_traces(self, start_frame, end_frame, channel_indices):
+        """White traces, (num_frames, num_channels), float32; the same whatever the chunks."""
         reach = self.reach
         margin = len(self.time_filter) - 1 + reach
         traces, _, _ = get_chunk_with_margin(

@@ -103,6 +103,7 @@ class _Place:
         self.endpoint = endpoint or constants.ENDPOINT
 
     def explain(self, error: Exception) -> Exception:
+        """The error that tells a user what to do about a failed call."""
         from huggingface_hub import errors
 
         reference, repo_id = self.reference, self.reference.repo_id
