@@ -30,7 +30,7 @@ def agreement(labels, truth):
 def test_separate_clouds_are_told_apart(method):
     points, truth = clouds(4)
     labels = split_recursively(points, method=method, min_size=15, seed=0)
-    assert agreement(labels, truth) > 0.9
+    assert agreement(labels, truth) > (0.9 if method == "isosplit" else 0.95)
     for label in np.unique(labels[labels >= 0]):
         counts = np.bincount(truth[labels == label])
         assert counts.max() > 0.97 * counts.sum(), "no label holds two clouds"
@@ -42,7 +42,7 @@ def test_one_cloud_stays_one(method):
     points, _ = clouds(1, num_points=500)
     labels = split_recursively(points, method=method, min_size=15, seed=0)
     counts = np.bincount(labels[labels >= 0])
-    assert counts.max() > 0.8 * counts.sum() and len(counts) <= 4
+    assert counts.max() > (0.8 if method == "isosplit" else 0.9) * counts.sum() and len(counts) <= 4
 
 
 @pytest.mark.parametrize("method", METHODS)
