@@ -110,6 +110,7 @@ def measure_case(folder: Path) -> dict:
     import spikeinterface.core as si
 
     from . import peers
+    from .repeatable import unseeded_generators_seeded
     from .score import score_sorting
 
     case = json.loads((folder / "case.json").read_text())
@@ -124,7 +125,8 @@ def measure_case(folder: Path) -> dict:
         _warm_up(name, recording, run_folder, params)
     cpu, start = _cpu_seconds(), time.perf_counter()
     try:
-        sorting = peers.run_peer(name, recording, run_folder, **params)
+        with unseeded_generators_seeded(case["recording"].get("seed", 0)):
+            sorting = peers.run_peer(name, recording, run_folder, **params)
     except Exception as error:
         lines = traceback.format_exc().splitlines()[-NUM_ERROR_LINES:]
         return dict(status="failed", error=_last_line(error), traceback=lines)
