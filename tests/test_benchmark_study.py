@@ -15,6 +15,7 @@ from spikeinterface.sorters import sorterlist
 from si_deepsort.benchmarking import plots, report, study, summary
 from si_deepsort.benchmarking.case import finished_result, load_case_recording
 from si_deepsort.benchmarking.external import save_ground_truth
+from si_deepsort.benchmarking.repeatable import unseeded_generators_seeded
 from si_deepsort.benchmarking.sorter_study import as_sorter_study
 from si_deepsort.cli.benchmark import benchmark
 
@@ -248,3 +249,18 @@ def test_interruption_starts_no_further_case(ground_truth, tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         run(plan(ground_truth * 5), tmp_path)
     assert len(started) < 10
+
+
+def test_generators_without_a_seed_repeat_and_differ_from_each_other():
+    def draw():
+        with unseeded_generators_seeded(7):
+            first, second = np.random.default_rng(), np.random.default_rng(seed=None)
+            given = np.random.default_rng(seed=3)
+            return first.random(), second.random(), given.random(), np.random.random()
+
+    original = np.random.default_rng
+    drawn = draw()
+    assert drawn == draw()
+    assert drawn[0] != drawn[1]
+    assert drawn[2] == original(3).random()
+    assert np.random.default_rng is original

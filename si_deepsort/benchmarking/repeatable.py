@@ -27,8 +27,10 @@ def unseeded_generators_seeded(seed: int):
 
     original, calls = np.random.default_rng, count()
 
-    def seeded_generator(given=None):
-        return original([seed, next(calls)] if given is None else given)
+    first = seed
+
+    def seeded_generator(seed=None):
+        return original([first, next(calls)] if seed is None else seed)
 
     random.seed(seed)
     np.random.seed(seed)
