@@ -25,6 +25,28 @@ def channel_distances(channel_locations: np.ndarray) -> np.ndarray:
     return np.linalg.norm(channel_locations[:, None] - channel_locations[None], axis=-1)
 
 
+def channels_within(channel_locations: np.ndarray, radius_um: float) -> np.ndarray:
+    """
+    All channels within a radius of each channel, itself included, in the order of their numbers.
+
+    Parameters
+    ----------
+    channel_locations : np.ndarray, shape (num_channels, 2 or 3), float
+        Positions in um.
+    radius_um : float
+
+    Returns
+    -------
+    np.ndarray, shape (num_channels, max_neighbors), int
+        -1 where there are fewer.
+    """
+    nearby = channel_distances(channel_locations) <= radius_um
+    neighbors = np.full((len(nearby), nearby.sum(axis=1).max(initial=1)), -1)
+    for channel, row in enumerate(nearby):
+        neighbors[channel, : row.sum()] = np.flatnonzero(row)
+    return neighbors
+
+
 def neighbor_indices(
     channel_locations: np.ndarray,
     num_neighbors: int,

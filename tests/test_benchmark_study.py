@@ -256,7 +256,7 @@ def test_generators_without_a_seed_repeat_and_differ_from_each_other():
         with unseeded_generators_seeded(7):
             first, second = np.random.default_rng(), np.random.default_rng(seed=None)
             given = np.random.default_rng(seed=3)
-            return first.random(), second.random(), given.random(), np.random.random()
+            return first.random(), second.random(), given.random(), np.random.random()  # noqa: NPY002
 
     original = np.random.default_rng
     drawn = draw()

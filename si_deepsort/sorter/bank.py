@@ -93,7 +93,7 @@ def template_overlaps(templates: np.ndarray, *, max_lag: int, delays=(0.0,)) -> 
     overlaps = np.zeros((num_units, most, len(delays), 2 * max_lag + 1), dtype="float32")
     if num_units == 0:
         return units, overlaps
-    directions = _waveform_directions(templates)
+    directions = waveform_directions(templates)
     coefficients = np.einsum("ks,usc->ukc", directions, templates, optimize=True)
     kernel = _direction_correlations(directions, max_lag, np.asarray(delays))
     for unit in range(num_units):
@@ -106,7 +106,7 @@ def template_overlaps(templates: np.ndarray, *, max_lag: int, delays=(0.0,)) -> 
     return units, overlaps
 
 
-def _waveform_directions(templates):
+def waveform_directions(templates):
     """Orthonormal waveforms that the templates are made of, shape (num_directions, num_samples)."""
     rows = np.swapaxes(templates, 1, 2).reshape(-1, templates.shape[1]).astype("float64")
     values, vectors = np.linalg.eigh(rows.T @ rows)

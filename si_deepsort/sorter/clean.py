@@ -32,7 +32,7 @@ def clean_units(white, spikes: np.ndarray, averages: UnitAverages, settings) -> 
     """
     num_units = len(averages.values)
     before_whitening = unwhiten(averages.values, white)
-    levels = noise_levels(sample_traces(white.get_parent(), seed=settings.seed, num_chunks=10))
+    levels = noise_levels(sample_traces(white.get_parent(), seed=settings.seed, chunk_s=0.1))
     peaks = np.abs(before_whitening).max(axis=1) / np.where(levels > 0, levels, np.inf)
     snr = peaks.max(axis=1)
     is_kept = averages.num_spikes >= settings.min_firing_rate * white.get_total_duration()

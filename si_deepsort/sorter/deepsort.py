@@ -52,9 +52,11 @@ class DeepSortSettings(Settings):
     clustering: str = setting("isosplit", "Clustering method", choices=("isosplit", "hdbscan", "dbscan"))
     min_cluster_size: int = setting(15, "Fewest spikes of a unit while clustering", minimum=3)
     max_peaks_per_channel: int = setting(3000, "Most peaks per channel that are clustered", minimum=100)
-    merge_distance: float = setting(4.5, "Templates closer than this, in noise units, are one unit", minimum=0.0)
-    merge_relative_distance: float = setting(
-        0.15, "Templates closer than this fraction of the larger one are one unit", minimum=0.0, maximum=1.0
+    merge_distance: float = setting(
+        3.75, "Clusters whose templates are closer than this, in noise units, are one unit", minimum=0.0
+    )
+    merge_separation: float = setting(
+        3.5, "Matched units whose spikes are closer than this, in their standard deviations, are one", minimum=0.0
     )
     matching: str | None = setting(
         "pursuit",

@@ -15,8 +15,8 @@ from scipy.ndimage import gaussian_filter
 from spikeinterface.core import Motion
 from spikeinterface.core.base import base_peak_dtype
 
-from ..geometry import recording_geometry
-from .embed import PeakWaveforms
+from ..geometry import channels_within, recording_geometry
+from .embed import read_waveforms
 from .energy import make_energy_filters
 from .follow import MovingKernels
 
@@ -43,7 +43,6 @@ RIGID_HEIGHT_UM = 1000.0
 WINDOW_UM = 400.0
 
 MAP_UM, MAP_LOG = 2.0, 0.3
-BLOCK_PEAKS = 10_000
 RADIUS_UM = 80.0
 DECAYS_UM = (15.0, 30.0, 60.0)
 DISTANCE_UM = 20.0
@@ -208,21 +207,21 @@ def peak_depths(traces, white, peaks) -> tuple[np.ndarray, np.ndarray]:
     filters = make_energy_filters(white)
     matrix = np.asarray(white._kwargs["space_matrix"], dtype="float32")
     locations = traces.get_channel_locations()[:, :2]
+    neighbors = channels_within(traces.get_channel_locations()[:, :2], RADIUS_UM)
+    profiles = {
+        channel: source_profiles(locations, matrix, channel, neighbors[channel])
+        for channel in np.unique(peaks["channel_index"])
+    }
     depths, energies = np.zeros(len(peaks)), np.zeros(len(peaks))
-    nafter = filters.directions.shape[1] - filters.nbefore
-    for start in range(0, len(peaks), BLOCK_PEAKS):
-        block = peaks[start : start + BLOCK_PEAKS]
-        waveforms = PeakWaveforms(traces, block, radius_um=RADIUS_UM, nbefore=filters.nbefore, nafter=nafter)
-        for channel in np.unique(block["channel_index"]):
-            own = np.flatnonzero(block["channel_index"] == channel)
-            members = waveforms.neighbors[channel][waveforms.neighbors[channel] >= 0]
-            profiles = source_profiles(locations, matrix, channel)[:, members]
-            profiles /= np.maximum(np.linalg.norm(profiles, axis=1, keepdims=True), 1e-9)
-            values = waveforms.values[own][:, :, : len(members)]
-            parts = np.einsum("nsc,ks->knc", values, filters.directions, optimize=True)
-            fits = sum((part @ profiles.T) ** 2 for part in parts).reshape(len(own), -1, len(GRID_Y_UM))
-            depths[start + own] = locations[channel, 1] + _highest(fits.max(axis=1))
-            energies[start + own] = np.sqrt(fits.max(axis=(1, 2)))
+    reach = dict(nbefore=filters.nbefore, nafter=filters.directions.shape[1] - filters.nbefore)
+    for positions, waveforms in read_waveforms(traces, peaks, neighbors, **reach):
+        channels = peaks["channel_index"][positions]
+        parts = np.einsum("nsc,ks->knc", waveforms, filters.directions, optimize=True)
+        for channel in np.unique(channels):
+            own = channels == channel
+            fits = sum((part[own] @ profiles[channel].T) ** 2 for part in parts).reshape(own.sum(), -1, len(GRID_Y_UM))
+            depths[positions[own]] = locations[channel, 1] + _highest(fits.max(axis=1))
+            energies[positions[own]] = np.sqrt(fits.max(axis=(1, 2)))
     return depths, energies
 
 
@@ -233,19 +232,26 @@ def sharpness(depths: np.ndarray, energies: np.ndarray) -> float:
     return np.sum(gaussian_filter(counts, 1.0) ** 2)
 
 
-def source_profiles(locations, matrix, channel) -> np.ndarray:
+def source_profiles(locations, matrix, channel, seen) -> np.ndarray:
     """
     What white channels see of sources on a grid around a channel.
 
+    Parameters
+    ----------
+    seen : np.ndarray, shape (num_seen,), int
+        Channels that are looked at; -1 for none, which sees nothing.
+
     Returns
     -------
-    np.ndarray, shape (num_kinds * len(GRID_Y_UM), num_channels), float32
-        The depth varies fastest.
+    np.ndarray, shape (num_kinds * len(GRID_Y_UM), num_seen), float32
+        Of norm 1; the depth varies fastest.
     """
     kinds, x, y = np.meshgrid(DECAYS_UM, GRID_X_UM, GRID_Y_UM, indexing="ij")
     places = locations[channel] + np.column_stack([x.ravel(), y.ravel()])
     squares = ((places[:, None] - locations[None]) ** 2).sum(axis=-1)
-    return (np.exp(-np.sqrt(squares + DISTANCE_UM**2) / kinds.ravel()[:, None]) @ matrix).astype("float32")
+    profiles = np.exp(-np.sqrt(squares + DISTANCE_UM**2) / kinds.ravel()[:, None]) @ matrix[:, seen]
+    profiles[:, seen < 0] = 0
+    return (profiles / np.maximum(np.linalg.norm(profiles, axis=1, keepdims=True), 1e-9)).astype("float32")
 
 
 def _highest(fits):

@@ -6,11 +6,16 @@ spikes share. In white traces the noise of every coefficient has the same varian
 are distances in noise units.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.signal
 
-from ..geometry import channel_distances
-from .energy import make_energy_filters
+from ..geometry import channels_within
+from .energy import make_energy_filters, spike_shapes
+
+# Of coefficients, in noise standard deviations: half-precision floats end there.
+LARGEST = 6e4
 
 
 def select_peaks(peaks: np.ndarray, *, most_per_channel: int, seed: int) -> np.ndarray:
@@ -64,143 +69,182 @@ def unexplained_peaks(peaks, frames, channels, segments, nearby: np.ndarray, *, 
     )
 
 
-class PeakWaveforms:
+def read_waveforms(recording, peaks, neighbors, *, nbefore: int, nafter: int, chunk_s: float = 2.0):
     """
-    Waveforms of many peaks, read in one pass over the recording.
-
-    Each peak keeps the channels around its own, so memory follows the number of peaks, not the number of channels.
-
-    Attributes
-    ----------
-    values : np.ndarray, shape (num_peaks, num_samples, max_neighbors), float32
-    neighbors : np.ndarray, shape (num_channels, max_neighbors), int
-        Channels around each channel, -1 where there are fewer.
-    """
-
-    def __init__(self, recording, peaks, *, radius_um: float, nbefore: int, nafter: int, chunk_s: float = 2.0):
-        nearby = channel_distances(recording.get_channel_locations()[:, :2]) <= radius_um
-        self.neighbors = np.full((len(nearby), nearby.sum(axis=1).max()), -1)
-        for channel, row in enumerate(nearby):
-            self.neighbors[channel, : row.sum()] = np.flatnonzero(row)
-        self.values = np.zeros((len(peaks), nbefore + nafter, self.neighbors.shape[1]), dtype="float32")
-        self.peaks, self.nbefore = peaks, nbefore
-        chunk = round(chunk_s * recording.get_sampling_frequency())
-        for segment_index in range(recording.get_num_segments()):
-            own = np.flatnonzero(peaks["segment_index"] == segment_index)
-            frames = peaks["sample_index"][own]
-            for start in range(0, recording.get_num_frames(segment_index), chunk):
-                first, last = np.searchsorted(frames, [start, start + chunk])
-                if last > first:
-                    self._read(recording, segment_index, own[first:last], start, chunk)
-
-    def _read(self, recording, segment_index, positions, start, chunk):
-        num_samples = self.values.shape[1]
-        begin = max(0, start - num_samples)
-        end = min(recording.get_num_frames(segment_index), start + chunk + num_samples)
-        traces = recording.get_traces(segment_index, begin, end).astype("float32", copy=False)
-        traces = np.pad(traces, ((num_samples, num_samples), (0, 1)))
-        frames = self.peaks["sample_index"][positions] - begin + num_samples - self.nbefore
-        channels = self.neighbors[self.peaks["channel_index"][positions]]
-        self.values[positions] = traces[(frames[:, None] + np.arange(num_samples))[:, :, None], channels[:, None, :]]
-
-    def on_channels(self, positions: np.ndarray, channels: np.ndarray) -> np.ndarray:
-        """Waveforms of some peaks on given channels; (num_positions, num_samples, num_channels), 0 where unknown."""
-        result = np.zeros((len(positions), self.values.shape[1], len(channels)), dtype="float32")
-        own = self.neighbors[self.peaks["channel_index"][positions]]
-        for place, channel in enumerate(channels):
-            row, column = np.nonzero(own == channel)
-            result[row, :, place] = self.values[positions[row], :, column]
-        return result
-
-
-def describe_waveforms(waveforms: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """
-    Coefficients of waveforms in the directions that spikes share.
+    Waveforms of many peaks, in one pass over the recording and chunk by chunk, so that memory does not follow their
+    number.
 
     Parameters
     ----------
-    waveforms : np.ndarray, shape (num_peaks, num_samples, num_channels), float32
-    directions : np.ndarray, shape (num_directions, num_samples), float32
+    peaks : np.ndarray
+        SpikeInterface's peak dtype, sorted by segment and sample.
+    neighbors : np.ndarray, shape (num_channels, max_neighbors), int
+        Channels that are read around each channel.
 
-    Returns
-    -------
-    np.ndarray, shape (num_peaks, num_directions * num_channels), float32
+    Yields
+    ------
+    positions : np.ndarray, shape (num_read,), int
+        Of peaks.
+    waveforms : np.ndarray, shape (num_read, nbefore + nafter, max_neighbors), float32
+        0 beyond the ends of the recording and where there is no neighbour.
     """
-    return np.einsum("nsc,ks->nkc", waveforms, directions, optimize=True).reshape(len(waveforms), -1)
+    chunk = round(chunk_s * recording.get_sampling_frequency())
+    num_samples = nbefore + nafter
+    for segment_index in range(recording.get_num_segments()):
+        own = np.flatnonzero(peaks["segment_index"] == segment_index)
+        frames = peaks["sample_index"][own]
+        for start in range(0, recording.get_num_frames(segment_index), chunk):
+            first, last = np.searchsorted(frames, [start, start + chunk])
+            if last == first:
+                continue
+            begin = max(0, start - num_samples)
+            end = min(recording.get_num_frames(segment_index), start + chunk + num_samples)
+            traces = recording.get_traces(segment_index, begin, end).astype("float32", copy=False)
+            traces = np.pad(traces, ((num_samples, num_samples), (0, 1)))
+            positions = own[first:last]
+            samples = frames[first:last, None] - begin + num_samples - nbefore + np.arange(num_samples)
+            channels = neighbors[peaks["channel_index"][positions]]
+            yield positions, traces[samples[:, :, None], channels[:, None, :]]
 
 
 ALIGN_SAMPLES = 5
 # More than the detector needs: units of the same site differ in the fine shape of their waveforms.
 NUM_DIRECTIONS = 8
+# Together with these, waveforms that come a few samples early or late are described as well.
+NUM_SHIFTED_DIRECTIONS = 10
 # Samples of the waveforms that the bundled autoencoder knows: 0.7 ms before the peak, 1 ms after it, at 30 kHz.
 AUTOENCODER_SAMPLES = 51
 
 
-def describe_peaks(traces, white, peaks: np.ndarray, settings):
+@dataclass
+class PeakDescriptions:
     """
-    Embeddings of peaks, channel by channel, and their times once clusters are known.
+    What is kept of the waveforms around peaks: coefficients in few directions, on the channels around each peak.
 
-    Returns
-    -------
-    embeddings_of_channel : callable
-        (channel_index, positions) -> (num_positions, num_features) floats.
-    aligned : callable
-        labels -> sample_index of each peak, moved by a few samples to where it fits the average of its cluster.
+    Attributes
+    ----------
+    coefficients : np.ndarray, shape (num_peaks, num_directions, max_neighbors), float16
+    directions : np.ndarray, shape (num_directions, num_samples + 2 * ALIGN_SAMPLES), float32
+        Orthonormal. The first `NUM_DIRECTIONS` are those of aligned spikes, 0 in the margins.
+    peaks : np.ndarray
+        SpikeInterface's peak dtype.
+    neighbors : np.ndarray, shape (num_channels, max_neighbors), int
     """
-    filters = make_energy_filters(white, num_directions=NUM_DIRECTIONS)
-    num_samples = filters.directions.shape[1]
-    waveforms = PeakWaveforms(
-        traces,
-        peaks,
-        radius_um=settings.embedding_radius_um,
-        nbefore=filters.nbefore + ALIGN_SAMPLES,
-        nafter=num_samples - filters.nbefore + ALIGN_SAMPLES,
-    )
-    core = slice(ALIGN_SAMPLES, ALIGN_SAMPLES + num_samples)
-    describe = waveform_encoder(settings.embedding, filters.directions, traces.get_sampling_frequency())
 
-    def embeddings_of_channel(channel, positions):
-        channels = waveforms.neighbors[channel]
-        return describe(waveforms.on_channels(positions, channels[channels >= 0])[:, core])
+    coefficients: np.ndarray
+    directions: np.ndarray
+    peaks: np.ndarray
+    neighbors: np.ndarray
 
-    def aligned(labels):
-        frames = peaks["sample_index"].copy()
-        for label in np.unique(labels[labels >= 0]):
-            own = np.flatnonzero(labels == label)
-            channels = waveforms.neighbors[peaks["channel_index"][own[0]]]
-            frames[own] += _lags_to_mean(waveforms.on_channels(own, channels[channels >= 0]))
+    def of_channel(self, channel: int, positions: np.ndarray) -> np.ndarray:
+        """Coefficients of some peaks of a channel, (num_positions, num_directions, num_neighbors), float32."""
+        return self.coefficients[positions][:, :, self.neighbors[channel] >= 0].astype("float32")
+
+    def aligned(self, labels: np.ndarray) -> np.ndarray:
+        """
+        When each peak fits the average of its cluster best.
+
+        Parameters
+        ----------
+        labels : np.ndarray, shape (num_peaks,), int
+            All peaks of a cluster are of the same channel; -1 for none.
+
+        Returns
+        -------
+        np.ndarray, shape (num_peaks,), int
+            Its sample_index, moved by a few samples.
+        """
+        frames = self.peaks["sample_index"].copy()
+        by_label = np.argsort(labels, kind="stable")
+        for own in np.split(by_label, np.flatnonzero(np.diff(labels[by_label])) + 1):
+            if len(own) > 0 and labels[own[0]] >= 0:
+                coefficients = self.of_channel(self.peaks["channel_index"][own[0]], own)
+                frames[own] += self._lags_to_mean(coefficients)
         return frames
 
-    return embeddings_of_channel, aligned
+    def _lags_to_mean(self, coefficients):
+        num_samples = self.directions.shape[1] - 2 * ALIGN_SAMPLES
+        mean = np.einsum("kc,ks->sc", coefficients.mean(axis=0), self.directions)
+        mean = mean[ALIGN_SAMPLES : ALIGN_SAMPLES + num_samples]
+        moved = [self.directions[:, lag : lag + num_samples] @ mean for lag in range(2 * ALIGN_SAMPLES + 1)]
+        fits = np.einsum("nkc,lkc->nl", coefficients, np.array(moved), optimize=True)
+        return fits.argmax(axis=1) - ALIGN_SAMPLES
 
 
-def _lags_to_mean(waveforms):
-    num_samples = waveforms.shape[1] - 2 * ALIGN_SAMPLES
-    mean = waveforms[:, ALIGN_SAMPLES : ALIGN_SAMPLES + num_samples].mean(axis=0)
-    fits = [
-        np.einsum("nsc,sc->n", waveforms[:, lag : lag + num_samples], mean, optimize=True)
-        for lag in range(2 * ALIGN_SAMPLES + 1)
-    ]
-    return np.argmax(fits, axis=0) - ALIGN_SAMPLES
-
-
-def waveform_encoder(embedding: str, directions: np.ndarray, sampling_frequency: float):
+def describe_peaks(traces, white, peaks: np.ndarray, *, radius_um: float) -> PeakDescriptions:
     """
-    The function that turns waveforms into embeddings.
+    Describe the waveforms around peaks.
+
+    Parameters
+    ----------
+    traces : BaseRecording
+        Cached white traces.
+    white : BaseRecording
+        The same, lazy: it knows its whitening filter.
+    peaks : np.ndarray
+        SpikeInterface's peak dtype, sorted by segment and sample.
+    radius_um : float
+        Channels this close to a peak describe it.
+    """
+    filters = make_energy_filters(white, num_directions=NUM_DIRECTIONS)
+    nbefore, nafter = filters.nbefore, filters.directions.shape[1] - filters.nbefore
+    directions = _with_shifted_directions(filters.directions, white, nbefore=nbefore, nafter=nafter)
+    neighbors = channels_within(traces.get_channel_locations()[:, :2], radius_um)
+    coefficients = np.zeros((len(peaks), len(directions), neighbors.shape[1]), dtype="float16")
+    reach = dict(nbefore=nbefore + ALIGN_SAMPLES, nafter=nafter + ALIGN_SAMPLES)
+    for positions, waveforms in read_waveforms(traces, peaks, neighbors, **reach):
+        found = np.einsum("nsc,ks->nkc", waveforms, directions, optimize=True)
+        coefficients[positions] = np.clip(found, -LARGEST, LARGEST)
+    return PeakDescriptions(coefficients, directions, peaks, neighbors)
+
+
+def _with_shifted_directions(directions, white, *, nbefore, nafter):
+    """The directions with margins, and those that early and late waveforms need beside them."""
+    time_filter = np.asarray(white._kwargs.get("time_filter", [1.0]), dtype=float)
+    reach = dict(nbefore=nbefore + 2 * ALIGN_SAMPLES, nafter=nafter + 2 * ALIGN_SAMPLES)
+    shapes = spike_shapes(white.get_sampling_frequency(), time_filter, **reach)
+    num_samples = nbefore + nafter + 2 * ALIGN_SAMPLES
+    shifted = np.concatenate([shapes[:, lag : lag + num_samples] for lag in range(2 * ALIGN_SAMPLES + 1)])
+    padded = np.pad(directions, ((0, 0), (ALIGN_SAMPLES, ALIGN_SAMPLES)))
+    rest = shifted - (shifted @ padded.T) @ padded
+    _, _, right = np.linalg.svd(rest, full_matrices=False)
+    return np.concatenate([padded, right[:NUM_SHIFTED_DIRECTIONS]]).astype("float32")
+
+
+def peak_embeddings(descriptions: PeakDescriptions, embedding: str, sampling_frequency: float):
+    """
+    The function that embeds peaks, for `cluster.cluster_by_channel`.
 
     Parameters
     ----------
     embedding : "pca" | "autoencoder"
-    directions : np.ndarray, shape (num_directions, num_samples), float32
-        Principal components of spike waveforms, used by "pca".
+
+    Returns
+    -------
+    callable
+        (channel_index, positions) -> (num_positions, num_features) floats.
+    """
+    aligned_directions = descriptions.directions[:NUM_DIRECTIONS, ALIGN_SAMPLES:-ALIGN_SAMPLES]
+    encode = None if embedding == "pca" else autoencoder(sampling_frequency)
+
+    def embed(channel, positions):
+        coefficients = descriptions.of_channel(channel, positions)[:, :NUM_DIRECTIONS]
+        if encode is None:
+            return coefficients.reshape(len(positions), -1)
+        return encode(np.einsum("nkc,ks->nsc", coefficients, aligned_directions, optimize=True))
+
+    return embed
+
+
+def autoencoder(sampling_frequency: float):
+    """
+    The bundled autoencoder as a function of waveforms.
 
     Returns
     -------
     callable
         (num_peaks, num_samples, num_channels) -> (num_peaks, num_features)
     """
-    if embedding == "pca":
-        return lambda waveforms: describe_waveforms(waveforms, directions)
     from ..inference import predict_in_batches
     from ..zoo import load_model
 

@@ -10,17 +10,19 @@ seen through the same whitening matrix: nothing is fitted to the recording.
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import scipy.fft
 import scipy.signal
-from scipy.ndimage import maximum_filter1d
 from spikeinterface.core.base import base_peak_dtype
 from spikeinterface.core.node_pipeline import PeakDetector
 
 from ..generation import GenerationSettings, random_templates
-from ..geometry import channel_distances
+from ..geometry import channel_distances, channels_within
 
 BLOCK_FRAMES = 8192
+# Detected together: profiles are local, so on long probes most products would be with 0.
+GROUP_CHANNELS = 32
 DECAYS_UM = (10.0, 30.0, 60.0)
 NUM_DIRECTIONS = 4
 REACH_UM = 150.0
@@ -117,22 +119,60 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters) -> np.ndarray:
     num_samples = filters.directions.shape[1]
     energy = np.zeros((num_frames, num_channels), dtype="float32")
     spectra = np.conj(scipy.fft.rfft(filters.directions, BLOCK_FRAMES, axis=1))
+    groups = _local_groups(filters.profiles)
     step = BLOCK_FRAMES - num_samples + 1
     num_starts = num_frames - num_samples + 1
     for start in range(0, num_starts, step):
         block = np.ascontiguousarray(traces[start : start + BLOCK_FRAMES].T, dtype="float32")
         spectrum = scipy.fft.rfft(block, BLOCK_FRAMES, axis=1)
         stop = min(start + step, num_starts)
-        best = np.zeros((num_channels, stop - start), dtype="float32")
         projected = [scipy.fft.irfft(spectrum * one, BLOCK_FRAMES, axis=1)[:, : stop - start] for one in spectra]
-        for profile in filters.profiles:
-            total = np.zeros_like(best)
+        for rows, columns, weights in groups:
+            total = np.zeros((len(weights), stop - start), dtype="float32")
             for direction in projected:
-                seen = profile @ direction
-                total += seen * seen
-            np.maximum(best, total, out=best)
-        energy[start + filters.nbefore : stop + filters.nbefore] = np.sqrt(best).T
+                seen = weights @ direction[columns]
+                seen *= seen
+                total += seen
+            highest = total.reshape(-1, len(rows), stop - start).max(axis=0)
+            energy[start + filters.nbefore : stop + filters.nbefore, rows] = np.sqrt(highest).T
     return energy
+
+
+def _local_groups(profiles):
+    """Groups of neighbouring channels, the channels that their profiles reach, and the profiles of all decays."""
+    reached = np.any(profiles != 0, axis=0)
+    # Channels in the order of where their profiles start are neighbours of each other.
+    order = np.argsort(reached.argmax(axis=1) + reached.shape[1] * ~reached.any(axis=1), kind="stable")
+    groups = []
+    for rows in np.array_split(order, max(1, len(order) // GROUP_CHANNELS)):
+        columns = np.flatnonzero(reached[rows].any(axis=0))
+        weights = profiles[:, rows][:, :, columns].reshape(-1, len(columns))
+        groups.append((rows, columns, np.ascontiguousarray(weights)))
+    return groups
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_local_maximum(energy, threshold, neighbors, reach):
+    """Where no frame in reach on any neighbour is higher; (num_frames, num_channels), bool."""
+    num_frames, num_channels = energy.shape
+    result = np.zeros(energy.shape, dtype=np.bool_)
+    for frame in range(num_frames):
+        first, last = max(0, frame - reach), min(num_frames, frame + reach + 1)
+        for channel in range(num_channels):
+            height = energy[frame, channel]
+            if height <= threshold:
+                continue
+            result[frame, channel] = True
+            for neighbor in neighbors[channel]:
+                if neighbor < 0:
+                    break
+                for other in range(first, last):
+                    if energy[other, neighbor] > height:
+                        result[frame, channel] = False
+                        break
+                if not result[frame, channel]:
+                    break
+    return result
 
 
 class EnergyDetector(PeakDetector):
@@ -162,7 +202,7 @@ class EnergyDetector(PeakDetector):
         self.threshold = threshold
         sampling_frequency = recording.get_sampling_frequency()
         self.distances = channel_distances(recording.get_channel_locations()[:, :2])
-        self.radius_um = radius_um
+        self.neighbors = channels_within(recording.get_channel_locations()[:, :2], radius_um)
         self.exclusive_frames = max(1, round(exclusive_ms * sampling_frequency / 1000))
         self.shadow_frames = round(SHADOW_MS * sampling_frequency / 1000)
 
@@ -187,17 +227,7 @@ class EnergyDetector(PeakDetector):
         return (peaks,)
 
     def _local_maxima(self, energy):
-        highest = maximum_filter1d(energy, 2 * self.exclusive_frames + 1, axis=0)
-        frames, channels = np.nonzero((energy >= highest) & (energy > self.threshold))
-        nearby = self.distances <= self.radius_um
-        keep = np.array(
-            [
-                energy[frame, channel] >= highest[frame, nearby[channel]].max()
-                for frame, channel in zip(frames, channels, strict=True)
-            ],
-            dtype=bool,
-        )
-        return frames[keep], channels[keep]
+        return np.nonzero(_is_local_maximum(energy, self.threshold, self.neighbors, self.exclusive_frames))
 
     def _not_in_shadow(self, frames, channels, heights):
         keep = np.ones(len(frames), dtype=bool)

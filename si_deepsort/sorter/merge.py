@@ -1,22 +1,25 @@
 """
 Which units are one unit, and which are none.
 
-Two templates that are too similar for single spikes to be told apart are one unit. Two that could be told apart, but
-never fire within each other's refractory period though chance would have them do so, are one unit as well: a neuron
-whose spikes vary. A template that others explain when they fire together is no unit.
+Two units whose spikes cannot be told apart are one unit. Two that could be told apart, but never fire within each
+other's refractory period though chance would have them do so, are one unit as well: a neuron whose spikes vary. A
+template that others explain when they fire together is no unit.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from scipy.stats import poisson
 
 from .bank import JITTERS, make_template_bank
 from .pursuit import pursue_correlations
-from .templates import UnitTemplates, template_distances
+from .templates import UnitTemplates
 
 REFRACTORY_S = 0.0018
 SIGNIFICANCE = 0.01
-# Templates up to this many times the merging distance apart are joined if they share a refractory period.
-REFRACTORY_REACH = 2.5
+# Templates farther apart than this, in noise standard deviations and in units of the larger one's norm, are two units.
+FAR_DISTANCE = 12.0
+FAR_FRACTION = 0.4
 # A mixture leaves less than this fraction of its energy unexplained.
 MIXTURE_RESIDUAL = 0.15
 # A unit with this fraction of its spikes at one lag from those of larger units is what they leave over. Bursts have
@@ -32,8 +35,9 @@ def merge_similar(
     spikes: np.ndarray,
     sampling_frequency: float,
     *,
-    min_distance: float,
-    min_relative_distance: float,
+    distances: np.ndarray,
+    lags: np.ndarray,
+    is_same: Callable[[int, int], bool],
 ):
     """
     Which units are one: the smaller joins the nearest larger one.
@@ -43,10 +47,10 @@ def merge_similar(
     templates : UnitTemplates
     spikes : np.ndarray
         Spike vector of these units.
-    min_distance : float
-        Templates closer than this, in noise standard deviations, are one unit.
-    min_relative_distance : float
-        So are those closer than this fraction of the larger one's norm: amplitude varies by as much.
+    distances, lags : np.ndarray, shape (num_units, num_units)
+        Of the templates, see `template_distances`.
+    is_same : callable
+        Whether two units, by index, cannot be told apart. Units that share a refractory period are joined anyway.
 
     Returns
     -------
@@ -55,18 +59,15 @@ def merge_similar(
     shift : np.ndarray, shape (num_units,), int
         To be added to its spikes' sample_index.
     """
-    distances, lags = template_distances(templates)
     norms = np.sqrt(np.sum(templates.values**2, axis=(1, 2)))
+    far = np.maximum(FAR_DISTANCE, FAR_FRACTION * np.maximum(norms[:, None], norms[None]))
     trains = [_times(spikes, unit) for unit in range(len(norms))]
     representative, shift = np.arange(len(norms)), np.zeros(len(norms), dtype=int)
     kept: list[int] = []
     for unit in np.argsort(-templates.num_spikes, kind="stable"):
-        for other in sorted(kept, key=lambda other: distances[other, unit]):
-            limit = max(min_distance, min_relative_distance * max(norms[other], norms[unit]))
-            if distances[other, unit] > REFRACTORY_REACH * limit:
-                continue
-            same = distances[other, unit] < limit
-            if same or share_refractory_period(trains[other], trains[unit], sampling_frequency):
+        near = [other for other in kept if distances[other, unit] < far[other, unit]]
+        for other in sorted(near, key=lambda other: distances[other, unit]):
+            if is_same(other, unit) or share_refractory_period(trains[other], trains[unit], sampling_frequency):
                 representative[unit], shift[unit] = other, -lags[other, unit]
                 trains[other] = np.sort(np.concatenate([trains[other], trains[unit]]))
                 break

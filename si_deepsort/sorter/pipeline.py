@@ -15,12 +15,22 @@ from ..geometry import channel_distances
 from .clean import clean_units
 from .cluster import cluster_by_channel
 from .drift import find_drift, is_moving, load_drift, save_drift
-from .embed import describe_peaks, select_peaks, unexplained_peaks
+from .embed import describe_peaks, peak_embeddings, select_peaks, unexplained_peaks
 from .find import find_spike_peaks
 from .match import match_templates
 from .merge import find_mixtures, find_satellites, merge_similar
 from .preprocess import cache_traces, preprocess
-from .templates import MOST_SHIFT, UnitAverages, average_waveforms, measure_background, peak_offsets, some_of_each
+from .separation import read_spike_features
+from .templates import (
+    MOST_SHIFT,
+    Background,
+    UnitAverages,
+    average_waveforms,
+    measure_background,
+    peak_offsets,
+    some_of_each,
+    template_distances,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -51,18 +61,24 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
     steps = folder / "steps"
     steps.mkdir(parents=True, exist_ok=True)
     white, traces, peaks = steady_traces_and_peaks(recording, settings, folder, job_kwargs)
+    nbefore, nafter = template_samples(traces, settings)
+    background = measure_background(traces, num_samples=nbefore + nafter, seed=settings.seed)
     spikes = _step(steps / "clusters.npy", lambda: cluster_peaks(traces, white, peaks, settings))
     if settings.matching is not None:
         for number in range(settings.num_rounds + 1):
             path = steps / f"matched_{number}.npy"
             are_matched = number >= 2
-            spikes = _step(path, lambda spikes=spikes, m=are_matched: rematch(traces, spikes, m, settings, job_kwargs))
+            spikes = _step(
+                path, lambda spikes=spikes, m=are_matched: rematch(traces, background, spikes, m, settings, job_kwargs)
+            )
             if number == 0 < settings.num_rounds:
                 path = steps / "second_clusters.npy"
-                spikes = _step(path, lambda spikes=spikes: add_missed_units(traces, white, peaks, spikes, settings))
-        spikes, averages = merge_units(traces, spikes, settings.num_rounds > 0, settings)
+                spikes = _step(
+                    path, lambda spikes=spikes: add_missed_units(traces, white, background, peaks, spikes, settings)
+                )
+        spikes, averages = merge_units(traces, background, spikes, settings.num_rounds > 0, settings)
     else:
-        averages = average_units(traces, spikes, settings)
+        averages = average_units(traces, background, spikes, settings)
     sorting = clean_units(white, spikes, averages, settings)
     for name in ("traces", "traces_steady"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -97,21 +113,21 @@ def steady_traces_and_peaks(recording, settings, folder: Path, job_kwargs: dict)
 def cluster_peaks(traces, white, peaks, settings):
     """Clustered peaks as a spike vector; peaks of no cluster are left out."""
     peaks = select_peaks(peaks, most_per_channel=settings.max_peaks_per_channel, seed=settings.seed)
-    embeddings_of_channel, aligned = describe_peaks(traces, white, peaks, settings)
+    descriptions = describe_peaks(traces, white, peaks, radius_um=settings.embedding_radius_um)
     labels = cluster_by_channel(
-        embeddings_of_channel,
+        peak_embeddings(descriptions, settings.embedding, traces.get_sampling_frequency()),
         peaks["channel_index"],
         method=settings.clustering,
         min_size=settings.min_cluster_size,
         seed=settings.seed,
     )
     logger.info("%d clusters of %d peaks", labels.max(initial=-1) + 1, len(peaks))
-    return _spike_vector(aligned(labels), labels, peaks["segment_index"])
+    return _spike_vector(descriptions.aligned(labels), labels, peaks["segment_index"])
 
 
-def add_missed_units(traces, white, peaks, spikes, settings):
+def add_missed_units(traces, white, background, peaks, spikes, settings):
     """The spikes, and clusters of the peaks that none of them explains: small units that larger ones had hidden."""
-    templates = average_units(traces, spikes, settings).templates()
+    templates = average_units(traces, background, spikes, settings).templates()
     main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
     offsets = peak_offsets(templates)
     missed = unexplained_peaks(
@@ -137,22 +153,23 @@ def split_units(traces, white, spikes, main_channels, offsets, settings):
     chosen = some_of_each(spikes["unit_index"], MOST_SPLIT, settings.seed)
     chosen = chosen[np.argsort(as_peaks["sample_index"][chosen] + as_peaks["segment_index"][chosen] * 2**40)]
     units = spikes["unit_index"][chosen]
-    embeddings_of_channel, aligned = describe_peaks(traces, white, as_peaks[chosen], settings)
+    descriptions = describe_peaks(traces, white, as_peaks[chosen], radius_um=settings.embedding_radius_um)
+    embed = peak_embeddings(descriptions, settings.embedding, traces.get_sampling_frequency())
     labels = cluster_by_channel(
-        lambda unit, positions: embeddings_of_channel(main_channels[unit], positions),
+        lambda unit, positions: embed(main_channels[unit], positions),
         units,
         method=settings.clustering,
         min_size=settings.min_cluster_size,
         seed=settings.seed,
     )
-    return _spike_vector(aligned(labels), labels, as_peaks["segment_index"][chosen])
+    return _spike_vector(descriptions.aligned(labels), labels, as_peaks["segment_index"][chosen])
 
 
-def rematch(traces, spikes, are_matched: bool, settings, job_kwargs):
+def rematch(traces, background, spikes, are_matched: bool, settings, job_kwargs):
     """All spikes matched anew, with the templates of the spikes so far."""
     return match_templates(
         traces,
-        merge_units(traces, spikes, are_matched, settings)[1].templates(),
+        merge_units(traces, background, spikes, are_matched, settings)[1].templates(),
         method=settings.matching,
         threshold=settings.match_threshold,
         amplitude_variance=settings.amplitude_variance,
@@ -161,15 +178,16 @@ def rematch(traces, spikes, are_matched: bool, settings, job_kwargs):
     )
 
 
-def merge_units(traces, spikes, are_matched: bool, settings):
+def merge_units(traces, background, spikes, are_matched: bool, settings):
     """
     Similar units joined, mixtures of units and small units dropped.
 
     Parameters
     ----------
     are_matched : bool
-        Whether the spikes come from matching with templates of matched spikes: only then is a unit that always follows
-        another one left over by it. A cluster may hold the largest peaks of one unit and side lobes of the other.
+        Whether the spikes come from matching with templates of matched spikes. Only then are they so pure that they
+        tell which units are one, and a unit that always follows another one is left over by it: a cluster may hold
+        the largest peaks of one unit and side lobes of the other.
 
     Returns
     -------
@@ -177,17 +195,26 @@ def merge_units(traces, spikes, are_matched: bool, settings):
         Spike vector.
     averages : UnitAverages
     """
-    averages = average_units(traces, spikes, settings)
+    averages = average_units(traces, background, spikes, settings)
     # A cluster may sit on a side lobe of its waveform; templates are compared with their largest peaks aligned.
     offsets = peak_offsets(averages.templates())
     averages = averages.joined(np.arange(len(offsets)), offsets)
     spikes = _relabelled(spikes, np.arange(len(offsets)), offsets)
+    templates = averages.templates()
+    distances, lags = template_distances(templates)
+    if are_matched:
+        features = read_spike_features(traces, spikes, templates, seed=settings.seed)
+
+        def is_same(one, other):
+            separation = features.separation(one, other, lags[one, other], settings.amplitude_variance)
+            return separation < settings.merge_separation
+    else:
+
+        def is_same(one, other):
+            return distances[one, other] < settings.merge_distance
+
     representative, shifts = merge_similar(
-        averages.templates(),
-        spikes,
-        traces.get_sampling_frequency(),
-        min_distance=settings.merge_distance,
-        min_relative_distance=settings.merge_relative_distance,
+        templates, spikes, traces.get_sampling_frequency(), distances=distances, lags=lags, is_same=is_same
     )
     counts = np.bincount(representative, weights=averages.num_spikes, minlength=len(representative))
     labels = _consecutive(np.where(counts[representative] >= settings.min_cluster_size, representative, -1))
@@ -201,15 +228,18 @@ def merge_units(traces, spikes, are_matched: bool, settings):
     return _relabelled(spikes, labels, shifts), averages.joined(labels, shifts)
 
 
-def average_units(traces, spikes, settings) -> UnitAverages:
-    """Average waveforms of the units of a spike vector."""
+def template_samples(traces, settings) -> tuple[int, int]:
+    """Samples of a template before and after the spike time."""
     sampling_frequency = traces.get_sampling_frequency()
-    nbefore = round(settings.ms_before * sampling_frequency / 1000)
-    nafter = round(settings.ms_after * sampling_frequency / 1000)
+    return round(settings.ms_before * sampling_frequency / 1000), round(settings.ms_after * sampling_frequency / 1000)
+
+
+def average_units(traces, background: Background, spikes, settings) -> UnitAverages:
+    """Average waveforms of the units of a spike vector."""
+    nbefore, nafter = template_samples(traces, settings)
     counts = np.bincount(spikes["unit_index"], minlength=spikes["unit_index"].max(initial=-1) + 1)
     reach = dict(nbefore=nbefore + MOST_SHIFT, nafter=nafter + MOST_SHIFT)
     averages = average_waveforms(traces, spikes, len(counts), **reach, seed=settings.seed)
-    background = measure_background(traces, num_samples=nbefore + nafter, seed=settings.seed)
     return UnitAverages(averages, nbefore, counts, background)
 
 

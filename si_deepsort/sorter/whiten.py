@@ -17,6 +17,11 @@ from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, Base
 from ..geometry import channel_distances, recording_geometry
 from ..noise import noise_levels, sample_traces
 
+# Noise is estimated from so many chunks of this length, shorter ones where there are many channels.
+NUM_CHUNKS, CHUNK_S = 20, 0.5
+MOST_SAMPLED = 80e6
+MOST_FILTER_CHANNELS = 64
+BLOCK_FRAMES = 20_000
 QUIET_THRESHOLD = 4.0
 RIDGE = 1e-3
 LARGEST = 6e4
@@ -109,19 +114,24 @@ def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) ->
     space_matrix : np.ndarray, shape (num_channels, num_channels), float
         Multiplies traces (frames, channels) from the right.
     """
-    traces = sample_traces(recording, seed=seed)
+    sampled_s = MOST_SAMPLED / (recording.get_num_channels() * recording.get_sampling_frequency())
+    traces = sample_traces(recording, seed=seed, chunk_s=min(CHUNK_S, sampled_s / NUM_CHUNKS), num_chunks=NUM_CHUNKS)
     check_finite(traces, "in randomly chosen chunks")
     locations, shanks = recording_geometry(recording)
     living = living_stretches(traces)
     levels = np.array([noise_levels(own[lives]) for own, lives in zip(traces.T, living.T, strict=True)])
     # The band-pass leaves rounding noise on a constant channel.
     alive = levels > 1e-3 * np.median(levels[levels > 0]) if np.any(levels > 0) else levels > 0
-    scaled = traces / np.where(alive, levels, 1.0)
-    quiet = quiet_frames(scaled[:, alive], reach=2 * max(order, 16)) & living[:, alive]
-    time_filter = prediction_error_filter(scaled[:, alive], quiet, order)
-    filtered = scipy.signal.oaconvolve(traces, time_filter[:, None], mode="full", axes=0)[: len(traces)]
+    scaled = traces[:, alive] / levels[alive].astype("float32")
+    quiet = quiet_frames(scaled, reach=2 * max(order, 16)) & living[:, alive]
+    # One filter for all channels: some of them tell enough.
+    some = slice(None, None, max(1, scaled.shape[1] // MOST_FILTER_CHANNELS))
+    time_filter = prediction_error_filter(scaled[:, some], quiet[:, some], order)
+    del scaled
+    for channel in range(traces.shape[1]):
+        traces[:, channel] = scipy.signal.oaconvolve(traces[:, channel], time_filter)[: len(traces)]
     nearby = (channel_distances(locations) <= radius_um) & (shanks[:, None] == shanks[None])
-    return time_filter, local_whitening_matrix(filtered, quiet, nearby & alive[:, None] & alive[None])
+    return time_filter, local_whitening_matrix(traces, quiet, nearby & alive[:, None] & alive[None])
 
 
 def check_finite(traces: np.ndarray, where: str) -> None:
@@ -192,9 +202,8 @@ def quiet_frames(scaled_traces: np.ndarray, reach: int) -> np.ndarray:
     -------
     np.ndarray, shape (num_frames, num_channels), bool
     """
-    crossings = (np.abs(scaled_traces) > QUIET_THRESHOLD).astype("float32")
-    window = np.ones((2 * reach + 1, 1), dtype="float32")
-    return scipy.signal.oaconvolve(crossings, window, mode="same", axes=0) < 0.5
+    crossings = (np.abs(scaled_traces) > QUIET_THRESHOLD).astype("uint8")
+    return maximum_filter1d(crossings, 2 * reach + 1, axis=0, mode="constant") == 0
 
 
 def prediction_error_filter(scaled_traces: np.ndarray, quiet: np.ndarray, order: int) -> np.ndarray:
@@ -239,12 +248,15 @@ def local_whitening_matrix(traces: np.ndarray, quiet: np.ndarray, nearby: np.nda
     """
     num_channels = traces.shape[1]
     alive = np.diag(nearby)
-    masked = np.zeros_like(traces)
-    masked[:, alive] = np.where(quiet, traces[:, alive], 0.0)
-    counts = np.zeros(traces.shape, dtype="float32")
-    counts[:, alive] = quiet
-    pairs = np.maximum(counts.T @ counts, 1.0)
-    covariance = (masked.T @ masked) / pairs
+    sums, pairs = np.zeros((2, num_channels, num_channels))
+    living = np.ix_(alive, alive)
+    for start in range(0, len(traces), BLOCK_FRAMES):
+        block = slice(start, start + BLOCK_FRAMES)
+        counts = quiet[block].astype("float32")
+        masked = counts * traces[block, alive]
+        sums[living] += masked.T @ masked
+        pairs[living] += counts.T @ counts
+    covariance = sums / np.maximum(pairs, 1.0)
     matrix = np.zeros((num_channels, num_channels))
     for channel in np.flatnonzero(alive):
         members = np.flatnonzero(nearby[channel])

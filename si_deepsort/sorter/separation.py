@@ -1,0 +1,169 @@
+"""
+How well the spikes of two units can be told apart.
+
+Two templates differ by what their units differ, by the noise of averages of few spikes, and by whatever made a
+clustering cut one unit in two. Only the spikes tell which: each is compared with averages that it is no part of. The
+halves of one unit then overlap, however it was cut; two units do not.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from spikeinterface.core.base import base_peak_dtype
+
+from ..geometry import channels_within
+from ..noise import MAD_TO_SD
+from .bank import waveform_directions
+from .embed import read_waveforms
+from .templates import UnitTemplates, some_of_each
+
+# Spikes of a unit that are looked at, and channels around its main one.
+MOST_SPIKES = 200
+RADIUS_UM = 150.0
+# Of the energy of two units, the part on channels that are looked at for both.
+MIN_COMMON = 0.9
+# Standard deviation of one unit's spikes along a line, at most: noise with what other units add to it, and variation
+# as a fraction of the unit's size.
+MOST_NOISE, MOST_VARIATION = 1.15, 0.057
+# Fewer spikes tell nothing.
+MIN_SPIKES = 5
+
+
+@dataclass
+class SpikeFeatures:
+    """
+    Some spikes of each unit, as coefficients in the waveform directions that the units share.
+
+    Attributes
+    ----------
+    coefficients : np.ndarray, shape (num_spikes, num_directions, max_neighbors), float32
+    positions : list of np.ndarray, int
+        Rows of each unit.
+    channels : np.ndarray, shape (num_units, max_neighbors), int
+        Channels of each unit, -1 for none.
+    energies : np.ndarray, shape (num_units, num_channels), float
+        Of the templates.
+    directions : np.ndarray, shape (num_directions, num_samples), float32
+        Orthonormal.
+    """
+
+    coefficients: np.ndarray
+    positions: list
+    channels: np.ndarray
+    energies: np.ndarray
+    directions: np.ndarray
+
+    def separation(self, first: int, second: int, lag: int, amplitude_variance: float) -> float:
+        """
+        Distance between the spikes of two units in standard deviations of either.
+
+        Parameters
+        ----------
+        lag : int
+            In samples: spikes of the second unit are read this much earlier.
+        amplitude_variance : float
+            Of a unit's spikes, relative to its template: a difference in size alone counts for little.
+
+        Returns
+        -------
+        float
+            nan if one of them has too few spikes, inf if they are seen on different channels.
+        """
+        seen = np.flatnonzero(self.energies[first] + self.energies[second])
+        common = np.intersect1d(np.intersect1d(self.channels[first], self.channels[second]), seen)
+        # Units that are seen where the other is not looked at are told apart there.
+        if np.sum(self.energies[[first, second]][:, common]) < MIN_COMMON * np.sum(self.energies[[first, second]]):
+            return np.inf
+        spikes, others = (self._on_channels(unit, common) for unit in (first, second))
+        if min(len(spikes), len(others)) < MIN_SPIKES:
+            return np.nan
+        if lag != 0:
+            others = np.einsum("lk,nkc->nlc", self._moved(lag), others, optimize=True)
+        return cross_validated_separation(
+            spikes.reshape(len(spikes), -1), others.reshape(len(others), -1), amplitude_variance
+        )
+
+    def _on_channels(self, unit, channels):
+        columns = np.searchsorted(self.channels[unit], channels, sorter=(order := np.argsort(self.channels[unit])))
+        return self.coefficients[self.positions[unit]][:, :, order[columns]]
+
+    def _moved(self, lag):
+        """What reading `lag` samples earlier does to coefficients, as far as the directions show it."""
+        moved = np.zeros_like(self.directions)
+        if lag > 0:
+            moved[:, lag:] = self.directions[:, :-lag]
+        else:
+            moved[:, :lag] = self.directions[:, -lag:]
+        return self.directions @ moved.T
+
+
+def read_spike_features(traces, spikes: np.ndarray, templates: UnitTemplates, *, seed: int) -> SpikeFeatures:
+    """
+    Features of some spikes of each unit.
+
+    Parameters
+    ----------
+    traces : BaseRecording
+        White.
+    spikes : np.ndarray
+        Spike vector of the units, sorted.
+    """
+    num_units = len(templates.values)
+    directions = waveform_directions(templates.values)
+    neighbors = channels_within(traces.get_channel_locations()[:, :2], RADIUS_UM)
+    main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
+    spikes = spikes[some_of_each(spikes["unit_index"], MOST_SPIKES, seed)]
+    as_peaks = np.zeros(len(spikes), dtype=base_peak_dtype)
+    as_peaks["sample_index"], as_peaks["segment_index"] = spikes["sample_index"], spikes["segment_index"]
+    as_peaks["channel_index"] = main_channels[spikes["unit_index"]]
+    coefficients = np.zeros((len(spikes), len(directions), neighbors.shape[1]), dtype="float32")
+    reach = dict(nbefore=templates.nbefore, nafter=templates.values.shape[1] - templates.nbefore)
+    for positions, waveforms in read_waveforms(traces, as_peaks, neighbors, **reach):
+        coefficients[positions] = np.einsum("nsc,ks->nkc", waveforms, directions, optimize=True)
+    return SpikeFeatures(
+        coefficients,
+        [np.flatnonzero(spikes["unit_index"] == unit) for unit in range(num_units)],
+        neighbors[main_channels],
+        np.sum(templates.values**2, axis=1),
+        directions,
+    )
+
+
+def cross_validated_separation(first: np.ndarray, second: np.ndarray, amplitude_variance: float) -> float:
+    """
+    Distance between two groups along the line between their means, in standard deviations of either.
+
+    Each point is projected on the line between the mean of its group without itself and the mean of the other. Along
+    the common mean, amplitudes vary by more than noise, and the line is tilted away from it (Fisher's discriminant).
+    Points that spread wider than those of one unit can are of several, which is no reason to add another one.
+
+    Parameters
+    ----------
+    first, second : np.ndarray, shape (num_points, num_features), float
+
+    Returns
+    -------
+    float
+        Below 0 if the two means tell no more than chance.
+    """
+    means = first.mean(axis=0), second.mean(axis=0)
+    largest = max(np.linalg.norm(mean) for mean in means)
+    above = _projections(first, *means, amplitude_variance)
+    below = -_projections(second, *means[::-1], amplitude_variance)
+    spread = np.sqrt(0.5 * (_robust_variance(above) + _robust_variance(below)))
+    spread = np.clip(spread, 1e-9, max(MOST_NOISE, MOST_VARIATION * largest))
+    return float((np.median(above) - np.median(below)) / spread)
+
+
+def _projections(points, own_mean, other_mean, amplitude_variance):
+    without = (len(points) * own_mean - points) / (len(points) - 1)
+    common = 0.5 * (own_mean + other_mean)
+    lines = without - other_mean
+    weight = amplitude_variance / (1.0 + amplitude_variance * common @ common)
+    lines = lines - weight * (lines @ common)[:, None] * common
+    lines /= np.maximum(np.linalg.norm(lines, axis=1, keepdims=True), 1e-9)
+    return np.einsum("nf,nf->n", points - 0.5 * (without + other_mean), lines)
+
+
+def _robust_variance(values):
+    return (MAD_TO_SD * np.median(np.abs(values - np.median(values)))) ** 2
