@@ -3,8 +3,8 @@ deepsort against its peers on the named recordings, written to benchmarks/result
 
 `python benchmarks/sorters.py` runs what is missing and sums up; any option of `si-deepsort benchmark` can be added.
 deepsort was developed on seeds 1 to 5 of the same recipes; all its settings were chosen there. Scores of seeds 101 and
-102 were seen on the way (tetrode, linear32, neuropixels1, neuropixels2), and weak ones on tetrode and neuropixels1 were
-the reason to look at `merge_relative_distance` once more, so these two are not wholly untouched.
+102 were seen on the way (of 101 on all recordings, by an earlier version), so these two are not wholly untouched; 103
+was not run before the settings were final.
 """
 
 import os

@@ -67,16 +67,15 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
     if settings.matching is not None:
         for number in range(settings.num_rounds + 1):
             path = steps / f"matched_{number}.npy"
-            are_matched = number >= 2
             spikes = _step(
-                path, lambda spikes=spikes, m=are_matched: rematch(traces, background, spikes, m, settings, job_kwargs)
+                path, lambda spikes=spikes, n=number: rematch(traces, background, spikes, n, settings, job_kwargs)
             )
             if number == 0 < settings.num_rounds:
                 path = steps / "second_clusters.npy"
                 spikes = _step(
                     path, lambda spikes=spikes: add_missed_units(traces, white, background, peaks, spikes, settings)
                 )
-        spikes, averages = merge_units(traces, background, spikes, settings.num_rounds > 0, settings)
+        spikes, averages = merge_units(traces, background, spikes, settings.num_rounds + 1, settings)
     else:
         averages = average_units(traces, background, spikes, settings)
     sorting = clean_units(white, spikes, averages, settings)
@@ -165,11 +164,11 @@ def split_units(traces, white, spikes, main_channels, offsets, settings):
     return _spike_vector(descriptions.aligned(labels), labels, as_peaks["segment_index"][chosen])
 
 
-def rematch(traces, background, spikes, are_matched: bool, settings, job_kwargs):
+def rematch(traces, background, spikes, num_matchings: int, settings, job_kwargs):
     """All spikes matched anew, with the templates of the spikes so far."""
     return match_templates(
         traces,
-        merge_units(traces, background, spikes, are_matched, settings)[1].templates(),
+        merge_units(traces, background, spikes, num_matchings, settings)[1].templates(),
         method=settings.matching,
         threshold=settings.match_threshold,
         amplitude_variance=settings.amplitude_variance,
@@ -178,16 +177,15 @@ def rematch(traces, background, spikes, are_matched: bool, settings, job_kwargs)
     )
 
 
-def merge_units(traces, background, spikes, are_matched: bool, settings):
+def merge_units(traces, background, spikes, num_matchings: int, settings):
     """
     Similar units joined, mixtures of units and small units dropped.
 
     Parameters
     ----------
-    are_matched : bool
-        Whether the spikes come from matching with templates of matched spikes. Only then are they so pure that they
-        tell which units are one, and a unit that always follows another one is left over by it: a cluster may hold
-        the largest peaks of one unit and side lobes of the other.
+    num_matchings : int
+        How often the spikes have been matched; 0 for clusters, which may hold the largest peaks of one unit and side
+        lobes of another one.
 
     Returns
     -------
@@ -202,7 +200,8 @@ def merge_units(traces, background, spikes, are_matched: bool, settings):
     spikes = _relabelled(spikes, np.arange(len(offsets)), offsets)
     templates = averages.templates()
     distances, lags = template_distances(templates)
-    if are_matched:
+    # Clusters, and what their templates match, are not so pure that spikes tell which units are one.
+    if num_matchings >= 2 or num_matchings > settings.num_rounds:
         features = read_spike_features(traces, spikes, templates, seed=settings.seed)
 
         def is_same(one, other):
@@ -221,7 +220,8 @@ def merge_units(traces, background, spikes, are_matched: bool, settings):
     averages, spikes = averages.joined(labels, shifts), _relabelled(spikes, labels, shifts)
     templates = averages.templates()
     is_none = find_mixtures(templates)
-    if are_matched:
+    # With templates of matched spikes, a unit that always follows another one is left over by it.
+    if num_matchings >= 2:
         is_none |= find_satellites(templates, spikes, traces.get_sampling_frequency())
     labels = _consecutive(np.where(is_none, -1, np.arange(len(is_none))))
     shifts = np.zeros(len(labels), dtype=int)

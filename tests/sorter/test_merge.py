@@ -5,7 +5,7 @@ from small_recording import unit_templates
 from spikeinterface.core.base import minimum_spike_dtype
 
 from si_deepsort.sorter.merge import find_mixtures, find_satellites, merge_similar
-from si_deepsort.sorter.templates import UnitTemplates
+from si_deepsort.sorter.templates import UnitTemplates, template_distances
 
 NUM_CHANNELS = 6
 SAMPLING_FREQUENCY = 20_000.0
@@ -29,10 +29,17 @@ def independent_spikes(num_units, num_spikes=500, seed=0):
     return spikes[np.argsort(spikes["sample_index"], kind="stable")]
 
 
-def merged(templates, spikes=None, **limits):
+def merged(templates, spikes=None, min_distance=4.0):
     spikes = independent_spikes(len(templates.values)) if spikes is None else spikes
-    limits = {"min_distance": 4.0, "min_relative_distance": 0.2, **limits}
-    return merge_similar(templates, spikes, SAMPLING_FREQUENCY, **limits)
+    distances, lags = template_distances(templates)
+    return merge_similar(
+        templates,
+        spikes,
+        SAMPLING_FREQUENCY,
+        distances=distances,
+        lags=lags,
+        is_same=lambda one, other: distances[one, other] < min_distance,
+    )
 
 
 def test_one_unit_seen_twice_is_merged_and_nothing_else():
@@ -52,10 +59,11 @@ def test_far_units_of_the_same_shape_are_not_merged():
     assert merged(as_templates(values))[0].tolist() == [0, 1]
 
 
-def test_larger_distance_merges_more():
-    templates = as_templates(padded_templates(3))
-    counts = [len(set(merged(templates, min_distance=distance)[0].tolist())) for distance in (0.1, 1000.0)]
-    assert counts[0] == 3 and counts[1] < 3
+def test_near_units_are_one_if_they_are_the_same_and_far_ones_never():
+    values = padded_templates(3)
+    templates = as_templates([*values, 1.2 * values[1]])
+    assert merged(templates, min_distance=0.1)[0].tolist() == [0, 1, 2, 3]
+    assert merged(templates, min_distance=1000.0)[0].tolist() == [0, 1, 2, 1]
 
 
 def test_sum_of_two_units_is_a_mixture_and_they_are_not():
