@@ -1,8 +1,8 @@
 """
 deepsort beside the sorters that are slower or rarely ahead, on few recordings.
 
-`python benchmarks/other_sorters.py` writes benchmarks/results/other_sorters.json. Kilosort4 needs a GPU to be usable, so
-it gets 20 s of recording here. What `benchmarks/sorters.py` has run already is not run again.
+`python benchmarks/other_sorters.py` writes benchmarks/results/other_sorters.json. Kilosort4 is made for GPUs: it gets
+20 s of recording here. What `benchmarks/sorters.py` has run already is not run again.
 """
 
 from pathlib import Path
