@@ -3,8 +3,8 @@ Denoisers compared at equal fitting cost: `python benchmarks/denoisers.py --out 
 
 Generated recordings with the noise of real Neuropixels recordings; networks are fitted on the first part and judged on
 the last second, which none of them saw, and on noise that holds no spike at all. The original network (here in
-PyTorch, with its published optimiser) gets 200 CPU-seconds on one thread, the interpolator 60 with everything before
-its first step. What the output file holds is not run again; `--methods` picks a part.
+PyTorch, with its published optimiser) gets 200 CPU-seconds on one thread, and so does the interpolator, with everything
+before its first step. What the output file holds is not run again; `--methods` picks a part.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from denoiser_tables import summary, tables
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.zoo import CONFIG_FILE
 
-BLENDS = (0.0, 0.2, 0.3, 0.5, "auto")
+BLENDS = (0.0, 0.1, 0.15, 0.2, 0.3, 0.5, "auto")
 METHODS = ("fixed", "unet", "any", "interpolator", "transfer", "fine_tuning", "speed", "real")
 LAYOUTS = ("neuropixels1", "neuropixels2", "linear32")
 # Each layout is the target of a model that was trained on the one named here, and fine-tuned.
@@ -124,7 +124,7 @@ def main():
     parser.add_argument("--recordings", default=",".join(LAYOUTS))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--cpu-s", type=float, default=200.0, help="fitting time of the original network")
-    parser.add_argument("--interpolator-cpu-s", type=float, default=60.0, help="fitting time of the interpolator")
+    parser.add_argument("--interpolator-cpu-s", type=float, default=200.0, help="fitting time of the interpolator")
     parser.add_argument("--duration-s", type=float, default=30.0)
     parser.add_argument("--test-s", type=float, default=1.0)
     parser.add_argument("--methods", default=",".join(METHODS))

@@ -133,7 +133,7 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters) -> np.ndarray:
                 seen = weights @ direction[columns]
                 seen *= seen
                 total += seen
-            highest = total.reshape(-1, len(rows), stop - start).max(axis=0)
+            highest = total.reshape(len(filters.profiles), len(rows), stop - start).max(axis=0)
             energy[start + filters.nbefore : stop + filters.nbefore, rows] = np.sqrt(highest).T
     return energy
 
@@ -146,7 +146,7 @@ def _local_groups(profiles):
     groups = []
     for rows in np.array_split(order, max(1, len(order) // GROUP_CHANNELS)):
         columns = np.flatnonzero(reached[rows].any(axis=0))
-        weights = profiles[:, rows][:, :, columns].reshape(-1, len(columns))
+        weights = profiles[:, rows][:, :, columns].reshape(len(profiles) * len(rows), len(columns))
         groups.append((rows, columns, np.ascontiguousarray(weights)))
     return groups
 
