@@ -3,7 +3,7 @@ Step 3 of the sorter: peaks of the same unit get the same label.
 
 The peaks of each channel are clustered on their own, in a few principal components of their embeddings, and every
 cluster is tried again for parts. A unit seen on several channels makes several clusters; they are joined afterwards,
-where their templates can be compared with much less noise (`templates.merge_similar`).
+where their templates can be compared with much less noise (`merge.merge_similar`).
 """
 
 from functools import cache
