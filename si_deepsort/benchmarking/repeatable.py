@@ -25,12 +25,11 @@ def unseeded_generators_seeded(seed: int):
     """
     import torch
 
-    original, calls = np.random.default_rng, count()
-
-    first = seed
+    original = np.random.default_rng
+    seeds = ([seed, call] for call in count())
 
     def seeded_generator(seed=None):
-        return original([first, next(calls)] if seed is None else seed)
+        return original(next(seeds) if seed is None else seed)
 
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (the sorters draw from the global generator)

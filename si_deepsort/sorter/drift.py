@@ -207,7 +207,7 @@ def peak_depths(traces, white, peaks) -> tuple[np.ndarray, np.ndarray]:
     filters = make_energy_filters(white)
     matrix = np.asarray(white._kwargs["space_matrix"], dtype="float32")
     locations = traces.get_channel_locations()[:, :2]
-    neighbors = channels_within(traces.get_channel_locations()[:, :2], RADIUS_UM)
+    neighbors = channels_within(locations, RADIUS_UM)
     profiles = {
         channel: source_profiles(locations, matrix, channel, neighbors[channel])
         for channel in np.unique(peaks["channel_index"])

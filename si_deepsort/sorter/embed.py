@@ -93,12 +93,14 @@ def read_waveforms(recording, peaks, neighbors, *, nbefore: int, nafter: int, ch
     for segment_index in range(recording.get_num_segments()):
         own = np.flatnonzero(peaks["segment_index"] == segment_index)
         frames = peaks["sample_index"][own]
-        for start in range(0, recording.get_num_frames(segment_index), chunk):
-            first, last = np.searchsorted(frames, [start, start + chunk])
+        num_frames = recording.get_num_frames(segment_index)
+        for start in range(0, num_frames, chunk):
+            # Spikes that were moved beyond the end, to the peak of their unit, are passed over.
+            stop = min(start + chunk, num_frames)
+            first, last = np.searchsorted(frames, [start, stop])
             if last == first:
                 continue
-            begin = max(0, start - num_samples)
-            end = min(recording.get_num_frames(segment_index), start + chunk + num_samples)
+            begin, end = max(0, start - num_samples), min(num_frames, stop + num_samples)
             traces = recording.get_traces(segment_index, begin, end).astype("float32", copy=False)
             traces = np.pad(traces, ((num_samples, num_samples), (0, 1)))
             positions = own[first:last]

@@ -51,6 +51,18 @@ def test_waveforms_at_the_edges_are_filled_with_zeros():
     assert np.all(found[0, 3:] == 1)
 
 
+@pytest.mark.parametrize("nbefore", [2, 30])
+def test_peaks_that_were_moved_beyond_the_ends_are_passed_over(nbefore):
+    found = waveforms_of(
+        as_recording(np.ones((1000, 2), "float32")),
+        make_peaks([-3, 500, 1020], [0, 0, 0]),
+        100,
+        nbefore=nbefore,
+        nafter=5,
+    )
+    assert np.all(np.isnan(found[[0, 2]])) and np.all(found[1] == 1)
+
+
 def test_selection_keeps_order_and_limits_each_channel():
     rng = np.random.default_rng(0)
     peaks = make_peaks(np.sort(rng.integers(0, 10**6, 3000)), rng.choice(3, 3000, p=[0.9, 0.09, 0.01]))

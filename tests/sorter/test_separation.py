@@ -80,11 +80,12 @@ def test_units_of_a_recording_that_are_one_and_that_are_two():
     assert features.separation(0, 1, 4, VARIANCE) > features.separation(0, 1, 0, VARIANCE), "they are aligned"
 
 
-def test_too_few_spikes_tell_nothing_and_other_channels_tell_apart():
+def test_units_on_other_channels_are_told_apart_and_too_few_spikes_tell_nothing():
     shape = np.pad(unit_templates(1, NUM_CHANNELS, amplitude_uV=20.0)[0][0][:, :1], ((8, 8), (0, 0)))
     values = np.zeros((2, len(shape), NUM_CHANNELS))
     values[0, :, :1] = values[1, :, 5:] = shape
-    features = make_features([0, 1], values, nbefore=28)
-    features.positions[1] = features.positions[1][:3]
-    assert np.isnan(features.separation(0, 1, 0, VARIANCE)) or np.isinf(features.separation(0, 1, 0, VARIANCE))
-    assert not features.separation(0, 1, 0, VARIANCE) < 3.5
+    features = make_features([0, 1, 0], values, nbefore=28)
+    features.channels[1] = np.where(features.channels[1] == 0, -1, features.channels[1])
+    assert features.separation(0, 1, 0, VARIANCE) == np.inf
+    features.positions[2] = features.positions[2][:3]
+    assert np.isnan(features.separation(0, 2, 0, VARIANCE))
