@@ -20,9 +20,11 @@ from spikeinterface.core.node_pipeline import PeakDetector
 from ..generation import GenerationSettings, random_templates
 from ..geometry import channel_distances, channels_within
 
-BLOCK_FRAMES = 8192
+BLOCK_FRAMES = 2000
 # Detected together: profiles are local, so on long probes most products would be with 0.
-GROUP_CHANNELS = 32
+GROUP_CHANNELS = 8
+# Smaller weights of a profile, relative to its largest, are left out; together they hold 0.2 % of its energy.
+SMALLEST_WEIGHT = 0.02
 DECAYS_UM = (10.0, 30.0, 60.0)
 NUM_DIRECTIONS = 4
 REACH_UM = 150.0
@@ -75,6 +77,7 @@ def make_energy_filters(
     profiles = []
     for decay in DECAYS_UM:
         profile = (np.exp(-distances / decay) * (distances <= REACH_UM)) @ matrix
+        profile[np.abs(profile) < SMALLEST_WEIGHT * np.abs(profile).max(axis=1, keepdims=True)] = 0
         profiles.append(profile / np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), 1e-9))
     return EnergyFilters(right[:num_directions].astype("float32"), np.asarray(profiles, dtype="float32"), nbefore)
 
@@ -116,39 +119,61 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters) -> np.ndarray:
         At the frame of the peak; 0 where the waveform would leave the traces.
     """
     num_frames, num_channels = traces.shape
-    num_samples = filters.directions.shape[1]
+    num_directions, num_samples = filters.directions.shape
     energy = np.zeros((num_frames, num_channels), dtype="float32")
     spectra = np.conj(scipy.fft.rfft(filters.directions, BLOCK_FRAMES, axis=1))
-    groups = _local_groups(filters.profiles)
+    order, groups = _local_groups(filters.profiles)
     step = BLOCK_FRAMES - num_samples + 1
     num_starts = num_frames - num_samples + 1
     for start in range(0, num_starts, step):
-        block = np.ascontiguousarray(traces[start : start + BLOCK_FRAMES].T, dtype="float32")
-        spectrum = scipy.fft.rfft(block, BLOCK_FRAMES, axis=1)
+        block = np.zeros((num_channels, BLOCK_FRAMES), dtype="float32")
+        stretch = traces[start : start + BLOCK_FRAMES]
+        block[:, : len(stretch)] = stretch.T[order]
+        products = scipy.fft.rfft(block, axis=1)[:, None] * spectra
+        projected = scipy.fft.irfft(products, BLOCK_FRAMES, axis=2, overwrite_x=True)
         stop = min(start + step, num_starts)
-        projected = [scipy.fft.irfft(spectrum * one, BLOCK_FRAMES, axis=1)[:, : stop - start] for one in spectra]
-        for rows, columns, weights in groups:
-            total = np.zeros((len(weights), stop - start), dtype="float32")
-            for direction in projected:
-                seen = weights @ direction[columns]
-                seen *= seen
-                total += seen
-            highest = total.reshape(len(filters.profiles), len(rows), stop - start).max(axis=0)
-            energy[start + filters.nbefore : stop + filters.nbefore, rows] = np.sqrt(highest).T
+        for rows, parts in groups:
+            highest = np.zeros((len(rows), BLOCK_FRAMES), dtype="float32")
+            for columns, weights in parts:
+                seen = weights @ projected[columns].reshape(-1, num_directions * BLOCK_FRAMES)
+                _raise_to_energy(highest, seen.reshape(len(rows), num_directions, BLOCK_FRAMES))
+            energy[start + filters.nbefore : stop + filters.nbefore, rows] = np.sqrt(highest[:, : stop - start]).T
     return energy
 
 
 def _local_groups(profiles):
-    """Groups of neighbouring channels, the channels that their profiles reach, and the profiles of all decays."""
+    """
+    Channels in an order that keeps neighbours together, and groups of them.
+
+    Returns
+    -------
+    order : np.ndarray, shape (num_channels,), int
+    groups : list
+        For each group its channels and, for each decay, the stretch of ordered channels that its profiles reach and
+        their weights there.
+    """
     reached = np.any(profiles != 0, axis=0)
-    # Channels in the order of where their profiles start are neighbours of each other.
-    order = np.argsort(reached.argmax(axis=1) + reached.shape[1] * ~reached.any(axis=1), kind="stable")
+    first, last = reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)
+    order = np.argsort(first + last, kind="stable")
     groups = []
     for rows in np.array_split(order, max(1, len(order) // GROUP_CHANNELS)):
-        columns = np.flatnonzero(reached[rows].any(axis=0))
-        weights = profiles[:, rows][:, :, columns].reshape(len(profiles) * len(rows), len(columns))
-        groups.append((rows, columns, np.ascontiguousarray(weights)))
-    return groups
+        parts = []
+        for profile in profiles[:, rows][:, :, order]:
+            used = np.flatnonzero(np.any(profile != 0, axis=0))
+            columns = slice(used.min(initial=len(order)), used.max(initial=-1) + 1)
+            parts.append((columns, np.ascontiguousarray(profile[:, columns])))
+        groups.append((rows, parts))
+    return order, groups
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _raise_to_energy(highest, seen):
+    """Raise `highest` (channels, frames), in place, to the energy of `seen` (channels, directions, frames)."""
+    for row in range(len(seen)):
+        total = seen[row, 0] ** 2
+        for direction in range(1, seen.shape[1]):
+            total += seen[row, direction] ** 2
+        highest[row] = np.maximum(highest[row], total)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -8,7 +8,8 @@ from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 from spikeinterface.sortingcomponents.matching.base import BaseTemplateMatching
 
 from ..noise import MAD_TO_SD, sample_traces
-from .bank import correlate_templates, make_template_bank
+from .correlate import correlate_templates, make_matched_filters
+from .overlaps import make_template_overlaps
 from .pursuit import pursue_spikes
 from .templates import UnitTemplates
 
@@ -40,18 +41,20 @@ class PursuitMatching(BaseTemplateMatching):
         self.thresholds = thresholds
         self.amplitude_variance = amplitude_variance
         self.refractory_frames = max(1, round(REFRACTORY_MS * recording.get_sampling_frequency() / 1000))
-        self.bank = make_template_bank(templates.get_dense_templates())
-        self.main_channels = np.abs(templates.get_dense_templates()).max(axis=1).argmax(axis=1)
+        dense = templates.get_dense_templates()
+        self.filters, self.overlaps = make_matched_filters(dense), make_template_overlaps(dense)
+        self.main_channels = np.abs(dense).max(axis=1).argmax(axis=1)
 
     def get_margin(self):
         """Frames on either side of a chunk: spikes there may overlap with those inside."""
-        return 2 * self.bank.num_samples
+        return 2 * self.overlaps.num_samples
 
     def compute_matching(self, traces, start_frame, end_frame, segment_index):
         """Spikes of a chunk, as SpikeInterface's matching dtype."""
         frames, units, amplitudes, _ = pursue_spikes(
             traces,
-            self.bank,
+            self.filters,
+            self.overlaps,
             thresholds=self.thresholds,
             amplitude_variance=self.amplitude_variance,
             refractory_frames=self.refractory_frames,
@@ -71,11 +74,11 @@ def noise_scales(recording, templates: np.ndarray, *, seed: int) -> np.ndarray:
     Far units and what whitening left over make it larger than 1; scores are to be divided by its square.
     """
     traces = sample_traces(recording, seed=seed, num_chunks=6, chunk_s=0.5)
-    bank = make_template_bank(templates)
-    if len(traces) < bank.num_samples:
+    filters = make_matched_filters(templates)
+    if len(traces) < filters.num_samples:
         return np.ones(len(templates))
-    spread = MAD_TO_SD * np.median(np.abs(correlate_templates(traces, bank)), axis=1)
-    return np.maximum(spread / np.sqrt(np.maximum(bank.norms, 1e-9)), 1.0)
+    spread = MAD_TO_SD * np.median(np.abs(correlate_templates(traces, filters)), axis=1)
+    return np.maximum(spread / np.sqrt(np.maximum(filters.norms, 1e-9)), 1.0)
 
 
 def match_templates(

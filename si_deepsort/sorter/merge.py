@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import poisson
 
-from .bank import JITTERS, make_template_bank
+from .overlaps import INTERPOLATION_REACH, make_template_overlaps
 from .pursuit import pursue_correlations
 from .templates import UnitTemplates
 
@@ -104,27 +104,27 @@ def find_mixtures(templates: UnitTemplates) -> np.ndarray:
     np.ndarray, shape (num_units,), bool
     """
     is_mixture = np.zeros(len(templates.values), dtype=bool)
-    bank = make_template_bank(templates.values)
+    overlaps = make_template_overlaps(templates.values)
     errors = templates.squared_errors().sum(axis=1)
-    num_samples = bank.num_samples
+    num_samples = overlaps.num_samples
     for unit in np.argsort(templates.num_spikes, kind="stable"):
         larger = (templates.num_spikes > templates.num_spikes[unit]) & ~is_mixture
         if larger.sum() < 2:
             continue
         template = templates.values[unit]
-        others = bank.overlap_units[unit][bank.overlap_units[unit] >= 0]
-        correlations = np.zeros((len(bank.norms), 2 * num_samples - 1), dtype="float32")
-        correlations[others] = bank.overlaps[unit, : len(others), JITTERS // 2]
-        thresholds = np.where(larger, 0.02 * bank.norms[unit] + 10.0, np.inf)
+        pairs = slice(overlaps.starts[unit], overlaps.starts[unit + 1])
+        correlations = np.zeros((len(overlaps.norms), 2 * num_samples - 1), dtype="float32")
+        correlations[overlaps.units[pairs]] = overlaps.values[pairs, INTERPOLATION_REACH:-INTERPOLATION_REACH]
+        thresholds = np.where(larger, 0.02 * overlaps.norms[unit] + 10.0, np.inf)
         frames, units, amplitudes, _ = pursue_correlations(
-            correlations, bank, thresholds=thresholds, amplitude_variance=0.02, refractory_frames=num_samples
+            correlations, overlaps, thresholds=thresholds, amplitude_variance=0.02, refractory_frames=num_samples
         )
         if len(units) < 2:
             continue
         traces = np.pad(template, ((num_samples - 1, num_samples - 1), (0, 0)))
         for frame, other, amplitude in zip(frames, units, amplitudes, strict=True):
             traces[frame : frame + num_samples] -= amplitude * templates.values[other]
-        is_mixture[unit] = np.sum(traces**2) - errors[unit] < MIXTURE_RESIDUAL * bank.norms[unit]
+        is_mixture[unit] = np.sum(traces**2) - errors[unit] < MIXTURE_RESIDUAL * overlaps.norms[unit]
     return is_mixture
 
 

@@ -16,11 +16,18 @@ import heapq
 import numba
 import numpy as np
 
-from .bank import JITTERS, TemplateBank, correlate_templates
+from .correlate import MatchedFilters, correlate_templates
+from .overlaps import INTERPOLATION_REACH, JITTERS, TemplateOverlaps
 
 
 def pursue_spikes(
-    traces: np.ndarray, bank: TemplateBank, *, thresholds: np.ndarray, amplitude_variance: float, refractory_frames: int
+    traces: np.ndarray,
+    filters: MatchedFilters,
+    overlaps: TemplateOverlaps,
+    *,
+    thresholds: np.ndarray,
+    amplitude_variance: float,
+    refractory_frames: int,
 ):
     """
     Spikes in a chunk of whitened traces.
@@ -28,7 +35,9 @@ def pursue_spikes(
     Parameters
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float32
-    bank : TemplateBank
+    filters : MatchedFilters
+    overlaps : TemplateOverlaps
+        Of the same templates.
     thresholds : np.ndarray, shape (num_units,), float
         Smallest score of a spike of each unit.
     amplitude_variance : float
@@ -45,28 +54,25 @@ def pursue_spikes(
         Relative to the template.
     scores : np.ndarray, shape (num_spikes,), float32
     """
-    if len(traces) < bank.num_samples or len(bank.norms) == 0:
+    if len(traces) < filters.num_samples or len(filters.norms) == 0:
         return np.zeros(0, int), np.zeros(0, int), np.zeros(0, "float32"), np.zeros(0, "float32")
     return pursue_correlations(
-        correlate_templates(traces.astype("float32", copy=False), bank),
-        bank,
+        correlate_templates(traces.astype("float32", copy=False), filters),
+        overlaps,
         thresholds=thresholds,
         amplitude_variance=amplitude_variance,
         refractory_frames=refractory_frames,
     )
 
 
-def pursue_correlations(correlations, bank: TemplateBank, *, thresholds, amplitude_variance, refractory_frames):
+def pursue_correlations(correlations, overlaps: TemplateOverlaps, *, thresholds, amplitude_variance, refractory_frames):
     """As `pursue_spikes`, given the inner products of templates and traces, which are used up."""
     frames, units, amplitudes, scores = _pursue(
         correlations,
-        bank.norms,
-        bank.overlap_units,
-        bank.overlaps,
+        overlaps,
         thresholds.astype("float32"),
         np.float32(1.0 / amplitude_variance),
         refractory_frames,
-        bank.num_samples,
     )
     order = np.lexsort((units, frames))
     return frames[order], units[order], amplitudes[order], scores[order]
@@ -100,16 +106,19 @@ def _peak(correlations, unit, frame):
 
 @numba.njit(cache=True, nogil=True)
 def _push_peaks(heap, correlations, blocked, unit, start, stop, norm, precision, threshold):
-    last = correlations.shape[1] - 1
+    first, stop = max(start, 0), min(stop, correlations.shape[1])
+    # Slices that count from 0 are what the compiler makes fast.
+    row, closed = correlations[unit, first:stop], blocked[unit, first:stop]
     # The smallest correlation that scores above the threshold: most frames are passed over by one comparison.
-    floor = np.sqrt((threshold + precision) * (norm + precision)) - precision
-    for frame in range(max(start, 0), min(stop, last + 1)):
-        value = correlations[unit, frame]
-        if value < floor or blocked[unit, frame]:
+    floor = np.float32(np.sqrt((threshold + precision) * (norm + precision)) - precision)
+    for place in range(len(row)):
+        value = row[place]
+        if value < floor or closed[place]:
             continue
+        frame = first + place
         if frame > 0 and correlations[unit, frame - 1] > value:
             continue
-        if frame < last and correlations[unit, frame + 1] >= value:
+        if frame < correlations.shape[1] - 1 and correlations[unit, frame + 1] >= value:
             continue
         score = _score(value, norm, precision)
         if score > threshold:
@@ -117,21 +126,23 @@ def _push_peaks(heap, correlations, blocked, unit, start, stop, norm, precision,
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
-def _subtract(correlations, overlap_units, overlaps, unit, frame, jitter, amplitude, num_samples):
-    for place in range(overlap_units.shape[1]):
-        other = overlap_units[unit, place]
-        if other < 0:
-            break
-        first = frame - num_samples + 1
-        begin = max(0, -first)
-        end = min(2 * num_samples - 1, correlations.shape[1] - first)
-        for lag in range(begin, end):
-            correlations[other, first + lag] -= amplitude * overlaps[unit, place, jitter, lag]
+def _subtract(correlations, overlaps, unit, frame, jitter, amplitude):
+    first = frame - overlaps.num_samples + 1
+    begin = max(0, -first)
+    end = min(2 * overlaps.num_samples - 1, correlations.shape[1] - first)
+    weights = amplitude * overlaps.delays[jitter]
+    for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
+        changed = correlations[overlaps.units[pair], first + begin : first + end]
+        for tap in range(2 * INTERPOLATION_REACH + 1):
+            overlap = overlaps.values[pair, begin + tap : end + tap]
+            for lag in range(len(changed)):
+                changed[lag] -= weights[tap] * overlap[lag]
 
 
 @numba.njit(cache=True, nogil=True)
-def _pursue(correlations, norms, overlap_units, overlaps, thresholds, precision, refractory, num_samples):
+def _pursue(correlations, overlaps, thresholds, precision, refractory):
     num_units, num_frames = correlations.shape
+    norms, reach = overlaps.norms, overlaps.num_samples
     blocked = np.zeros((num_units, num_frames), dtype=np.bool_)
     heap = [(np.float32(0.0), 0, 0)]
     heap.pop()
@@ -152,20 +163,14 @@ def _pursue(correlations, norms, overlap_units, overlaps, thresholds, precision,
         units.append(unit)
         jitters.append(jitter)
         amplitudes.append(amplitude)
-        _subtract(correlations, overlap_units, overlaps, unit, frame, jitter, amplitude, num_samples)
+        _subtract(correlations, overlaps, unit, frame, jitter, amplitude)
         blocked[unit, max(0, frame - refractory) : frame + refractory + 1] = True
-        for place in range(overlap_units.shape[1]):
-            other = overlap_units[unit, place]
-            if other < 0:
-                break
-            start, stop = frame - num_samples, frame + num_samples + 1
+        for other in overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]]:
+            start, stop = frame - reach, frame + reach + 1
             _push_peaks(heap, correlations, blocked, other, start, stop, norms[other], precision, thresholds[other])
     found, owners = np.array(frames)[1:], np.array(units)[1:]
-    shifts = np.array(jitters)[1:]
     sizes = np.array(amplitudes)[1:]
-    _second_thoughts(
-        correlations, blocked, norms, overlap_units, overlaps, precision, num_samples, found, owners, shifts, sizes
-    )
+    _second_thoughts(correlations, blocked, overlaps, precision, found, owners, np.array(jitters)[1:], sizes)
     scores = np.empty(len(found), dtype=np.float32)
     keep = np.empty(len(found), dtype=np.bool_)
     for spike in range(len(found)):
@@ -177,20 +182,15 @@ def _pursue(correlations, norms, overlap_units, overlaps, thresholds, precision,
 
 
 @numba.njit(cache=True, nogil=True)
-def _second_thoughts(
-    correlations, blocked, norms, overlap_units, overlaps, precision, num_samples, frames, units, jitters, amplitudes
-):
+def _second_thoughts(correlations, blocked, overlaps, precision, frames, units, jitters, amplitudes):
     """Take out each spike and put it back where it now fits best, among units that overlap with its first choice."""
     reach = 4
-    last = correlations.shape[1] - 1
+    norms, last = overlaps.norms, correlations.shape[1] - 1
     for spike in np.argsort(frames):
         unit, frame = units[spike], frames[spike]
-        _subtract(correlations, overlap_units, overlaps, unit, frame, jitters[spike], -amplitudes[spike], num_samples)
+        _subtract(correlations, overlaps, unit, frame, jitters[spike], -amplitudes[spike])
         best_score, best_unit, best_frame = np.float32(-1e9), unit, frame
-        for place in range(overlap_units.shape[1]):
-            other = overlap_units[unit, place]
-            if other < 0:
-                break
+        for other in overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]]:
             for candidate in range(max(0, frame - reach), min(last, frame + reach) + 1):
                 if other != unit and blocked[other, candidate]:
                     continue
@@ -200,4 +200,4 @@ def _second_thoughts(
         jitter, height = _peak(correlations, best_unit, best_frame)
         amplitude = np.float32((height + precision) / (norms[best_unit] + precision))
         units[spike], frames[spike], jitters[spike], amplitudes[spike] = best_unit, best_frame, jitter, amplitude
-        _subtract(correlations, overlap_units, overlaps, best_unit, best_frame, jitter, amplitude, num_samples)
+        _subtract(correlations, overlaps, best_unit, best_frame, jitter, amplitude)

@@ -13,8 +13,8 @@ from spikeinterface.core.base import base_peak_dtype
 
 from ..geometry import channels_within
 from ..noise import MAD_TO_SD
-from .bank import waveform_directions
 from .embed import read_waveforms
+from .overlaps import waveform_directions
 from .templates import UnitTemplates, some_of_each
 
 # Spikes of a unit that are looked at, and channels around its main one.

@@ -14,7 +14,7 @@ import scipy.fft
 
 from ..geometry import channel_distances
 from ..noise import sample_traces
-from .bank import template_overlaps
+from .overlaps import correlate_pairs
 
 NUM_DIRECTIONS = 12
 MOST_SPIKES = 500
@@ -273,16 +273,15 @@ def template_distances(templates: UnitTemplates) -> tuple[np.ndarray, np.ndarray
         lags[i, j] samples after a spike of unit i at time t, template j fits best at t - lags[i, j].
     """
     num_units = len(templates.values)
-    others_of_unit, overlaps = template_overlaps(templates.values, max_lag=MAX_LAG, delays=DELAYS)
     norms = np.sum(templates.values.astype("float64") ** 2, axis=(1, 2))
     distances, lags = np.full((num_units, num_units), np.inf), np.zeros((num_units, num_units), dtype=int)
-    errors = templates.squared_errors()
-    for unit in range(num_units):
-        others = others_of_unit[unit][others_of_unit[unit] >= 0]
-        window = overlaps[unit, : len(others)].max(axis=1)
+    errors = templates.squared_errors().sum(axis=1)
+    pairs = correlate_pairs(templates.values, max_lag=MAX_LAG, delays=DELAYS)
+    for unit, (others, correlations) in enumerate(pairs):
+        window = correlations.max(axis=1)
         best = window.argmax(axis=1)
         squared = norms[unit] + norms[others] - 2 * window.max(axis=1)
-        squared -= np.sum(errors[unit]) + np.sum(errors[others], axis=1)
+        squared -= errors[unit] + errors[others]
         distances[unit, others] = np.sqrt(np.maximum(squared, 0))
         lags[unit, others] = best - MAX_LAG
     return distances, lags

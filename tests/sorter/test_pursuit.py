@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from small_recording import add_spikes, as_recording, spike_trains, unit_templates
 
-from si_deepsort.sorter.bank import correlate_templates, make_template_bank, template_overlaps
+from si_deepsort.sorter.correlate import correlate_templates, make_matched_filters
 from si_deepsort.sorter.match import match_templates, noise_scales
+from si_deepsort.sorter.overlaps import INTERPOLATION_REACH, JITTERS, correlate_pairs, make_template_overlaps
 from si_deepsort.sorter.pursuit import pursue_spikes
 from si_deepsort.sorter.templates import UnitTemplates
 
@@ -16,7 +17,8 @@ TEMPLATES, NBEFORE = unit_templates(3, NUM_CHANNELS, amplitude_uV=12.0)
 def pursue(traces, templates=TEMPLATES, threshold=18.0, refractory=10):
     frames, units, amplitudes, scores = pursue_spikes(
         traces.astype("float32"),
-        make_template_bank(templates),
+        make_matched_filters(templates),
+        make_template_overlaps(templates),
         thresholds=np.full(len(templates), threshold),
         amplitude_variance=0.02,
         refractory_frames=refractory,
@@ -71,7 +73,7 @@ def test_unit_does_not_fire_twice_within_its_refractory_period():
 
 def test_correlation_is_the_inner_product():
     traces = np.random.default_rng(0).standard_normal((10_000, NUM_CHANNELS)).astype("float32")
-    correlations = correlate_templates(traces, make_template_bank(TEMPLATES))
+    correlations = correlate_templates(traces, make_matched_filters(TEMPLATES))
     for start in (0, 17, 8190, 8200, 10_000 - TEMPLATES.shape[1]):
         expected = [np.sum(template * traces[start : start + len(template)]) for template in TEMPLATES]
         np.testing.assert_allclose(correlations[:, start], expected, rtol=1e-3, atol=1e-2)
@@ -135,12 +137,27 @@ def test_scale_of_white_noise_is_1():
 
 
 def test_overlaps_are_the_correlations_of_templates():
-    units, overlaps = template_overlaps(TEMPLATES.astype("float32"), max_lag=15)
-    for unit in range(3):
-        for place, other in enumerate(units[unit]):
-            if other < 0:
-                continue
+    for unit, (others, overlaps) in enumerate(correlate_pairs(TEMPLATES.astype("float32"), max_lag=15)):
+        for other, overlap in zip(others, overlaps, strict=True):
             for lag in (-15, -2, 0, 7):
                 length = TEMPLATES.shape[1] - abs(lag)
                 first, second = TEMPLATES[unit][max(lag, 0) :][:length], TEMPLATES[other][max(-lag, 0) :][:length]
-                np.testing.assert_allclose(overlaps[unit, place, 0, 15 + lag], np.sum(first * second), atol=1e-2)
+                np.testing.assert_allclose(overlap[0, 15 + lag], np.sum(first * second), atol=1e-2)
+
+
+def test_interpolated_overlaps_are_those_of_delayed_templates():
+    overlaps = make_template_overlaps(TEMPLATES.astype("float32"))
+    delays = np.arange(JITTERS) / JITTERS - 0.5
+    pairs = correlate_pairs(TEMPLATES.astype("float32"), max_lag=TEMPLATES.shape[1] - 1, delays=delays)
+    exact = np.concatenate([correlations for _, correlations in pairs])
+    taps = range(2 * INTERPOLATION_REACH + 1)
+    for jitter in range(JITTERS):
+        found = sum(overlaps.delays[jitter, tap] * overlaps.values[:, tap : tap + exact.shape[2]] for tap in taps)
+        np.testing.assert_allclose(found, exact[:, jitter], atol=5e-3 * overlaps.norms.max())
+
+
+def test_overlaps_that_noise_hides_are_left_out():
+    templates = np.concatenate([TEMPLATES, 0.01 * TEMPLATES[:1]]).astype("float32")
+    overlaps = make_template_overlaps(templates)
+    seen = [overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]].tolist() for unit in range(4)]
+    assert seen == [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [3]]
