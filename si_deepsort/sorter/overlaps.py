@@ -124,7 +124,7 @@ def _direction_correlations(directions, max_lag, delays):
 
 
 def _delay_weights(templates):
-    """The linear interpolation that errs least on overlaps with the mean spectrum of these templates (simple kriging)."""
+    """The linear interpolation that errs least on overlaps with the templates' mean spectrum (simple kriging)."""
     taps = np.arange(-INTERPOLATION_REACH, INTERPOLATION_REACH + 1)
     delays = np.arange(JITTERS) / JITTERS - 0.5
     size = 8 * scipy.fft.next_fast_len(templates.shape[1], real=True)
