@@ -7,6 +7,7 @@ import scipy.signal
 from spikeinterface.core import NumpySorting
 
 from ..noise import noise_levels, sample_traces
+from .correlate import squared_norms
 from .templates import MOST_SHIFT, UnitAverages
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ def clean_units(white, spikes: np.ndarray, averages: UnitAverages, settings) -> 
     snr = peaks.max(axis=1)
     is_kept = averages.num_spikes >= settings.min_firing_rate * white.get_total_duration()
     is_kept &= snr >= settings.min_amplitude
+    # Far neurons this small are too much alike to be told apart from each other.
+    is_kept &= squared_norms(averages.templates().values) >= settings.min_template_norm**2
     main_channels = peaks.argmax(axis=1)
     depths = white.get_channel_locations()[main_channels, 1]
     order = np.flatnonzero(is_kept)[np.argsort(depths[is_kept], kind="stable")]

@@ -65,11 +65,14 @@ class DeepSortSettings(Settings):
     )
     match_threshold: float = setting(18.0, "Smallest score of a spike: twice its log likelihood ratio", minimum=0.0)
     amplitude_variance: float = setting(0.02, "Of a unit's spikes, relative to its template", minimum=1e-4)
-    num_rounds: int = setting(2, "Rounds of matching and new templates before the last", minimum=0, maximum=10)
+    num_rounds: int = setting(2, "Rounds of looking for missed units and matching again", minimum=0, maximum=10)
     ms_before: float = setting(1.3, "Template before the spike in ms", minimum=0.2)
     ms_after: float = setting(2.0, "Template after the spike in ms", minimum=0.2)
     min_firing_rate: float = setting(0.1, "Units below this rate in Hz are dropped", minimum=0.0)
     min_amplitude: float = setting(2.9, "Units whose peak is smaller, in noise levels, are dropped", minimum=0.0)
+    min_template_norm: float = setting(
+        8.0, "Units whose template is smaller, in standard deviations of white noise, are dropped", minimum=0.0
+    )
     classifier: str | None = setting(None, "Model folder of a trained classifier: spikes go to its known units")
     seed: int = setting(0, "Of everything random")
     job_kwargs: dict = setting({}, "SpikeInterface's job_kwargs: n_jobs, chunk_duration, progress_bar, ...")

@@ -82,7 +82,15 @@ def noise_scales(recording, templates: np.ndarray, *, seed: int) -> np.ndarray:
 
 
 def match_templates(
-    recording, templates: UnitTemplates, *, method: str, threshold: float, amplitude_variance: float, seed, job_kwargs
+    recording,
+    templates: UnitTemplates,
+    *,
+    method: str,
+    threshold: float,
+    amplitude_variance: float,
+    seed: int,
+    job_kwargs: dict,
+    chunks: list | None = None,
 ):
     """
     Spikes of all units.
@@ -95,11 +103,14 @@ def match_templates(
         Ours, or one of SpikeInterface's.
     threshold : float
         Smallest score of a spike (twice its log likelihood ratio against noise).
+    chunks : list of tuple | None, default: None
+        Segment, first frame and end of what is looked at; None for everything. Methods of SpikeInterface look at
+        everything.
 
     Returns
     -------
     np.ndarray
-        SpikeInterface's spike vector dtype plus nothing, sorted by segment and sample.
+        Of SpikeInterface's spike vector dtype, sorted by segment and sample.
     """
     if len(templates.values) == 0:
         # find_spikes_from_templates fails on zero templates (SpikeInterface 0.105.3).
@@ -110,7 +121,7 @@ def match_templates(
         node = PursuitMatching(
             recording, wrapped, thresholds=threshold * scales**2, amplitude_variance=amplitude_variance
         )
-        found = run_node_pipeline(recording, [node], job_kwargs, job_name="match templates", squeeze_output=True)
+        found = run_node_pipeline(recording, [node], job_kwargs, job_name="match templates", slices=chunks)
     else:
         needs_levels = method in ("tdc-peeler", "nearest")
         params = dict(noise_levels=np.ones(recording.get_num_channels())) if needs_levels else {}
@@ -121,6 +132,38 @@ def match_templates(
     for name, source in [("sample_index",) * 2, ("unit_index", "cluster_index"), ("segment_index",) * 2]:
         spikes[name] = found[source]
     return spikes[np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))]
+
+
+def spread_chunks(recording, most_s: float, chunk_s: float = 1.0) -> list[tuple[int, int, int]] | None:
+    """
+    Chunks spread evenly over a recording.
+
+    Returns
+    -------
+    list of tuple | None
+        Segment, first frame and end of each chunk; None if the recording is not longer than `most_s`.
+    """
+    if recording.get_total_duration() <= most_s:
+        return None
+    size = round(chunk_s * recording.get_sampling_frequency())
+    lengths = [recording.get_num_frames(segment) for segment in range(recording.get_num_segments())]
+    chunks = [
+        (segment, start, min(start + size, length))
+        for segment, length in enumerate(lengths)
+        for start in range(0, length, size)
+    ]
+    chosen = np.linspace(0, len(chunks) - 1, round(most_s / chunk_s)).round().astype(int)
+    return [chunks[index] for index in np.unique(chosen)]
+
+
+def are_inside(events: np.ndarray, chunks: list[tuple[int, int, int]] | None) -> np.ndarray:
+    """Which events, with fields segment_index and sample_index and sorted by them, lie inside of some chunks."""
+    inside = np.full(len(events), chunks is None)
+    for segment, start, stop in chunks or []:
+        first, last = np.searchsorted(events["segment_index"], [segment, segment + 1])
+        bounds = np.searchsorted(events["sample_index"][first:last], [start, stop]) + first
+        inside[slice(*bounds)] = True
+    return inside
 
 
 def as_si_templates(recording, templates: UnitTemplates) -> Templates:

@@ -17,25 +17,17 @@ from .cluster import cluster_by_channel
 from .drift import find_drift, is_moving, load_drift, save_drift
 from .embed import describe_peaks, peak_embeddings, select_peaks, unexplained_peaks
 from .find import find_spike_peaks
-from .match import match_templates
-from .merge import find_mixtures, find_satellites, merge_similar
+from .match import are_inside, match_templates, spread_chunks
 from .preprocess import cache_traces, preprocess
-from .separation import read_spike_features
-from .templates import (
-    MOST_SHIFT,
-    Background,
-    UnitAverages,
-    average_waveforms,
-    measure_background,
-    peak_offsets,
-    some_of_each,
-    template_distances,
-)
+from .templates import measure_background, peak_offsets, some_of_each
+from .units import average_units, in_order, merge_units, template_samples
 
 logger = logging.getLogger(__name__)
 
 # A peak this close in time to a spike nearby is that spike.
 EXPLAINED_MS = 1.0
+# Seconds of a long recording, spread over all of it, that all matchings but the last look at.
+MOST_LEARNT_S = 300.0
 # Spikes of a unit that are looked at when it is clustered again.
 MOST_SPLIT = 1000
 
@@ -65,17 +57,8 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
     background = measure_background(traces, num_samples=nbefore + nafter, seed=settings.seed)
     spikes = _step(steps / "clusters.npy", lambda: cluster_peaks(traces, white, peaks, settings))
     if settings.matching is not None:
-        for number in range(settings.num_rounds + 1):
-            path = steps / f"matched_{number}.npy"
-            spikes = _step(
-                path, lambda spikes=spikes, n=number: rematch(traces, background, spikes, n, settings, job_kwargs)
-            )
-            if number == 0 < settings.num_rounds:
-                path = steps / "second_clusters.npy"
-                spikes = _step(
-                    path, lambda spikes=spikes: add_missed_units(traces, white, background, peaks, spikes, settings)
-                )
-        spikes, averages = merge_units(traces, background, spikes, settings.num_rounds + 1, settings)
+        spikes = match_in_rounds(traces, white, background, peaks, spikes, settings, steps, job_kwargs)
+        spikes, averages = merge_units(traces, background, spikes, settings, are_matched=True)
     else:
         averages = average_units(traces, background, spikes, settings)
     sorting = clean_units(white, spikes, averages, settings)
@@ -109,6 +92,32 @@ def steady_traces_and_peaks(recording, settings, folder: Path, job_kwargs: dict)
     return start("traces_steady", motion)
 
 
+def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: Path, job_kwargs):
+    """
+    Matched spikes of the units of clustered peaks.
+
+    In each round units that were missed are looked for, then all are matched twice: with templates of clusters, and
+    with templates of what these matched. All but the last matching look at stretches of a long recording.
+    """
+    chunks = spread_chunks(traces, MOST_LEARNT_S)
+    inside = peaks[are_inside(peaks, chunks)]
+
+    def match(name, spikes, is_last, are_matched):
+        options = dict(are_matched=are_matched, chunks=None if is_last else chunks, job_kwargs=job_kwargs)
+        return _step(steps / f"{name}.npy", lambda: rematch(traces, background, spikes, settings, **options))
+
+    def look_again(name, spikes):
+        arguments = (traces, white, background, inside, spikes, settings)
+        return _step(steps / f"{name}.npy", lambda: add_missed_units(*arguments))
+
+    spikes = match("matched_clusters", spikes, settings.num_rounds == 0, False)
+    for number in range(1, settings.num_rounds + 1):
+        spikes = look_again(f"clusters_{number}", spikes)
+        spikes = match(f"matched_clusters_{number}", spikes, False, False)
+        spikes = match(f"matched_{number}", spikes, number == settings.num_rounds, True)
+    return spikes
+
+
 def cluster_peaks(traces, white, peaks, settings):
     """Clustered peaks as a spike vector; peaks of no cluster are left out."""
     peaks = select_peaks(peaks, most_per_channel=settings.max_peaks_per_channel, seed=settings.seed)
@@ -140,7 +149,7 @@ def add_missed_units(traces, white, background, peaks, spikes, settings):
     more = cluster_peaks(traces, white, peaks[missed], settings)
     spikes = split_units(traces, white, spikes, main_channels, offsets, settings)
     more["unit_index"] += spikes["unit_index"].max(initial=-1) + 1
-    return _in_order(np.concatenate([spikes, more]))
+    return in_order(np.concatenate([spikes, more]))
 
 
 def split_units(traces, white, spikes, main_channels, offsets, settings):
@@ -164,97 +173,18 @@ def split_units(traces, white, spikes, main_channels, offsets, settings):
     return _spike_vector(descriptions.aligned(labels), labels, as_peaks["segment_index"][chosen])
 
 
-def rematch(traces, background, spikes, num_matchings: int, settings, job_kwargs):
-    """All spikes matched anew, with the templates of the spikes so far."""
+def rematch(traces, background, spikes, settings, *, are_matched: bool, chunks, job_kwargs):
+    """All spikes of some chunks matched anew, with the templates of the spikes so far."""
     return match_templates(
         traces,
-        merge_units(traces, background, spikes, num_matchings, settings)[1].templates(),
+        merge_units(traces, background, spikes, settings, are_matched=are_matched)[1].templates(),
         method=settings.matching,
         threshold=settings.match_threshold,
         amplitude_variance=settings.amplitude_variance,
         seed=settings.seed,
+        chunks=chunks,
         job_kwargs=job_kwargs,
     )
-
-
-def merge_units(traces, background, spikes, num_matchings: int, settings):
-    """
-    Similar units joined, mixtures of units and small units dropped.
-
-    Parameters
-    ----------
-    num_matchings : int
-        How often the spikes have been matched; 0 for clusters, which may hold the largest peaks of one unit and side
-        lobes of another one.
-
-    Returns
-    -------
-    spikes : np.ndarray
-        Spike vector.
-    averages : UnitAverages
-    """
-    averages = average_units(traces, background, spikes, settings)
-    # A cluster may sit on a side lobe of its waveform; templates are compared with their largest peaks aligned.
-    offsets = peak_offsets(averages.templates())
-    averages = averages.joined(np.arange(len(offsets)), offsets)
-    spikes = _relabelled(spikes, np.arange(len(offsets)), offsets)
-    templates = averages.templates()
-    distances, lags = template_distances(templates)
-    # Clusters, and what their templates match, are not so pure that spikes tell which units are one.
-    if num_matchings >= 2 or num_matchings > settings.num_rounds:
-        features = read_spike_features(traces, spikes, templates, seed=settings.seed)
-
-        def is_same(one, other):
-            separation = features.separation(one, other, lags[one, other], settings.amplitude_variance)
-            return separation < settings.merge_separation
-    else:
-
-        def is_same(one, other):
-            return distances[one, other] < settings.merge_distance
-
-    representative, shifts = merge_similar(
-        templates, spikes, traces.get_sampling_frequency(), distances=distances, lags=lags, is_same=is_same
-    )
-    counts = np.bincount(representative, weights=averages.num_spikes, minlength=len(representative))
-    labels = _consecutive(np.where(counts[representative] >= settings.min_cluster_size, representative, -1))
-    averages, spikes = averages.joined(labels, shifts), _relabelled(spikes, labels, shifts)
-    templates = averages.templates()
-    is_none = find_mixtures(templates)
-    # With templates of matched spikes, a unit that always follows another one is left over by it.
-    if num_matchings >= 2:
-        is_none |= find_satellites(templates, spikes, traces.get_sampling_frequency())
-    labels = _consecutive(np.where(is_none, -1, np.arange(len(is_none))))
-    shifts = np.zeros(len(labels), dtype=int)
-    return _relabelled(spikes, labels, shifts), averages.joined(labels, shifts)
-
-
-def template_samples(traces, settings) -> tuple[int, int]:
-    """Samples of a template before and after the spike time."""
-    sampling_frequency = traces.get_sampling_frequency()
-    return round(settings.ms_before * sampling_frequency / 1000), round(settings.ms_after * sampling_frequency / 1000)
-
-
-def average_units(traces, background: Background, spikes, settings) -> UnitAverages:
-    """Average waveforms of the units of a spike vector."""
-    nbefore, nafter = template_samples(traces, settings)
-    counts = np.bincount(spikes["unit_index"], minlength=spikes["unit_index"].max(initial=-1) + 1)
-    reach = dict(nbefore=nbefore + MOST_SHIFT, nafter=nafter + MOST_SHIFT)
-    averages = average_waveforms(traces, spikes, len(counts), **reach, seed=settings.seed)
-    return UnitAverages(averages, nbefore, counts, background)
-
-
-def _relabelled(spikes, labels, shifts):
-    """Spikes with a new label for each unit, -1 to drop it, their times moved by the shift of their unit."""
-    spikes = spikes[labels[spikes["unit_index"]] >= 0].copy()
-    spikes["sample_index"] += shifts[spikes["unit_index"]]
-    spikes["unit_index"] = labels[spikes["unit_index"]]
-    return _in_order(spikes)
-
-
-def _consecutive(labels):
-    """Labels as 0, 1, ...; -1 stays."""
-    values, positions = np.unique(labels, return_inverse=True)
-    return positions - np.count_nonzero(values < 0)
 
 
 def _spike_vector(frames, labels, segments):
@@ -263,11 +193,7 @@ def _spike_vector(frames, labels, segments):
     spikes = np.zeros(kept.sum(), dtype=minimum_spike_dtype)
     spikes["sample_index"], spikes["segment_index"] = frames[kept], segments[kept]
     spikes["unit_index"] = np.unique(labels[kept], return_inverse=True)[1]
-    return _in_order(spikes)
-
-
-def _in_order(spikes):
-    return spikes[np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))]
+    return in_order(spikes)
 
 
 def _step(path: Path, compute):

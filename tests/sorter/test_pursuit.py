@@ -5,7 +5,7 @@ import pytest
 from small_recording import add_spikes, as_recording, spike_trains, unit_templates
 
 from si_deepsort.sorter.correlate import correlate_templates, make_matched_filters
-from si_deepsort.sorter.match import match_templates, noise_scales
+from si_deepsort.sorter.match import are_inside, match_templates, noise_scales, spread_chunks
 from si_deepsort.sorter.overlaps import INTERPOLATION_REACH, JITTERS, correlate_pairs, make_template_overlaps
 from si_deepsort.sorter.pursuit import pursue_spikes
 from si_deepsort.sorter.templates import UnitTemplates
@@ -161,3 +161,22 @@ def test_overlaps_that_noise_hides_are_left_out():
     overlaps = make_template_overlaps(templates)
     seen = [overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]].tolist() for unit in range(4)]
     assert seen == [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3], [3]]
+
+
+def test_chunks_are_spread_over_all_segments():
+    recording = as_recording([silent(100_000), silent(50_000)])
+    second = round(recording.get_sampling_frequency())
+    assert spread_chunks(recording, most_s=recording.get_total_duration()) is None
+    chunks = spread_chunks(recording, most_s=3.0)
+    assert len(chunks) == 3 and all(stop - start <= second for _, start, stop in chunks)
+    assert chunks[0][:2] == (0, 0) and chunks[-1][0] == 1 and chunks[-1][2] == 50_000
+
+
+def test_chosen_chunks_have_the_spikes_that_the_whole_has_there():
+    traces, _ = scene()
+    whole, chunks = matched(traces), [(0, 10_000, 20_000), (0, 40_000, 50_000)]
+    some = matched(traces, chunks=chunks)
+    inside = whole[are_inside(whole, chunks)]
+    assert 0 < len(inside) < len(whole) and are_inside(whole, None).all()
+    expected, found = (set(spikes[["sample_index", "unit_index"]].tolist()) for spikes in (inside, some))
+    assert len(expected & found) >= 0.98 * len(expected | found)

@@ -1,0 +1,92 @@
+"""Units of a spike vector: their average waveforms, and which of them are one."""
+
+import numpy as np
+
+from .merge import find_mixtures, find_satellites, merge_similar
+from .separation import read_spike_features
+from .templates import MOST_SHIFT, Background, UnitAverages, average_waveforms, peak_offsets, template_distances
+
+
+def merge_units(traces, background, spikes, settings, *, are_matched: bool):
+    """
+    Similar units joined, mixtures of units and small units dropped.
+
+    Parameters
+    ----------
+    are_matched : bool
+        Whether the spikes are as pure as matching makes them. Clusters, and what their templates match, may hold the
+        largest peaks of one unit and side lobes of another one.
+
+    Returns
+    -------
+    spikes : np.ndarray
+        Spike vector.
+    averages : UnitAverages
+    """
+    averages = average_units(traces, background, spikes, settings)
+    # A cluster may sit on a side lobe of its waveform; templates are compared with their largest peaks aligned.
+    offsets = peak_offsets(averages.templates())
+    averages = averages.joined(np.arange(len(offsets)), offsets)
+    spikes = _relabelled(spikes, np.arange(len(offsets)), offsets)
+    templates = averages.templates()
+    distances, lags = template_distances(templates)
+    # Clusters, and what their templates match, are not so pure that spikes tell which units are one.
+    if are_matched:
+        features = read_spike_features(traces, spikes, templates, seed=settings.seed)
+
+        def is_same(one, other):
+            separation = features.separation(one, other, lags[one, other], settings.amplitude_variance)
+            return separation < settings.merge_separation
+    else:
+
+        def is_same(one, other):
+            return distances[one, other] < settings.merge_distance
+
+    representative, shifts = merge_similar(
+        templates, spikes, traces.get_sampling_frequency(), distances=distances, lags=lags, is_same=is_same
+    )
+    counts = np.bincount(representative, weights=averages.num_spikes, minlength=len(representative))
+    labels = _consecutive(np.where(counts[representative] >= settings.min_cluster_size, representative, -1))
+    averages, spikes = averages.joined(labels, shifts), _relabelled(spikes, labels, shifts)
+    templates = averages.templates()
+    is_none = find_mixtures(templates)
+    # With templates of matched spikes, a unit that always follows another one is left over by it.
+    if are_matched and settings.num_rounds > 0:
+        is_none |= find_satellites(templates, spikes, traces.get_sampling_frequency())
+    labels = _consecutive(np.where(is_none, -1, np.arange(len(is_none))))
+    shifts = np.zeros(len(labels), dtype=int)
+    return _relabelled(spikes, labels, shifts), averages.joined(labels, shifts)
+
+
+def template_samples(traces, settings) -> tuple[int, int]:
+    """Samples of a template before and after the spike time."""
+    sampling_frequency = traces.get_sampling_frequency()
+    return round(settings.ms_before * sampling_frequency / 1000), round(settings.ms_after * sampling_frequency / 1000)
+
+
+def average_units(traces, background: Background, spikes, settings) -> UnitAverages:
+    """Average waveforms of the units of a spike vector."""
+    nbefore, nafter = template_samples(traces, settings)
+    counts = np.bincount(spikes["unit_index"], minlength=spikes["unit_index"].max(initial=-1) + 1)
+    reach = dict(nbefore=nbefore + MOST_SHIFT, nafter=nafter + MOST_SHIFT)
+    averages = average_waveforms(traces, spikes, len(counts), **reach, seed=settings.seed)
+    return UnitAverages(averages, nbefore, counts, background)
+
+
+def _relabelled(spikes, labels, shifts):
+    """Spikes with a new label for each unit, -1 to drop it, their times moved by the shift of their unit."""
+    spikes = spikes[labels[spikes["unit_index"]] >= 0].copy()
+    spikes["sample_index"] += shifts[spikes["unit_index"]]
+    spikes["unit_index"] = labels[spikes["unit_index"]]
+    return in_order(spikes)
+
+
+def _consecutive(labels):
+    """Labels as 0, 1, ...; -1 stays."""
+    values, positions = np.unique(labels, return_inverse=True)
+    return positions - np.count_nonzero(values < 0)
+
+
+def in_order(spikes: np.ndarray) -> np.ndarray:
+    """A spike vector sorted by segment, sample and unit."""
+    return spikes[np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))]
