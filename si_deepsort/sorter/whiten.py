@@ -20,7 +20,7 @@ from ..noise import noise_levels, sample_traces
 # Noise is estimated from so many chunks of this length, shorter ones where there are many channels.
 NUM_CHUNKS, CHUNK_S = 20, 0.5
 MOST_SAMPLED = 30e6
-MOST_FILTER_CHANNELS = 64
+MOST_FILTER_CHANNELS = 16
 BLOCK_FRAMES = 20_000
 QUIET_THRESHOLD = 4.0
 RIDGE = 1e-3
