@@ -1,8 +1,10 @@
 """
-Cost against duration, and identity of two runs with the same seed.
+Cost against duration and channels, and identity of two runs with the same seed.
 
-`python benchmarks/scaling.py` writes benchmarks/results/scaling.json. Each sorting runs in a process of its own, after
-one on the first seconds that loads and compiles everything; CPU time and peak memory are those of the process.
+`python benchmarks/scaling.py` writes benchmarks/results/scaling.json and scaling.png after each recording. Each sorting
+runs in a process of its own, after one on the first seconds that loads and compiles everything; CPU time and peak
+memory are those of the process. The longest recording repeats a generated minute ten times: what a sorter does with
+it costs as much as another minute would, and nothing has to hold it.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +27,27 @@ from si_deepsort.generation import GenerationSettings, generate_recording, named
 from si_deepsort.report.environment import package_versions
 
 ROOT = Path(__file__).parent.parent
-# Probe, number of units, duration relative to the shortest.
-CASES = [("linear32", 20, 1.0), ("linear32", 20, 2.0), ("neuropixels2, 384 channels", 150, 1.0)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recording: a probe of two columns or a named one, its true units, how long, and how often repeated."""
+
+    probe: str
+    num_units: int
+    minutes: float = 1.0
+    repeats: int = 1
+
+
+CASES = (
+    Case("linear32", 20),
+    Case("linear32", 20, minutes=2.0),
+    Case("linear32", 20, minutes=4.0),
+    Case("two columns, 64 channels", 25),
+    Case("two columns, 128 channels", 50),
+    Case("two columns, 384 channels", 150),
+    Case("two columns, 384 channels", 150, repeats=10),
+)
 
 
 def sort_in_this_process(recording_folder: str, out: str):
@@ -62,58 +84,100 @@ def measure(recording_folder: Path, out: Path) -> dict:
 
 
 def make_probe(name: str):
-    """A named layout, or two columns of a whole Neuropixels 2.0 shank."""
-    if name != "neuropixels2, 384 channels":
+    """A named layout, or two columns like those of a Neuropixels 2.0 shank."""
+    if not name.startswith("two columns"):
         return named_probe(name)
-    probe = generate_multi_columns_probe(2, 192, xpitch=32.0, ypitch=15.0)
-    probe.set_device_channel_indices(np.arange(384))
+    num_channels = int(name.split()[2])
+    probe = generate_multi_columns_probe(2, num_channels // 2, xpitch=32.0, ypitch=15.0)
+    probe.set_device_channel_indices(np.arange(num_channels))
     return probe
+
+
+def save_recording(case: Case, seed: int, folder: Path):
+    """Generate and save the recording of a case; repetitions are only noted down."""
+    import spikeinterface.core as si
+
+    settings = GenerationSettings(duration_s=60.0 * case.minutes, num_units=case.num_units, seed=seed)
+    recording, _ = generate_recording(make_probe(case.probe), settings)
+    recording.save(folder=folder, verbose=False, progress_bar=False)
+    if case.repeats == 1:
+        return folder
+    repeated = si.concatenate_recordings([si.load(folder)] * case.repeats)
+    repeated.dump_to_json(folder.with_suffix(".json"))
+    return folder.with_suffix(".json")
+
+
+def table_of(records: list[dict]) -> dict:
+    """Cost of all recordings."""
+    caption = "Cost:"
+    of_32 = {record["duration_s"]: record["cpu_s"] for record in records if record["channels"] == 32}
+    if {60.0, 240.0} <= set(of_32):
+        caption = f"Cost; four times the duration takes {of_32[240.0] / of_32[60.0]:.2f} times the CPU time:"
+    columns = ["probe", "true units", "recorded s", "CPU-s per recorded s", "peak memory in MB", "units"]
+    rows = [
+        [r["probe"], r["true_units"], r["duration_s"], r["cpu_s"] / r["duration_s"], r["peak_memory_mb"], r["units"]]
+        for r in records
+    ]
+    return dict(caption=caption, columns=columns, rows=rows)
+
+
+def plot(records: list[dict], path: Path):
+    """CPU time and memory against channels (one minute) and duration."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 2, figsize=(8, 6), layout="constrained")
+    minute = sorted((r for r in records if r["duration_s"] == 60), key=lambda r: r["channels"])
+    panels = [("channels", "channels", {"60 s": minute})]
+    groups = {f"{n} channels": [r for r in records if r["channels"] == n] for n in (32, 384)}
+    panels.append(("duration_s", "recorded s", groups))
+    for column, (key, label, lines) in enumerate(panels):
+        for row, (value, name) in enumerate([("cpu_s", "CPU-s"), ("peak_memory_mb", "peak memory in MB")]):
+            axis = axes[row, column]
+            for line, own in lines.items():
+                axis.plot([r[key] for r in own], [r[value] for r in own], "o-", label=line)
+            axis.set(xlabel=label, ylabel=name, xlim=(0, None), ylim=(0, None))
+            axis.legend()
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sort", nargs=2, metavar=("RECORDING", "OUT"), help="used by the script itself")
     parser.add_argument("--seed", type=int, default=300, help="of the recordings")
-    parser.add_argument("--duration", type=float, default=60.0, help="of the shorter recording, in s")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "scaling.json")
     arguments = parser.parse_args()
     if arguments.sort:
         sort_in_this_process(*arguments.sort)
         return
-    records = []
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        for number, (name, num_units, factor) in enumerate(CASES):
-            settings = GenerationSettings(
-                duration_s=factor * arguments.duration, num_units=num_units, seed=arguments.seed
-            )
-            recording, _ = generate_recording(make_probe(name), settings)
-            recording.save(folder=folder / f"rec{number}", verbose=False, progress_bar=False)
-            facts = dict(probe=name, channels=recording.get_num_channels(), duration_s=settings.duration_s)
-            facts["true_units"] = num_units
-            records.append(facts | measure(folder / f"rec{number}", folder / f"out{number}"))
-            print(records[-1], flush=True)
-            if number == 0:
-                again = measure(folder / "rec0", folder / "again")
-    double = records[1]["cpu_s"] / records[0]["cpu_s"]
-    table = dict(
-        caption=f"Cost; twice the duration takes {double:.2f} times the CPU time:",
-        columns=["probe", "channels", "recorded s", "CPU-s per recorded s", "peak memory in MB", "units"],
-        rows=[
-            [r["probe"], r["channels"], r["duration_s"], r["cpu_s"] / r["duration_s"], r["peak_memory_mb"], r["units"]]
-            for r in records
-        ],
-    )
     document = dict(
-        command=f"python benchmarks/scaling.py --duration {arguments.duration:g}",
+        command="python benchmarks/scaling.py",
         versions=package_versions(),
         machine=platform.machine(),
         seed=arguments.seed,
-        records=records,
-        cpu_ratio_of_twice_the_duration=round(double, 3),
-        same_seed_gives_identical_spike_trains=again["spike_trains_sha256"] == records[0]["spike_trains_sha256"],
-        tables={"scaling": table},
+        records=[],
     )
-    write_results(document, ROOT / "benchmarks" / "results" / "scaling.json")
+    records = document["records"]
+    for case in CASES:
+        with tempfile.TemporaryDirectory() as text:
+            folder = Path(text)
+            recording = save_recording(case, arguments.seed, folder / "recording")
+            facts = dict(
+                probe=case.probe,
+                channels=make_probe(case.probe).get_contact_count(),
+                duration_s=60.0 * case.minutes * case.repeats,
+            )
+            records.append(facts | dict(true_units=case.num_units) | measure(recording, folder / "out"))
+            print(records[-1], flush=True)
+            if len(records) == 1:
+                again = measure(recording, folder / "again")["spike_trains_sha256"]
+                document["same_seed_gives_identical_spike_trains"] = again == records[0]["spike_trains_sha256"]
+        document["tables"] = {"scaling": table_of(records)}
+        write_results(document, arguments.out)
+        plot(records, arguments.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

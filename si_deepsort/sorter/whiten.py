@@ -31,8 +31,10 @@ ARTEFACT_LEVEL = 30.0
 ARTEFACT_LEVEL_FEW_CHANNELS = 150.0
 FEW_CHANNELS = 8
 ARTEFACT_REACH_MS = 6.0
-# Stretches in which a channel is this much quieter than usual, it was dead.
+# Stretches in which a channel is this much quieter than usual, it was dead. If most channels are, though not silent,
+# what is usual is an artefact.
 DEAD_RATIO = 0.05
+SILENT_RATIO = 1e-3
 STRETCH_FRAMES = 1000
 
 
@@ -173,7 +175,7 @@ def blank_artefacts(whitened: np.ndarray, reach: int) -> None:
 
 def living_stretches(traces: np.ndarray) -> np.ndarray:
     """
-    Where each channel carries a signal: a channel may die, or be switched off for a while.
+    Where each channel carries a signal: a channel may die, or be switched off, or drowned by an artefact for a while.
 
     Returns
     -------
@@ -183,8 +185,12 @@ def living_stretches(traces: np.ndarray) -> np.ndarray:
     num_stretches = max(1, len(traces) // STRETCH_FRAMES)
     levels = np.stack([noise_levels(stretch) for stretch in np.array_split(traces, num_stretches)])
     usual = np.array([np.median(own[own > 0]) if np.any(own > 0) else 0.0 for own in levels.T])
-    lengths = [len(stretch) for stretch in np.array_split(traces, num_stretches)]
-    return np.repeat(levels >= DEAD_RATIO * usual, lengths, axis=0)
+    is_quiet = (levels < DEAD_RATIO * usual) & (levels > SILENT_RATIO * usual)
+    are_quiet_together = is_quiet.mean(axis=1) > 0.5
+    if are_quiet_together.any():
+        usual = np.median(levels[are_quiet_together], axis=0)
+    lives = (levels >= DEAD_RATIO * usual) & (levels <= usual / DEAD_RATIO)
+    return np.repeat(lives, [len(stretch) for stretch in np.array_split(traces, num_stretches)], axis=0)
 
 
 def quiet_frames(scaled_traces: np.ndarray, reach: int) -> np.ndarray:

@@ -109,6 +109,23 @@ def test_amplifier_saturation_every_second(tmp_path):
     assert np.median(accuracies(sort(traces, tmp_path), trains)) > 0.85
 
 
+@pytest.mark.parametrize("artefact", ["saturated", "shaking"])
+def test_artefact_that_lasts_for_minutes(tmp_path, artefact):
+    """Scaled down: 40 % of the recording is lost; the units are found in the rest, and none in the artefact."""
+    traces, trains = small_traces(num_channels=8, num_units=4, duration_s=15.0)
+    start, stop = (round(share * len(traces)) for share in (0.3, 0.7))
+    if artefact == "saturated":
+        traces[start:stop] = 32_767.0
+    else:
+        rng = np.random.default_rng(0)
+        traces[start:stop] += 3000 * rng.standard_normal((stop - start, 1)) * rng.uniform(0.5, 1.5, 8)
+    sorting = sort(traces.astype("float32"), tmp_path)
+    outside = [train[(train < start) | (train >= stop)] for train in trains]
+    assert accuracies(sorting, outside).min() > 0.85
+    times = sorting.to_spike_vector()["sample_index"]
+    assert np.mean((times > start) & (times < stop)) < 0.02
+
+
 def test_unit_that_fires_200_times_a_second(tmp_path):
     traces, _ = small_traces(num_units=0)
     templates, nbefore = unit_templates(1, 4)
