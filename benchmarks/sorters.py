@@ -2,9 +2,9 @@
 deepsort against its peers on the named recordings, written to benchmarks/results/sorters.json.
 
 `python benchmarks/sorters.py` runs what is missing and sums up; any option of `si-deepsort benchmark` can be added.
-deepsort was developed on seeds 1 to 5 of the same recipes; all its settings were chosen there. Scores of seeds 101 and
-102 were seen on the way (of 101 on all recordings, by an earlier version), so these two are not wholly untouched; 103
-was not run before the settings were final.
+deepsort was developed on seeds 1 to 5 of the same recipes; all its settings were chosen there. Scores of earlier
+versions on seeds 101 to 103 were seen on the way, so these are not wholly untouched; 104 was not run before the
+settings were final.
 """
 
 import os

@@ -102,7 +102,7 @@ def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: P
     chunks = spread_chunks(traces, MOST_LEARNT_S)
     inside = peaks[are_inside(peaks, chunks)]
 
-    def match(name, spikes, is_last, are_matched):
+    def match(name, spikes, *, are_matched=False, is_last=False):
         options = dict(are_matched=are_matched, chunks=None if is_last else chunks, job_kwargs=job_kwargs)
         return _step(steps / f"{name}.npy", lambda: rematch(traces, background, spikes, settings, **options))
 
@@ -110,11 +110,11 @@ def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: P
         arguments = (traces, white, background, inside, spikes, settings)
         return _step(steps / f"{name}.npy", lambda: add_missed_units(*arguments))
 
-    spikes = match("matched_clusters", spikes, settings.num_rounds == 0, False)
+    spikes = match("matched_clusters", spikes, is_last=settings.num_rounds == 0)
     for number in range(1, settings.num_rounds + 1):
         spikes = look_again(f"clusters_{number}", spikes)
-        spikes = match(f"matched_clusters_{number}", spikes, False, False)
-        spikes = match(f"matched_{number}", spikes, number == settings.num_rounds, True)
+        spikes = match(f"matched_clusters_{number}", spikes)
+        spikes = match(f"matched_{number}", spikes, are_matched=True, is_last=number == settings.num_rounds)
     return spikes
 
 

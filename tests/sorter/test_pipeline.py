@@ -9,6 +9,7 @@ from small_recording import SAMPLING_FREQUENCY, as_recording, line_probe, small_
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import run_sorter
 
+from si_deepsort.sorter import pipeline
 from si_deepsort.sorter.deepsort import DeepSortSettings
 from si_deepsort.sorter.pipeline import sort_recording
 
@@ -54,6 +55,30 @@ def test_result_opens_without_the_package_and_knows_its_settings(scene, tmp_path
     assert {"snr", "main_channel_id"} <= set(sorting.get_property_keys())
     assert sorting.sorting_info["params"]["sorter_params"]["seed"] == 3
     assert not (tmp_path / "out" / "sorter_output" / "traces").exists(), "the cache is deleted at the end"
+
+
+def test_long_recordings_are_learnt_from_stretches_and_sorted_whole(scene, tmp_path, monkeypatch):
+    recording, truth = scene
+    looked_at = []
+    matching = pipeline.match_templates
+
+    def seen(*args, chunks, **options):
+        spikes = matching(*args, chunks=chunks, **options)
+        looked_at.append((chunks is None, len(spikes)))
+        return spikes
+
+    monkeypatch.setattr(pipeline, "match_templates", seen)
+    monkeypatch.setattr(pipeline, "MOST_LEARNT_S", 0.5 * recording.get_total_duration())
+    sorting = sort(recording, tmp_path / "out", num_rounds=1, min_cluster_size=5)
+    assert compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()["accuracy"].min() > 0.9
+    assert [is_whole for is_whole, _ in looked_at] == [False, False, True]
+    assert looked_at[1][1] < 0.7 * looked_at[2][1]
+
+
+def test_units_too_small_to_be_told_apart_are_dropped(scene, tmp_path):
+    folder = tmp_path / "out"
+    assert len(sort(scene[0], folder, min_template_norm=0.0).unit_ids) == 3
+    assert len(sort(scene[0], folder, min_template_norm=1e4, remove_existing_folder=True).unit_ids) == 0
 
 
 def test_same_seed_gives_identical_spike_trains(scene, tmp_path):
