@@ -26,11 +26,13 @@ from si_deepsort.benchmarking.report import write_results
 from si_deepsort.zoo import CONFIG_FILE
 
 BLENDS = (0.0, 0.1, 0.15, 0.2, 0.3, 0.5, "auto")
-METHODS = ("fixed", "unet", "any", "interpolator", "transfer", "fine_tuning", "speed", "real")
+METHODS = ("fixed", "unet", "any", "interpolator", "transfer", "fine_tuning", "bundled", "speed", "real")
 LAYOUTS = ("neuropixels1", "neuropixels2", "linear32")
 # Each layout is the target of a model that was trained on the one named here, and fine-tuned.
 SOURCES = {"neuropixels1": "neuropixels2", "neuropixels2": "linear32", "linear32": "neuropixels1"}
 FINE_TUNING_SHARE = 0.5  # of the time that a new model gets
+# The bundled model is fine-tuned for half of the time of a new model, too; both have less than the others.
+BUNDLED, BUNDLED_CPU_S = "interpolator-any", 60.0
 
 
 class Fitted:
@@ -99,6 +101,20 @@ def transfer(case: Case, methods: list[str], rows: list, save, fitted: Fitted):
     if "fine_tuning" in methods:
         source = SOURCES[case.name]
         add("fine-tuned", source, lambda: fine_tuned(source))
+    if "bundled" in methods:
+        for name, start_from, cpu_s in [
+            ("trained here, briefly", None, BUNDLED_CPU_S / FINE_TUNING_SHARE),
+            ("fine-tuned, briefly", BUNDLED, BUNDLED_CPU_S),
+        ]:
+            folder = fitted.folder / f"{case.name}-{case.seed}-{name.replace(', ', '-').replace(' ', '-')}"
+            add(
+                name,
+                start_from or case.name,
+                lambda folder=folder, cpu_s=cpu_s, start=start_from: (
+                    folder,
+                    fit_interpolator(case, cpu_s, folder, start_from=start),
+                ),
+            )
 
 
 def unchanged(recording, start_frame):
