@@ -71,7 +71,8 @@ def settings_from_dict(settings_class: type[Settings], values: dict[str, Any]) -
 
 def _describe(record) -> str:
     choices = record.metadata["choices"]
-    return record.metadata["description"] + (f" One of {choices}." if choices else "")
+    description = record.metadata["description"]
+    return f"{description}{'' if description.endswith('.') else '.'} One of {choices}." if choices else description
 
 
 def _check_value(owner: str, record, value):

@@ -79,6 +79,13 @@ def test_segments_and_integers_with_offset(tmp_path):
     assert not (tmp_path / "report" / "phy").exists(), "phy reads one segment"
 
 
+def test_recording_that_is_shorter_than_the_sorting_is_refused(scene, tmp_path):
+    recording, truth = scene
+    with pytest.raises(ValueError, match=r"has 1000 frames.*the recording that was sorted"):
+        write_report(truth, recording.frame_slice(0, 1000), tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
 def test_existing_folder_is_not_overwritten_unasked(scene, tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(ValueError, match="overwrite=True"):

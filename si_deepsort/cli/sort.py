@@ -72,9 +72,10 @@ def demo(
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists. Give another name with --out, or delete it with --overwrite.")
     shutil.rmtree(out, ignore_errors=True)
-    table, page = run_demo(out, duration_s=duration_s, seed=seed)
+    table, num_units, page = run_demo(out, duration_s=duration_s, seed=seed)
     print(table.to_string(float_format=lambda value: f"{value:.3f}"))
-    print(f"Mean accuracy {table['accuracy'].mean():.3f} over {len(table)} true units. Report: {page}")
+    print(f"Mean accuracy {table['accuracy'].mean():.3f} over {len(table)} true units; {num_units} units found.")
+    print(f"Report: {page}")
 
 
 def doctor():

@@ -24,6 +24,8 @@ def run_demo(folder: str | Path, *, duration_s: float = 30.0, seed: int = 0):
     -------
     table : pandas.DataFrame
         One row for each true unit: peak_uV, num_spikes, best_unit, accuracy, recall, precision.
+    num_units : int
+        That were found.
     page : Path
         Of the report.
     """
@@ -44,7 +46,7 @@ def run_demo(folder: str | Path, *, duration_s: float = 30.0, seed: int = 0):
     table.insert(1, "num_spikes", truth.count_num_spikes_per_unit(outputs="array"))
     table.insert(2, "best_unit", comparison.best_match_12.loc[truth.unit_ids].to_numpy())
     table.to_csv(folder / "accuracy.csv")
-    return table, write_report(sorting, recording, folder / "report")
+    return table, len(sorting.unit_ids), write_report(sorting, recording, folder / "report")
 
 
 def _probe():

@@ -52,9 +52,10 @@ def write_report(
     Raises
     ------
     ValueError
-        If the folder exists and `overwrite` is False.
+        If the folder exists and `overwrite` is False, or the sorting is of a longer recording.
     """
     folder = Path(folder)
+    _check_lengths(sorting, recording)
     if folder.exists() and not overwrite:
         raise ValueError(f"{folder} exists. Choose another folder, or pass overwrite=True to replace it.")
     shutil.rmtree(folder, ignore_errors=True)
@@ -70,6 +71,18 @@ def write_report(
     page.write_text(render_page(sorting, recording, metrics, make_figures(recording, analyzer), params))
     (folder / "settings.json").write_text(json.dumps(params, indent=1, default=str))
     return page
+
+
+def _check_lengths(sorting, recording):
+    spikes = sorting.to_spike_vector()
+    for segment in range(recording.get_num_segments()):
+        frames = spikes["sample_index"][spikes["segment_index"] == segment]
+        num_frames = recording.get_num_frames(segment)
+        if frames.max(initial=-1) >= num_frames:
+            raise ValueError(
+                f"Segment {segment} of the recording has {num_frames} frames, but the sorting has a spike at "
+                f"{frames.max()}. Give the recording that was sorted."
+            )
 
 
 def analyze(sorting, recording, folder: str | Path, *, params: dict | None = None, job_kwargs: dict | None = None):

@@ -6,6 +6,7 @@ PyTorch is not imported here: this module is loaded by `import si_deepsort`.
 
 import gc
 import shutil
+import warnings
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -125,18 +126,24 @@ class DeepSortSorter(BaseSorter):
 
         folder = Path(output_folder or f"{cls.sorter_name}_output")
         if folder.is_dir() and not remove_existing_folder:
+            has_run = (folder / "spikeinterface_params.json").exists()
+            resume = "Go on with the run in it by si_deepsort.resume_sorter(folder), r" if has_run else "R"
             raise ValueError(
-                f"The folder {folder} exists. Go on with the run in it by si_deepsort.resume_sorter(folder), replace "
-                "it by remove_existing_folder=True, or choose another name."
+                f"The folder {folder} exists. {resume}eplace it by remove_existing_folder=True, or choose another name."
             )
         check_recording(recording)
+        if not any(recording.check_serializability(kind) for kind in ("json", "pickle")):
+            raise ValueError(
+                "The recording lives in memory alone, where the sorter cannot find it again. Save it first: "
+                "recording = recording.save(folder=...)."
+            )
         return super().initialize_folder(recording, output_folder, verbose, remove_existing_folder)
 
     @classmethod
     def set_params_to_folder(cls, recording, output_folder, new_params, verbose):
         """Complain about wrong settings, and leave no folder that would be in the way of the next try."""
         try:
-            settings_from_dict(DeepSortSettings, new_params)
+            _load_networks(settings_from_dict(DeepSortSettings, new_params))
         except ValueError:
             shutil.rmtree(output_folder)
             raise
@@ -164,7 +171,10 @@ class DeepSortSorter(BaseSorter):
         # SpikeInterface collects garbage after each chunk, which is slow if it looks at all modules.
         gc.freeze()
         try:
-            sorting = sort_recording(recording, settings, folder, job_kwargs)
+            with warnings.catch_warnings():
+                # The cached traces need no provenance: they are deleted at the end.
+                warnings.filterwarnings("ignore", message=".*provenance will not be saved")
+                sorting = sort_recording(recording, settings, folder, job_kwargs)
         finally:
             gc.unfreeze()
         if classifier is not None:
@@ -186,7 +196,11 @@ def _load_networks(settings: DeepSortSettings) -> dict:
 
     nets = {}
     if settings.detection not in ("energy", *CLASSICAL):
-        nets["detection"] = load_detector(settings.detection)
+        try:
+            nets["detection"] = load_detector(settings.detection)
+        except ValueError as error:
+            methods = ", ".join(("energy", "cnn", "gru", *CLASSICAL))
+            raise ValueError(f"detection={settings.detection!r} is none of {methods}, and no model: {error}") from error
     if settings.classifier is not None:
         nets["classifier"] = load_classifier(settings.classifier)
     return nets

@@ -1,6 +1,5 @@
 """Step 0 of the sorter: traces that are band-passed, referenced, corrected for motion, white, and cached once."""
 
-import gc
 import logging
 import warnings
 from pathlib import Path
@@ -148,11 +147,6 @@ def cache_traces(recording, mode: str, folder: Path, job_kwargs: dict):
     if (folder / "si_folder.json").exists() or (folder / "binary.json").exists():
         return si.load(folder)
     partial = folder.with_name(folder.name + "_partial")
-    # SpikeInterface collects garbage after each chunk: as long as computing it, unless what is there now is left out.
-    gc.freeze()
-    try:
-        recording.astype("float16").save(folder=partial, overwrite=True, **job_kwargs)
-    finally:
-        gc.unfreeze()
+    recording.astype("float16").save(folder=partial, overwrite=True, **job_kwargs)
     partial.rename(folder)
     return si.load(folder)

@@ -142,6 +142,12 @@ def test_existing_folder_names_the_ways_out(tmp_path):
     sort(recording, tmp_path, remove_existing_folder=True)
 
 
+def test_existing_folder_without_a_run_cannot_be_resumed(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ValueError, match=r"exists\. Replace it by remove_existing_folder=True"):
+        sort(small_traces(num_units=0, duration_s=2.0)[0], tmp_path)
+
+
 @pytest.mark.parametrize(
     "params, message",
     [
@@ -150,6 +156,7 @@ def test_existing_folder_names_the_ways_out(tmp_path):
         (dict(freq_min="low"), r"freq_min.*expected a number"),
         (dict(freq_min=8000.0), "freq_max.*must be above freq_min"),
         (dict(num_rounds=-1), "at least 0"),
+        (dict(detection="kilo"), r"'kilo' is none of energy, cnn, gru, locally_exclusive.*Unknown model"),
     ],
     ids=str,
 )
@@ -161,5 +168,6 @@ def test_wrong_settings_are_named_and_leave_no_folder(tmp_path, params, message)
 
 def test_recording_in_memory_only(tmp_path):
     recording = as_recording(small_traces(duration_s=2.0)[0])
-    with pytest.raises(RuntimeError, match="save"):
+    with pytest.raises(ValueError, match=r"in memory alone.*recording.save\(folder"):
         sort(recording, tmp_path)
+    assert not (tmp_path / "out").exists()
