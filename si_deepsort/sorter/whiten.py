@@ -149,7 +149,7 @@ def check_finite(traces: np.ndarray, where: str) -> None:
         bad = np.flatnonzero(~np.isfinite(traces).all(axis=0))
         raise ValueError(
             f"NaN or inf {where}, on {len(bad)} of {traces.shape[1]} channels (the first has index {bad[0]}). "
-            "It needs finite numbers: remove the channels with recording.remove_channels([...]), or replace the "
+            "Sorting needs finite numbers: remove the channels with recording.remove_channels([...]), or replace the "
             "stretch, e.g. with spikeinterface.preprocessing.silence_periods(recording, ...)."
         )
 
