@@ -44,7 +44,6 @@ CASES = (
     Case("two columns, 64 channels", 25),
     Case("two columns, 128 channels", 50),
     Case("two columns, 384 channels", 150),
-    Case("two columns, 384 channels", 150, minutes=5.0),
 )
 
 
