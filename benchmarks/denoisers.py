@@ -92,6 +92,10 @@ def transfer(case: Case, methods: list[str], rows: list, save, fitted: Fitted):
         cpu_s = FINE_TUNING_SHARE * fitted.arguments.interpolator_cpu_s
         return folder, fit_interpolator(case, cpu_s, folder, start_from=fitted(source, case.seed)[0])
 
+    def briefly(name, cpu_s, start_from):
+        folder = fitted.folder / f"{case.name}-{case.seed}-{name}-{cpu_s:g}"
+        return folder, fit_interpolator(case, cpu_s, folder, start_from=start_from)
+
     if "transfer" in methods:
         _add(rows, case, dict(method="raw", source=""), lambda: (unchanged, dict(fit_cpu_s=0.0)), save)
         add("trained here", case.name, lambda: fitted(case.name, case.seed, case))
@@ -102,19 +106,9 @@ def transfer(case: Case, methods: list[str], rows: list, save, fitted: Fitted):
         source = SOURCES[case.name]
         add("fine-tuned", source, lambda: fine_tuned(source))
     if "bundled" in methods:
-        for name, start_from, cpu_s in [
-            ("trained here, briefly", None, BUNDLED_CPU_S / FINE_TUNING_SHARE),
-            ("fine-tuned, briefly", BUNDLED, BUNDLED_CPU_S),
-        ]:
-            folder = fitted.folder / f"{case.name}-{case.seed}-{name.replace(', ', '-').replace(' ', '-')}"
-            add(
-                name,
-                start_from or case.name,
-                lambda folder=folder, cpu_s=cpu_s, start=start_from: (
-                    folder,
-                    fit_interpolator(case, cpu_s, folder, start_from=start),
-                ),
-            )
+        new_cpu_s = BUNDLED_CPU_S / FINE_TUNING_SHARE
+        add("trained here, briefly", case.name, lambda: briefly("new", new_cpu_s, None))
+        add("fine-tuned, briefly", BUNDLED, lambda: briefly("from-bundled", BUNDLED_CPU_S, BUNDLED))
 
 
 def unchanged(recording, start_frame):

@@ -17,6 +17,8 @@ from spikeinterface.sorters import BaseSorter
 
 from ..settings import Settings, default_params, params_description, setting, settings_from_dict
 
+# Where SpikeInterface writes the settings of a run.
+PARAMS_FILE = "spikeinterface_params.json"
 # Of SpikeInterface's compute_motion.
 MOTION_PRESETS = (
     "dredge",
@@ -126,10 +128,11 @@ class DeepSortSorter(BaseSorter):
 
         folder = Path(output_folder or f"{cls.sorter_name}_output")
         if folder.is_dir() and not remove_existing_folder:
-            has_run = (folder / "spikeinterface_params.json").exists()
-            resume = "Go on with the run in it by si_deepsort.resume_sorter(folder), r" if has_run else "R"
+            has_run = (folder / PARAMS_FILE).exists()
+            resume = " Go on with the run in it by si_deepsort.resume_sorter(folder)." if has_run else ""
             raise ValueError(
-                f"The folder {folder} exists. {resume}eplace it by remove_existing_folder=True, or choose another name."
+                f"The folder {folder} exists.{resume} Replace it by remove_existing_folder=True, or choose another "
+                "name."
             )
         check_recording(recording)
         if not any(recording.check_serializability(kind) for kind in ("json", "pickle")):
@@ -144,7 +147,7 @@ class DeepSortSorter(BaseSorter):
         """Complain about wrong settings, and leave no folder that would be in the way of the next try."""
         try:
             _load_networks(settings_from_dict(DeepSortSettings, new_params))
-        except ValueError:
+        except Exception:
             shutil.rmtree(output_folder)
             raise
         return super().set_params_to_folder(recording, output_folder, new_params, verbose)

@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from .deepsort import DeepSortSorter
+from .deepsort import PARAMS_FILE, DeepSortSorter
 
-PARAMS_FILE = "spikeinterface_params.json"
 LOG_FILE = "spikeinterface_log.json"
 
 

@@ -31,10 +31,11 @@ ARTEFACT_LEVEL = 30.0
 ARTEFACT_LEVEL_FEW_CHANNELS = 150.0
 FEW_CHANNELS = 8
 ARTEFACT_REACH_MS = 6.0
-# Stretches in which a channel is this much quieter than usual, it was dead. If most channels are, though not silent,
-# what is usual is an artefact.
+# Stretches in which a channel is this much quieter than usual, it was dead. If most channels are at once, though not
+# silent, and for more than a share of all stretches, what is usual is an artefact.
 DEAD_RATIO = 0.05
 SILENT_RATIO = 1e-3
+QUIET_SHARE = 0.2
 STRETCH_FRAMES = 1000
 
 
@@ -187,7 +188,7 @@ def living_stretches(traces: np.ndarray) -> np.ndarray:
     usual = np.array([np.median(own[own > 0]) if np.any(own > 0) else 0.0 for own in levels.T])
     is_quiet = (levels < DEAD_RATIO * usual) & (levels > SILENT_RATIO * usual)
     are_quiet_together = is_quiet.mean(axis=1) > 0.5
-    if are_quiet_together.any():
+    if are_quiet_together.mean() > QUIET_SHARE:
         usual = np.median(levels[are_quiet_together], axis=0)
     lives = (levels >= DEAD_RATIO * usual) & (levels <= usual / DEAD_RATIO)
     return np.repeat(lives, [len(stretch) for stretch in np.array_split(traces, num_stretches)], axis=0)

@@ -9,6 +9,7 @@ from si_deepsort.sorter.clean import unwhiten
 from si_deepsort.sorter.deepsort import DeepSortSettings
 from si_deepsort.sorter.preprocess import preprocess
 from si_deepsort.sorter.whiten import (
+    living_stretches,
     local_whitening_matrix,
     prediction_error_filter,
     quiet_frames,
@@ -148,3 +149,15 @@ def test_unwhitening_gives_the_waveform_back():
     time_filter, matrix = (np.asarray(white._kwargs[name]) for name in ("time_filter", "space_matrix"))
     whitened = scipy.signal.lfilter(time_filter, [1.0], waveform, axis=0) @ matrix
     np.testing.assert_allclose(unwhiten(whitened[None], white)[0], waveform, atol=1e-3)
+
+
+def test_what_is_usual_is_the_artefact_only_if_much_is_quieter_at_once():
+    noise = np.random.default_rng(0).standard_normal((100_000, 4)).astype("float32")
+    blanked = noise.copy()
+    blanked[:3000] *= 0.01  # a filter rings at the edges of what was silenced
+    lives = living_stretches(blanked)
+    assert not lives[:3000].any() and lives[3000:].all()
+    shaken = noise.copy()
+    shaken[:60_000] *= 300.0
+    lives = living_stretches(shaken)
+    assert not lives[:60_000].any() and lives[60_000:].all()
