@@ -127,6 +127,24 @@ def test_short_recordings(case, recording, model, num_frames):
     assert short.get_traces().shape == (num_frames, 8)
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if "deep" not in name])
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_gaps_stay_gaps_and_spread_to_nothing(name, dtype, recording):
+    traces = recording.get_traces(segment_index=0).astype("float32")
+    zeroed, gappy = traces.copy(), traces.copy()
+    zeroed[4000:4100, 3], gappy[4000:4100, 3] = 0, np.nan
+    gappy[4050, 3] = np.inf
+    denoised = {}
+    for key, values in dict(zeroed=zeroed, gappy=gappy).items():
+        own = si.NumpyRecording([values], 25_000.0, channel_ids=recording.channel_ids)
+        own.set_probe(recording.get_probe())
+        preprocess = PREPROCESSORS[name.split()[0]][1]
+        denoised[key] = preprocess(own, **CASES[name] | dict(dtype=dtype)).get_traces()
+    is_gap = ~np.isfinite(gappy)
+    np.testing.assert_array_equal(denoised["gappy"][~is_gap], denoised["zeroed"][~is_gap])
+    assert np.all(np.isnan(denoised["gappy"][is_gap]) if dtype == "float32" else denoised["gappy"][is_gap] == 0)
+
+
 def test_dtype_saturates():
     traces = np.array([[1e6, -1e6, 0.6, -0.6]])
     np.testing.assert_array_equal(cast_traces(traces, np.dtype("int16")), [[32767, -32768, 1, -1]])

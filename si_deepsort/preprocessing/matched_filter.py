@@ -8,7 +8,7 @@ from spikeinterface.core.recording_tools import get_chunk_with_margin
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from ..noise import MAD_TO_SD, sample_traces
-from .traces import cast_traces, check_has_traces, output_dtype
+from .traces import cast_traces, check_has_traces, fill_gaps, output_dtype
 
 
 class MatchedFilterRecording(BasePreprocessor):
@@ -16,7 +16,8 @@ class MatchedFilterRecording(BasePreprocessor):
     Lazily correlates each channel with a template of unit energy.
 
     A spike equal to `a * template / norm(template)` comes out with a peak of `a`, at its own sample and with its own
-    sign, so that thresholds for troughs stay thresholds for troughs; white noise keeps its standard deviation.
+    sign, so that thresholds for troughs stay thresholds for troughs; white noise keeps its standard deviation. NaN and
+    inf become NaN (0 in integers), and count as 0 for the frames around them.
 
     Parameters
     ----------
@@ -109,7 +110,9 @@ class MatchedFilterRecordingSegment(BasePreprocessorSegment):
             add_reflect_padding=True,
         )
         taps = self.taps if self.taps.shape[1] == 1 else self.taps[:, channel_indices]
-        return cast_traces(correlate_channels(traces.astype("float32"), taps, self.nbefore), self.dtype)
+        traces, is_gap = fill_gaps(traces)
+        filtered = correlate_channels(traces, taps, self.nbefore)
+        return cast_traces(filtered, self.dtype, is_gap[len(self.taps) : len(self.taps) + len(filtered)])
 
 
 def correlate_channels(traces: np.ndarray, taps: np.ndarray, nbefore: int) -> np.ndarray:
@@ -192,7 +195,7 @@ def noise_autocovariance(recording, num_lags: int, *, seed: int = 0) -> np.ndarr
     np.ndarray, shape (num_lags,), float
         1 plus a small ridge at lag 0.
     """
-    traces = sample_traces(recording, seed=seed)
+    traces, _ = fill_gaps(sample_traces(recording, seed=seed))
     traces = traces - np.median(traces, axis=0)
     scale = MAD_TO_SD * np.median(np.abs(traces), axis=0)
     usable = np.isfinite(scale) & (scale > 0)
@@ -216,7 +219,9 @@ def _unit_snippets(recording, sorting, unit_id, nbefore, nafter, max_spikes, rng
             frames = np.sort(rng.choice(frames, max_spikes, replace=False))
         for frame in frames:
             window = dict(start_frame=int(frame) - nbefore, end_frame=int(frame) + nafter)
-            snippets.append(recording.get_traces(segment_index=segment_index, **window).astype("float64"))
+            snippet = recording.get_traces(segment_index=segment_index, **window).astype("float64")
+            if np.isfinite(snippet).all():
+                snippets.append(snippet)
     return np.asarray(snippets)
 
 

@@ -1,4 +1,4 @@
-"""What every preprocessor does with traces: check the recording, read with a margin, cast without overflow."""
+"""What every preprocessor does with traces: check the recording, fill its gaps, cast without overflow."""
 
 import numpy as np
 
@@ -24,24 +24,47 @@ def output_dtype(recording, dtype) -> np.dtype:
     return dtype
 
 
-def cast_traces(traces: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def cast_traces(traces: np.ndarray, dtype: np.dtype, is_gap: np.ndarray | None = None) -> np.ndarray:
     """
     Traces in another dtype; for integers they are rounded and saturate at the ends of the range.
 
     Parameters
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float
+    dtype : np.dtype
+    is_gap : np.ndarray | None, shape (num_frames, num_channels), bool, default: None
+        What was not measured: it becomes NaN, or 0 in integers.
 
     Returns
     -------
     np.ndarray, shape (num_frames, num_channels), dtype
     """
+    if is_gap is not None and is_gap.any():
+        traces = np.where(is_gap, np.nan if dtype.kind == "f" else 0, traces)
     if dtype.kind == "f":
         return traces.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
     # float32 cannot hold 2**31 - 1, so that the cast of the upper end would overflow
     wide = traces.astype("float64") if dtype.itemsize > 2 else traces
     return np.clip(np.rint(wide), limits.min, limits.max).astype(dtype)
+
+
+def fill_gaps(traces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Traces with 0 for NaN and inf, which filters would spread to all frames in their reach.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels)
+
+    Returns
+    -------
+    filled : np.ndarray, shape (num_frames, num_channels), float32
+    is_gap : np.ndarray, shape (num_frames, num_channels), bool
+    """
+    traces = traces.astype("float32", copy=False)
+    is_gap = ~np.isfinite(traces)
+    return (np.where(is_gap, np.float32(0), traces), is_gap) if is_gap.any() else (traces, is_gap)
 
 
 def check_has_traces(recording):

@@ -12,14 +12,15 @@ from spikeinterface.core.recording_tools import get_chunk_with_margin
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from ..noise import noise_levels, sample_traces
-from .traces import cast_traces, check_has_traces, output_dtype
+from .traces import cast_traces, check_has_traces, fill_gaps, output_dtype
 
 THRESHOLD_MODES = ("soft", "hard", "garrote")
 
 
 class WaveletDenoiseRecording(BasePreprocessor):
     """
-    Lazily removes what a wavelet transform finds to be noise, channel by channel.
+    Lazily removes what a wavelet transform finds to be noise, channel by channel. NaN and inf become NaN (0 in
+    integers), and count as 0 for the frames around them.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ class WaveletDenoiseRecording(BasePreprocessor):
         _check_settings(wavelet, num_levels, threshold, mode)
         dtype = output_dtype(recording, dtype)
         if coefficient_levels is None:
-            sample = sample_traces(recording, seed=seed)
+            sample, _ = fill_gaps(sample_traces(recording, seed=seed))
             details, _ = decompose(_pad(sample, transform_margin(wavelet, num_levels)), wavelet, num_levels)
             coefficient_levels = np.stack([noise_levels(detail) for detail in details])
         coefficient_levels = np.asarray(coefficient_levels, dtype="float32")
@@ -103,9 +104,11 @@ class WaveletDenoiseRecordingSegment(BasePreprocessorSegment):
         traces, _, _ = get_chunk_with_margin(
             self.parent_recording_segment, start_frame, end_frame, channel_indices, margin, add_reflect_padding=True
         )
-        details, approximation = decompose(traces.astype("float32"), self.wavelet, len(thresholds))
+        traces, is_gap = fill_gaps(traces)
+        details, approximation = decompose(traces, self.wavelet, len(thresholds))
         details = [shrink(detail, threshold, self.mode) for detail, threshold in zip(details, thresholds, strict=True)]
-        return cast_traces(reconstruct(details, approximation, self.wavelet), self.dtype)
+        denoised = reconstruct(details, approximation, self.wavelet)
+        return cast_traces(denoised, self.dtype, is_gap[margin : margin + len(denoised)])
 
 
 def transform_margin(wavelet: str, num_levels: int) -> int:

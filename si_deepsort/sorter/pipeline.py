@@ -26,8 +26,9 @@ logger = logging.getLogger(__name__)
 
 # A peak this close in time to a spike nearby is that spike.
 EXPLAINED_MS = 1.0
-# Seconds of a long recording, spread over all of it, that all matchings but the last look at.
-MOST_LEARNT_S = 300.0
+# Seconds of a long recording, spread over all of it, that the many templates of clusters are matched in, and those of
+# matched spikes. Only the last matching looks at everything.
+MOST_CLUSTERED_S, MOST_LEARNT_S = 100.0, 300.0
 # Spikes of a unit that are looked at when it is clustered again.
 MOST_SPLIT = 1000
 
@@ -99,22 +100,22 @@ def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: P
     In each round units that were missed are looked for, then all are matched twice: with templates of clusters, and
     with templates of what these matched. All but the last matching look at stretches of a long recording.
     """
-    chunks = spread_chunks(traces, MOST_LEARNT_S)
-    inside = peaks[are_inside(peaks, chunks)]
+    few, many = (spread_chunks(traces, most_s) for most_s in (MOST_CLUSTERED_S, MOST_LEARNT_S))
 
-    def match(name, spikes, *, are_matched=False, is_last=False):
-        options = dict(are_matched=are_matched, chunks=None if is_last else chunks, job_kwargs=job_kwargs)
+    def match(name, spikes, chunks, *, are_matched=False):
+        options = dict(are_matched=are_matched, chunks=chunks, job_kwargs=job_kwargs)
         return _step(steps / f"{name}.npy", lambda: rematch(traces, background, spikes, settings, **options))
 
-    def look_again(name, spikes):
-        arguments = (traces, white, background, inside, spikes, settings)
+    def look_again(name, spikes, chunks):
+        arguments = (traces, white, background, peaks[are_inside(peaks, chunks)], spikes, settings)
         return _step(steps / f"{name}.npy", lambda: add_missed_units(*arguments))
 
-    spikes = match("matched_clusters", spikes, is_last=settings.num_rounds == 0)
-    for number in range(1, settings.num_rounds + 1):
-        spikes = look_again(f"clusters_{number}", spikes)
-        spikes = match(f"matched_clusters_{number}", spikes)
-        spikes = match(f"matched_{number}", spikes, are_matched=True, is_last=number == settings.num_rounds)
+    last = settings.num_rounds
+    spikes = match("matched_clusters", spikes, few if last > 0 else None)
+    for number in range(1, last + 1):
+        spikes = look_again(f"clusters_{number}", spikes, few if number == 1 else many)
+        spikes = match(f"matched_clusters_{number}", spikes, few)
+        spikes = match(f"matched_{number}", spikes, many if number < last else None, are_matched=True)
     return spikes
 
 
