@@ -1,9 +1,10 @@
 """
 Cost against duration and channels, and identity of two runs with the same seed.
 
-`python benchmarks/scaling.py` writes benchmarks/results/scaling.json and scaling.png after each recording. Each sorting
-runs in a process of its own, after one on the first seconds that loads and compiles everything; CPU time and peak
-memory are those of the process.
+`python benchmarks/scaling.py` writes benchmarks/results/scaling.json and scaling.png after each recording; with default
+settings, thus one worker. Each sorting runs in a process of its own, after one on the first seconds that loads and
+compiles everything; CPU time and peak memory are those of the process. The recordings hold 16-bit integers, as those
+of amplifiers do; the longest takes 14 GB on disk, and the sorter's cache as much.
 """
 
 import argparse
@@ -19,13 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import spikeinterface.core as si
+import spikeinterface.preprocessing as spre
 from probeinterface import generate_multi_columns_probe
+from spikeinterface.comparison import compare_sorter_to_ground_truth
+from spikeinterface.sorters import read_sorter_folder, run_sorter
 
+import si_deepsort  # noqa: F401  the sorter makes itself known
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 from si_deepsort.report.environment import package_versions
 
 ROOT = Path(__file__).parent.parent
+UV_PER_COUNT = 0.195
 
 
 @dataclass(frozen=True)
@@ -44,14 +51,12 @@ CASES = (
     Case("two columns, 64 channels", 25),
     Case("two columns, 128 channels", 50),
     Case("two columns, 384 channels", 150),
+    Case("two columns, 384 channels", 150, minutes=10.0),
 )
 
 
 def sort_in_this_process(recording_folder: str, out: str):
     """Sort and print cost and a hash of the spike trains as JSON."""
-    import spikeinterface.core as si
-    from spikeinterface.sorters import run_sorter
-
     recording = si.load(recording_folder)
     start = recording.frame_slice(0, round(5 * recording.get_sampling_frequency()))
     run_sorter("deepsort", start, folder=f"{out}_warm", verbose=False)
@@ -70,14 +75,35 @@ def sort_in_this_process(recording_folder: str, out: str):
     print("RESULT " + json.dumps(record))
 
 
-def measure(recording_folder: Path, out: Path) -> dict:
-    """Sort in a fresh process."""
-    command = [sys.executable, __file__, "--sort", str(recording_folder), str(out)]
+def measure(folder: Path, out: Path) -> dict:
+    """Sort the recording of a folder in a fresh process, and compare with the truth."""
+    command = [sys.executable, __file__, "--sort", str(folder / "recording"), str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not lines:
         raise RuntimeError(done.stderr[-2000:])
-    return json.loads(lines[0].removeprefix("RESULT "))
+    truth = si.load(folder / "truth")
+    comparison = compare_sorter_to_ground_truth(truth, read_sorter_folder(out), exhaustive_gt=True)
+    quality = dict(
+        accuracy=round(float(comparison.get_performance()["accuracy"].mean()), 3),
+        false_positive_units=len(comparison.get_false_positive_units(redundant_score=0.2)),
+    )
+    return json.loads(lines[0].removeprefix("RESULT ")) | quality
+
+
+def generate(case: Case, seed: int, folder: Path):
+    """Recording and truth of a case, unless they are there."""
+    if (folder / "recording").is_dir():
+        return
+    settings = GenerationSettings(duration_s=60.0 * case.minutes, num_units=case.num_units, seed=seed)
+    recording, truth = generate_recording(make_probe(case.probe), settings)
+    truth.save(folder=folder / "truth")
+    recording = spre.astype(spre.scale(recording, gain=1 / UV_PER_COUNT), "int16", round=True)
+    recording.set_channel_gains(UV_PER_COUNT)
+    recording.set_channel_offsets(0.0)
+    partial = folder / "partial"
+    recording.save(folder=partial, overwrite=True, verbose=False, progress_bar=False)
+    partial.rename(folder / "recording")
 
 
 def make_probe(name: str):
@@ -96,9 +122,12 @@ def table_of(records: list[dict]) -> dict:
     of_32 = {record["duration_s"]: record["cpu_s"] for record in records if record["channels"] == 32}
     if {60.0, 120.0} <= set(of_32):
         caption = f"Cost; twice the duration takes {of_32[120.0] / of_32[60.0]:.2f} times the CPU time:"
-    columns = ["probe", "true units", "recorded s", "CPU-s per recorded s", "peak memory in MB", "units"]
+    columns = ["probe", "true units", "recorded s", "CPU-s per recorded s", "peak memory in MB", "units", "accuracy"]
     rows = [
-        [r["probe"], r["true_units"], r["duration_s"], r["cpu_s"] / r["duration_s"], r["peak_memory_mb"], r["units"]]
+        [
+            *(r["probe"], r["true_units"], r["duration_s"], r["cpu_s"] / r["duration_s"]),
+            *(r["peak_memory_mb"], r["units"], r["accuracy"]),
+        ]
         for r in records
     ]
     return dict(caption=caption, columns=columns, rows=rows)
@@ -131,6 +160,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sort", nargs=2, metavar=("RECORDING", "OUT"), help="used by the script itself")
     parser.add_argument("--seed", type=int, default=300, help="of the recordings")
+    parser.add_argument("--recordings", type=Path, help="recordings are kept here, and used again")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "scaling.json")
     arguments = parser.parse_args()
     if arguments.sort:
@@ -147,18 +177,18 @@ def main():
     for case in CASES:
         with tempfile.TemporaryDirectory() as text:
             folder = Path(text)
-            settings = GenerationSettings(duration_s=60.0 * case.minutes, num_units=case.num_units, seed=arguments.seed)
-            recording = folder / "recording"
-            generate_recording(make_probe(case.probe), settings)[0].save(folder=recording, verbose=False)
+            own = (arguments.recordings or folder) / f"{case.probe.replace(', ', ' ')} {case.minutes:g} min"
+            generate(case, arguments.seed, own)
             facts = dict(
                 probe=case.probe,
                 channels=make_probe(case.probe).get_contact_count(),
-                duration_s=settings.duration_s,
+                duration_s=60.0 * case.minutes,
+                true_units=case.num_units,
             )
-            records.append(facts | dict(true_units=case.num_units) | measure(recording, folder / "out"))
+            records.append(facts | measure(own, folder / "out"))
             print(records[-1], flush=True)
             if len(records) == 1:
-                again = measure(recording, folder / "again")["spike_trains_sha256"]
+                again = measure(own, folder / "again")["spike_trains_sha256"]
                 document["same_seed_gives_identical_spike_trains"] = again == records[0]["spike_trains_sha256"]
         document["tables"] = {"scaling": table_of(records)}
         write_results(document, arguments.out)
