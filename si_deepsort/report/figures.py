@@ -6,6 +6,8 @@ MOST_TEMPLATES = 60
 RASTER_S = 10.0
 MOST_POINTS = 2000
 PALETTE = "viridis"
+# Distances of unit labels from their units, in points.
+LABEL_COLUMNS = (10, 30, 50)
 
 
 def make_figures(recording, analyzer) -> dict:
@@ -40,15 +42,31 @@ def probe_map(recording, analyzer):
     else:
         x, y = np.zeros((2, recording.get_num_channels()))
     axes.scatter(x, y, marker="s", s=18, color="0.75", label="contact")
-    if analyzer is not None:
-        places = analyzer.get_extension("unit_locations").get_data()
-        axes.scatter(places[:, 0], places[:, 1], c=unit_colors(analyzer), s=60, edgecolor="k", label="unit", zorder=2)
-        if len(places) <= 80:
-            for unit, place in zip(analyzer.unit_ids, places, strict=True):
-                axes.annotate(str(unit), place[:2], xytext=(6, 4), textcoords="offset points", fontsize=8)
-    axes.set(xlabel="x (um)", ylabel="depth (um)")
     # All contacts of a linear probe have the same x; rounding must not look like a distance.
     half_width = max(0.6 * np.ptp(x), 40.0)
+    if analyzer is not None:
+        places = analyzer.get_extension("unit_locations").get_data()
+        # A unit without a spike has no place.
+        has_place = np.isfinite(places[:, 0])
+        # Room for labels.
+        half_width = max(half_width, 1.4 * np.abs(places[:, 0] - x.mean()).max(where=has_place, initial=0.0))
+        axes.scatter(places[:, 0], places[:, 1], c=unit_colors(analyzer), s=60, edgecolor="k", label="unit", zorder=2)
+        if len(places) <= 80:
+            # Neighbours over depth get labels in different columns, left and right.
+            for rank, unit in enumerate(np.argsort(places[:, 1])):
+                side, shift = (1, "left") if rank % 2 else (-1, "right")
+                offset = side * LABEL_COLUMNS[rank // 2 % len(LABEL_COLUMNS)]
+                axes.annotate(
+                    str(analyzer.unit_ids[unit]),
+                    places[unit, :2],
+                    xytext=(offset, 0),
+                    textcoords="offset points",
+                    ha=shift,
+                    va="center",
+                    fontsize=8,
+                    arrowprops=dict(arrowstyle="-", linewidth=0.4, color="0.5"),
+                )
+    axes.set(xlabel="x (um)", ylabel="depth (um)")
     axes.set_xlim(x.mean() - half_width, x.mean() + half_width)
     axes.legend(loc="upper right", fontsize=8)
     return figure
