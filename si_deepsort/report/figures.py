@@ -54,14 +54,14 @@ def probe_map(recording, analyzer):
         if len(places) <= 80:
             # Neighbours over depth get labels in different columns, left and right.
             for rank, unit in enumerate(np.argsort(places[:, 1])):
-                side, shift = (1, "left") if rank % 2 else (-1, "right")
+                side, alignment = (1, "left") if rank % 2 else (-1, "right")
                 offset = side * LABEL_COLUMNS[rank // 2 % len(LABEL_COLUMNS)]
                 axes.annotate(
                     str(analyzer.unit_ids[unit]),
                     places[unit, :2],
                     xytext=(offset, 0),
                     textcoords="offset points",
-                    ha=shift,
+                    ha=alignment,
                     va="center",
                     fontsize=8,
                     arrowprops=dict(arrowstyle="-", linewidth=0.4, color="0.5"),
