@@ -116,12 +116,13 @@ def make_probe(name: str):
     return probe
 
 
-def table_of(records: list[dict]) -> dict:
+def table_of(records: list[dict], conditions: str) -> dict:
     """Cost of all recordings."""
-    caption = "Cost:"
+    caption = "Cost"
     of_32 = {record["duration_s"]: record["cpu_s"] for record in records if record["channels"] == 32}
     if {60.0, 120.0} <= set(of_32):
-        caption = f"Cost; twice the duration takes {of_32[120.0] / of_32[60.0]:.2f} times the CPU time:"
+        caption = f"Cost; twice the duration takes {of_32[120.0] / of_32[60.0]:.2f} times the CPU time"
+    caption += f"; {conditions}:" if conditions else ":"
     columns = ["probe", "true units", "recorded s", "CPU-s per recorded s", "peak memory in MB", "units", "accuracy"]
     rows = [
         [
@@ -160,6 +161,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sort", nargs=2, metavar=("RECORDING", "OUT"), help="used by the script itself")
     parser.add_argument("--seed", type=int, default=300, help="of the recordings")
+    parser.add_argument("--conditions", default="", help="what a reader of the numbers should know, e.g. other jobs")
     parser.add_argument("--recordings", type=Path, help="recordings are kept here, and used again")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "scaling.json")
     arguments = parser.parse_args()
@@ -171,6 +173,7 @@ def main():
         versions=package_versions(),
         machine=platform.machine(),
         seed=arguments.seed,
+        conditions=arguments.conditions,
         records=[],
     )
     records = document["records"]
@@ -190,7 +193,7 @@ def main():
             if len(records) == 1:
                 again = measure(own, folder / "again")["spike_trains_sha256"]
                 document["same_seed_gives_identical_spike_trains"] = again == records[0]["spike_trains_sha256"]
-        document["tables"] = {"scaling": table_of(records)}
+        document["tables"] = {"scaling": table_of(records, arguments.conditions)}
         write_results(document, arguments.out)
         plot(records, arguments.out.with_suffix(".png"))
 

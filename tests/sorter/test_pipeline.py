@@ -74,8 +74,8 @@ def test_long_recordings_are_learnt_from_stretches_and_sorted_whole(scene, tmp_p
     assert compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()["accuracy"].min() > 0.9
     assert [is_whole for is_whole, _ in looked_at] == [False] * 4 + [True]
     clusters, _, matched, _, whole = (num_spikes for _, num_spikes in looked_at)
-    assert clusters < 0.8 * matched
-    assert matched < 0.9 * whole
+    assert clusters < 0.7 * matched
+    assert matched < 0.8 * whole
 
 
 def test_units_too_small_to_be_told_apart_are_dropped(scene, tmp_path):
