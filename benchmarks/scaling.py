@@ -97,7 +97,7 @@ def generate(case: Case, seed: int, folder: Path):
         return
     settings = GenerationSettings(duration_s=60.0 * case.minutes, num_units=case.num_units, seed=seed)
     recording, truth = generate_recording(make_probe(case.probe), settings)
-    truth.save(folder=folder / "truth")
+    truth.save(folder=folder / "truth", overwrite=True)
     recording = spre.astype(spre.scale(recording, gain=1 / UV_PER_COUNT), "int16", round=True)
     recording.set_channel_gains(UV_PER_COUNT)
     recording.set_channel_offsets(0.0)

@@ -15,7 +15,7 @@ from spikeinterface.core.generate import generate_ground_truth_recording
 from si_deepsort.preprocessing import PREPROCESSORS
 from si_deepsort.preprocessing.matched_filter import template_from_sorting
 from si_deepsort.preprocessing.traces import cast_traces
-from si_deepsort.preprocessing.wavelet_denoise import decompose, reconstruct, shrink, transform_margin
+from si_deepsort.preprocessing.wavelet_denoise import decompose, measure_levels, reconstruct, shrink, transform_margin
 
 TEMPLATE = -np.hanning(31)
 CASES = {
@@ -134,15 +134,28 @@ def test_gaps_stay_gaps_and_spread_to_nothing(name, dtype, recording):
     zeroed, gappy = traces.copy(), traces.copy()
     zeroed[4000:4100, 3], gappy[4000:4100, 3] = 0, np.nan
     gappy[4050, 3] = np.inf
-    denoised = {}
+    denoised, kwargs = {}, CASES[name] | dict(dtype=dtype)
+    if "wavelet" in name:  # zeros that were measured count as noise, gaps do not
+        levels = measure_levels(traces, kwargs.get("wavelet", "sym4"), kwargs.get("num_levels", 4))
+        kwargs["coefficient_levels"] = levels.tolist()
     for key, values in dict(zeroed=zeroed, gappy=gappy).items():
         own = si.NumpyRecording([values], 25_000.0, channel_ids=recording.channel_ids)
         own.set_probe(recording.get_probe())
         preprocess = PREPROCESSORS[name.split()[0]][1]
-        denoised[key] = preprocess(own, **CASES[name] | dict(dtype=dtype)).get_traces()
+        denoised[key] = preprocess(own, **kwargs).get_traces()
     is_gap = ~np.isfinite(gappy)
     np.testing.assert_array_equal(denoised["gappy"][~is_gap], denoised["zeroed"][~is_gap])
     assert np.all(np.isnan(denoised["gappy"][is_gap]) if dtype == "float32" else denoised["gappy"][is_gap] == 0)
+
+
+def test_gaps_do_not_lower_the_noise_level():
+    sample = np.random.default_rng(0).normal(size=(20_000, 3)).astype("float32")
+    gappy = sample.copy()
+    gappy[4000:16_000, 1], gappy[:, 2] = np.nan, np.nan
+    whole, measured = measure_levels(sample, "sym4", 4), measure_levels(gappy, "sym4", 4)
+    np.testing.assert_array_equal(measured[:, 0], whole[:, 0])
+    np.testing.assert_allclose(measured[:, 1], whole[:, 1], rtol=0.1)
+    assert np.all(measured[:, 2] == 0)
 
 
 def test_dtype_saturates():

@@ -116,6 +116,7 @@ class DeepInterpolateRecordingSegment(BasePreprocessorSegment):
         self.tiles, self.raw_weights, self.dtype = tiles, raw_weights, dtype
 
     def get_traces(self, start_frame, end_frame, channel_indices):
+        """Denoised traces, (num_frames, num_channels); the same whatever the chunks."""
         channel_indices = slice(None) if channel_indices is None else channel_indices
         start_frame = 0 if start_frame is None else start_frame
         end_frame = self.get_num_samples() if end_frame is None else end_frame

@@ -100,6 +100,7 @@ class MatchedFilterRecordingSegment(BasePreprocessorSegment):
         self.taps, self.nbefore, self.dtype = taps, nbefore, dtype
 
     def get_traces(self, start_frame, end_frame, channel_indices):
+        """Correlations with the template, (num_frames, num_channels); the same whatever the chunks."""
         channel_indices = slice(None) if channel_indices is None else channel_indices
         traces, _, _ = get_chunk_with_margin(
             self.parent_recording_segment,

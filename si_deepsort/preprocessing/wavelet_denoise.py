@@ -63,9 +63,7 @@ class WaveletDenoiseRecording(BasePreprocessor):
         _check_settings(wavelet, num_levels, threshold, mode)
         dtype = output_dtype(recording, dtype)
         if coefficient_levels is None:
-            sample, _ = fill_gaps(sample_traces(recording, seed=seed))
-            details, _ = decompose(_pad(sample, transform_margin(wavelet, num_levels)), wavelet, num_levels)
-            coefficient_levels = np.stack([noise_levels(detail) for detail in details])
+            coefficient_levels = measure_levels(sample_traces(recording, seed=seed), wavelet, num_levels)
         coefficient_levels = np.asarray(coefficient_levels, dtype="float32")
         expected = (num_levels, recording.get_num_channels())
         if coefficient_levels.shape != expected:
@@ -98,6 +96,7 @@ class WaveletDenoiseRecordingSegment(BasePreprocessorSegment):
         self.wavelet, self.thresholds, self.mode, self.dtype = wavelet, thresholds, mode, dtype
 
     def get_traces(self, start_frame, end_frame, channel_indices):
+        """Denoised traces, (num_frames, num_channels); the same whatever the chunks."""
         channel_indices = slice(None) if channel_indices is None else channel_indices
         thresholds = self.thresholds[:, channel_indices]
         margin = transform_margin(self.wavelet, len(thresholds))
@@ -109,6 +108,32 @@ class WaveletDenoiseRecordingSegment(BasePreprocessorSegment):
         details = [shrink(detail, threshold, self.mode) for detail, threshold in zip(details, thresholds, strict=True)]
         denoised = reconstruct(details, approximation, self.wavelet)
         return cast_traces(denoised, self.dtype, is_gap[margin : margin + len(denoised)])
+
+
+def measure_levels(sample: np.ndarray, wavelet: str, num_levels: int) -> np.ndarray:
+    """
+    Noise level of each channel's coefficients; gaps do not count, and a channel without any value has level 0.
+
+    Parameters
+    ----------
+    sample : np.ndarray, shape (num_frames, num_channels), float
+
+    Returns
+    -------
+    np.ndarray, shape (num_levels, num_channels), float
+    """
+    sample, is_gap = fill_gaps(sample)
+    margin = transform_margin(wavelet, num_levels)
+    details, _ = decompose(_pad(sample, margin), wavelet, num_levels)
+    if not is_gap.any():
+        return np.stack([noise_levels(detail) for detail in details])
+    measured = ~_interior(_pad(is_gap, margin), len(details[0]))
+    return np.array(
+        [
+            [noise_levels(own[known]) if known.any() else 0.0 for own, known in zip(detail.T, measured.T, strict=True)]
+            for detail in details
+        ]
+    )
 
 
 def transform_margin(wavelet: str, num_levels: int) -> int:
