@@ -8,17 +8,23 @@ from spikeinterface.core import NumpySorting
 
 from ..noise import noise_levels, sample_traces
 from .correlate import squared_norms
+from .separation import read_spike_features
 from .templates import MOST_SHIFT, UnitAverages
 
 logger = logging.getLogger(__name__)
 
+# A template whose typical spike shows less than this of it was made by noise, or by spikes of other units.
+TYPICAL_SHARE = 0.75
 
-def clean_units(white, spikes: np.ndarray, averages: UnitAverages, settings) -> NumpySorting:
+
+def clean_units(traces, white, spikes: np.ndarray, averages: UnitAverages, settings) -> NumpySorting:
     """
     Drop units that fire too rarely or are too small; order the rest by depth.
 
     Parameters
     ----------
+    traces : BaseRecording
+        White, cached.
     white : WhitenTimeSpaceRecording
     spikes : np.ndarray
         SpikeInterface's spike vector.
@@ -38,8 +44,7 @@ def clean_units(white, spikes: np.ndarray, averages: UnitAverages, settings) -> 
     snr = peaks.max(axis=1)
     is_kept = averages.num_spikes >= settings.min_firing_rate * white.get_total_duration()
     is_kept &= snr >= settings.min_amplitude
-    # Far neurons this small are too much alike to be told apart from each other.
-    is_kept &= squared_norms(averages.templates().values) >= settings.min_template_norm**2
+    is_kept &= _have_typical_spikes(traces, spikes, averages.templates(), settings)
     main_channels = peaks.argmax(axis=1)
     depths = white.get_channel_locations()[main_channels, 1]
     order = np.flatnonzero(is_kept)[np.argsort(depths[is_kept], kind="stable")]
@@ -48,6 +53,15 @@ def clean_units(white, spikes: np.ndarray, averages: UnitAverages, settings) -> 
     main_traces = before_whitening[np.arange(num_units), :, main_channels]
     lags = np.abs(main_traces).argmax(axis=1) - averages.nbefore - MOST_SHIFT
     return _as_sorting(white, spikes, order, lags, snr, main_channels)
+
+
+def _have_typical_spikes(traces, spikes, templates, settings):
+    """Which units have spikes that are large enough to be told from those of others, and that look like their mean."""
+    features = read_spike_features(traces, spikes, templates, seed=settings.seed)
+    sizes = np.array([features.typical_size(unit) for unit in range(len(templates.values))])
+    smallest = np.maximum(settings.min_spike_size, TYPICAL_SHARE * np.sqrt(squared_norms(templates.values)))
+    # Too few spikes tell nothing.
+    return ~(sizes < smallest)
 
 
 def unwhiten(waveforms: np.ndarray, white) -> np.ndarray:

@@ -73,8 +73,8 @@ class DeepSortSettings(Settings):
     ms_after: float = setting(2.0, "Template after the spike in ms", minimum=0.2)
     min_firing_rate: float = setting(0.1, "Units below this rate in Hz are dropped", minimum=0.0)
     min_amplitude: float = setting(2.9, "Units whose peak is smaller, in noise levels, are dropped", minimum=0.0)
-    min_template_norm: float = setting(
-        8.0, "Units whose template is smaller, in standard deviations of white noise, are dropped", minimum=0.0
+    min_spike_size: float = setting(
+        7.5, "Units whose typical spike is smaller, in standard deviations of white noise, are dropped", minimum=0.0
     )
     classifier: str | None = setting(None, "Model folder of a trained classifier: spikes go to its known units")
     seed: int = setting(0, "Of everything random")

@@ -62,7 +62,7 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
         spikes, averages = merge_units(traces, background, spikes, settings, are_matched=True)
     else:
         averages = average_units(traces, background, spikes, settings)
-    sorting = clean_units(white, spikes, averages, settings)
+    sorting = clean_units(traces, white, spikes, averages, settings)
     for name in ("traces", "traces_steady"):
         shutil.rmtree(folder / name, ignore_errors=True)
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())

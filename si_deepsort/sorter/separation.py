@@ -83,6 +83,26 @@ class SpikeFeatures:
             spikes.reshape(len(spikes), -1), others.reshape(len(others), -1), amplitude_variance
         )
 
+    def typical_size(self, unit: int) -> float:
+        """
+        What a spike of a unit shows of the mean of the others, in standard deviations of white noise; the median.
+
+        The norm of a mean is never small: noise adds to it, and so do a few large spikes of other units. A typical
+        spike holds neither.
+
+        Returns
+        -------
+        float
+            nan if there are too few spikes.
+        """
+        spikes = self._on_channels(unit, np.intersect1d(self.channels[unit], np.flatnonzero(self.energies[unit])))
+        if len(spikes) < MIN_SPIKES:
+            return np.nan
+        spikes = spikes.reshape(len(spikes), -1)
+        others = _means_without_each(spikes)
+        lengths = np.maximum(np.linalg.norm(others, axis=1), 1e-9)
+        return float(np.median(np.einsum("nf,nf->n", spikes, others) / lengths))
+
     def _on_channels(self, unit, channels):
         columns = np.searchsorted(self.channels[unit], channels, sorter=(order := np.argsort(self.channels[unit])))
         return self.coefficients[self.positions[unit]][:, :, order[columns]]
@@ -156,13 +176,17 @@ def cross_validated_separation(first: np.ndarray, second: np.ndarray, amplitude_
 
 
 def _projections(points, own_mean, other_mean, amplitude_variance):
-    without = (len(points) * own_mean - points) / (len(points) - 1)
+    without = _means_without_each(points)
     common = 0.5 * (own_mean + other_mean)
     lines = without - other_mean
     weight = amplitude_variance / (1.0 + amplitude_variance * common @ common)
     lines = lines - weight * (lines @ common)[:, None] * common
     lines /= np.maximum(np.linalg.norm(lines, axis=1, keepdims=True), 1e-9)
     return np.einsum("nf,nf->n", points - 0.5 * (without + other_mean), lines)
+
+
+def _means_without_each(points):
+    return (np.sum(points, axis=0) - points) / (len(points) - 1)
 
 
 def _robust_variance(values):

@@ -80,8 +80,8 @@ def test_long_recordings_are_learnt_from_stretches_and_sorted_whole(scene, tmp_p
 
 def test_units_too_small_to_be_told_apart_are_dropped(scene, tmp_path):
     folder = tmp_path / "out"
-    assert len(sort(scene[0], folder, min_template_norm=0.0).unit_ids) == 3
-    assert len(sort(scene[0], folder, min_template_norm=1e4, remove_existing_folder=True).unit_ids) == 0
+    assert len(sort(scene[0], folder, min_spike_size=0.0).unit_ids) == 3
+    assert len(sort(scene[0], folder, min_spike_size=1e4, remove_existing_folder=True).unit_ids) == 0
 
 
 def test_same_seed_gives_identical_spike_trains(scene, tmp_path):

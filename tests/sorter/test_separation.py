@@ -89,3 +89,20 @@ def test_units_on_other_channels_are_told_apart_and_too_few_spikes_tell_nothing(
     assert features.separation(0, 1, 0, VARIANCE) == np.inf
     features.positions[2] = features.positions[2][:3]
     assert np.isnan(features.separation(0, 2, 0, VARIANCE))
+
+
+def test_a_typical_spike_tells_a_unit_from_noise_and_from_a_few_large_spikes():
+    values, _ = unit_templates(1, NUM_CHANNELS, amplitude_uV=12.0)
+    template = np.pad(values[0], ((8, 8), (0, 0)))
+    norm = np.linalg.norm(template)
+    features = make_features([0, 1, 1], np.stack([template, 1e-6 * template]), nbefore=28)
+    features.energies[:] = features.energies[0]
+    sizes = [features.typical_size(unit) for unit in range(3)]
+    assert 0.9 * norm < sizes[0] < 1.1 * norm
+    assert abs(sizes[1]) < 0.15 * norm, "the mean of noise is not in noise"
+    # One in seven is a spike of the first unit: they make the mean, but no typical spike.
+    features.coefficients[features.positions[2][::7]] = features.coefficients[features.positions[0][:15]]
+    mean = features.coefficients[features.positions[2]].mean(axis=0)
+    assert features.typical_size(2) < 0.5 * np.linalg.norm(mean)
+    features.positions[2] = features.positions[2][:3]
+    assert np.isnan(features.typical_size(2)), "too few spikes tell nothing"
