@@ -34,7 +34,6 @@ class InterpolationTrainingSettings(FitSettings):
 
     num_epochs: int = setting(20, "Most epochs", minimum=0)
     learning_rate: float = setting(5e-3, "Highest learning rate of Adam; it follows a cosine to 0", minimum=0.0)
-    fine_tuning_rate: float = setting(2.5e-3, "The same where a trained model is the start", minimum=0.0)
     warmup_steps: int = setting(40, "Steps over which the learning rate rises from 0, to spare the start", minimum=0)
     steps_per_epoch: int = setting(60, "Batches per epoch", minimum=1)
     batch_windows: int = setting(4, "Windows per batch, at 64 channels; fewer where there are more", minimum=1)
@@ -84,8 +83,6 @@ def train_deep_interpolation(
         If the recordings are too short or differ in sampling frequency, or `start_from` is no interpolator.
     """
     settings = settings or InterpolationTrainingSettings()
-    if start_from is not None:
-        settings = replace(settings, learning_rate=settings.fine_tuning_rate)
     folder = Path(folder)
     _join_processes(settings)
     recordings = recordings if isinstance(recordings, list | tuple) else [recordings]
