@@ -233,6 +233,7 @@ class _ColoredNoiseSegment(si.BaseRecordingSegment):
         return self.num_frames
 
     def get_traces(self, start_frame, end_frame, channel_indices):
+        """Noise, (num_frames, num_channels), the same however it is cut into chunks."""
         traces = synthesize_noise(start_frame, end_frame, taps=self.taps, mixing=self.mixing, seed=self.seed)
         return traces if channel_indices is None else traces[:, channel_indices]
 

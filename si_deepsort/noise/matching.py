@@ -197,6 +197,7 @@ class _NoiseMatchedSegment(BasePreprocessorSegment):
         self.taps, self.mixing, self.seed = taps, mixing, seed
 
     def get_traces(self, start_frame, end_frame, channel_indices):
+        """Traces with the noise that is missing, (num_frames, num_channels)."""
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None)).astype("float32")
         white = synthesize_noise(
             start_frame,
