@@ -1,5 +1,6 @@
 """Laws of the interpolator: blind means blind, shanks stay apart, masked channels feed nobody, numbering is nothing."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from si_deepsort.preprocessing.wiener import (
     solve_ridge,
     wiener_filters,
 )
+from si_deepsort.zoo import CONFIG_FILE, ModelInfo, load_model, save_model
 
 CONFIG = InterpolatorConfig(context=9, num_features=5, num_mixed=3, width=6, num_neighbors=8, geometry_width=12)
 
@@ -153,9 +155,58 @@ def test_table_serves_its_own_neighbourhoods_alone(locations):
     assert (other.table_rows.numpy() == -1).all()
 
 
-def test_bad_config_is_explained():
-    with pytest.raises(ValueError, match="omission"):
-        InterpolatorConfig(context=5, omission=5)
+def test_a_gated_network_keeps_the_laws_too(locations):
+    net = random_net(is_gated=True, num_mixed_filters=2, activation="hardswish", num_neighbors=20, radius_um=70.0)
+    plan = plan_of(locations, net)
+    traces = torch.randn(1, 20, 40)
+    changed = traces.clone()
+    center = 12 + net.config.context
+    changed[:, :, center - 1 : center + 2] += 100
+    before, after = predict(net, traces, plan), predict(net, changed, plan)
+    assert torch.equal(before[..., 12], after[..., 12]) and not torch.equal(before[..., 14], after[..., 14])
+    flipped = predict(net, traces, plan_of(-locations, net, block_channels=3, group_channels=6))
+    torch.testing.assert_close(flipped, before, atol=1e-4, rtol=1e-4)
+    net.train()(torch.randn(2, 20, 30), plan).square().mean().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_the_nonlinear_part_sees_the_first_filters_alone(locations):
+    net = random_net(num_mixed_filters=2)
+    plan = plan_of(locations, net)
+    traces = torch.randn(1, 20, 40)
+
+    def nonlinear():
+        with torch.inference_mode():
+            blocks = net.block_weights(plan)
+            return net.predict(traces, plan, blocks) - net.predict(traces, plan, blocks, 0.0)
+
+    before = nonlinear()
+    with torch.no_grad():
+        net.filters[2:] += 1
+    torch.testing.assert_close(nonlinear(), before, atol=1e-4, rtol=1e-4)
+    with torch.no_grad():
+        net.filters[:2] += 1
+    assert not torch.allclose(nonlinear(), before, atol=1e-2)
+
+
+def test_a_folder_from_before_these_settings_gives_the_same(locations, tmp_path):
+    net = random_net()
+    folder = save_model(net, tmp_path / "old", ModelInfo(name="old", task="denoising"))
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    for name in ("num_mixed_filters", "is_gated", "activation"):
+        del config["network"][name]
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    plan, traces = plan_of(locations, net), torch.randn(1, 20, 40)
+    assert torch.equal(predict(load_model(folder).eval(), traces, plan), predict(net, traces, plan))
+
+
+@pytest.mark.parametrize(
+    "values", [dict(context=5, omission=5), dict(num_mixed_filters=0), dict(num_mixed_filters=17), dict(activation="x")]
+)
+def test_bad_config_is_explained(values):
+    with pytest.raises(ValueError, match=list(values)[-1]):
+        InterpolatorConfig(**values)
 
 
 def test_lagged_covariance_is_its_definition():

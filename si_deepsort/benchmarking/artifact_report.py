@@ -14,6 +14,7 @@ from ..geometry import recording_geometry
 from ..noise import noise_levels
 from ..preprocessing import deep_interpolate
 from ..preprocessing.injection import DECAY_UM, spike_waveform
+from ..preprocessing.surrogate import phase_randomized
 from .denoising import DenoisingScores, KnownSpikes, score_denoising
 from .report import write_page
 
@@ -83,7 +84,8 @@ def artifact_report(
 
 def _denoised(recording, stretch, given, model, denoiser_kwargs):
     measured = deep_interpolate(recording, model=model, **denoiser_kwargs)._kwargs["normalization"]
-    variants = {"denoised": measured, "prediction": measured | dict(raw_weights=[0.0] * stretch.get_num_channels())}
+    pure = dict(raw_weights=[0.0] * stretch.get_num_channels(), nonlinear_share=1.0)
+    variants = {"denoised": measured, "prediction": measured | pure}
     outputs = {}
     for name, normalization in variants.items():
         options = denoiser_kwargs | dict(model=model, dtype="float32", normalization=normalization)
@@ -118,18 +120,6 @@ def render(spikes: KnownSpikes, shape) -> np.ndarray:
         for frame in frames - spikes.nbefore:
             clean[frame : frame + len(template)] += template
     return clean
-
-
-def phase_randomized(traces: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """
-    Noise with the spectrum of each channel and the covariance of all pairs, but no event.
-
-    Every frequency gets one random phase for all channels (Prichard & Theiler 1994).
-    """
-    spectrum = np.fft.rfft(np.nan_to_num(traces), axis=0)
-    phases = np.random.default_rng(seed).uniform(0, 2 * np.pi, len(spectrum))
-    phases[0] = 0
-    return np.fft.irfft(spectrum * np.exp(1j * phases)[:, None], len(traces), axis=0).astype("float32")
 
 
 def _middle(recording, duration_s):

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..noise import noise_levels
+from ..preprocessing.surrogate import noise_crossings
 
 SIGNIFICANT_FRACTION = 0.25
 MAX_CHANNELS = 8
@@ -147,14 +148,6 @@ def signal_to_noise_db(clean: np.ndarray, traces: np.ndarray) -> float:
     """Energy of the clean traces over the energy of what differs from them, in dB."""
     difference = np.square(traces - clean, dtype="float64").sum()
     return float(10 * np.log10(max(np.square(clean, dtype="float64").sum(), 1e-30) / max(difference, 1e-30)))
-
-
-def noise_crossings(traces: np.ndarray, threshold: float, sampling_frequency: float) -> float:
-    """Troughs below `threshold` noise levels of these traces themselves, per channel and second."""
-    scaled = traces / np.maximum(noise_levels(traces), 1e-12)
-    inner = scaled[1:-1]
-    troughs = (inner < -threshold) & (inner <= scaled[:-2]) & (inner < scaled[2:])
-    return float(troughs.sum() / traces.shape[1] / (len(traces) / sampling_frequency))
 
 
 def _is_small(template, noise_level) -> bool:

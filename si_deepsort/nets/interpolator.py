@@ -20,6 +20,7 @@ from .probe_plan import NOWHERE_UM, NUM_OFFSET_FEATURES, ProbePlan, make_probe_p
 
 # Adam moves every parameter by about the learning rate, and a linear weight is ten times smaller than the others.
 TABLE_SCALE = 0.1
+ACTIVATIONS = {"silu": nn.functional.silu, "hardswish": nn.functional.hardswish}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,16 @@ class InterpolatorConfig(NetworkConfig):
         Hidden width of the network that turns positions into mixing weights.
     num_table_channels : int
         Channels of a linear part that was fitted to one recording; 0 for a network of any probe.
+    num_mixed_filters : int | None
+        The nonlinear features see the first so many filters over time of a channel. None: all that it contributes.
+    is_gated : bool
+        The nonlinear part is a sum of the mixed features, each times a gate that depends on all of them: a choice
+        among linear predictions. False: any function of them.
+
+    activation : str
+        "silu", or "hardswish", which costs half of it.
+
+    Models saved without the last three have their defaults; `NEW_INTERPOLATOR` is what new ones are made like.
     """
 
     sampling_frequency: float = 30_000.0
@@ -63,16 +74,33 @@ class InterpolatorConfig(NetworkConfig):
     same_frame_neighbors: bool = False
     geometry_width: int = 48
     num_table_channels: int = 0
+    num_mixed_filters: int | None = None
+    is_gated: bool = False
+    activation: str = "silu"
 
     def __post_init__(self):
         super().__post_init__()
         if not 0 <= self.omission < self.context:
             raise ValueError(f"omission={self.omission}, expected at least 0 and less than context={self.context}.")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation='{self.activation}', expected one of {sorted(ACTIVATIONS)}.")
+        if self.num_mixed_filters is not None and not 1 <= self.num_mixed_filters <= self.num_features:
+            raise ValueError(
+                f"num_mixed_filters={self.num_mixed_filters}, expected 1 to num_features={self.num_features}, or None."
+            )
 
     @property
     def num_seen(self) -> int:
         """Features that a neighbour contributes."""
         return self.num_features + (2 * self.omission + 1 if self.same_frame_neighbors else 0)
+
+    @property
+    def num_seen_mixed(self) -> int:
+        """Features of a neighbour that the nonlinear part sees."""
+        return self.num_seen if self.num_mixed_filters is None else self.num_mixed_filters
+
+
+NEW_INTERPOLATOR = InterpolatorConfig(num_mixed=10, num_mixed_filters=8, is_gated=True, activation="hardswish")
 
 
 class Interpolator(Network):
@@ -95,11 +123,11 @@ class Interpolator(Network):
         self.register_buffer("same_frame_taps", torch.eye(num_taps)[same_frame], persistent=False)
         self.filters = nn.Parameter(torch.randn(config.num_features, num_taps) / num_taps**0.5)
         self.neighborhood = _perceptron(NUM_OFFSET_FEATURES, 32, 16)
-        num_outputs = (1 + config.num_mixed) * config.num_seen
+        num_outputs = config.num_seen + config.num_mixed * config.num_seen_mixed
         self.geometry = _perceptron(NUM_OFFSET_FEATURES + 16, config.geometry_width, config.geometry_width, num_outputs)
         self.mixed_bias = nn.Parameter(torch.zeros(config.num_mixed, 1))
         self.hidden = nn.Conv1d(config.num_mixed, config.width, 1)
-        self.readout = nn.Conv1d(config.width, 1, 1)
+        self.readout = nn.Conv1d(config.width, config.num_mixed if config.is_gated else 1, 1)
         nn.init.zeros_(self.readout.weight)
         nn.init.zeros_(self.readout.bias)
         with torch.no_grad():
@@ -136,56 +164,65 @@ class Interpolator(Network):
         learnt = self.filters * self.is_seen
         return torch.cat([learnt, self.same_frame_taps]) if self.config.same_frame_neighbors else learnt
 
-    def mixing_weights(self, plan: ProbePlan) -> Tensor:
+    def mixing_weights(self, plan: ProbePlan) -> tuple[Tensor, Tensor]:
         """
-        Weights of each neighbour's features.
+        Weights of each neighbour's features, exactly 0 for an empty or unusable place and a channel's omitted frames.
 
         Returns
         -------
-        Tensor, shape (num_channels, num_neighbors, 1 + num_mixed, num_seen)
-            Output 0 is the linear part. Exactly 0 for an empty or unusable place, and for a channel's own omitted
-            frames.
+        linear : Tensor, shape (num_channels, num_neighbors, 1, num_seen)
+        mixed : Tensor, shape (num_channels, num_neighbors, num_mixed, num_seen_mixed)
         """
         config, features, feeds = self.config, plan.offset_features, plan.feeds[..., None]
         around = (self.neighborhood(features) * feeds).sum(dim=1, keepdim=True) / feeds.sum(dim=1, keepdim=True).clamp(
             1
         )
         weights = self.geometry(torch.cat([features, around.expand(-1, features.shape[1], -1)], dim=-1))
-        weights = weights.unflatten(-1, (1 + config.num_mixed, config.num_seen))
+        linear, mixed = weights.split([config.num_seen, config.num_mixed * config.num_seen_mixed], dim=-1)
         if plan.table_rows is not None and config.num_table_channels:
             rows = plan.table_rows
-            table = torch.where(rows[:, None, None] >= 0, TABLE_SCALE * self.table[rows.clamp(0)], 0)
-            weights = torch.cat([weights[:, :, :1] + table[:, :, None], weights[:, :, 1:]], dim=2)
-        may_see = plan.feeds[:, :, None].expand(-1, -1, config.num_seen).clone()
-        may_see[:, 0, config.num_features :] = 0
-        return weights * may_see[:, :, None]
+            linear = linear + torch.where(rows[:, None, None] >= 0, TABLE_SCALE * self.table[rows.clamp(0)], 0)
+        may_see = plan.feeds[:, :, None, None].expand(-1, -1, 1, config.num_seen).clone()
+        may_see[:, 0, :, config.num_features :] = 0
+        mixed = mixed.unflatten(-1, (config.num_mixed, config.num_seen_mixed))
+        return linear[:, :, None] * may_see, mixed * may_see[..., : config.num_seen_mixed]
 
     def forward(self, traces: Tensor, plan: ProbePlan) -> Tensor:
         return self.predict(traces, plan, self.block_weights(plan))
 
-    def block_weights(self, plan: ProbePlan) -> list[Tensor]:
-        """Mixing weights as one dense matrix per block of channels; make them once to predict many chunks."""
-        return plan.to_blocks(self.mixing_weights(plan))
+    def block_weights(self, plan: ProbePlan) -> list[tuple[Tensor, Tensor]]:
+        """Both mixing weights as dense matrices per block of channels; make them once to predict many chunks."""
+        linear, mixed = self.mixing_weights(plan)
+        return list(zip(plan.to_blocks(linear), plan.to_blocks(mixed), strict=True))
 
-    def predict(self, traces: Tensor, plan: ProbePlan, blocks: list[Tensor]) -> Tensor:
-        """As `forward`, with the result of `block_weights`."""
-        filters = self.filters_over_time()[:, None]
+    def predict(self, traces: Tensor, plan: ProbePlan, blocks: list, nonlinear_share: float = 1.0) -> Tensor:
+        """As `forward`, with the result of `block_weights` and a share of the nonlinear part."""
+        filters, num_mixed = self.filters_over_time()[:, None], self.config.num_seen_mixed
         ordered, predicted = traces[:, plan.order], []
         for inputs, members in plan.groups:
             seen = ordered[:, inputs]
             features = nn.functional.conv1d(seen.flatten(0, 1)[:, None], filters).unflatten(0, seen.shape[:2])
+            first = features[:, :, :num_mixed].contiguous()
             for index, places in members:
-                predicted.append(self._predict_block(torch.matmul(blocks[index], features[:, places].flatten(1, 2))))
+                linear, mixed = blocks[index]
+                block = _product(linear, features[:, places].flatten(1, 2))
+                if nonlinear_share:
+                    nonlinear = self._nonlinear_block(_product(mixed, first[:, places].flatten(1, 2)))
+                    block = torch.add(block, nonlinear, alpha=nonlinear_share)
+                predicted.append(block)
         return torch.cat(predicted, dim=1)[:, plan.rank]
 
-    def _predict_block(self, mixed: Tensor) -> Tensor:
-        """(batch, (1 + num_mixed) * channels, frames) -> (batch, channels, frames): block by block stays in cache."""
+    def _nonlinear_block(self, mixed: Tensor) -> Tensor:
+        """(batch, num_mixed * channels, frames) -> (batch, channels, frames): block by block stays in cache."""
         batch, _, num_frames = mixed.shape
-        mixed = mixed.view(batch, 1 + self.config.num_mixed, -1)
-        is_final = not torch.is_grad_enabled()
-        hidden = nn.functional.silu(mixed[:, 1:] + self.mixed_bias, inplace=is_final)
-        hidden = nn.functional.silu(_layer(self.hidden, hidden), inplace=is_final)
-        return (mixed[:, :1] + _layer(self.readout, hidden)).view(batch, -1, num_frames)
+        mixed = mixed.view(batch, self.config.num_mixed, -1)
+        is_final, activate = not torch.is_grad_enabled(), ACTIVATIONS[self.config.activation]
+        hidden = activate(mixed + self.mixed_bias, inplace=is_final)
+        hidden = activate(_layer(self.hidden, hidden), inplace=is_final)
+        nonlinear = _layer(self.readout, hidden)
+        if self.config.is_gated:
+            nonlinear = (nonlinear * mixed).sum(dim=1, keepdim=True)
+        return nonlinear.view(batch, -1, num_frames)
 
     def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[Tensor, ProbePlan]:
         """Random traces and the plan of a probe with two columns."""
@@ -195,6 +232,11 @@ class Interpolator(Network):
         plan = make_probe_plan(locations, shanks, num_neighbors=config.num_neighbors, radius_um=config.radius_um)
         generator = torch.Generator().manual_seed(seed)
         return torch.randn(batch_size, len(locations), 2 * config.context + 20, generator=generator), plan
+
+
+def _product(matrix: Tensor, features: Tensor) -> Tensor:
+    # One product per window; `matmul` would copy the features of a batch to make one of all.
+    return torch.bmm(matrix.expand(len(features), -1, -1), features)
 
 
 def _layer(convolution: nn.Conv1d, inputs: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ def make_probe_plan(
     radius_um: float,
     usable: np.ndarray | None = None,
     block_channels: int = 8,
-    group_channels: int = 64,
+    group_channels: int = 128,
 ) -> ProbePlan:
     """
     Plan of a probe.
@@ -89,7 +89,7 @@ def make_probe_plan(
         Channels of different shanks never feed each other.
     usable : np.ndarray | None, shape (num_channels,), bool, default: None
         Channels that may feed others and themselves. None: all.
-    block_channels, group_channels : int, default: 8, 64
+    block_channels, group_channels : int, default: 8, 128
         Output channels per dense block, and of the blocks for which features are made at once; affect the speed alone.
     """
     usable = np.ones(len(shanks), dtype=bool) if usable is None else np.asarray(usable, dtype=bool)

@@ -12,9 +12,6 @@ from .traces import cast_traces, check_has_traces, output_dtype
 
 DEFAULT_MODEL = "interpolator-any"
 DEFAULT_ARCHITECTURE = "interpolator"
-MAX_RESPONSE_FRAMES = 8192
-MIN_SLOPE = 0.95
-MIN_KEPT_AMPLITUDE = 0.85
 
 
 class DeepInterpolateRecording(BasePreprocessor):
@@ -31,13 +28,15 @@ class DeepInterpolateRecording(BasePreprocessor):
     blend : "auto" | float, default: "auto"
         Weight of the raw sample in the output, 0 (the pure prediction, which shrinks small spikes) to 1 (nothing
         changes). "auto" injects small spikes into a stretch of the recording, measures how much of them each channel
-        would keep, and takes the smallest weight that keeps 97 %.
+        would keep, and takes the smallest weight that keeps 97 %. It also lowers the share of the nonlinear part of the
+        network until noise with the spectrum of the recording crosses -4 noise levels no more often than before.
     bad_channel_ids : list | None, default: None
         Channels that are predicted from their neighbours and feed nobody. Channels without any signal or with NaN
         throughout are added by themselves.
     normalization : dict | None, default: None
-        `centers`, `scales`, `raw_weights` and `prediction_scales`, each a list with one value per channel. None
-        measures them; `prediction_scales` are 1 unless the model overshoots, as one of another layout can.
+        `centers`, `scales`, `raw_weights` and `prediction_scales`, each a list with one value per channel, and
+        `nonlinear_share`, a number. None measures them; `prediction_scales` are 1 unless the model overshoots, as one
+        of another layout can, and the share is 1 unless `blend` is "auto".
     dtype : dtype-like | None, default: None
         Of the output; None keeps that of the recording. Integers are rounded and saturate.
     device : str, default: "cpu"
@@ -63,6 +62,7 @@ class DeepInterpolateRecording(BasePreprocessor):
         seed=0,
     ):
         from ..zoo import model_provenance
+        from .calibration import calibrate, weights_that_keep_spikes
         from .prediction import check_sampling_frequency, load_interpolator
 
         check_has_traces(recording)
@@ -78,12 +78,14 @@ class DeepInterpolateRecording(BasePreprocessor):
         centers, scales, usable = _checked_normalization(normalization, _is_bad(recording, bad_channel_ids))
         tiles = _Tiles(model, device, recording_geometry(recording), usable, centers, scales)
         if is_measured and net.architecture == DEFAULT_ARCHITECTURE:
-            tiles.prediction_scales = tiles.scales_against_overshoot(recording, seed)
-        elif "prediction_scales" in normalization:
-            tiles.prediction_scales = np.asarray(normalization["prediction_scales"], dtype="float32")
+            calibrate(tiles, recording, is_automatic=blend == "auto", seed=seed)
+        elif not is_measured:
+            scales_of_prediction = normalization.get("prediction_scales", np.ones(len(usable)))
+            tiles.prediction_scales = np.asarray(scales_of_prediction, dtype="float32")
+            tiles.nonlinear_share = float(normalization.get("nonlinear_share", 1.0))
         raw_weights = normalization.get("raw_weights")
         if raw_weights is None:
-            raw_weights = tiles.weights_that_keep_spikes(recording, seed) if blend == "auto" else blend
+            raw_weights = weights_that_keep_spikes(tiles, recording, seed) if blend == "auto" else blend
         raw_weights = np.where(usable, np.broadcast_to(raw_weights, len(usable)), 0).astype("float32")
         BasePreprocessor.__init__(self, recording, dtype=dtype)
         if str(device).startswith("cuda"):
@@ -101,6 +103,7 @@ class DeepInterpolateRecording(BasePreprocessor):
                 scales=np.where(usable, scales, 0).tolist(),
                 raw_weights=raw_weights.tolist(),
                 prediction_scales=tiles.prediction_scales.tolist(),
+                nonlinear_share=tiles.nonlinear_share,
             ),
             dtype=dtype.str,
             device=device,
@@ -135,7 +138,7 @@ class _Tiles:
     def __init__(self, model, device, geometry, usable, centers, scales):
         self.model, self.device, self.geometry, self.usable = model, device, geometry, usable
         self.centers, self.scales = centers, scales
-        self.prediction_scales = np.ones(len(usable), dtype="float32")
+        self.prediction_scales, self.nonlinear_share = np.ones(len(usable), dtype="float32"), 1.0
         self._predictor = None
 
     def __getstate__(self):
@@ -148,50 +151,15 @@ class _Tiles:
 
             net = load_interpolator(self.model, device=self.device, num_channels=len(self.usable))
             self._predictor = TracePredictor(net, *self.geometry, self.usable)
+        self._predictor.nonlinear_share = self.nonlinear_share
         return self._predictor
 
-    def weights_that_keep_spikes(self, recording, seed: int) -> np.ndarray:
-        """Weight of the raw trace per channel with which a small spike keeps its amplitude, (num_channels,) float."""
-        from .injection import raw_weights
-
-        return raw_weights(self.prediction_scales * self._response_to_spikes(recording, seed))
-
-    def scales_against_overshoot(self, recording, seed: int) -> np.ndarray:
-        """
-        Factor per channel that takes back a prediction that is too large, (num_channels,) float32.
-
-        A blind prediction shares no noise with the trace, so the slope of the trace against it is 1 if its size is
-        right. A smaller slope means that it overshoots, as where there are more or nearer neighbours than the model
-        knows, or that it takes noise for predictable; small spikes must not suffer for the latter.
-        """
-        traces = self._stretch(recording)
-        tile, context = self.predictor.tile_frames, self.predictor.context
-        shared = energy = 0.0
-        for at in range(0, len(traces) - 2 * context, tile):
-            piece = traces[at : at + tile + 2 * context]
-            predicted = self.predictor.predict_tile(piece)
-            shared = shared + (predicted * piece[context:-context]).sum(axis=0)
-            energy = energy + np.square(predicted).sum(axis=0)
-        slope = shared / np.maximum(energy, 1e-12)
-        # The slope of a short stretch varies by a few percent.
-        is_off = self.usable & (slope < MIN_SLOPE) & (energy > 0)
-        if not is_off.any():
-            return np.ones(len(self.usable), dtype="float32")
-        least = MIN_KEPT_AMPLITUDE / np.maximum(self._response_to_spikes(recording, seed), 1e-6)
-        return np.where(is_off, np.clip(np.maximum(slope, least), 0, 1), 1).astype("float32")
-
-    def _response_to_spikes(self, recording, seed):
-        from .injection import response_to_spikes
-
-        traces = self._stretch(recording)
-        return response_to_spikes(self.predictor, traces, *self.geometry, recording.get_sampling_frequency(), seed=seed)
-
-    def _stretch(self, recording) -> np.ndarray:
+    def stretch(self, recording, max_frames: int) -> np.ndarray:
         """Whole tiles from the middle of the longest segment, with their context, in noise levels."""
         lengths = [recording.get_num_frames(i) for i in range(recording.get_num_segments())]
         segment_index = int(np.argmax(lengths))
         context, tile = self.predictor.context, self.predictor.tile_frames
-        num_tiles = min(max(1, (lengths[segment_index] - 2 * context) // tile), max(1, MAX_RESPONSE_FRAMES // tile))
+        num_tiles = min(max(1, (lengths[segment_index] - 2 * context) // tile), max(1, max_frames // tile))
         num_frames = num_tiles * tile + 2 * context
         first = max(0, (lengths[segment_index] - num_frames) // 2)
         window = dict(segment_index=segment_index, start_frame=first, end_frame=min(first + num_frames, max(lengths)))

@@ -81,10 +81,15 @@ class TracePredictor:
     shanks : np.ndarray, shape (num_channels,)
     usable : np.ndarray, shape (num_channels,), bool
         Channels that may feed others; the rest is predicted from them.
+
+    Attributes
+    ----------
+    nonlinear_share : float
+        Share of the nonlinear part of an `Interpolator` that is added to its linear part, 0 to 1.
     """
 
     def __init__(self, net: Network, channel_locations: np.ndarray, shanks: np.ndarray, usable: np.ndarray):
-        self.net, self.usable = net, usable
+        self.net, self.usable, self.nonlinear_share = net, usable, 1.0
         self.context = net.config.context
         self.tile_frames = TILE_FRAMES[net.architecture]
         self.device = next(net.parameters()).device
@@ -128,5 +133,5 @@ class TracePredictor:
             if self.plan is None:
                 predicted = self.net(inputs)
             else:
-                predicted = self.net.predict(inputs, self.plan, self.blocks)
+                predicted = self.net.predict(inputs, self.plan, self.blocks, self.nonlinear_share)
         return predicted[0].T.contiguous().cpu().numpy()

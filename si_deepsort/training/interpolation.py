@@ -19,7 +19,7 @@ import torch.distributed as distributed
 
 from ..fit import FitSettings, evaluate, fit
 from ..inference import choose_device
-from ..nets.interpolator import Interpolator, InterpolatorConfig
+from ..nets.interpolator import NEW_INTERPOLATOR, Interpolator, InterpolatorConfig
 from ..settings import setting
 from ..zoo import CONFIG_FILE, ModelInfo, load_model, parent_reference, save_model
 from .interpolation_batches import TrainingRecording, prepare_recordings
@@ -33,13 +33,16 @@ class InterpolationTrainingSettings(FitSettings):
     """How an interpolator is trained."""
 
     num_epochs: int = setting(20, "Most epochs", minimum=0)
-    learning_rate: float = setting(5e-3, "Highest learning rate of Adam; it follows a cosine to 0", minimum=0.0)
+    learning_rate: float = setting(1e-2, "Highest learning rate of Adam; it follows a cosine to 0", minimum=0.0)
     warmup_steps: int = setting(40, "Steps over which the learning rate rises from 0, to spare the start", minimum=0)
     steps_per_epoch: int = setting(60, "Batches per epoch", minimum=1)
     batch_windows: int = setting(4, "Windows per batch, at 64 channels; fewer where there are more", minimum=1)
     window_frames: int = setting(256, "Frames predicted per window", minimum=16)
     validation_fraction: float = setting(0.1, "End of each segment that is held out", minimum=0.01, maximum=0.5)
     mask_fraction: float = setting(0.05, "Channels hidden in half of the batches", minimum=0.0, maximum=0.9)
+    turned_fraction: float = setting(
+        0.25, "Batches that see the probe turned, stretched and with gaps, for other layouts", minimum=0.0, maximum=0.9
+    )
     wiener_s: float = setting(10.0, "Duration in s of the sample for the closed-form start", minimum=0.1)
     fit_table: bool = setting(True, "Fit a linear part to the recording's own channels (single recording only)")
 
@@ -66,7 +69,7 @@ def train_deep_interpolation(
     start_from : str | Path | None, default: None
         Name or folder of an interpolator to fine-tune. None starts anew.
     config : InterpolatorConfig | None, default: None
-        Structure of a new network. None takes the default; not allowed with `start_from`.
+        Structure of a new network. None takes `NEW_INTERPOLATOR`; not allowed with `start_from`.
     settings : InterpolationTrainingSettings | None, default: None
         None takes the defaults. With `num_epochs=0` the model is the closed-form Wiener filter.
     name : str | None, default: None
@@ -166,7 +169,7 @@ def _new_network(recordings, config, start_from, settings) -> Interpolator:
         raise ValueError(f"The recordings have {sorted(others)} Hz; train one model per sampling frequency.")
     num_table = recordings[0].get_num_channels() if settings.fit_table and len(recordings) == 1 else 0
     if start_from is None:
-        config = replace(config or InterpolatorConfig(), sampling_frequency=sampling_frequency)
+        config = replace(config or NEW_INTERPOLATOR, sampling_frequency=sampling_frequency)
         return Interpolator(replace(config, num_table_channels=num_table))
     if config is not None:
         raise ValueError("Give either config (a new network) or start_from (its structure is kept), not both.")
@@ -218,8 +221,7 @@ def _batches(prepared, epoch, settings):
         index = int(rng.choice(len(prepared), p=shares / shares.sum()))
         # One stretch of the recording serves several batches, so that a file is read in few, long pieces.
         for windows in prepared[index].training_windows(rng, min(remaining, 12), settings):
-            is_masked = len(prepared[index].plans) > 1 and rng.random() < 0.5
-            plan_index = int(rng.integers(1, len(prepared[index].plans))) if is_masked else 0
+            plan_index = int(rng.choice(len(prepared[index].plans), p=prepared[index].plan_shares))
             yield _as_batch(windows, index, plan_index)
             remaining -= 1
 

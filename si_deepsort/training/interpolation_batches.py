@@ -10,6 +10,9 @@ from ..nets.probe_plan import ProbePlan, make_probe_plan
 from ..preprocessing.deep_interpolate import measure_normalization
 
 NUM_MASKED_PLANS = 6
+NUM_TURNED_PLANS = 8
+MAX_STRETCH = 1.25
+MAX_MISSING = 0.3  # of the contacts of a turned probe
 CHANNELS_PER_BATCH_WINDOW = 64
 
 
@@ -26,7 +29,9 @@ class TrainingRecording:
     has_signal : Tensor, shape (num_channels,), bool
         Channels that are predicted; the rest feed nobody.
     plans : list of ProbePlan
-        The first with all channels, the others with some hidden.
+        The first with all channels, the others with some hidden, or of the probe turned.
+    plan_shares : np.ndarray, shape (num_plans,), float
+        How often each is trained on.
     stretches : list of (segment_index, first, split, last)
         Frames [first, split) train, [split, last) are held out.
     context : int
@@ -38,6 +43,7 @@ class TrainingRecording:
     scales: np.ndarray
     has_signal: torch.Tensor
     plans: list[ProbePlan]
+    plan_shares: np.ndarray
     stretches: list[tuple[int, int, int, int]]
     context: int
     _validation: list = field(default_factory=list)
@@ -107,6 +113,7 @@ def prepare_recordings(recordings, net, settings) -> list[TrainingRecording]:
         if not has_signal.any():
             raise ValueError("No channel has a signal: all are constant or NaN. There is nothing to learn.")
         locations, shanks = recording_geometry(recording)
+        plans, plan_shares = _make_plans(locations, shanks, has_signal, net.config, settings)
         prepared.append(
             TrainingRecording(
                 recording=recording,
@@ -114,7 +121,8 @@ def prepare_recordings(recordings, net, settings) -> list[TrainingRecording]:
                 centers=np.nan_to_num(np.asarray(normalization["centers"], dtype="float32")),
                 scales=np.where(has_signal, scales, 1).astype("float32"),
                 has_signal=torch.from_numpy(has_signal),
-                plans=_make_plans(locations, shanks, has_signal, net.config, settings),
+                plans=plans,
+                plan_shares=plan_shares,
                 stretches=_split_time(recording, net.config.context, settings),
                 context=net.config.context,
             )
@@ -123,14 +131,35 @@ def prepare_recordings(recordings, net, settings) -> list[TrainingRecording]:
 
 
 def _make_plans(locations, shanks, has_signal, config, settings):
+    """Plans of the probe as it is, with hidden channels and turned, and how often each is trained on."""
     rng = np.random.default_rng(settings.seed)
+    probes = [(locations, has_signal)]
+    shares = np.ones(1)
+    if settings.mask_fraction > 0 and len(has_signal) > 2:
+        masks = [rng.random(len(has_signal)) >= settings.mask_fraction for _ in range(NUM_MASKED_PLANS)]
+        probes += [(locations, has_signal & mask) for mask in masks]
+        shares = np.r_[0.5, np.full(NUM_MASKED_PLANS, 0.5 / NUM_MASKED_PLANS)]
+    if settings.turned_fraction > 0 and len(has_signal) > 2:
+        probes += [_turned(locations, has_signal, rng) for _ in range(NUM_TURNED_PLANS)]
+        turned = np.full(NUM_TURNED_PLANS, settings.turned_fraction / NUM_TURNED_PLANS)
+        shares = np.r_[shares * (1 - settings.turned_fraction), turned]
     options = dict(num_neighbors=config.num_neighbors, radius_um=config.radius_um)
     # Wide blocks waste multiplications but save steps, which pays while gradients are needed.
     options["block_channels"] = 16
-    masks = [has_signal]
-    if settings.mask_fraction > 0 and len(has_signal) > 2:
-        masks += [has_signal & (rng.random(len(has_signal)) >= settings.mask_fraction) for _ in range(NUM_MASKED_PLANS)]
-    return [make_probe_plan(locations, shanks, usable=mask, **options) for mask in masks]
+    return [make_probe_plan(where, shanks, usable=mask, **options) for where, mask in probes], shares
+
+
+def _turned(locations, has_signal, rng):
+    """
+    Locations and usable channels of the probe turned by any angle, somewhat larger or smaller, with gaps.
+
+    The traces stay the same, and what neighbours share depends on their distance far more than on the direction: so
+    the weights become a function of relative positions that no layout of a training recording may show.
+    """
+    angle, stretch = rng.uniform(0, 2 * np.pi), MAX_STRETCH ** rng.uniform(-1, 1)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    is_there = rng.random(len(has_signal)) >= rng.uniform(0, MAX_MISSING)
+    return stretch * locations @ turn.T, has_signal & is_there
 
 
 def _split_time(recording, context, settings):

@@ -50,7 +50,7 @@ def start_shared_part(net, prepared, samples):
         losses = []
         for recording, target in zip(prepared, targets, strict=True):
             plan = recording.plans[0]
-            errors = (net.mixing_weights(plan)[:, :, 0] - target) * plan.feeds[..., None]
+            errors = (net.mixing_weights(plan)[0][:, :, 0] - target) * plan.feeds[..., None]
             losses.append(errors.square().sum() / plan.feeds.sum())
         optimizer.zero_grad()
         torch.stack(losses).mean().backward()

@@ -75,16 +75,23 @@ def training_recording(layout: str, *, seed: int, duration_s: float = 8.0):
     return copy
 
 
-def pretrain(name: str, folder, *, seed: int = 0, start_from=None, settings: InterpolationTrainingSettings):
+def pretrain(
+    name: str,
+    folder,
+    *,
+    seed: int = 0,
+    start_from=None,
+    recordings_per_layout: int = 1,
+    settings: InterpolationTrainingSettings,
+):
     """Train one of the bundled models into a folder."""
-    recordings = [
-        training_recording(layout, seed=1000 * seed + index) for index, layout in enumerate(LAYOUTS[name], start=1)
-    ]
+    layouts = LAYOUTS[name] * recordings_per_layout
+    recordings = [training_recording(layout, seed=1000 * seed + index) for index, layout in enumerate(layouts, start=1)]
     settings = replace(settings, seed=seed, fit_table=False)
     return train_deep_interpolation(recordings, folder, start_from=start_from, settings=settings, name=name)
 
 
-def describe(name: str, folder, command: str, settings: InterpolationTrainingSettings):
+def describe(name: str, folder, command: str, num_recordings: int, settings: InterpolationTrainingSettings):
     """Write into a trained model where it comes from, and what it predicts on recordings that training never saw."""
     net = load_model(folder)
     recordings = [
@@ -100,7 +107,7 @@ def describe(name: str, folder, command: str, settings: InterpolationTrainingSet
             data="generated recordings (si_deepsort.generation): spectrum and spatial correlation of the noise drawn "
             "around those of real Neuropixels recordings, parametric spikes; no recorded data",
             data_license="MIT",
-            num_recordings=len(recordings),
+            num_recordings=num_recordings,
         ),
         metrics=dict(unpredicted_variance=unpredicted_variance(net, prepared, settings)),
     )
@@ -128,9 +135,10 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start-from", default=None)
-    parser.add_argument("--num-epochs", type=int, default=20)
-    parser.add_argument("--steps-per-epoch", type=int, default=100)
-    parser.add_argument("--batch-windows", type=int, default=2)
+    parser.add_argument("--recordings-per-layout", type=int, default=2)
+    parser.add_argument("--num-epochs", type=int, default=40)
+    parser.add_argument("--steps-per-epoch", type=int, default=200)
+    parser.add_argument("--batch-windows", type=int, default=4)
     arguments = parser.parse_args()
     settings = InterpolationTrainingSettings(
         num_epochs=arguments.num_epochs,
@@ -138,14 +146,22 @@ def main():
         batch_windows=arguments.batch_windows,
         patience=max(5, arguments.num_epochs),
     )
-    pretrain(arguments.name, arguments.folder, seed=arguments.seed, start_from=arguments.start_from, settings=settings)
-    values = {"--start-from": arguments.start_from, "--num-epochs": arguments.num_epochs}
-    values |= {"--steps-per-epoch": arguments.steps_per_epoch, "--batch-windows": arguments.batch_windows}
+    per_layout = arguments.recordings_per_layout
+    pretrain(
+        arguments.name,
+        arguments.folder,
+        seed=arguments.seed,
+        start_from=arguments.start_from,
+        recordings_per_layout=per_layout,
+        settings=settings,
+    )
+    values = {"--start-from": arguments.start_from, "--recordings-per-layout": per_layout}
+    values |= {"--num-epochs": arguments.num_epochs, "--steps-per-epoch": arguments.steps_per_epoch}
+    values |= {"--batch-windows": arguments.batch_windows, "--seed": arguments.seed}
     options = " ".join(f"{option} {value}" for option, value in values.items() if value is not None)
     command = f"python -m si_deepsort.training.pretrain_interpolation {arguments.name} FOLDER {options}"
-    describe(
-        arguments.name, arguments.folder, f"{command} --seed {arguments.seed}", replace(settings, seed=arguments.seed)
-    )
+    num_recordings = per_layout * len(LAYOUTS[arguments.name])
+    describe(arguments.name, arguments.folder, command, num_recordings, replace(settings, seed=arguments.seed))
 
 
 if __name__ == "__main__":

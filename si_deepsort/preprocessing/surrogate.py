@@ -1,0 +1,37 @@
+"""Noise with a recording's own spectrum and covariance, and how often traces of noise look like a spike."""
+
+import numpy as np
+import scipy.fft
+
+from ..noise import noise_levels
+
+
+def phase_randomized(traces: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """
+    Noise with the spectrum of each channel and the covariance of all pairs, but no event.
+
+    Every frequency gets one random phase for all channels (Prichard & Theiler 1994).
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float
+    seed : int, default: 0
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames, num_channels), float32
+        In the unit of the traces.
+    """
+    spectrum = scipy.fft.rfft(np.nan_to_num(traces), axis=0)
+    phases = np.random.default_rng(seed).uniform(0, 2 * np.pi, len(spectrum))
+    phases[0] = 0
+    turned = spectrum * np.exp(1j * phases).astype(spectrum.dtype)[:, None]
+    return scipy.fft.irfft(turned, len(traces), axis=0).astype("float32")
+
+
+def noise_crossings(traces: np.ndarray, threshold: float, sampling_frequency: float) -> float:
+    """Troughs below `threshold` noise levels of these traces themselves, per channel and second."""
+    scaled = traces / np.maximum(noise_levels(traces), 1e-12)
+    inner = scaled[1:-1]
+    troughs = (inner < -threshold) & (inner <= scaled[:-2]) & (inner < scaled[2:])
+    return float(troughs.sum() / traces.shape[1] / (len(traces) / sampling_frequency))

@@ -1,0 +1,71 @@
+"""Turned probes in the training of an interpolator: the same distances, other directions, nothing of the table."""
+
+import numpy as np
+import pytest
+import spikeinterface.core as si
+
+from si_deepsort.generation import named_probe
+from si_deepsort.nets.interpolator import Interpolator, InterpolatorConfig
+from si_deepsort.training.interpolation import InterpolationTrainingSettings
+from si_deepsort.training.interpolation_batches import (
+    MAX_STRETCH,
+    NUM_MASKED_PLANS,
+    NUM_TURNED_PLANS,
+    prepare_recordings,
+)
+from si_deepsort.training.interpolation_start import start_table
+
+SETTINGS = dict(window_frames=128, wiener_s=0.5, device="cpu", progress_bar=False)
+
+
+def make_recording():
+    """Two seconds of noise on 16 contacts of a Neuropixels 1.0."""
+    probe = named_probe("neuropixels1").get_slice(np.arange(16))
+    traces = np.random.default_rng(0).normal(size=(60_000, 16)).astype("float32")
+    recording = si.NumpyRecording([traces], 30_000.0)
+    recording.set_probe(probe)
+    return recording
+
+
+def prepared(num_table_channels=0, **settings):
+    recording = make_recording()
+    net = Interpolator(InterpolatorConfig(num_features=4, num_table_channels=num_table_channels))
+    return net, prepare_recordings([recording], net, InterpolationTrainingSettings(**SETTINGS | settings))[0]
+
+
+@pytest.mark.parametrize(
+    "settings, num_plans, is_whole",
+    [
+        (dict(), 1 + NUM_MASKED_PLANS + NUM_TURNED_PLANS, 0.375),
+        (dict(turned_fraction=0.0), 1 + NUM_MASKED_PLANS, 0.5),
+        (dict(mask_fraction=0.0), 1 + NUM_TURNED_PLANS, 0.75),
+        (dict(mask_fraction=0.0, turned_fraction=0.0), 1, 1.0),
+    ],
+)
+def test_each_kind_of_plan_has_its_share(settings, num_plans, is_whole):
+    _, recording = prepared(**settings)
+    assert len(recording.plans) == len(recording.plan_shares) == num_plans
+    assert recording.plan_shares.sum() == pytest.approx(1) and recording.plan_shares[0] == pytest.approx(is_whole)
+
+
+def test_turning_keeps_distances_up_to_one_factor():
+    _, recording = prepared(mask_fraction=0.0)
+    where, directions = recording.channel_locations, set()
+    for plan in recording.plans[1:]:
+        channels, places = np.nonzero(plan.feeds[:, 1:].numpy())
+        others = plan.neighbors[channels, places + 1]
+        offsets = plan.offsets[channels, places + 1]
+        ratio = np.linalg.norm(offsets, axis=1) / np.linalg.norm(where[others] - where[channels], axis=1)
+        assert np.ptp(ratio) < 1e-3 and 1 / MAX_STRETCH - 1e-3 <= ratio[0] <= MAX_STRETCH + 1e-3
+        directions |= set(np.arctan2(offsets[:, 1], offsets[:, 0]).round(2))
+    assert len(directions) > 100
+
+
+def test_the_table_is_for_the_probe_as_it_is():
+    net, recording = prepared(num_table_channels=16)
+    start_table(net, recording, recording.sample(0.5, 0))
+    for plan in recording.plans:
+        net.attach_table(plan, recording.channel_locations)
+    assert (recording.plans[0].table_rows >= 0).all()
+    for plan in recording.plans[-NUM_TURNED_PLANS:]:
+        assert (plan.table_rows[plan.feeds.sum(dim=1) > 1] == -1).all()
