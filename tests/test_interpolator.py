@@ -171,6 +171,14 @@ def test_a_gated_network_keeps_the_laws_too(locations):
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
+def test_a_gated_network_grows_no_faster_than_its_input(locations):
+    net = random_net(is_gated=True, activation="hardswish")
+    plan = plan_of(locations, net)
+    traces = 100 * torch.randn(1, 20, 40)
+    largest = predict(net, traces, plan).abs().max()
+    assert predict(net, 1000 * traces, plan).abs().max() < 1100 * largest
+
+
 def test_the_nonlinear_part_sees_the_first_filters_alone(locations):
     net = random_net(num_mixed_filters=2)
     plan = plan_of(locations, net)

@@ -54,8 +54,8 @@ class InterpolatorConfig(NetworkConfig):
     num_mixed_filters : int | None
         The nonlinear features see the first so many filters over time of a channel. None: all that it contributes.
     is_gated : bool
-        The nonlinear part is a sum of the mixed features, each times a gate that depends on all of them: a choice
-        among linear predictions. False: any function of them.
+        The nonlinear part is a sum of the mixed features, each times a gate from -1 to 1 that depends on all of them: a
+        choice among linear predictions. False: any function of them.
 
     activation : str
         "silu", or "hardswish", which costs half of it.
@@ -221,7 +221,8 @@ class Interpolator(Network):
         hidden = activate(_layer(self.hidden, hidden), inplace=is_final)
         nonlinear = _layer(self.readout, hidden)
         if self.config.is_gated:
-            nonlinear = (nonlinear * mixed).sum(dim=1, keepdim=True)
+            # Within bounds, or the output would grow with the square of an artefact.
+            nonlinear = (nonlinear.clamp(-1, 1) * mixed).sum(dim=1, keepdim=True)
         return nonlinear.view(batch, -1, num_frames)
 
     def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[Tensor, ProbePlan]:

@@ -27,6 +27,8 @@ from .interpolation_start import resample_filters, start_filters, start_shared_p
 
 logger = logging.getLogger(__name__)
 
+BATCHES_PER_STRETCH = 12
+
 
 @dataclass(frozen=True, kw_only=True)
 class InterpolationTrainingSettings(FitSettings):
@@ -219,8 +221,10 @@ def _batches(prepared, epoch, settings):
     remaining = settings.steps_per_epoch
     while remaining > 0:
         index = int(rng.choice(len(prepared), p=shares / shares.sum()))
-        # One stretch of the recording serves several batches, so that a file is read in few, long pieces.
-        for windows in prepared[index].training_windows(rng, min(remaining, 12), settings):
+        # One stretch of the recording serves several batches, so that a file is read in few, long pieces; fewer where
+        # there are other recordings, or the network would learn one and forget the others.
+        num_batches = min(remaining, max(2, BATCHES_PER_STRETCH // len(prepared)))
+        for windows in prepared[index].training_windows(rng, num_batches, settings):
             plan_index = int(rng.choice(len(prepared[index].plans), p=prepared[index].plan_shares))
             yield _as_batch(windows, index, plan_index)
             remaining -= 1

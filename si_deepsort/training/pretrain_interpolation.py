@@ -136,11 +136,13 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start-from", default=None)
     parser.add_argument("--recordings-per-layout", type=int, default=2)
-    parser.add_argument("--num-epochs", type=int, default=40)
+    parser.add_argument("--learning-rate", type=float, default=4e-3)
+    parser.add_argument("--num-epochs", type=int, default=30)
     parser.add_argument("--steps-per-epoch", type=int, default=200)
-    parser.add_argument("--batch-windows", type=int, default=4)
+    parser.add_argument("--batch-windows", type=int, default=3)
     arguments = parser.parse_args()
     settings = InterpolationTrainingSettings(
+        learning_rate=arguments.learning_rate,
         num_epochs=arguments.num_epochs,
         steps_per_epoch=arguments.steps_per_epoch,
         batch_windows=arguments.batch_windows,
@@ -156,6 +158,7 @@ def main():
         settings=settings,
     )
     values = {"--start-from": arguments.start_from, "--recordings-per-layout": per_layout}
+    values |= {"--learning-rate": arguments.learning_rate}
     values |= {"--num-epochs": arguments.num_epochs, "--steps-per-epoch": arguments.steps_per_epoch}
     values |= {"--batch-windows": arguments.batch_windows, "--seed": arguments.seed}
     options = " ".join(f"{option} {value}" for option, value in values.items() if value is not None)
