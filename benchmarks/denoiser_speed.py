@@ -11,7 +11,7 @@ import torch
 from probeinterface import Probe
 
 from si_deepsort.geometry import recording_geometry
-from si_deepsort.nets.interpolator import Interpolator, InterpolatorConfig
+from si_deepsort.nets.interpolator import NEW_INTERPOLATOR, Interpolator
 from si_deepsort.nets.keras_unet import KerasUNet, KerasUNetConfig
 from si_deepsort.nets.probe_plan import make_probe_plan
 from si_deepsort.preprocessing import deep_interpolate
@@ -37,7 +37,7 @@ def neuropixels_recording(duration_s: float):
 def speed(num_rounds: int = 6) -> dict:
     """Best of alternating rounds, single thread: other programs on a machine can only slow a round down."""
     recording = neuropixels_recording(0.5)
-    net = Interpolator(InterpolatorConfig()).eval()
+    net = Interpolator(NEW_INTERPOLATOR).eval()
     options = dict(num_neighbors=net.config.num_neighbors, radius_um=net.config.radius_um)
     plan = make_probe_plan(*recording_geometry(recording), **options)
     unet = KerasUNet(KerasUNetConfig()).eval().to(memory_format=torch.channels_last)

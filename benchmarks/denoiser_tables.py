@@ -56,8 +56,11 @@ def summary(rows: list[dict]) -> dict[str, dict]:
 
 
 def quality_table(rows: list[dict]) -> dict:
-    """Means over recordings and seeds; a method appears once every case that the reference has is there."""
+    """Means over the recordings and seeds that all methods were run on."""
     methods = list(dict.fromkeys(row["method"] for row in rows))
+    cases = [{(row["recording"], row["seed"]) for row in rows if row["method"] == method} for method in methods]
+    shared = set.intersection(*cases)
+    rows = [row for row in rows if (row["recording"], row["seed"]) in shared]
     # The order of the script, however often it was resumed.
     methods.sort(key=lambda name: (name != "raw", name == REFERENCE, name.startswith("interpolator"), name))
     cells = []

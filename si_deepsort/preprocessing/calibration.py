@@ -20,7 +20,7 @@ CLIP_NOISE_LEVELS = 3.0
 SHARES = np.linspace(0, 1, 9)
 CROSSING_NOISE_LEVELS = 4.0
 # Of the surrogate noise, summed over channels: a few hundred crossings, in the time that a second of a probe takes.
-SURROGATE_CHANNEL_S = 320.0
+SURROGATE_CHANNEL_S, MAX_SURROGATE_S = 320.0, 30.0
 
 
 def calibrate(tiles, recording, *, is_automatic: bool, seed: int):
@@ -75,13 +75,14 @@ def largest_quiet_share(tiles, recording, seed: int) -> float:
     the raw trace that keep small spikes.
     """
     sampling_frequency = recording.get_sampling_frequency()
-    max_frames = round(SURROGATE_CHANNEL_S / len(tiles.usable) * sampling_frequency)
+    max_frames = round(min(SURROGATE_CHANNEL_S / len(tiles.usable), MAX_SURROGATE_S) * sampling_frequency)
     # What is left of the recording's spikes is noise here: clipped, they hardly change its spectrum.
     clipped = np.clip(tiles.stretch(recording, max_frames), -CLIP_NOISE_LEVELS, CLIP_NOISE_LEVELS)
     traces = phase_randomized(clipped, seed=seed)
     traces = np.where(tiles.usable, traces / np.maximum(noise_levels(traces), 1e-12), 0).astype("float32")
     ends = []
-    for tiles.nonlinear_share in (0.0, 1.0):
+    for share in (0.0, 1.0):
+        tiles.nonlinear_share = share
         ends.append((_prediction(tiles, traces), _response_to_spikes(tiles, recording, seed)))
     (linear, linear_response), (full, full_response) = ends
     context = tiles.predictor.context
