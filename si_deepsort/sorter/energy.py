@@ -9,6 +9,7 @@ seen through the same whitening matrix: nothing is fitted to the recording.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numba
 import numpy as np
@@ -92,16 +93,23 @@ def spike_shapes(
     -------
     np.ndarray, shape (num_shapes, nbefore + nafter), float
     """
-    settings = GenerationSettings(num_units=num_shapes, sampling_frequency=sampling_frequency, positive_fraction=0.0)
-    templates, peak = random_templates(np.zeros((1, 2)), settings, np.random.default_rng(0))
+    shapes, peak = _unfiltered_shapes(sampling_frequency, num_shapes)
     pad = len(time_filter) + 4 * (nbefore + nafter)
-    shapes = np.pad(templates[:, :, 0], ((0, 0), (pad, pad)))
+    shapes = np.pad(shapes, ((0, 0), (pad, pad)))
     band = (150.0, min(7000.0, 0.45 * sampling_frequency))
     sos = scipy.signal.bessel(2, band, "bandpass", fs=sampling_frequency, output="sos")
     shapes = scipy.signal.sosfiltfilt(sos, shapes, axis=1)
     shapes = scipy.signal.oaconvolve(shapes, time_filter[None], axes=1)
     shapes = shapes[:, pad + peak - nbefore : pad + peak + nafter]
     return shapes / np.linalg.norm(shapes, axis=1, keepdims=True)
+
+
+@cache
+def _unfiltered_shapes(sampling_frequency, num_shapes):
+    """Generated waveforms, (num_shapes, num_samples), and the sample of their peak; costly, and needed often."""
+    settings = GenerationSettings(num_units=num_shapes, sampling_frequency=sampling_frequency, positive_fraction=0.0)
+    templates, peak = random_templates(np.zeros((1, 2)), settings, np.random.default_rng(0))
+    return templates[:, :, 0], peak
 
 
 def spike_energy(traces: np.ndarray, filters: EnergyFilters) -> np.ndarray:

@@ -10,6 +10,7 @@ import spikeinterface.preprocessing as spre
 
 from ..geometry import recording_geometry
 from .follow import follow_motion
+from .halves import single_precision
 from .whiten import whiten_time_space
 
 logger = logging.getLogger(__name__)
@@ -144,9 +145,8 @@ def cache_traces(recording, mode: str, folder: Path, job_kwargs: dict):
         return recording
     if mode == "memory":
         return recording.save(format="memory", sharedmem=True, **job_kwargs)
-    if (folder / "si_folder.json").exists() or (folder / "binary.json").exists():
-        return si.load(folder)
-    partial = folder.with_name(folder.name + "_partial")
-    recording.astype("float16").save(folder=partial, overwrite=True, **job_kwargs)
-    partial.rename(folder)
-    return si.load(folder)
+    if not ((folder / "si_folder.json").exists() or (folder / "binary.json").exists()):
+        partial = folder.with_name(folder.name + "_partial")
+        recording.astype("float16").save(folder=partial, overwrite=True, **job_kwargs)
+        partial.rename(folder)
+    return single_precision(si.load(folder))

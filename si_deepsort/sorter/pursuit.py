@@ -19,6 +19,11 @@ import numpy as np
 from .correlate import MatchedFilters, correlate_templates
 from .overlaps import INTERPOLATION_REACH, JITTERS, TemplateOverlaps
 
+# Frames that are passed over at once where no correlation is high enough for a spike.
+PUSHED_FRAMES = 256
+# A spike whose size changes by less, in standard deviations of noise, stays as it is.
+NEGLIGIBLE = 0.02
+
 
 def pursue_spikes(
     traces: np.ndarray,
@@ -87,12 +92,8 @@ def _score(correlation, norm, precision):
 
 
 @numba.njit(cache=True, nogil=True)
-def _peak(correlations, unit, frame):
-    """Sub-sample position (in jitter steps) and height of a local maximum, by a parabola."""
-    center = correlations[unit, frame]
-    if frame == 0 or frame == correlations.shape[1] - 1:
-        return JITTERS // 2, center
-    before, after = correlations[unit, frame - 1], correlations[unit, frame + 1]
+def _peak(before, center, after):
+    """Sub-sample position (in jitter steps) and height of a local maximum, by a parabola through three samples."""
     curvature = before - 2 * center + after
     if curvature >= 0:
         return JITTERS // 2, center
@@ -104,6 +105,14 @@ def _peak(correlations, unit, frame):
     return jitter, center - 0.25 * (before - after) * delay
 
 
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _highest(row):
+    highest = np.float32(-np.inf)
+    for value in row:
+        highest = max(highest, value)
+    return highest
+
+
 @numba.njit(cache=True, nogil=True)
 def _push_peaks(heap, correlations, blocked, unit, start, stop, norm, precision, threshold):
     first, stop = max(start, 0), min(stop, correlations.shape[1])
@@ -111,6 +120,8 @@ def _push_peaks(heap, correlations, blocked, unit, start, stop, norm, precision,
     row, closed = correlations[unit, first:stop], blocked[unit, first:stop]
     # The smallest correlation that scores above the threshold: most frames are passed over by one comparison.
     floor = np.float32(np.sqrt((threshold + precision) * (norm + precision)) - precision)
+    if _highest(row) < floor:
+        return
     for place in range(len(row)):
         value = row[place]
         if value < floor or closed[place]:
@@ -126,11 +137,11 @@ def _push_peaks(heap, correlations, blocked, unit, start, stop, norm, precision,
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
-def _subtract(correlations, overlaps, unit, frame, jitter, amplitude):
+def _subtract(correlations, overlaps, unit, frame, weights):
+    """Take a spike of a unit off all correlations; weights are its amplitude times `overlaps.delays` of its delay."""
     first = frame - overlaps.num_samples + 1
     begin = max(0, -first)
     end = min(2 * overlaps.num_samples - 1, correlations.shape[1] - first)
-    weights = amplitude * overlaps.delays[jitter]
     for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
         changed = correlations[overlaps.units[pair], first + begin : first + end]
         for tap in range(2 * INTERPOLATION_REACH + 1):
@@ -147,7 +158,9 @@ def _pursue(correlations, overlaps, thresholds, precision, refractory):
     heap = [(np.float32(0.0), 0, 0)]
     heap.pop()
     for unit in range(num_units):
-        _push_peaks(heap, correlations, blocked, unit, 0, num_frames, norms[unit], precision, thresholds[unit])
+        for start in range(0, num_frames, PUSHED_FRAMES):
+            stop = start + PUSHED_FRAMES
+            _push_peaks(heap, correlations, blocked, unit, start, stop, norms[unit], precision, thresholds[unit])
     frames = [0]
     units = [0]
     jitters = [0]
@@ -157,13 +170,15 @@ def _pursue(correlations, overlaps, thresholds, precision, refractory):
         current = _score(correlations[unit, frame], norms[unit], precision)
         if blocked[unit, frame] or current != -score:
             continue
-        jitter, height = _peak(correlations, unit, frame)
+        last = num_frames - 1
+        before, after = correlations[unit, max(frame - 1, 0)], correlations[unit, min(frame + 1, last)]
+        jitter, height = _peak(before, correlations[unit, frame], after)
         amplitude = np.float32((height + precision) / (norms[unit] + precision))
         frames.append(frame)
         units.append(unit)
         jitters.append(jitter)
         amplitudes.append(amplitude)
-        _subtract(correlations, overlaps, unit, frame, jitter, amplitude)
+        _subtract(correlations, overlaps, unit, frame, amplitude * overlaps.delays[jitter])
         blocked[unit, max(0, frame - refractory) : frame + refractory + 1] = True
         for other in overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]]:
             start, stop = frame - reach, frame + reach + 1
@@ -181,6 +196,16 @@ def _pursue(correlations, overlaps, thresholds, precision, refractory):
     return found[keep], owners[keep], sizes[keep], scores[keep]
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _restored(correlations, overlaps, pair, frame, weights, place):
+    """The correlation at a place near a spike, had the spike not been taken off."""
+    value = correlations[overlaps.units[pair], place]
+    first = overlaps.num_samples - 1 + place - frame
+    for tap in range(2 * INTERPOLATION_REACH + 1):
+        value += weights[tap] * overlaps.values[pair, first + tap]
+    return value
+
+
 @numba.njit(cache=True, nogil=True)
 def _second_thoughts(correlations, blocked, overlaps, precision, frames, units, jitters, amplitudes):
     """Take out each spike and put it back where it now fits best, among units that overlap with its first choice."""
@@ -188,16 +213,29 @@ def _second_thoughts(correlations, blocked, overlaps, precision, frames, units, 
     norms, last = overlaps.norms, correlations.shape[1] - 1
     for spike in np.argsort(frames):
         unit, frame = units[spike], frames[spike]
-        _subtract(correlations, overlaps, unit, frame, jitters[spike], -amplitudes[spike])
-        best_score, best_unit, best_frame = np.float32(-1e9), unit, frame
-        for other in overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]]:
+        weights = amplitudes[spike] * overlaps.delays[jitters[spike]]
+        best_score, best_pair, best_frame = np.float32(-1e9), -1, frame
+        for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
+            other = overlaps.units[pair]
             for candidate in range(max(0, frame - reach), min(last, frame + reach) + 1):
                 if other != unit and blocked[other, candidate]:
                     continue
-                score = _score(correlations[other, candidate], norms[other], precision)
+                value = _restored(correlations, overlaps, pair, frame, weights, candidate)
+                score = _score(value, norms[other], precision)
                 if score > best_score:
-                    best_score, best_unit, best_frame = score, other, candidate
-        jitter, height = _peak(correlations, best_unit, best_frame)
+                    best_score, best_pair, best_frame = score, pair, candidate
+        best_unit = overlaps.units[best_pair]
+        before = _restored(correlations, overlaps, best_pair, frame, weights, max(best_frame - 1, 0))
+        center = _restored(correlations, overlaps, best_pair, frame, weights, best_frame)
+        after = _restored(correlations, overlaps, best_pair, frame, weights, min(best_frame + 1, last))
+        jitter, height = _peak(before, center, after)
         amplitude = np.float32((height + precision) / (norms[best_unit] + precision))
+        new_weights = amplitude * overlaps.delays[jitter]
+        if best_unit != unit or best_frame != frame:
+            _subtract(correlations, overlaps, unit, frame, -weights)
+            _subtract(correlations, overlaps, best_unit, best_frame, new_weights)
+        elif jitter != jitters[spike] or abs(amplitude - amplitudes[spike]) * np.sqrt(norms[unit]) > NEGLIGIBLE:
+            _subtract(correlations, overlaps, unit, frame, new_weights - weights)
+        else:
+            continue
         units[spike], frames[spike], jitters[spike], amplitudes[spike] = best_unit, best_frame, jitter, amplitude
-        _subtract(correlations, overlaps, best_unit, best_frame, jitter, amplitude)
