@@ -105,6 +105,12 @@ def _peak(before, center, after):
     return jitter, center - 0.25 * (before - after) * delay
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _beside(frame, num_frames):
+    """The frames before and after a frame; at the ends, where one is missing, twice the other one: no delay."""
+    return abs(frame - 1), num_frames - 1 - abs(num_frames - 2 - frame)
+
+
 @numba.njit(fastmath=True, cache=True, nogil=True)
 def _highest(row):
     highest = np.float32(-np.inf)
@@ -170,9 +176,8 @@ def _pursue(correlations, overlaps, thresholds, precision, refractory):
         current = _score(correlations[unit, frame], norms[unit], precision)
         if blocked[unit, frame] or current != -score:
             continue
-        last = num_frames - 1
-        before, after = correlations[unit, max(frame - 1, 0)], correlations[unit, min(frame + 1, last)]
-        jitter, height = _peak(before, correlations[unit, frame], after)
+        before, after = _beside(frame, num_frames)
+        jitter, height = _peak(correlations[unit, before], correlations[unit, frame], correlations[unit, after])
         amplitude = np.float32((height + precision) / (norms[unit] + precision))
         frames.append(frame)
         units.append(unit)
@@ -209,12 +214,16 @@ def _restored(correlations, overlaps, pair, frame, weights, place):
 @numba.njit(cache=True, nogil=True)
 def _second_thoughts(correlations, blocked, overlaps, precision, frames, units, jitters, amplitudes):
     """Take out each spike and put it back where it now fits best, among units that overlap with its first choice."""
-    reach = 4
+    # Overlaps reach no farther than a template.
+    reach = min(4, overlaps.num_samples - 2)
     norms, last = overlaps.norms, correlations.shape[1] - 1
     for spike in np.argsort(frames):
         unit, frame = units[spike], frames[spike]
         weights = amplitudes[spike] * overlaps.delays[jitters[spike]]
-        best_score, best_pair, best_frame = np.float32(-1e9), -1, frame
+        own_pair = overlaps.starts[unit] + np.searchsorted(
+            overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]], unit
+        )
+        best_score, best_pair, best_frame = np.float32(-1e9), own_pair, frame
         for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
             other = overlaps.units[pair]
             for candidate in range(max(0, frame - reach), min(last, frame + reach) + 1):
@@ -225,10 +234,12 @@ def _second_thoughts(correlations, blocked, overlaps, precision, frames, units, 
                 if score > best_score:
                     best_score, best_pair, best_frame = score, pair, candidate
         best_unit = overlaps.units[best_pair]
-        before = _restored(correlations, overlaps, best_pair, frame, weights, max(best_frame - 1, 0))
-        center = _restored(correlations, overlaps, best_pair, frame, weights, best_frame)
-        after = _restored(correlations, overlaps, best_pair, frame, weights, min(best_frame + 1, last))
-        jitter, height = _peak(before, center, after)
+        before, after = _beside(best_frame, last + 1)
+        jitter, height = _peak(
+            _restored(correlations, overlaps, best_pair, frame, weights, before),
+            _restored(correlations, overlaps, best_pair, frame, weights, best_frame),
+            _restored(correlations, overlaps, best_pair, frame, weights, after),
+        )
         amplitude = np.float32((height + precision) / (norms[best_unit] + precision))
         new_weights = amplitude * overlaps.delays[jitter]
         if best_unit != unit or best_frame != frame:

@@ -180,3 +180,15 @@ def test_chosen_chunks_have_the_spikes_that_the_whole_has_there():
     assert 0 < len(inside) < len(whole) and are_inside(whole, None).all()
     expected, found = (set(spikes[["sample_index", "unit_index"]].tolist()) for spikes in (inside, some))
     assert len(expected & found) >= 0.98 * len(expected | found)
+
+
+def test_templates_of_a_few_samples_at_the_ends_of_the_traces():
+    """Overlaps reach no farther than a template, and a peak on the first or last frame has nothing beside it."""
+    shape = np.array([1.0, -8.0, 4.0])
+    templates = np.stack([np.outer(shape, [1.0, 0.0]), np.outer(shape[::-1], [0.0, 1.0])])
+    traces = np.zeros((40, 2), dtype="float32")
+    for unit, start in ((0, 0), (1, 20), (0, 37)):
+        traces[start : start + 3] += templates[unit]
+    frames, units, amplitudes, _ = pursue(traces, templates=templates, refractory=2)
+    assert (frames - NBEFORE).tolist() == [0, 20, 37] and units.tolist() == [0, 1, 0]
+    np.testing.assert_allclose(amplitudes, 1.0, atol=0.05)
