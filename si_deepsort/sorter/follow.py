@@ -139,6 +139,10 @@ class _FollowMotionSegment(BasePreprocessorSegment):
             displacements = self.motion.get_displacement_at_time_and_depth(
                 np.full(len(depths), time_s), depths, segment_index=self.index
             )
-            own = slice(max(start, start_frame) - start_frame, min(start + step, end_frame) - start_frame)
-            np.matmul(traces[own], self.kernels.matrix(displacements), out=moved[own])
+            first, last = max(start, start_frame), min(start + step, end_frame)
+            own = slice(first - start_frame, last - start_frame)
+            # Always a product of whole steps: on some machines the last bits of a row depend on the number of rows.
+            whole = np.zeros((step, traces.shape[1]), dtype="float32")
+            whole[first - start : last - start] = traces[own]
+            moved[own] = (whole @ self.kernels.matrix(displacements))[first - start : last - start]
         return moved if channel_indices is None else moved[:, channel_indices]
