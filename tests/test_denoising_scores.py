@@ -107,7 +107,7 @@ def test_response_is_what_the_prediction_keeps():
 def test_blended_amplitude_is_kept():
     response = np.array([0.86, 0.9, 0.95])
     weights = raw_weights(response)
-    np.testing.assert_allclose(weights + (1 - weights) * response, 0.97)
+    np.testing.assert_allclose(weights + (1 - weights) * response, 0.975)
     assert raw_weights(np.array([0.99]))[0] == 0.05 and raw_weights(np.array([0.0]))[0] == 0.95
 
 

@@ -19,10 +19,12 @@ from si_deepsort.sorter.resume import is_finished
 QUICK = dict(clustering="hdbscan", num_rounds=1)
 # A process that stops for good in its second matching, as a long recording would.
 HANGING_SORT = """
-import sys, time
+import signal, sys, time
 import si_deepsort, spikeinterface.core as si
 from si_deepsort.sorter import pipeline
 from spikeinterface.sorters import run_sorter
+# Ignored where the tests run in the background of a shell.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 rematch, calls = pipeline.rematch, []
 def slow(*args, **options):
     calls.append(1)
