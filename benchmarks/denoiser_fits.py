@@ -117,7 +117,7 @@ def wavelets(case: Case, wavelet, num_levels, threshold, mode):
 def closed_form(case: Case):
     """The Wiener filter: a model that was not trained."""
     folder = tempfile.mkdtemp()
-    settings = InterpolationTrainingSettings(num_epochs=0, device="cpu", progress_bar=False)
+    settings = InterpolationTrainingSettings(num_epochs=0, noise_fraction=0, device="cpu", progress_bar=False)
     start = time.process_time()
     train_deep_interpolation(case.training, folder, settings=settings)
     return interpolation(case, folder, 0.0), dict(fit_cpu_s=time.process_time() - start)

@@ -1,4 +1,4 @@
-"""Turned probes in the training of an interpolator: the same distances, other directions, nothing of the table."""
+"""What an interpolator is trained on: turned probes with the same distances, and noise that should leave nothing."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ import spikeinterface.core as si
 
 from si_deepsort.generation import named_probe
 from si_deepsort.nets.interpolator import Interpolator, InterpolatorConfig
-from si_deepsort.training.interpolation import InterpolationTrainingSettings
+from si_deepsort.preprocessing import deep_interpolate
+from si_deepsort.training.interpolation import InterpolationTrainingSettings, train_deep_interpolation
 from si_deepsort.training.interpolation_batches import (
     MAX_STRETCH,
     NUM_MASKED_PLANS,
@@ -69,3 +70,52 @@ def test_the_table_is_for_the_probe_as_it_is():
     assert (recording.plans[0].table_rows >= 0).all()
     for plan in recording.plans[-NUM_TURNED_PLANS:]:
         assert (plan.table_rows[plan.feeds.sum(dim=1) > 1] == -1).all()
+
+
+def test_noise_has_its_share_and_the_covariance_of_the_recording():
+    _, recording = prepared(noise_fraction=0.25)
+    settings = InterpolationTrainingSettings(**SETTINGS, noise_fraction=0.25)
+    rng = np.random.default_rng(0)
+    windows, is_noise = map(np.concatenate, zip(*recording.training_windows(rng, 40, settings), strict=True))
+    assert is_noise.mean() == pytest.approx(0.25, abs=0.04)
+    real, noise = (np.cov(windows[which].swapaxes(1, 2).reshape(-1, 16).T) for which in (~is_noise, is_noise))
+    np.testing.assert_allclose(noise, real, atol=0.05)
+    held_out = np.concatenate([which for _, which in recording.validation_windows(settings)])
+    assert held_out.mean() == pytest.approx(0.25, abs=0.02)
+
+
+def test_without_noise_all_windows_are_of_the_recording():
+    _, recording = prepared(noise_fraction=0.0)
+    settings = InterpolationTrainingSettings(**SETTINGS, noise_fraction=0.0)
+    batches = [
+        *recording.training_windows(np.random.default_rng(0), 3, settings),
+        *recording.validation_windows(settings),
+    ]
+    assert not any(is_noise.any() for _, is_noise in batches)
+
+
+def test_a_start_that_knows_of_noise_leaves_less_of_it(tmp_path):
+    """Noise that is predictable in time, and large spikes: less is left of the one, nearly all of the others."""
+    rng = np.random.default_rng(0)
+    noise = np.cumsum(rng.normal(size=(60_000, 16)), axis=0).astype("float32")
+    noise = noise[20:] - noise[:-20]
+    spikes = np.zeros_like(noise)
+    waveform = noise.std() * 15 * np.hanning(24)
+    for first in rng.integers(0, len(spikes) - 30, 400):
+        spikes[first : first + 24] -= waveform[:, None].astype("float32")
+    recording = si.NumpyRecording([noise + spikes], 30_000.0)
+    recording.set_probe(make_recording().get_probe())
+    alone = si.NumpyRecording([noise], 30_000.0)
+    alone.set_probe(recording.get_probe())
+    left, kept = [], []
+    for fraction in (0.0, 0.3):
+        settings = InterpolationTrainingSettings(**SETTINGS, num_epochs=0, noise_fraction=fraction)
+        folder = train_deep_interpolation(recording, tmp_path / str(fraction), settings=settings)
+        fixed = deep_interpolate(recording, model=folder, blend=0.0)._kwargs["normalization"]
+        of_all, of_noise = (
+            deep_interpolate(traces, model=folder, blend=0.0, normalization=fixed).get_traces()
+            for traces in (recording, alone)
+        )
+        left.append(of_noise.std())
+        kept.append(((of_all - of_noise) * spikes).sum() / np.square(spikes).sum())
+    assert left[1] < 0.95 * left[0] and kept[1] > kept[0] - (1 - left[1] / left[0])

@@ -66,7 +66,7 @@ def train_denoiser(
     train_deep_interpolation(loaded, folder, start_from=start_from or None, settings=settings)
     metrics = load_model(folder).info.metrics
     print(
-        f"Unpredicted variance on held-out time: {metrics['start_validation_loss']:.4f} at the start, "
+        f"Loss on held-out time: {metrics['start_validation_loss']:.4f} at the start, "
         f"{metrics['validation_loss']:.4f} now. Model: {folder}"
     )
 

@@ -11,12 +11,11 @@ import numpy as np
 
 from ..noise import noise_levels
 from .injection import raw_weights, response_to_spikes
-from .surrogate import noise_crossings, phase_randomized
+from .surrogate import noise_crossings, noise_like
 
 MAX_RESPONSE_FRAMES = 8192
 MIN_SLOPE = 0.95
 MIN_KEPT_AMPLITUDE = 0.85
-CLIP_NOISE_LEVELS = 3.0
 SHARES = np.linspace(0, 1, 9)
 CROSSING_NOISE_LEVELS = 4.0
 # Of the surrogate noise, summed over channels: a few hundred crossings, in the time that a second of a probe takes.
@@ -76,9 +75,7 @@ def largest_quiet_share(tiles, recording, seed: int) -> float:
     """
     sampling_frequency = recording.get_sampling_frequency()
     max_frames = round(min(SURROGATE_CHANNEL_S / len(tiles.usable), MAX_SURROGATE_S) * sampling_frequency)
-    # What is left of the recording's spikes is noise here: clipped, they hardly change its spectrum.
-    clipped = np.clip(tiles.stretch(recording, max_frames), -CLIP_NOISE_LEVELS, CLIP_NOISE_LEVELS)
-    traces = phase_randomized(clipped, seed=seed)
+    traces = noise_like(tiles.stretch(recording, max_frames), seed=seed)
     traces = np.where(tiles.usable, traces / np.maximum(noise_levels(traces), 1e-12), 0).astype("float32")
     ends = []
     for share in (0.0, 1.0):

@@ -5,6 +5,8 @@ import scipy.fft
 
 from ..noise import noise_levels
 
+CLIP_NOISE_LEVELS = 3.0
+
 
 def phase_randomized(traces: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """
@@ -27,6 +29,29 @@ def phase_randomized(traces: np.ndarray, *, seed: int = 0) -> np.ndarray:
     phases[0] = 0
     turned = spectrum * np.exp(1j * phases).astype(spectrum.dtype)[:, None]
     return scipy.fft.irfft(turned, len(traces), axis=0).astype("float32")
+
+
+def noise_like(traces: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """
+    Noise like that of a recording, without its spikes.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float
+        In noise levels.
+    seed : int, default: 0
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames, num_channels), float32
+        In noise levels.
+    """
+    return phase_randomized(clipped_at_noise(traces), seed=seed)
+
+
+def clipped_at_noise(traces: np.ndarray) -> np.ndarray:
+    """Traces in noise levels of which spikes leave so little that they hardly change the spectrum."""
+    return np.clip(traces, -CLIP_NOISE_LEVELS, CLIP_NOISE_LEVELS)
 
 
 def noise_crossings(traces: np.ndarray, threshold: float, sampling_frequency: float) -> float:

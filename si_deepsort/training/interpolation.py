@@ -1,9 +1,9 @@
 """
 Train the interpolator on one or more recordings, or fine-tune one that exists.
 
-There are no labels: the network predicts each frame from the frames around it, and is measured on time that it did
-not see. Training starts from the closed-form Wiener filter of the recording, so that it starts where linear methods
-end.
+There are no labels: the network predicts each frame from the frames around it, leaves nothing of noise like that of the
+recording, and is measured on time that it did not see. Training starts from the closed-form Wiener filter of the
+recording, so that it starts where linear methods end.
 """
 
 import copy
@@ -45,6 +45,9 @@ class InterpolationTrainingSettings(FitSettings):
     turned_fraction: float = setting(
         0.25, "Batches that see the probe turned, stretched and with gaps, for other layouts", minimum=0.0, maximum=0.9
     )
+    noise_fraction: float = setting(
+        0.1, "Windows of noise alone, of which nothing should be left; more is quieter", minimum=0.0, maximum=0.5
+    )
     wiener_s: float = setting(10.0, "Duration in s of the sample for the closed-form start", minimum=0.1)
     fit_table: bool = setting(True, "Fit a linear part to the recording's own channels (single recording only)")
 
@@ -73,7 +76,7 @@ def train_deep_interpolation(
     config : InterpolatorConfig | None, default: None
         Structure of a new network. None takes `NEW_INTERPOLATOR`; not allowed with `start_from`.
     settings : InterpolationTrainingSettings | None, default: None
-        None takes the defaults. With `num_epochs=0` the model is the closed-form Wiener filter.
+        None takes the defaults. With `num_epochs=0` the model is the closed form that training starts from.
     name : str | None, default: None
         Of the model. None takes the name of the folder.
 
@@ -114,7 +117,7 @@ def _fit_or_keep_start(net, prepared, settings, folder, start_loss) -> float:
         label="interpolator",
     )
     loss = min([row["validation_loss"] for row in history], default=start_loss)
-    logger.info("Unpredicted variance on held-out time: %.4f at the start, %.4f now", start_loss, loss)
+    logger.info("Loss on held-out time: %.4f at the start, %.4f now", start_loss, loss)
     if loss > start_loss:  # the closed form was better
         net.load_state_dict(start_weights)
     return min(loss, start_loss)
@@ -135,21 +138,27 @@ def _save(net, folder, name, metrics, settings, num_recordings):
 
 
 def prediction_loss(prepared: list[TrainingRecording]):
-    """Mean squared error of the prediction, in units of the noise variance, over channels that have a signal."""
+    """
+    Mean squared error of the prediction, in units of the noise variance, over channels that have a signal.
+
+    Much of the noise can be predicted, too, being correlated in time and across channels. Where there is noise alone
+    the right answer is 0: this takes out what can be told from spikes, and keeps the network from painting spikes.
+    """
 
     def loss(net, batch):
-        traces, index, plan_index = batch
+        traces, is_noise, index, plan_index = batch
         recording = prepared[int(index[0])]
         context = net.config.context
         predicted = net(traces, recording.plans[int(plan_index[0])])
-        errors = (predicted - traces[:, :, context : traces.shape[2] - context]).square()
+        wanted = traces[:, :, context : traces.shape[2] - context] * ~is_noise[:, None, None]
+        errors = (predicted - wanted).square()
         return errors[:, recording.has_signal.to(errors.device)].mean()
 
     return loss
 
 
-def unpredicted_variance(net: Interpolator, prepared: list[TrainingRecording], settings) -> float:
-    """`prediction_loss` on the held-out time of recordings."""
+def held_out_loss(net: Interpolator, prepared: list[TrainingRecording], settings) -> float:
+    """`prediction_loss` on the held-out time of recordings; without noise it is the variance left unpredicted."""
     device = next(net.parameters()).device
     return evaluate(net, prediction_loss(prepared), _validation_batches(prepared, settings), device)
 
@@ -199,9 +208,9 @@ def _start(net, prepared, settings, folder: Path, *, is_new: bool) -> float:
         samples = [recording.sample(settings.wiener_s, settings.seed) for recording in prepared]
         if is_new:
             start_filters(net, prepared, samples)
-            start_shared_part(net, prepared, samples)
+            start_shared_part(net, prepared, samples, noise_fraction=settings.noise_fraction)
         if net.config.num_table_channels:
-            start_table(net, prepared[0], samples[0])
+            start_table(net, prepared[0], samples[0], noise_fraction=settings.noise_fraction)
     device = choose_device(settings.device)
     for recording in prepared:
         for plan in recording.plans:
@@ -209,7 +218,7 @@ def _start(net, prepared, settings, folder: Path, *, is_new: bool) -> float:
             plan.to(device)
     if is_resumed:
         return load_model(folder).info.metrics["validation_loss"]
-    loss = unpredicted_variance(net.to(device), prepared, settings)
+    loss = held_out_loss(net.to(device), prepared, settings)
     if _is_first_process():
         save_model(net, folder, ModelInfo(name="start", task="denoising", metrics=dict(validation_loss=loss)))
     return loss
@@ -224,17 +233,18 @@ def _batches(prepared, epoch, settings):
         # One stretch of the recording serves several batches, so that a file is read in few, long pieces; fewer where
         # there are other recordings, or the network would learn one and forget the others.
         num_batches = min(remaining, max(2, BATCHES_PER_STRETCH // len(prepared)))
-        for windows in prepared[index].training_windows(rng, num_batches, settings):
+        for windows, is_noise in prepared[index].training_windows(rng, num_batches, settings):
             plan_index = int(rng.choice(len(prepared[index].plans), p=prepared[index].plan_shares))
-            yield _as_batch(windows, index, plan_index)
+            yield _as_batch(windows, is_noise, index, plan_index)
             remaining -= 1
 
 
 def _validation_batches(prepared, settings):
     for index, recording in enumerate(prepared):
-        for windows in recording.validation_windows(settings):
-            yield _as_batch(windows, index, 0)
+        for windows, is_noise in recording.validation_windows(settings):
+            yield _as_batch(windows, is_noise, index, 0)
 
 
-def _as_batch(windows, index, plan_index):
-    return torch.from_numpy(windows), torch.full((len(windows),), index), torch.full((len(windows),), plan_index)
+def _as_batch(windows, is_noise, index, plan_index):
+    places = torch.full((len(windows),), index), torch.full((len(windows),), plan_index)
+    return torch.from_numpy(windows), torch.from_numpy(is_noise), *places

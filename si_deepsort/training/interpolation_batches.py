@@ -8,6 +8,7 @@ import torch
 from ..geometry import recording_geometry
 from ..nets.probe_plan import ProbePlan, make_probe_plan
 from ..preprocessing.deep_interpolate import measure_normalization
+from ..preprocessing.surrogate import noise_like
 
 NUM_MASKED_PLANS = 6
 NUM_TURNED_PLANS = 8
@@ -60,23 +61,39 @@ class TrainingRecording:
         return np.concatenate([self._random_stretch(rng, num_frames) for _ in range(5)])
 
     def training_windows(self, rng, num_batches: int, settings):
-        """Yield `num_batches` arrays (batch, num_channels, window + 2 * context) float32 from one stretch."""
+        """
+        Windows of one stretch, and of noise with the spectrum and covariance of the same stretch.
+
+        Yields
+        ------
+        windows : np.ndarray, shape (batch, num_channels, window_frames + 2 * context), float32
+        is_noise : np.ndarray, shape (batch,), bool
+        """
         length = settings.window_frames + 2 * self.context
         count = self._windows_per_batch(settings)
         traces = self._random_stretch(rng, max(length, 2 * num_batches * count * settings.window_frames // 3))
+        noise = noise_like(traces, seed=int(rng.integers(2**31))) if settings.noise_fraction else traces
         for _ in range(num_batches):
             starts = rng.integers(0, len(traces) - length + 1, count)
-            yield np.stack([traces[start : start + length].T for start in starts])
+            is_noise = rng.random(count) < settings.noise_fraction
+            sources = [noise if silent else traces for silent in is_noise]
+            windows = [source[start : start + length].T for source, start in zip(sources, starts, strict=True)]
+            yield np.stack(windows), is_noise
 
     def validation_windows(self, settings):
-        """The same windows of held-out time at each call, spread over all segments."""
+        """The same windows at each call, as those for training, of held-out time spread over all segments."""
         if not self._validation:
             length = settings.window_frames + 2 * self.context
             count = self._windows_per_batch(settings)
             for segment_index, _, split, last in self.stretches:
                 starts = np.unique(np.linspace(split, max(split, last - length), 4 * count).astype(int))
                 windows = np.stack([self._read(segment_index, start, start + length).T for start in starts])
-                self._validation += [windows[first : first + count] for first in range(0, len(windows), count)]
+                share = settings.noise_fraction
+                noise = _noise_like_windows(windows, settings.seed)[: round(len(windows) * share / (1 - share))]
+                is_noise = np.repeat([False, True], [len(windows), len(noise)])
+                windows = np.concatenate([windows, noise])
+                batches = [slice(first, first + count) for first in range(0, len(windows), count)]
+                self._validation += [(windows[batch], is_noise[batch]) for batch in batches]
         return self._validation
 
     def _windows_per_batch(self, settings) -> int:
@@ -160,6 +177,13 @@ def _turned(locations, has_signal, rng):
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     is_there = rng.random(len(has_signal)) >= rng.uniform(0, MAX_MISSING)
     return stretch * locations @ turn.T, has_signal & is_there
+
+
+def _noise_like_windows(windows, seed):
+    """Noise like the windows one after another, cut into as many."""
+    num_windows, num_channels, length = windows.shape
+    noise = noise_like(windows.swapaxes(1, 2).reshape(-1, num_channels), seed=seed)
+    return noise.reshape(num_windows, length, num_channels).swapaxes(1, 2)
 
 
 def _split_time(recording, context, settings):

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from ..nets.interpolator import TABLE_SCALE
+from ..preprocessing.surrogate import clipped_at_noise, noise_like
 from ..preprocessing.wiener import filter_gram, lagged_covariance, leading_filters, solve_ridge, wiener_filters
 
 RIDGE = 1e-3
@@ -39,11 +40,11 @@ def start_filters(net, prepared, samples):
         net.filters.copy_(torch.from_numpy(filters).float() + noise * net.is_seen)
 
 
-def start_shared_part(net, prepared, samples):
+def start_shared_part(net, prepared, samples, *, noise_fraction: float = 0.0):
     """Teach the geometry network the linear weights of all recordings, as a function of position alone."""
     targets = []
     for recording, sample in zip(prepared, samples, strict=True):
-        targets.append(torch.from_numpy(_linear_weights(net, recording, sample)))
+        targets.append(torch.from_numpy(_linear_weights(net, recording, sample, noise_fraction)))
     parameters = [*net.neighborhood.parameters(), *net.geometry.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=5e-3)
     for _ in range(SHARED_STEPS):
@@ -58,7 +59,7 @@ def start_shared_part(net, prepared, samples):
 
 
 @torch.no_grad()
-def start_table(net, recording, sample):
+def start_table(net, recording, sample, *, noise_fraction: float = 0.0):
     """
     Fit the recording's own linear part: the best linear correction of what the network predicts without it.
 
@@ -68,24 +69,33 @@ def start_table(net, recording, sample):
         With a table.
     recording : TrainingRecording
     sample : np.ndarray, shape (num_frames, num_channels), float32
+    noise_fraction : float, default: 0.0
+        As in training: weight of noise alone, of which nothing should be left.
     """
     plan = recording.plans[0]
     net.table_locations.copy_(torch.from_numpy(recording.channel_locations))
     net.table_offsets.copy_(torch.from_numpy(plan.offsets))
     net.table.zero_()
-    net.table.copy_(torch.from_numpy(_linear_weights(net, recording, sample, is_correction=True)) / TABLE_SCALE)
+    weights = _linear_weights(net, recording, sample, noise_fraction, is_correction=True)
+    net.table.copy_(torch.from_numpy(weights) / TABLE_SCALE)
 
 
 @torch.no_grad()
-def _linear_weights(net, recording, sample, *, is_correction=False) -> np.ndarray:
+def _linear_weights(net, recording, sample, noise_fraction, *, is_correction=False) -> np.ndarray:
     """(num_channels, num_neighbors, num_seen) float32: weights of the closed-form prediction of each channel."""
     config, context = net.config, net.config.context
     filters = net.filters_over_time().double().numpy()
-    covariance = lagged_covariance(sample, 2 * context)
+    covariance = (1 - noise_fraction) * lagged_covariance(sample, 2 * context)
+    seen = covariance  # of what is filtered, of which noise is a part that gives nothing to predict
+    if noise_fraction:
+        seen = covariance + noise_fraction * lagged_covariance(clipped_at_noise(sample), 2 * context)
     taps = 2 * context - np.arange(-context, context + 1)
     cross = None
     if is_correction:
-        cross = _cross_covariance_of_errors(net, recording, sample)
+        sample = sample[:MAX_ERROR_FRAMES]
+        cross = (1 - noise_fraction) * _cross_covariance_of_errors(net, recording, sample)
+        if noise_fraction:
+            cross = cross + noise_fraction * _cross_covariance_of_errors(net, recording, noise_like(sample), wanted=0)
     weights = np.zeros((len(recording.scales), config.num_neighbors, config.num_seen), dtype="float32")
     for channel in np.nonzero(recording.has_signal.numpy())[0]:
         sources = _sources(recording, channel)
@@ -95,23 +105,26 @@ def _linear_weights(net, recording, sample, *, is_correction=False) -> np.ndarra
         may_see = np.ones(target.shape, dtype=bool)
         may_see[0, config.num_features :] = False
         may_see = may_see.ravel()
-        gram = filter_gram(covariance, filters, sources)[np.ix_(may_see, may_see)]
+        gram = filter_gram(seen, filters, sources)[np.ix_(may_see, may_see)]
         solution = np.zeros(may_see.size)
         solution[may_see] = solve_ridge(gram, target.ravel()[may_see], RIDGE)
         weights[channel, : len(sources)] = solution.reshape(len(sources), -1)
     return weights
 
 
-def _cross_covariance_of_errors(net, recording, sample, *, chunk_frames: int = 1024) -> np.ndarray:
-    """(num_channels, num_neighbors, num_seen): what each channel's error shares with its neighbours' features."""
+def _cross_covariance_of_errors(net, recording, sample, *, wanted=1, chunk_frames: int = 1024) -> np.ndarray:
+    """
+    What each channel's error shares with its neighbours' features, (num_channels, num_neighbors, num_seen).
+
+    `wanted` is the share of the sample that should be predicted: 1, or 0 of noise.
+    """
     plan, context = recording.plans[0], net.config.context
     plan.table_rows = None
     blocks, filters = net.block_weights(plan), net.filters_over_time()
-    sample = sample[:MAX_ERROR_FRAMES]
     total, count = 0.0, 0
     for start in range(0, len(sample) - 2 * context, chunk_frames):
         traces = torch.from_numpy(np.ascontiguousarray(sample[start : start + chunk_frames + 2 * context].T))
-        errors = traces[:, context:-context] - net.predict(traces[None], plan, blocks)[0]
+        errors = wanted * traces[:, context:-context] - net.predict(traces[None], plan, blocks)[0]
         features = torch.nn.functional.conv1d(traces[:, None], filters[:, None])
         # All pairs in one product: much faster than picking the neighbours first
         total = total + (features.flatten(0, 1) @ errors.T).double()

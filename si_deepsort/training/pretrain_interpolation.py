@@ -15,7 +15,7 @@ from probeinterface import generate_linear_probe, generate_multi_columns_probe, 
 from ..generation import GenerationSettings, generate_recording, named_probe
 from ..noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
 from ..zoo import load_model, save_model
-from .interpolation import InterpolationTrainingSettings, train_deep_interpolation, unpredicted_variance
+from .interpolation import InterpolationTrainingSettings, held_out_loss, train_deep_interpolation
 from .interpolation_batches import prepare_recordings
 
 LAYOUTS = {
@@ -97,6 +97,7 @@ def describe(name: str, folder, command: str, num_recordings: int, settings: Int
     recordings = [
         training_recording(layout, seed=900_000 + index, duration_s=2.0) for index, layout in enumerate(LAYOUTS[name])
     ]
+    settings = replace(settings, noise_fraction=0.0)
     prepared = prepare_recordings(recordings, net, settings)
     info = replace(
         net.info,
@@ -109,7 +110,7 @@ def describe(name: str, folder, command: str, num_recordings: int, settings: Int
             data_license="MIT",
             num_recordings=num_recordings,
         ),
-        metrics=dict(unpredicted_variance=unpredicted_variance(net, prepared, settings)),
+        metrics=dict(unpredicted_variance=held_out_loss(net, prepared, settings)),
     )
     save_model(net, folder, info)
 
