@@ -46,7 +46,10 @@ class InterpolationTrainingSettings(FitSettings):
         0.25, "Batches that see the probe turned, stretched and with gaps, for other layouts", minimum=0.0, maximum=0.9
     )
     noise_fraction: float = setting(
-        0.1, "Windows of noise alone, of which nothing should be left; more is quieter", minimum=0.0, maximum=0.5
+        0.1,
+        "Windows of noise alone, of which nothing should be left; 0 for a model of other recordings",
+        minimum=0.0,
+        maximum=0.5,
     )
     wiener_s: float = setting(10.0, "Duration in s of the sample for the closed-form start", minimum=0.1)
     fit_table: bool = setting(True, "Fit a linear part to the recording's own channels (single recording only)")
