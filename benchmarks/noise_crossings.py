@@ -3,7 +3,8 @@ How often denoised noise looks like a spike: `python benchmarks/noise_crossings.
 
 Twenty seconds of generated noise without any spike, for the layouts and seeds of `denoisers.py`, whose fitted models
 are used. Each trace is also compared with Gaussian noise of its own spectrum, which tells heavy tails (noise that is
-taken for spikes is kept, the rest shrinks) from a spectrum that crosses thresholds more often. What the output file holds is not run again.
+taken for spikes is kept, the rest shrinks) from a spectrum that crosses thresholds more often. What the output file
+holds is not run again.
 """
 
 import argparse
