@@ -72,10 +72,12 @@ class TrainingRecording:
         length = settings.window_frames + 2 * self.context
         count = self._windows_per_batch(settings)
         traces = self._random_stretch(rng, max(length, 2 * num_batches * count * settings.window_frames // 3))
-        noise = noise_like(traces, seed=int(rng.integers(2**31))) if settings.noise_fraction else traces
+        share = settings.noise_fraction
+        noise = noise_like(traces, seed=int(rng.integers(2**31))) if share else traces
         for _ in range(num_batches):
             starts = rng.integers(0, len(traces) - length + 1, count)
-            is_noise = rng.random(count) < settings.noise_fraction
+            # No draw without noise, so that models that were trained before there was any can be trained again.
+            is_noise = rng.random(count) < share if share else np.zeros(count, dtype=bool)
             sources = [noise if silent else traces for silent in is_noise]
             windows = [source[start : start + length].T for source, start in zip(sources, starts, strict=True)]
             yield np.stack(windows), is_noise
