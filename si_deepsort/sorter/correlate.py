@@ -6,10 +6,17 @@ import numba
 import numpy as np
 import scipy.fft
 
+# Spikes hold next to nothing above half of this rate in Hz: correlations with their shapes need not be denser.
+CORRELATION_FREQUENCY = 14_000.0
 # A block holds this many templates end to end: longer ones cost memory, shorter ones are mostly overlap.
 TEMPLATES_PER_BLOCK = 20
 # Blocks for which a template's transform is read at once.
 BLOCKS_AT_ONCE = 4
+
+
+def correlation_stride(sampling_frequency: float) -> int:
+    """Frames between two correlations of traces with the shapes of spikes."""
+    return max(1, int(sampling_frequency // CORRELATION_FREQUENCY))
 
 
 @dataclass(frozen=True)
@@ -21,24 +28,28 @@ class MatchedFilters:
     ----------
     num_samples : int
         Of a template.
+    stride : int
+        Frames between two places at which templates are correlated with traces.
     block_frames : int
-        Of traces that are transformed together.
+        Of traces that are transformed together; a multiple of the stride.
     norms : np.ndarray, shape (num_units,), float32
         Squared norms of the templates.
     channels : list of np.ndarray, int
         Channels on which each unit is visible.
-    spectra : list of np.ndarray, shape (2, num_visible_channels, block_frames // 2 + 1), float32
-        Real and imaginary part of the conjugate Fourier transform of each unit's template.
+    spectra : list of np.ndarray, shape (2, num_visible_channels, block_frames // stride // 2 + 1), float32
+        Real and imaginary part of the conjugate Fourier transform of each unit's template, as far as correlations at
+        every `stride`-th frame can show it.
     """
 
     num_samples: int
+    stride: int
     block_frames: int
     norms: np.ndarray
     channels: list
     spectra: list
 
 
-def make_matched_filters(templates: np.ndarray) -> MatchedFilters:
+def make_matched_filters(templates: np.ndarray, stride: int = 1) -> MatchedFilters:
     """
     Fourier transforms of templates.
 
@@ -46,15 +57,19 @@ def make_matched_filters(templates: np.ndarray) -> MatchedFilters:
     ----------
     templates : np.ndarray, shape (num_units, num_samples, num_channels), float
         In whitened units; exactly 0 on channels where a unit is not visible.
+    stride : int, default: 1
+        Frames between two places at which templates are to be correlated with traces. Templates should hold nothing
+        above half of the sampling rate that is left; it is passed over.
     """
     num_samples = templates.shape[1]
-    block_frames = scipy.fft.next_fast_len(TEMPLATES_PER_BLOCK * num_samples, real=True)
+    places = scipy.fft.next_fast_len(TEMPLATES_PER_BLOCK * num_samples // stride, real=True)
     channels = [np.flatnonzero(row) for row in np.any(templates != 0, axis=1)]
-    spectra = [
-        _parts(np.conj(scipy.fft.rfft(template[:, own].T.astype("float32"), block_frames, axis=1)))
-        for template, own in zip(templates, channels, strict=True)
-    ]
-    return MatchedFilters(num_samples, block_frames, squared_norms(templates), channels, spectra)
+    spectra = []
+    for template, own in zip(templates, channels, strict=True):
+        spectrum = scipy.fft.rfft(template[:, own].T.astype("float32"), places * stride, axis=1)
+        # An inverse transform of fewer places divides by fewer.
+        spectra.append(_parts(np.conj(spectrum[:, : places // 2 + 1]) / np.float32(stride)))
+    return MatchedFilters(num_samples, stride, places * stride, squared_norms(templates), channels, spectra)
 
 
 def squared_norms(templates: np.ndarray) -> np.ndarray:
@@ -64,7 +79,10 @@ def squared_norms(templates: np.ndarray) -> np.ndarray:
 
 def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarray:
     """
-    Inner product of every template with the traces at every start frame (overlap-save).
+    Inner product of every template with the traces at every `filters.stride`-th start frame (overlap-save).
+
+    Templates hold next to nothing above half of the rate of the places, and neither do correlations with them; so only
+    the frequencies below are multiplied and transformed back, and every second frame costs half as much.
 
     Parameters
     ----------
@@ -72,22 +90,24 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
 
     Returns
     -------
-    np.ndarray, shape (num_units, num_frames - num_samples + 1), float32
+    np.ndarray, shape (num_units, (num_frames - num_samples) // stride + 1), float32
     """
-    num_starts = len(traces) - filters.num_samples + 1
-    step = filters.block_frames - filters.num_samples + 1
+    stride, places = filters.stride, filters.block_frames // filters.stride
+    num_starts = (len(traces) - filters.num_samples) // stride + 1
+    step = (filters.block_frames - filters.num_samples) // stride + 1
     result = np.empty((len(filters.spectra), num_starts), dtype="float32")
     for first in range(0, num_starts, BLOCKS_AT_ONCE * step):
         starts = range(first, min(first + BLOCKS_AT_ONCE * step, num_starts), step)
-        blocks = np.zeros((len(starts), traces.shape[1], filters.block_frames), dtype="float32")
-        for block, start in zip(blocks, starts, strict=True):
-            stretch = traces[start : start + filters.block_frames]
-            block[:, : len(stretch)] = stretch.T
-        spectra = _parts(scipy.fft.rfft(blocks, axis=2))
+        spectra = np.empty((2, len(starts), traces.shape[1], places // 2 + 1), dtype="float32")
+        for block, start in enumerate(starts):
+            # What is missing at the end is 0. The transform reads along time without a transposed copy.
+            stretch = traces[start * stride : start * stride + filters.block_frames].T
+            spectrum = scipy.fft.rfft(stretch, filters.block_frames, axis=1)[:, : places // 2 + 1]
+            spectra[0, block], spectra[1, block] = spectrum.real, spectrum.imag
         products = np.empty((len(result), len(starts), spectra.shape[3]), dtype="complex64")
         for unit, (channels, template) in enumerate(zip(filters.channels, filters.spectra, strict=True)):
             _sum_of_products(template, spectra, channels, products[unit])
-        found = scipy.fft.irfft(products, filters.block_frames, axis=2, overwrite_x=True)[:, :, :step]
+        found = scipy.fft.irfft(products, places, axis=2, overwrite_x=True)[:, :, :step]
         stop = min(first + len(starts) * step, num_starts)
         result[:, first:stop] = found.reshape(len(result), -1)[:, : stop - first]
     return result

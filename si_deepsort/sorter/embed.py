@@ -8,6 +8,7 @@ are distances in noise units.
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import scipy.signal
 
@@ -102,11 +103,21 @@ def read_waveforms(recording, peaks, neighbors, *, nbefore: int, nafter: int, ch
                 continue
             begin, end = max(0, start - num_samples), min(num_frames, stop + num_samples)
             traces = recording.get_traces(segment_index, begin, end).astype("float32", copy=False)
-            traces = np.pad(traces, ((num_samples, num_samples), (0, 1)))
             positions = own[first:last]
-            samples = frames[first:last, None] - begin + num_samples - nbefore + np.arange(num_samples)
-            channels = neighbors[peaks["channel_index"][positions]]
-            yield positions, traces[samples[:, :, None], channels[:, None, :]]
+            onsets = frames[first:last].astype("int64") - begin - nbefore
+            yield positions, _cut_out(traces, onsets, neighbors[peaks["channel_index"][positions]], num_samples)
+
+
+@numba.njit(cache=True, nogil=True)
+def _cut_out(traces, onsets, channels, num_samples):
+    waveforms = np.zeros((len(onsets), num_samples, channels.shape[1]), dtype=np.float32)
+    for spike in range(len(onsets)):
+        first, last = max(0, -onsets[spike]), min(num_samples, len(traces) - onsets[spike])
+        for sample in range(first, last):
+            for place in range(channels.shape[1]):
+                if channels[spike, place] >= 0:
+                    waveforms[spike, sample, place] = traces[onsets[spike] + sample, channels[spike, place]]
+    return waveforms
 
 
 ALIGN_SAMPLES = 5

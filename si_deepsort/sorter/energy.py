@@ -20,8 +20,12 @@ from spikeinterface.core.node_pipeline import PeakDetector
 
 from ..generation import GenerationSettings, random_templates
 from ..geometry import channel_distances, channels_within
+from .correlate import correlation_stride
 
-BLOCK_FRAMES = 2000
+# Places at which the energy is computed together.
+BLOCK_PLACES = 1000
+# At the place that is nearest to a peak the energy is at least this part of the peak's, as a square root.
+LEAST_AT_PLACE = 0.95
 # Detected together: profiles are local, so on long probes most products would be with 0.
 GROUP_CHANNELS = 8
 # Smaller weights of a profile, relative to its largest, are left out; together they hold 0.2 % of its energy.
@@ -112,7 +116,7 @@ def _unfiltered_shapes(sampling_frequency, num_shapes):
     return templates[:, :, 0], peak
 
 
-def spike_energy(traces: np.ndarray, filters: EnergyFilters) -> np.ndarray:
+def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) -> np.ndarray:
     """
     Square root of the energy in the spike subspace, the largest over the spatial profiles.
 
@@ -120,32 +124,33 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters) -> np.ndarray:
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float32
         White.
+    stride : int, default: 1
+        Frames between two places, see `correlate.correlate_templates`.
 
     Returns
     -------
-    np.ndarray, shape (num_frames, num_channels), float32
-        At the frame of the peak; 0 where the waveform would leave the traces.
+    np.ndarray, shape (num_channels, (num_frames - num_samples) // stride + 1), float32
+        Of waveforms that start at frame 0, `stride`, ...; their peak is `filters.nbefore` later.
     """
     num_frames, num_channels = traces.shape
     num_directions, num_samples = filters.directions.shape
-    energy = np.zeros((num_frames, num_channels), dtype="float32")
-    spectra = np.conj(scipy.fft.rfft(filters.directions, BLOCK_FRAMES, axis=1))
+    num_places = max(0, (num_frames - num_samples) // stride + 1)
+    energy = np.empty((num_channels, num_places), dtype="float32")
+    block_frames = BLOCK_PLACES * stride
+    spectra = np.conj(scipy.fft.rfft(filters.directions, block_frames, axis=1))[:, : BLOCK_PLACES // 2 + 1] / stride
     order, groups = _local_groups(filters.profiles)
-    step = BLOCK_FRAMES - num_samples + 1
-    num_starts = num_frames - num_samples + 1
-    for start in range(0, num_starts, step):
-        block = np.zeros((num_channels, BLOCK_FRAMES), dtype="float32")
-        stretch = traces[start : start + BLOCK_FRAMES]
-        block[:, : len(stretch)] = stretch.T[order]
-        products = scipy.fft.rfft(block, axis=1)[:, None] * spectra
-        projected = scipy.fft.irfft(products, BLOCK_FRAMES, axis=2, overwrite_x=True)
-        stop = min(start + step, num_starts)
+    step = (block_frames - num_samples) // stride + 1
+    for start in range(0, num_places, step):
+        stretch = traces[start * stride : start * stride + block_frames].T[order]
+        products = scipy.fft.rfft(stretch, block_frames, axis=1)[:, None, : BLOCK_PLACES // 2 + 1] * spectra
+        projected = scipy.fft.irfft(products, BLOCK_PLACES, axis=2, overwrite_x=True)
+        stop = min(start + step, num_places)
         for rows, parts in groups:
-            highest = np.zeros((len(rows), BLOCK_FRAMES), dtype="float32")
+            highest = np.zeros((len(rows), BLOCK_PLACES), dtype="float32")
             for columns, weights in parts:
-                seen = weights @ projected[columns].reshape(-1, num_directions * BLOCK_FRAMES)
-                _raise_to_energy(highest, seen.reshape(len(rows), num_directions, BLOCK_FRAMES))
-            energy[start + filters.nbefore : stop + filters.nbefore, rows] = np.sqrt(highest[:, : stop - start]).T
+                seen = weights @ projected[columns].reshape(-1, num_directions * BLOCK_PLACES)
+                _raise_to_energy(highest, seen.reshape(len(rows), num_directions, BLOCK_PLACES))
+            energy[rows, start:stop] = np.sqrt(highest[:, : stop - start])
     return energy
 
 
@@ -184,28 +189,70 @@ def _raise_to_energy(highest, seen):
         highest[row] = np.maximum(highest[row], total)
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _is_highest(height, energy, channel, place, neighbors, reach):
+    """Whether nothing in reach on any neighbour is higher."""
+    first, last = max(0, place - reach), min(energy.shape[1], place + reach + 1)
+    for neighbor in neighbors[channel]:
+        if neighbor < 0:
+            break
+        for other in range(first, last):
+            if energy[neighbor, other] > height:
+                return False
+    return True
+
+
 @numba.njit(cache=True, nogil=True)
-def _is_local_maximum(energy, threshold, neighbors, reach):
-    """Where no frame in reach on any neighbour is higher; (num_frames, num_channels), bool."""
-    num_frames, num_channels = energy.shape
+def _may_be_peak(energy, threshold, neighbors, reach):
+    """Where a peak may be the highest in reach once it is known between places; (num_channels, num_places), bool."""
+    num_channels, num_places = energy.shape
     result = np.zeros(energy.shape, dtype=np.bool_)
-    for frame in range(num_frames):
-        first, last = max(0, frame - reach), min(num_frames, frame + reach + 1)
-        for channel in range(num_channels):
-            height = energy[frame, channel]
-            if height <= threshold:
+    for channel in range(num_channels):
+        for place in range(num_places):
+            height = energy[channel, place]
+            if height <= LEAST_AT_PLACE * threshold:
                 continue
-            result[frame, channel] = True
-            for neighbor in neighbors[channel]:
-                if neighbor < 0:
-                    break
-                for other in range(first, last):
-                    if energy[other, neighbor] > height:
-                        result[frame, channel] = False
-                        break
-                if not result[frame, channel]:
-                    break
+            if place > 0 and energy[channel, place - 1] > height:
+                continue
+            if place < num_places - 1 and energy[channel, place + 1] > height:
+                continue
+            result[channel, place] = _is_highest(height / LEAST_AT_PLACE, energy, channel, place, neighbors, reach)
     return result
+
+
+@numba.njit(cache=True, nogil=True)
+def _are_highest(energy, channels, places, neighbors, reach):
+    """Which of some places are the highest in reach."""
+    highest = np.empty(len(places), dtype=np.bool_)
+    for peak in range(len(places)):
+        channel, place = channels[peak], places[peak]
+        highest[peak] = _is_highest(energy[channel, place], energy, channel, place, neighbors, reach)
+    return highest
+
+
+@numba.njit(cache=True, nogil=True)
+def _move_to_peaks(traces, starts, channels, heights, directions, profiles, stride):
+    """Move each waveform, in place, to the frame at which its energy is highest, less than a stride away."""
+    num_samples = directions.shape[1]
+    for peak in range(len(starts)):
+        first = max(0, starts[peak] - stride + 1)
+        last = min(len(traces) - num_samples, starts[peak] + stride - 1)
+        energies = np.zeros(last - first + 1, dtype=np.float32)
+        for decay in range(len(profiles)):
+            waveform = np.zeros(last - first + num_samples, dtype=np.float32)
+            for channel in np.flatnonzero(profiles[decay, channels[peak]]):
+                weight = profiles[decay, channels[peak], channel]
+                for sample in range(len(waveform)):
+                    waveform[sample] += weight * traces[first + sample, channel]
+            for shift in range(len(energies)):
+                energy = np.float32(0.0)
+                for direction in range(len(directions)):
+                    product = np.float32(0.0)
+                    for sample in range(num_samples):
+                        product += directions[direction, sample] * waveform[shift + sample]
+                    energy += product * product
+                energies[shift] = max(energies[shift], energy)
+        starts[peak], heights[peak] = first + np.argmax(energies), np.sqrt(np.max(energies))
 
 
 class EnergyDetector(PeakDetector):
@@ -236,12 +283,14 @@ class EnergyDetector(PeakDetector):
         sampling_frequency = recording.get_sampling_frequency()
         self.distances = channel_distances(recording.get_channel_locations()[:, :2])
         self.neighbors = channels_within(recording.get_channel_locations()[:, :2], radius_um)
+        self.stride = correlation_stride(sampling_frequency)
         self.exclusive_frames = max(1, round(exclusive_ms * sampling_frequency / 1000))
         self.shadow_frames = round(SHADOW_MS * sampling_frequency / 1000)
 
     def get_margin(self):
-        """Frames on either side that a peak depends on."""
-        return self.filters.directions.shape[1] + self.exclusive_frames + self.shadow_frames
+        """Frames on either side that a peak depends on; a multiple of the stride, so that chunks share their places."""
+        margin = self.filters.directions.shape[1] + self.exclusive_frames + self.shadow_frames
+        return margin + self.stride + -margin % self.stride
 
     def get_dtype(self):
         """Of the peaks."""
@@ -249,18 +298,27 @@ class EnergyDetector(PeakDetector):
 
     def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
         """Peaks of a chunk; sample indices count from the start of the margin."""
-        energy = spike_energy(traces, self.filters)
-        frames, channels = self._local_maxima(energy)
-        keep = self._not_in_shadow(frames, channels, energy[frames, channels])
-        keep &= (frames >= max_margin) & (frames < len(traces) - max_margin)
-        peaks = np.zeros(keep.sum(), dtype=base_peak_dtype)
-        peaks["sample_index"], peaks["channel_index"] = frames[keep], channels[keep]
-        peaks["amplitude"] = energy[peaks["sample_index"], peaks["channel_index"]]
-        peaks["segment_index"] = segment_index
+        energy = spike_energy(traces, self.filters, self.stride)
+        frames, channels, heights = self._peaks(traces, energy)
+        kept = self._not_in_shadow(frames, channels, heights)
+        kept &= (frames >= max_margin) & (frames < len(traces) - max_margin)
+        peaks = np.zeros(kept.sum(), dtype=base_peak_dtype)
+        peaks["sample_index"], peaks["channel_index"] = frames[kept], channels[kept]
+        peaks["amplitude"], peaks["segment_index"] = heights[kept], segment_index
         return (peaks,)
 
-    def _local_maxima(self, energy):
-        return np.nonzero(_is_local_maximum(energy, self.threshold, self.neighbors, self.exclusive_frames))
+    def _peaks(self, traces, energy):
+        """Frames, channels and heights of the peaks of the energy, sorted by frame."""
+        reach = max(1, self.exclusive_frames // self.stride)
+        channels, places = np.nonzero(_may_be_peak(energy, self.threshold, self.neighbors, reach))
+        starts, heights = places * self.stride, energy[channels, places]
+        _move_to_peaks(traces, starts, channels, heights, self.filters.directions, self.filters.profiles, self.stride)
+        energy[channels, places] = heights
+        kept = np.flatnonzero(
+            (heights > self.threshold) & _are_highest(energy, channels, places, self.neighbors, reach)
+        )
+        kept = kept[np.lexsort((channels[kept], starts[kept]))]
+        return starts[kept] + self.filters.nbefore, channels[kept], heights[kept]
 
     def _not_in_shadow(self, frames, channels, heights):
         keep = np.ones(len(frames), dtype=bool)

@@ -8,7 +8,7 @@ from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 from spikeinterface.sortingcomponents.matching.base import BaseTemplateMatching
 
 from ..noise import MAD_TO_SD, sample_traces
-from .correlate import correlate_templates, make_matched_filters
+from .correlate import correlate_templates, correlation_stride, make_matched_filters
 from .overlaps import make_template_overlaps
 from .pursuit import pursue_spikes
 from .templates import UnitTemplates
@@ -42,12 +42,14 @@ class PursuitMatching(BaseTemplateMatching):
         self.amplitude_variance = amplitude_variance
         self.refractory_frames = max(1, round(REFRACTORY_MS * recording.get_sampling_frequency() / 1000))
         dense = templates.get_dense_templates()
-        self.filters, self.overlaps = make_matched_filters(dense), make_template_overlaps(dense)
+        stride = correlation_stride(recording.get_sampling_frequency())
+        self.filters, self.overlaps = make_matched_filters(dense, stride), make_template_overlaps(dense, stride)
         self.main_channels = np.abs(dense).max(axis=1).argmax(axis=1)
 
     def get_margin(self):
         """Frames on either side of a chunk: spikes there may overlap with those inside."""
-        return 2 * self.overlaps.num_samples
+        # A multiple of the stride, so that all chunks are looked at at the same frames.
+        return 2 * self.filters.num_samples * self.filters.stride
 
     def compute_matching(self, traces, start_frame, end_frame, segment_index):
         """Spikes of a chunk, as SpikeInterface's matching dtype."""
@@ -74,7 +76,7 @@ def noise_scales(recording, templates: np.ndarray, *, seed: int) -> np.ndarray:
     Far units and what whitening left over make it larger than 1; scores are to be divided by its square.
     """
     traces = sample_traces(recording, seed=seed, num_chunks=6, chunk_s=0.5)
-    filters = make_matched_filters(templates)
+    filters = make_matched_filters(templates, correlation_stride(recording.get_sampling_frequency()))
     if len(traces) < filters.num_samples:
         return np.ones(len(templates))
     spread = MAD_TO_SD * np.median(np.abs(correlate_templates(traces, filters)), axis=1)

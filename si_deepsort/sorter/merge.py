@@ -9,7 +9,7 @@ template that others explain when they fire together is no unit.
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import poisson
+from scipy.special import pdtr
 
 from .overlaps import INTERPOLATION_REACH, make_template_overlaps
 from .pursuit import pursue_correlations
@@ -92,7 +92,8 @@ def share_refractory_period(first: np.ndarray, second: np.ndarray, sampling_freq
     # Chance is what happens a little later, so that slow changes of the rates do not matter.
     wide = 25 * reach
     expected = (_coincidences(first, second, wide) - observed) * reach / (wide - reach)
-    return bool(poisson.cdf(observed, expected) < SIGNIFICANCE and observed < 0.2 * expected)
+    # pdtr is the distribution function of Poisson's distribution.
+    return bool(observed < 0.2 * expected and pdtr(observed, expected) < SIGNIFICANCE)
 
 
 def find_mixtures(templates: UnitTemplates) -> np.ndarray:
@@ -106,7 +107,7 @@ def find_mixtures(templates: UnitTemplates) -> np.ndarray:
     is_mixture = np.zeros(len(templates.values), dtype=bool)
     overlaps = make_template_overlaps(templates.values)
     errors = templates.squared_errors().sum(axis=1)
-    num_samples = overlaps.num_samples
+    num_samples = overlaps.num_lags
     for unit in np.argsort(templates.num_spikes, kind="stable"):
         larger = (templates.num_spikes > templates.num_spikes[unit]) & ~is_mixture
         if larger.sum() < 2:

@@ -9,8 +9,8 @@ import scipy.linalg
 
 from .correlate import squared_norms
 
-JITTERS = 8
-# Overlaps at delays of part of a sample are interpolated from so many samples to either side.
+JITTERS = 16
+# Overlaps at delays of part of a stride are interpolated from so many lags to either side.
 INTERPOLATION_REACH = 4
 # An overlap is left out if it changes the correlation of the other template by less, in standard deviations of noise.
 NEGLIGIBLE = 0.3
@@ -18,26 +18,29 @@ NEGLIGIBLE = 0.3
 
 class TemplateOverlaps(NamedTuple):
     """
-    Correlations of templates that share channels, and how to delay them by part of a sample.
+    Correlations of templates that share channels, and how to delay them by part of a stride.
 
     Attributes
     ----------
-    num_samples : int
-        Of a template.
+    num_lags : int
+        From 0 on, of two templates that still overlap.
+    stride : int
+        Frames between two lags.
     norms : np.ndarray, shape (num_units,), float32
         Squared norms.
     starts : np.ndarray, shape (num_units + 1,), int
         The overlaps of unit k are those from starts[k] to starts[k + 1].
     units : np.ndarray, shape (num_pairs,), int
         The other unit of each overlap; each unit overlaps with itself.
-    values : np.ndarray, shape (num_pairs, 2 * num_samples - 1 + 2 * INTERPOLATION_REACH), float32
-        At [pair, INTERPOLATION_REACH + num_samples - 1 + lag]: the other template, read `lag` samples after a spike of
+    values : np.ndarray, shape (num_pairs, 2 * num_lags - 1 + 2 * INTERPOLATION_REACH), float32
+        At [pair, INTERPOLATION_REACH + num_lags - 1 + lag]: the other template, read `lag` strides after a spike of
         unit k.
     delays : np.ndarray, shape (JITTERS, 2 * INTERPOLATION_REACH + 1), float32
-        Weights of neighbouring lags that delay an overlap by (jitter / JITTERS - 1/2) samples.
+        Weights of neighbouring lags that delay an overlap by (jitter / JITTERS - 1/2) strides.
     """
 
-    num_samples: int
+    num_lags: int
+    stride: int
     norms: np.ndarray
     starts: np.ndarray
     units: np.ndarray
@@ -45,7 +48,7 @@ class TemplateOverlaps(NamedTuple):
     delays: np.ndarray
 
 
-def make_template_overlaps(templates: np.ndarray) -> TemplateOverlaps:
+def make_template_overlaps(templates: np.ndarray, stride: int = 1) -> TemplateOverlaps:
     """
     Overlaps of templates.
 
@@ -53,20 +56,27 @@ def make_template_overlaps(templates: np.ndarray) -> TemplateOverlaps:
     ----------
     templates : np.ndarray, shape (num_units, num_samples, num_channels), float
         In whitened units; exactly 0 on channels where a unit is not visible.
+    stride : int, default: 1
+        Frames between two lags, as in `correlate.make_matched_filters`.
     """
     num_samples, norms = templates.shape[1], squared_norms(templates)
+    num_lags = (num_samples - 1) // stride + 1
     smallest = NEGLIGIBLE * np.sqrt(norms)
-    units, values = [np.zeros(0, dtype=int)], [np.zeros((0, 2 * num_samples - 1), dtype="float32")]
-    for unit, (others, correlations) in enumerate(correlate_pairs(templates, max_lag=num_samples - 1)):
+    units, values = [np.zeros(0, dtype=int)], [np.zeros((0, 2 * num_lags - 1), dtype="float32")]
+    pairs = correlate_pairs(templates, max_lag=(num_lags - 1) * stride, stride=stride)
+    for unit, (others, correlations) in enumerate(pairs):
         kept = (np.abs(correlations).max(axis=(1, 2)) >= smallest[others]) | (others == unit)
         units.append(others[kept])
         values.append(correlations[kept, 0])
     starts = np.cumsum([len(others) for others in units])
     values = np.pad(np.concatenate(values), ((0, 0), (INTERPOLATION_REACH,) * 2))
-    return TemplateOverlaps(num_samples, norms, starts, np.concatenate(units), values, _delay_weights(templates))
+    weights = _delay_weights(templates, stride)
+    return TemplateOverlaps(num_lags, stride, norms, starts, np.concatenate(units), values, weights)
 
 
-def correlate_pairs(templates: np.ndarray, *, max_lag: int, delays=(0.0,)) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def correlate_pairs(
+    templates: np.ndarray, *, max_lag: int, stride: int = 1, delays=(0.0,)
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """
     Correlation of each template in turn, delayed by part of a sample, with every template it shares channels with.
 
@@ -78,7 +88,9 @@ def correlate_pairs(templates: np.ndarray, *, max_lag: int, delays=(0.0,)) -> It
     templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
         Exactly 0 on channels where a unit is not visible.
     max_lag : int
-        In samples; less than num_samples.
+        In samples; less than num_samples, and a multiple of the stride.
+    stride : int, default: 1
+        Samples between two lags.
     delays : sequence of float
         In samples.
 
@@ -86,8 +98,8 @@ def correlate_pairs(templates: np.ndarray, *, max_lag: int, delays=(0.0,)) -> It
     ------
     others : np.ndarray, shape (num_others,), int
         Units that share channels with this one, ascending; itself is one of them.
-    correlations : np.ndarray, shape (num_others, num_delays, 2 * max_lag + 1), float32
-        At [i, j, max_lag + lag]: unit others[i], read `lag` samples after a spike of this unit that comes delays[j]
+    correlations : np.ndarray, shape (num_others, num_delays, 2 * max_lag // stride + 1), float32
+        At [i, j, k]: unit others[i], read k * stride - max_lag samples after a spike of this unit that comes delays[j]
         late.
     """
     if len(templates) == 0:
@@ -96,22 +108,21 @@ def correlate_pairs(templates: np.ndarray, *, max_lag: int, delays=(0.0,)) -> It
     sharing = (visible.astype("float32") @ visible.T.astype("float32")) > 0
     np.fill_diagonal(sharing, True)
     directions = waveform_directions(templates)
-    coefficients = np.einsum("ks,usc->ukc", directions, templates, optimize=True)
-    kernel = _direction_correlations(directions, max_lag, np.asarray(delays))
+    coefficients = np.ascontiguousarray(np.swapaxes(directions @ templates, 1, 2))
+    kernel = _direction_correlations(directions, np.arange(-max_lag, max_lag + 1, stride), np.asarray(delays))
     for unit in range(len(templates)):
         others, own = np.flatnonzero(sharing[unit]), np.flatnonzero(visible[unit])
-        products = coefficients[unit][:, own] @ np.swapaxes(coefficients[others][:, :, own], 1, 2)
+        products = coefficients[unit, own].T @ coefficients[others[:, None], own]
         yield others, (products.reshape(len(others), -1) @ kernel).reshape(len(others), len(delays), -1)
 
 
 def waveform_directions(templates):
     """Orthonormal waveforms that the templates are made of, shape (num_directions, num_samples)."""
-    rows = np.swapaxes(templates, 1, 2).reshape(-1, templates.shape[1]).astype("float64")
-    values, vectors = np.linalg.eigh(rows.T @ rows)
+    values, vectors = np.linalg.eigh(_sample_products(templates))
     return vectors[:, values > 1e-9 * max(values[-1], 1e-30)].T.astype("float32")
 
 
-def _direction_correlations(directions, max_lag, delays):
+def _direction_correlations(directions, lags, delays):
     """Correlation of each pair of directions; (num_directions ** 2, num_delays * num_lags), float32."""
     num_directions, num_samples = directions.shape
     size = scipy.fft.next_fast_len(2 * num_samples, real=True)
@@ -119,23 +130,27 @@ def _direction_correlations(directions, max_lag, delays):
     shift = np.exp(-2j * np.pi * scipy.fft.rfftfreq(size)[None] * delays[:, None])
     product = spectra[:, None] * np.conj(spectra[None])
     correlations = scipy.fft.irfft(product[:, :, None] * shift, size, axis=-1)
-    lags = np.arange(-max_lag, max_lag + 1)
     return correlations[..., lags].reshape(num_directions**2, -1).astype("float32")
 
 
-def _delay_weights(templates):
+def _delay_weights(templates, stride):
     """The linear interpolation that errs least on overlaps with the templates' mean spectrum (simple kriging)."""
     taps = np.arange(-INTERPOLATION_REACH, INTERPOLATION_REACH + 1)
     delays = np.arange(JITTERS) / JITTERS - 0.5
     size = 8 * scipy.fft.next_fast_len(templates.shape[1], real=True)
-    power = np.zeros(size // 2 + 1)
-    for template in templates:
-        power += np.sum(np.abs(scipy.fft.rfft(template, size, axis=0)) ** 2, axis=1)
+    values, vectors = np.linalg.eigh(_sample_products(templates))
+    power = np.maximum(values, 0) @ np.abs(scipy.fft.rfft(vectors.T, size, axis=1)) ** 2
     # An overlap is the product of two templates' spectra.
-    frequencies, weights = 2 * np.pi * scipy.fft.rfftfreq(size), power**2 / max(np.sum(power**2), 1e-30)
+    frequencies, weights = 2 * np.pi * stride * scipy.fft.rfftfreq(size), power**2 / max(np.sum(power**2), 1e-30)
 
     def covariance(lags):
         return np.cos(np.multiply.outer(lags, frequencies)) @ weights
 
     between_taps = covariance(taps[:, None] - taps) + 1e-9 * np.eye(len(taps))
     return scipy.linalg.solve(between_taps, covariance(taps[:, None] + delays), assume_a="pos").T.astype("float32")
+
+
+def _sample_products(templates):
+    """Products of all pairs of samples, summed over units and channels, (num_samples, num_samples), float64."""
+    rows = np.swapaxes(templates, 1, 2)[np.any(templates != 0, axis=1)].astype("float64")
+    return rows.T @ rows

@@ -224,14 +224,14 @@ def clean_averages(averages: np.ndarray, num_spikes: np.ndarray, nbefore: int, b
     if len(averages) == 0:
         return UnitTemplates(averages, nbefore, num_spikes, np.zeros(averages.shape[2]))
     directions = _shared_directions(averages, num_spikes)
-    coefficients = np.einsum("usc,ks->ukc", averages, directions, optimize=True)
+    coefficients = directions @ averages
     energy = np.sum(coefficients**2, axis=1)
     noise_energy = background.energy(directions)
     count = np.clip(num_spikes, 1, MOST_SPIKES)[:, None]
     visible = energy > noise_energy * (1 + 3.0 * np.sqrt(2 / len(directions))) / count
     is_far = background.distances_um[energy.argmax(axis=1)] > FAR_UM
     visible &= energy >= np.where(is_far, FAR_ENERGY, NEAR_ENERGY) * energy.max(axis=1, keepdims=True)
-    values = np.einsum("ukc,ks->usc", coefficients, directions, optimize=True) * visible[:, None]
+    values = directions.T @ coefficients * visible[:, None]
     return UnitTemplates(values.astype("float32"), nbefore, num_spikes, noise_energy)
 
 

@@ -14,11 +14,11 @@ NUM_CHANNELS = 4
 TEMPLATES, NBEFORE = unit_templates(3, NUM_CHANNELS, amplitude_uV=12.0)
 
 
-def pursue(traces, templates=TEMPLATES, threshold=18.0, refractory=10):
+def pursue(traces, templates=TEMPLATES, threshold=18.0, refractory=10, stride=1):
     frames, units, amplitudes, scores = pursue_spikes(
         traces.astype("float32"),
-        make_matched_filters(templates),
-        make_template_overlaps(templates),
+        make_matched_filters(templates, stride),
+        make_template_overlaps(templates, stride),
         thresholds=np.full(len(templates), threshold),
         amplitude_variance=0.02,
         refractory_frames=refractory,
@@ -30,20 +30,22 @@ def silent(num_frames=4000):
     return np.zeros((num_frames, NUM_CHANNELS))
 
 
-def test_spike_at_frame_1000_comes_out_at_frame_1000():
+@pytest.mark.parametrize(("frame", "stride"), [(1000, 1), (1000, 2), (1001, 2)])
+def test_spike_at_a_frame_comes_out_there(frame, stride):
     traces = silent()
-    add_spikes(traces, [[], [1000], []], TEMPLATES, NBEFORE)
-    frames, units, amplitudes, scores = pursue(traces)
-    assert frames.tolist() == [1000] and units.tolist() == [1]
+    add_spikes(traces, [[], [frame], []], TEMPLATES, NBEFORE)
+    frames, units, amplitudes, scores = pursue(traces, stride=stride)
+    assert frames.tolist() == [frame] and units.tolist() == [1]
     np.testing.assert_allclose(amplitudes, 1.0, atol=0.02)
     np.testing.assert_allclose(scores[0], np.sum(TEMPLATES[1] ** 2), rtol=0.05)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("delay", [0, 1, 4, 9, 25])
-def test_two_overlapping_units_are_both_found(delay):
+def test_two_overlapping_units_are_both_found(delay, stride):
     traces = silent() + np.random.default_rng(delay).standard_normal((4000, NUM_CHANNELS))
     add_spikes(traces, [[2000], [2000 + delay], []], TEMPLATES, NBEFORE)
-    frames, units, _, _ = pursue(traces)
+    frames, units, _, _ = pursue(traces, stride=stride)
     found = dict(zip(units.tolist(), frames.tolist(), strict=True))
     assert set(found) == {0, 1}
     assert abs(found[0] - 2000) <= 1 and abs(found[1] - 2000 - delay) <= 1
@@ -143,6 +145,15 @@ def test_overlaps_are_the_correlations_of_templates():
                 length = TEMPLATES.shape[1] - abs(lag)
                 first, second = TEMPLATES[unit][max(lag, 0) :][:length], TEMPLATES[other][max(-lag, 0) :][:length]
                 np.testing.assert_allclose(overlap[0, 15 + lag], np.sum(first * second), atol=1e-2)
+
+
+def test_correlations_at_every_second_frame_are_those_of_all_frames():
+    traces = np.random.default_rng(0).standard_normal((10_001, NUM_CHANNELS)).astype("float32")
+    add_spikes(traces, [[3000], [3005], [7001]], TEMPLATES, NBEFORE)
+    every, second = (correlate_templates(traces, make_matched_filters(TEMPLATES, stride)) for stride in (1, 2))
+    # What templates hold above a quarter of the sampling rate, because they end, is all that is missing.
+    assert second.shape == every[:, ::2].shape
+    assert np.linalg.norm(second - every[:, ::2]) < 0.02 * np.linalg.norm(every[:, ::2])
 
 
 def test_interpolated_overlaps_are_those_of_delayed_templates():
