@@ -23,6 +23,12 @@ AIMS = {
     "noise_crossings_4": ("noise < -4 /ch/s", lambda row: -row["noise_crossings_4"]),
 }
 REFERENCE = "original U-Net"
+SHOWN_OF_TRANSFER = {
+    "gain": "amplitude",
+    "cosine": "shape (cosine)",
+    "dprime": "d' own template",
+    "noise_crossings_4": "noise < -4 /ch/s",
+}
 
 
 def tables(document: dict) -> dict:
@@ -104,11 +110,11 @@ def transfer_table(rows: list[dict]) -> dict:
         gains = [row["snr_db"] - raw[target, row["seed"]]["snr_db"] for row in found]
         full = [here[target, row["seed"]]["snr_db"] - raw[target, row["seed"]]["snr_db"] for row in found]
         share = f"{100 * np.mean(gains) / np.mean(full):.0f} %"
-        means = [f"{np.mean([row[name] for row in found]):.3g}" for name in ("gain", "cosine", "dprime")]
+        means = [f"{np.mean([row[name] for row in found]):.3g}" for name in SHOWN_OF_TRANSFER]
         fit_s = f"{np.mean([row['fit_cpu_s'] for row in found]):.3g}"
         cells.append([target, method, source, len(found), fit_s, f"{np.mean(gains):+.2f}", share, *means])
     columns = ["recording", "model", "trained on", "seeds", "CPU-s here", "SNR gain dB", "of trained here"]
-    return {"columns": [*columns, "amplitude", "shape (cosine)", "d' own template"], "rows": cells}
+    return {"columns": [*columns, *SHOWN_OF_TRANSFER.values()], "rows": cells}
 
 
 def speed_table(speed: dict) -> dict:
