@@ -6,7 +6,8 @@ import spikeinterface.core as si
 from small_recording import as_recording, line_probe, small_traces, unit_templates
 
 from si_deepsort.sorter.deepsort import DeepSortSettings
-from si_deepsort.sorter.energy import EnergyDetector, make_energy_filters, spike_energy
+from si_deepsort.sorter.energy import make_energy_filters, spike_energy
+from si_deepsort.sorter.energy_peaks import EnergyDetector
 from si_deepsort.sorter.find import find_spike_peaks
 from si_deepsort.sorter.preprocess import preprocess
 
