@@ -15,12 +15,13 @@ import numba
 import numpy as np
 import scipy.fft
 import scipy.signal
+from spikeinterface.core.base import base_peak_dtype
+from spikeinterface.core.node_pipeline import PeakDetector
 
 from ..generation import GenerationSettings, random_templates
-from ..geometry import channel_distances
+from ..geometry import channel_distances, channels_within
 
-# Places at which the energy is computed together.
-BLOCK_PLACES = 1000
+BLOCK_FRAMES = 2000
 # Detected together: profiles are local, so on long probes most products would be with 0.
 GROUP_CHANNELS = 8
 # Smaller weights of a profile, relative to its largest, are left out; together they hold 0.2 % of its energy.
@@ -28,6 +29,10 @@ SMALLEST_WEIGHT = 0.02
 DECAYS_UM = (10.0, 30.0, 60.0)
 NUM_DIRECTIONS = 4
 REACH_UM = 150.0
+# A peak next to one this much larger is its shadow: a side lobe of the same spike, or too mixed up to learn from.
+SHADOW_RATIO = 0.5
+SHADOW_MS = 1.2
+SHADOW_UM = 120.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def _unfiltered_shapes(sampling_frequency, num_shapes):
     return templates[:, :, 0], peak
 
 
-def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) -> np.ndarray:
+def spike_energy(traces: np.ndarray, filters: EnergyFilters) -> np.ndarray:
     """
     Square root of the energy in the spike subspace, the largest over the spatial profiles.
 
@@ -115,33 +120,32 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float32
         White.
-    stride : int, default: 1
-        Frames between two places, see `correlate.correlate_templates`.
 
     Returns
     -------
-    np.ndarray, shape (num_channels, (num_frames - num_samples) // stride + 1), float32
-        Of waveforms that start at frame 0, `stride`, ...; their peak is `filters.nbefore` later.
+    np.ndarray, shape (num_frames, num_channels), float32
+        At the frame of the peak; 0 where the waveform would leave the traces.
     """
     num_frames, num_channels = traces.shape
     num_directions, num_samples = filters.directions.shape
-    num_places = max(0, (num_frames - num_samples) // stride + 1)
-    energy = np.empty((num_channels, num_places), dtype="float32")
-    block_frames = BLOCK_PLACES * stride
-    spectra = np.conj(scipy.fft.rfft(filters.directions, block_frames, axis=1))[:, : BLOCK_PLACES // 2 + 1] / stride
+    energy = np.zeros((num_frames, num_channels), dtype="float32")
+    spectra = np.conj(scipy.fft.rfft(filters.directions, BLOCK_FRAMES, axis=1))
     order, groups = _local_groups(filters.profiles)
-    step = (block_frames - num_samples) // stride + 1
-    for start in range(0, num_places, step):
-        stretch = traces[start * stride : start * stride + block_frames].T[order]
-        products = scipy.fft.rfft(stretch, block_frames, axis=1)[:, None, : BLOCK_PLACES // 2 + 1] * spectra
-        projected = scipy.fft.irfft(products, BLOCK_PLACES, axis=2, overwrite_x=True)
-        stop = min(start + step, num_places)
+    step = BLOCK_FRAMES - num_samples + 1
+    num_starts = num_frames - num_samples + 1
+    for start in range(0, num_starts, step):
+        block = np.zeros((num_channels, BLOCK_FRAMES), dtype="float32")
+        stretch = traces[start : start + BLOCK_FRAMES]
+        block[:, : len(stretch)] = stretch.T[order]
+        products = scipy.fft.rfft(block, axis=1)[:, None] * spectra
+        projected = scipy.fft.irfft(products, BLOCK_FRAMES, axis=2, overwrite_x=True)
+        stop = min(start + step, num_starts)
         for rows, parts in groups:
-            highest = np.zeros((len(rows), BLOCK_PLACES), dtype="float32")
+            highest = np.zeros((len(rows), BLOCK_FRAMES), dtype="float32")
             for columns, weights in parts:
-                seen = weights @ projected[columns].reshape(-1, num_directions * BLOCK_PLACES)
-                _raise_to_energy(highest, seen.reshape(len(rows), num_directions, BLOCK_PLACES))
-            energy[rows, start:stop] = np.sqrt(highest[:, : stop - start])
+                seen = weights @ projected[columns].reshape(-1, num_directions * BLOCK_FRAMES)
+                _raise_to_energy(highest, seen.reshape(len(rows), num_directions, BLOCK_FRAMES))
+            energy[start + filters.nbefore : stop + filters.nbefore, rows] = np.sqrt(highest[:, : stop - start]).T
     return energy
 
 
@@ -178,3 +182,92 @@ def _raise_to_energy(highest, seen):
         for direction in range(1, seen.shape[1]):
             total += seen[row, direction] ** 2
         highest[row] = np.maximum(highest[row], total)
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_local_maximum(energy, threshold, neighbors, reach):
+    """Where no frame in reach on any neighbour is higher; (num_frames, num_channels), bool."""
+    num_frames, num_channels = energy.shape
+    result = np.zeros(energy.shape, dtype=np.bool_)
+    for frame in range(num_frames):
+        first, last = max(0, frame - reach), min(num_frames, frame + reach + 1)
+        for channel in range(num_channels):
+            height = energy[frame, channel]
+            if height <= threshold:
+                continue
+            result[frame, channel] = True
+            for neighbor in neighbors[channel]:
+                if neighbor < 0:
+                    break
+                for other in range(first, last):
+                    if energy[other, neighbor] > height:
+                        result[frame, channel] = False
+                        break
+                if not result[frame, channel]:
+                    break
+    return result
+
+
+class EnergyDetector(PeakDetector):
+    """
+    The detector as a node of SpikeInterface's pipelines.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        White.
+    filters : EnergyFilters
+    threshold : float
+        Smallest square root of the energy, in noise standard deviations.
+    radius_um, exclusive_ms : float
+        Of several peaks within this radius and time the largest stays.
+    """
+
+    name = "energy"
+    engine = "numpy"
+    need_noise_levels = False
+    preferred_mp_context = None
+    _compute_has_extended_signature = True
+
+    def __init__(self, recording, filters, threshold=6.5, radius_um=60.0, exclusive_ms=0.4, return_output=True):
+        PeakDetector.__init__(self, recording, return_output=return_output)
+        self.filters = filters
+        self.threshold = threshold
+        sampling_frequency = recording.get_sampling_frequency()
+        self.distances = channel_distances(recording.get_channel_locations()[:, :2])
+        self.neighbors = channels_within(recording.get_channel_locations()[:, :2], radius_um)
+        self.exclusive_frames = max(1, round(exclusive_ms * sampling_frequency / 1000))
+        self.shadow_frames = round(SHADOW_MS * sampling_frequency / 1000)
+
+    def get_margin(self):
+        """Frames on either side that a peak depends on."""
+        return self.filters.directions.shape[1] + self.exclusive_frames + self.shadow_frames
+
+    def get_dtype(self):
+        """Of the peaks."""
+        return np.dtype(base_peak_dtype)
+
+    def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
+        """Peaks of a chunk; sample indices count from the start of the margin."""
+        energy = spike_energy(traces, self.filters)
+        frames, channels = self._local_maxima(energy)
+        keep = self._not_in_shadow(frames, channels, energy[frames, channels])
+        keep &= (frames >= max_margin) & (frames < len(traces) - max_margin)
+        peaks = np.zeros(keep.sum(), dtype=base_peak_dtype)
+        peaks["sample_index"], peaks["channel_index"] = frames[keep], channels[keep]
+        peaks["amplitude"] = energy[peaks["sample_index"], peaks["channel_index"]]
+        peaks["segment_index"] = segment_index
+        return (peaks,)
+
+    def _local_maxima(self, energy):
+        return np.nonzero(_is_local_maximum(energy, self.threshold, self.neighbors, self.exclusive_frames))
+
+    def _not_in_shadow(self, frames, channels, heights):
+        keep = np.ones(len(frames), dtype=bool)
+        starts = np.searchsorted(frames, frames - self.shadow_frames)
+        stops = np.searchsorted(frames, frames + self.shadow_frames, side="right")
+        for peak in range(len(frames)):
+            others = slice(starts[peak], stops[peak])
+            close = self.distances[channels[peak], channels[others]] <= SHADOW_UM
+            keep[peak] = heights[peak] >= SHADOW_RATIO * heights[others][close].max()
+        return keep

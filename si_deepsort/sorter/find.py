@@ -4,8 +4,7 @@ from spikeinterface.core.base import base_peak_dtype
 from spikeinterface.core.node_pipeline import run_node_pipeline
 
 from .detect import find_peaks
-from .energy import make_energy_filters
-from .energy_peaks import EnergyDetector
+from .energy import EnergyDetector, make_energy_filters
 
 ENERGY_THRESHOLD = 6.5
 

@@ -24,8 +24,8 @@ from .overlaps import INTERPOLATION_REACH, JITTERS, TemplateOverlaps
 
 # Places that are passed over at once where no correlation is high enough for a spike.
 PUSHED_PLACES = 256
-# A spike between two places correlates with its template by at least this part of its height at the nearest place.
-LEAST_AT_PLACE = 0.8
+# A frame away from a spike, the correlation with its template is at least this part of its height.
+LEAST_A_FRAME_AWAY = 0.9
 # Frames to either side of a spike at which it may fit better once its neighbours are known.
 SECOND_THOUGHTS_FRAMES = 4
 # A spike whose size changes by less, in standard deviations of noise, stays as it is.
@@ -125,13 +125,20 @@ def _highest(row):
     return highest
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _least_at_place(stride):
+    """The part of a spike's height that is seen at the nearest place."""
+    return np.float32(LEAST_A_FRAME_AWAY ** (stride // 2))
+
+
 @numba.njit(cache=True, nogil=True)
-def _push_peaks(heap, correlations, blocked, unit, start, stop, norm, precision, threshold):
+def _push_peaks(heap, correlations, blocked, unit, start, stop, overlaps, precision, threshold):
     first, stop = max(start, 0), min(stop, correlations.shape[1])
     # Slices that count from 0 are what the compiler makes fast.
     row, closed = correlations[unit, first:stop], blocked[unit, first:stop]
+    norm = overlaps.norms[unit]
     # The smallest correlation that can belong to a spike: most places are passed over by one comparison.
-    floor = np.float32(np.sqrt((threshold + precision) * (norm + precision)) - precision) * LEAST_AT_PLACE
+    floor = np.float32(np.sqrt((threshold + precision) * (norm + precision)) - precision) * _least_at_place(overlaps.stride)
     if _highest(row) < floor:
         return
     for offset in range(len(row)):
@@ -178,7 +185,7 @@ def _pursue(correlations, overlaps, thresholds, precision, refractory):
     for unit in range(num_units):
         for start in range(0, num_places, PUSHED_PLACES):
             stop = start + PUSHED_PLACES
-            _push_peaks(heap, correlations, blocked, unit, start, stop, norms[unit], precision, thresholds[unit])
+            _push_peaks(heap, correlations, blocked, unit, start, stop, overlaps, precision, thresholds[unit])
     places = [0]
     units = [0]
     jitters = [0]
@@ -197,7 +204,7 @@ def _pursue(correlations, overlaps, thresholds, precision, refractory):
         blocked[unit, max(0, place - refractory) : place + refractory + 1] = True
         for other in overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]]:
             start, stop = place - reach, place + reach + 1
-            _push_peaks(heap, correlations, blocked, other, start, stop, norms[other], precision, thresholds[other])
+            _push_peaks(heap, correlations, blocked, other, start, stop, overlaps, precision, thresholds[other])
     found, owners = np.array(places)[1:], np.array(units)[1:]
     steps, sizes = np.array(jitters)[1:], np.array(amplitudes)[1:]
     _second_thoughts(correlations, blocked, overlaps, precision, found, owners, steps, sizes)
@@ -227,7 +234,7 @@ def _second_thoughts(correlations, blocked, overlaps, precision, places, units, 
     """Take out each spike and put it back where it now fits best, among units that overlap with its first choice."""
     # Overlaps reach no farther than a template.
     reach = min(max(1, SECOND_THOUGHTS_FRAMES // overlaps.stride), overlaps.num_lags - 2)
-    norms, num_places = overlaps.norms, correlations.shape[1]
+    norms, num_places, least = overlaps.norms, correlations.shape[1], _least_at_place(overlaps.stride)
     for spike in np.argsort(places):
         unit, place = units[spike], places[spike]
         weights = amplitudes[spike] * overlaps.delays[jitters[spike]]
@@ -246,7 +253,7 @@ def _second_thoughts(correlations, blocked, overlaps, precision, places, units, 
                 if value > highest:
                     highest, highest_place = value, near
             # Between places it may be higher by so much at most.
-            if _score(highest / LEAST_AT_PLACE, norms[other], precision) <= best_score:
+            if _score(highest / least, norms[other], precision) <= best_score:
                 continue
             before, after = _beside(highest_place, num_places)
             jitter, height = _peak(
