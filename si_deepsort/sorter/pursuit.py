@@ -138,7 +138,8 @@ def _push_peaks(heap, correlations, blocked, unit, start, stop, overlaps, precis
     row, closed = correlations[unit, first:stop], blocked[unit, first:stop]
     norm = overlaps.norms[unit]
     # The smallest correlation that can belong to a spike: most places are passed over by one comparison.
-    floor = np.float32(np.sqrt((threshold + precision) * (norm + precision)) - precision) * _least_at_place(overlaps.stride)
+    floor = np.float32(np.sqrt((threshold + precision) * (norm + precision)) - precision)
+    floor *= _least_at_place(overlaps.stride)
     if _highest(row) < floor:
         return
     for offset in range(len(row)):
