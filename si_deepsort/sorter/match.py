@@ -48,8 +48,8 @@ class PursuitMatching(BaseTemplateMatching):
 
     def get_margin(self):
         """Frames on either side of a chunk: spikes there may overlap with those inside."""
-        # A multiple of the stride, so that all chunks are looked at at the same frames.
-        return 2 * self.filters.num_samples * self.filters.stride
+        # Two templates, as a multiple of the stride, so that all chunks are looked at at the same frames.
+        return 2 * self.overlaps.num_lags * self.overlaps.stride
 
     def compute_matching(self, traces, start_frame, end_frame, segment_index):
         """Spikes of a chunk, as SpikeInterface's matching dtype."""
