@@ -30,6 +30,9 @@ def benchmark(
     engine: Annotated[str, typer.Option(help="loop, dask or slurm.")] = "loop",
     num_workers: Annotated[int, typer.Option("--workers", help="Cases at a time (loop, dask).", min=1)] = 1,
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes that each sorter may use.", min=1)] = 1,
+    warm_up: Annotated[
+        bool, typer.Option(help="Run on ten seconds first, so that what a process compiles once is not counted.")
+    ] = True,
     sbatch: Annotated[str, typer.Option(help='Options of sbatch, e.g. "mem=16G,cpus-per-task=2".')] = "",
     timeout_s: Annotated[float | None, typer.Option("--timeout", help="Longest time for a case, in s.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here too.")] = None,
@@ -49,6 +52,7 @@ def benchmark(
         seeds=_numbers(seeds),
         duration_s=duration_s,
         n_jobs=n_jobs,
+        warm_up=warm_up,
     )
     results = study.run_cases(
         cases,

@@ -6,7 +6,8 @@ cluster is tried again for parts. A unit seen on several channels makes several 
 where their templates can be compared with much less noise (`merge.merge_similar`).
 """
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 import numpy as np
 from sklearn.cluster import DBSCAN, HDBSCAN
@@ -40,20 +41,35 @@ def cluster_by_channel(embeddings_of_channel, peak_channels: np.ndarray, *, meth
     np.ndarray, shape (num_peaks,), int
         -1 where a peak belongs to no cluster.
     """
+    partition = partial(cluster_components, method=method, min_size=min_size, seed=seed)
     labels = np.full(len(peak_channels), -1)
     for channel in np.unique(peak_channels):
         positions = np.flatnonzero(peak_channels == channel)
         if len(positions) < min_size:
             continue
         embeddings = embeddings_of_channel(channel, positions)
-        local = split_recursively(embeddings, method=method, min_size=min_size, seed=seed)
+        local = split_recursively(embeddings, partition, min_size=min_size)
         labels[positions] = np.where(local >= 0, local + labels.max() + 1, -1)
     return labels
 
 
-def split_recursively(embeddings: np.ndarray, *, method: str, min_size: int, seed: int, depth: int = MAX_DEPTH):
+def split_recursively(
+    embeddings: np.ndarray,
+    partition: Callable[[np.ndarray], np.ndarray],
+    *,
+    min_size: int,
+    depth: int = MAX_DEPTH,
+) -> np.ndarray:
     """
-    Cluster, then cluster each cluster again in its own principal components, until nothing splits.
+    Partition, then partition each part again, until nothing splits.
+
+    Parameters
+    ----------
+    embeddings : np.ndarray, shape (num_peaks, num_features), float
+    partition : callable
+        Takes some of the embeddings, returns the part of each, -1 for none.
+    min_size : int
+        Fewer than twice as many stay whole.
 
     Returns
     -------
@@ -63,18 +79,28 @@ def split_recursively(embeddings: np.ndarray, *, method: str, min_size: int, see
     labels = np.zeros(len(embeddings), dtype=int)
     if depth == 0 or len(embeddings) < 2 * min_size:
         return labels
-    components = PCA(min(NUM_COMPONENTS, *embeddings.shape), random_state=seed).fit_transform(embeddings)
-    parts = METHODS[method](components.astype("float64"), min_size, seed)
+    parts = partition(embeddings)
     if len(np.unique(parts[parts >= 0])) < 2:
         return np.where(parts >= 0, 0, -1) if np.any(parts >= 0) else labels
     labels[parts < 0] = -1
     next_label = 0
     for part in np.unique(parts[parts >= 0]):
         own = np.flatnonzero(parts == part)
-        local = split_recursively(embeddings[own], method=method, min_size=min_size, seed=seed, depth=depth - 1)
+        local = split_recursively(embeddings[own], partition, min_size=min_size, depth=depth - 1)
         labels[own] = np.where(local >= 0, local + next_label, -1)
         next_label = labels.max() + 1
     return labels
+
+
+def cluster_components(embeddings: np.ndarray, *, method: str, min_size: int, seed: int) -> np.ndarray:
+    """Cluster of each point, (num_points,), in the first principal components; -1 for none."""
+    return METHODS[method](principal_components(embeddings, seed), min_size, seed)
+
+
+def principal_components(embeddings: np.ndarray, seed: int) -> np.ndarray:
+    """The first principal components, (num_points, num_components), float64."""
+    pca = PCA(min(NUM_COMPONENTS, *embeddings.shape), random_state=seed)
+    return pca.fit_transform(embeddings).astype("float64")
 
 
 @cache

@@ -16,10 +16,13 @@ from .pursuit import pursue_correlations
 from .templates import UnitTemplates
 
 REFRACTORY_S = 0.0018
-SIGNIFICANCE = 0.01
+SIGNIFICANCE = 0.001
 # Templates farther apart than this, in noise standard deviations and in units of the larger one's norm, are two units.
 FAR_DISTANCE = 12.0
 FAR_FRACTION = 0.4
+# A neuron whose spikes vary keeps their shape, by the cosine. Small units of other shapes, though close in noise units,
+# seem to avoid each other because few of their overlapping spikes are found.
+LEAST_ALIKE = 0.6
 # A mixture leaves less than this fraction of its energy unexplained.
 MIXTURE_RESIDUAL = 0.15
 # A unit with this fraction of its spikes at one lag from those of larger units is what they leave over. Bursts have
@@ -50,7 +53,8 @@ def merge_similar(
     distances, lags : np.ndarray, shape (num_units, num_units)
         Of the templates, see `template_distances`.
     is_same : callable
-        Whether two units, by index, cannot be told apart. Units that share a refractory period are joined anyway.
+        Whether two units, by index, cannot be told apart. Units of similar shape that share a refractory period are
+        joined anyway.
 
     Returns
     -------
@@ -61,13 +65,20 @@ def merge_similar(
     """
     norms = np.sqrt(np.sum(templates.values**2, axis=(1, 2)))
     far = np.maximum(FAR_DISTANCE, FAR_FRACTION * np.maximum(norms[:, None], norms[None]))
+    are_alike = norms[:, None] ** 2 + norms[None] ** 2 - distances**2 > 2 * LEAST_ALIKE * norms[:, None] * norms[None]
     trains = [_times(spikes, unit) for unit in range(len(norms))]
     representative, shift = np.arange(len(norms)), np.zeros(len(norms), dtype=int)
     kept: list[int] = []
+
+    def are_one(other, unit):
+        if is_same(other, unit):
+            return True
+        return are_alike[other, unit] and share_refractory_period(trains[other], trains[unit], sampling_frequency)
+
     for unit in np.argsort(-templates.num_spikes, kind="stable"):
         near = [other for other in kept if distances[other, unit] < far[other, unit]]
         for other in sorted(near, key=lambda other: distances[other, unit]):
-            if is_same(other, unit) or share_refractory_period(trains[other], trains[unit], sampling_frequency):
+            if are_one(other, unit):
                 representative[unit], shift[unit] = other, -lags[other, unit]
                 trains[other] = np.sort(np.concatenate([trains[other], trains[unit]]))
                 break

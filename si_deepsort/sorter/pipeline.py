@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from spikeinterface.core.base import base_peak_dtype, minimum_spike_dtype
+from spikeinterface.core.base import minimum_spike_dtype
 
 from ..geometry import channel_distances
 from .clean import clean_units
@@ -19,7 +19,8 @@ from .embed import describe_peaks, peak_embeddings, select_peaks, unexplained_pe
 from .find import find_spike_peaks
 from .match import are_inside, match_templates, spread_chunks
 from .preprocess import cache_traces, preprocess
-from .templates import measure_background, peak_offsets, some_of_each
+from .split import split_units
+from .templates import measure_background, peak_offsets
 from .units import average_units, in_order, merge_units, template_samples
 
 logger = logging.getLogger(__name__)
@@ -29,8 +30,6 @@ EXPLAINED_MS = 1.0
 # Seconds of a long recording, spread over all of it, that the many templates of clusters are matched in, and those of
 # matched spikes. Only the last matching looks at everything.
 MOST_CLUSTERED_S, MOST_LEARNT_S = 100.0, 300.0
-# Spikes of a unit that are looked at when it is clustered again.
-MOST_SPLIT = 1000
 
 
 def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
@@ -148,30 +147,9 @@ def add_missed_units(traces, white, background, peaks, spikes, settings):
         reach=round(EXPLAINED_MS * traces.get_sampling_frequency() / 1000),
     )
     more = cluster_peaks(traces, white, peaks[missed], settings)
-    spikes = split_units(traces, white, spikes, main_channels, offsets, settings)
+    spikes = split_units(traces, spikes, templates, settings)
     more["unit_index"] += spikes["unit_index"].max(initial=-1) + 1
     return in_order(np.concatenate([spikes, more]))
-
-
-def split_units(traces, white, spikes, main_channels, offsets, settings):
-    """The spikes with each unit clustered again on its own: two units that shared a template fall apart."""
-    as_peaks = np.zeros(len(spikes), dtype=base_peak_dtype)
-    as_peaks["sample_index"] = spikes["sample_index"] + offsets[spikes["unit_index"]]
-    as_peaks["segment_index"] = spikes["segment_index"]
-    as_peaks["channel_index"] = main_channels[spikes["unit_index"]]
-    chosen = some_of_each(spikes["unit_index"], MOST_SPLIT, settings.seed)
-    chosen = chosen[np.argsort(as_peaks["sample_index"][chosen] + as_peaks["segment_index"][chosen] * 2**40)]
-    units = spikes["unit_index"][chosen]
-    descriptions = describe_peaks(traces, white, as_peaks[chosen], radius_um=settings.embedding_radius_um)
-    embed = peak_embeddings(descriptions, settings.embedding, traces.get_sampling_frequency())
-    labels = cluster_by_channel(
-        lambda unit, positions: embed(main_channels[unit], positions),
-        units,
-        method=settings.clustering,
-        min_size=settings.min_cluster_size,
-        seed=settings.seed,
-    )
-    return _spike_vector(descriptions.aligned(labels), labels, as_peaks["segment_index"][chosen])
 
 
 def rematch(traces, background, spikes, settings, *, are_matched: bool, chunks, job_kwargs):

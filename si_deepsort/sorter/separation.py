@@ -39,6 +39,8 @@ class SpikeFeatures:
     coefficients : np.ndarray, shape (num_spikes, num_directions, max_neighbors), float32
     positions : list of np.ndarray, int
         Rows of each unit.
+    chosen : np.ndarray, shape (num_spikes,), int
+        Position of each row in the spike vector that it was chosen from.
     channels : np.ndarray, shape (num_units, max_neighbors), int
         Channels of each unit, -1 for none.
     energies : np.ndarray, shape (num_units, num_channels), float
@@ -49,6 +51,7 @@ class SpikeFeatures:
 
     coefficients: np.ndarray
     positions: list
+    chosen: np.ndarray
     channels: np.ndarray
     energies: np.ndarray
     directions: np.ndarray
@@ -95,13 +98,22 @@ class SpikeFeatures:
         float
             nan if there are too few spikes.
         """
-        spikes = self._on_channels(unit, np.intersect1d(self.channels[unit], np.flatnonzero(self.energies[unit])))
+        spikes = self.of_unit(unit)
         if len(spikes) < MIN_SPIKES:
             return np.nan
-        spikes = spikes.reshape(len(spikes), -1)
         others = _means_without_each(spikes)
         lengths = np.maximum(np.linalg.norm(others, axis=1), 1e-9)
         return float(np.median(np.einsum("nf,nf->n", spikes, others) / lengths))
+
+    def of_unit(self, unit: int) -> np.ndarray:
+        """Features of the spikes of a unit on the channels where it is visible, (num_spikes, num_features), float32."""
+        spikes = self._on_channels(unit, np.intersect1d(self.channels[unit], np.flatnonzero(self.energies[unit])))
+        return spikes.reshape(len(spikes), spikes.shape[1] * spikes.shape[2])
+
+    def mean_moved(self, unit: int, lag: int) -> np.ndarray:
+        """What `of_unit` would be in the mean if its spikes were read `lag` samples earlier, (num_features,)."""
+        channels = np.intersect1d(self.channels[unit], np.flatnonzero(self.energies[unit]))
+        return (self._moved(lag) @ self._on_channels(unit, channels).mean(axis=0)).ravel()
 
     def _on_channels(self, unit, channels):
         columns = np.searchsorted(self.channels[unit], channels, sorter=(order := np.argsort(self.channels[unit])))
@@ -117,7 +129,9 @@ class SpikeFeatures:
         return self.directions @ moved.T
 
 
-def read_spike_features(traces, spikes: np.ndarray, templates: UnitTemplates, *, seed: int) -> SpikeFeatures:
+def read_spike_features(
+    traces, spikes: np.ndarray, templates: UnitTemplates, *, seed: int, most_spikes: int = MOST_SPIKES
+) -> SpikeFeatures:
     """
     Features of some spikes of each unit.
 
@@ -127,12 +141,15 @@ def read_spike_features(traces, spikes: np.ndarray, templates: UnitTemplates, *,
         White.
     spikes : np.ndarray
         Spike vector of the units, sorted.
+    most_spikes : int
+        Of each unit that are looked at.
     """
     num_units = len(templates.values)
     directions = waveform_directions(templates.values)
     neighbors = channels_within(traces.get_channel_locations()[:, :2], RADIUS_UM)
     main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
-    spikes = spikes[some_of_each(spikes["unit_index"], MOST_SPIKES, seed)]
+    chosen = some_of_each(spikes["unit_index"], most_spikes, seed)
+    spikes = spikes[chosen]
     as_peaks = np.zeros(len(spikes), dtype=base_peak_dtype)
     as_peaks["sample_index"], as_peaks["segment_index"] = spikes["sample_index"], spikes["segment_index"]
     as_peaks["channel_index"] = main_channels[spikes["unit_index"]]
@@ -143,6 +160,7 @@ def read_spike_features(traces, spikes: np.ndarray, templates: UnitTemplates, *,
     return SpikeFeatures(
         coefficients,
         [np.flatnonzero(spikes["unit_index"] == unit) for unit in range(num_units)],
+        chosen,
         neighbors[main_channels],
         np.sum(templates.values**2, axis=1),
         directions,

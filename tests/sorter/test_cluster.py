@@ -5,10 +5,12 @@ Isosplit's threshold is low on purpose: a cloud may lose its tails, which the te
 not share a label.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from si_deepsort.sorter.cluster import METHODS, cluster_by_channel, split_recursively
+from si_deepsort.sorter.cluster import METHODS, cluster_by_channel, cluster_components, split_recursively
 
 NUM_FEATURES = 12
 
@@ -20,6 +22,10 @@ def clouds(num_clouds, num_points=150, distance=14.0, seed=0):
     return points.astype("float32"), np.repeat(np.arange(num_clouds), num_points)
 
 
+def clusters(points, method, seed=0):
+    return split_recursively(points, partial(cluster_components, method=method, min_size=15, seed=seed), min_size=15)
+
+
 def agreement(labels, truth):
     from sklearn.metrics import adjusted_rand_score
 
@@ -29,7 +35,7 @@ def agreement(labels, truth):
 @pytest.mark.parametrize("method", METHODS)
 def test_separate_clouds_are_told_apart(method):
     points, truth = clouds(4)
-    labels = split_recursively(points, method=method, min_size=15, seed=0)
+    labels = clusters(points, method)
     assert agreement(labels, truth) > (0.9 if method == "isosplit" else 0.95)
     for label in np.unique(labels[labels >= 0]):
         counts = np.bincount(truth[labels == label])
@@ -40,7 +46,7 @@ def test_separate_clouds_are_told_apart(method):
 @pytest.mark.parametrize("method", ["isosplit", "dbscan"])
 def test_one_cloud_stays_one(method):
     points, _ = clouds(1, num_points=500)
-    labels = split_recursively(points, method=method, min_size=15, seed=0)
+    labels = clusters(points, method)
     counts = np.bincount(labels[labels >= 0])
     assert counts.max() > (0.8 if method == "isosplit" else 0.9) * counts.sum() and len(counts) <= 4
 
@@ -48,7 +54,7 @@ def test_one_cloud_stays_one(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_same_seed_gives_the_same_labels(method):
     points, _ = clouds(3, distance=5.0)
-    first, second = (split_recursively(points, method=method, min_size=15, seed=7) for _ in range(2))
+    first, second = (clusters(points, method, seed=7) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -70,5 +76,5 @@ def test_no_peaks_give_no_labels():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_identical_peaks_do_not_crash(method):
-    labels = split_recursively(np.ones((100, 5), "float32"), method=method, min_size=15, seed=0)
+    labels = clusters(np.ones((100, 5), "float32"), method)
     assert len(labels) == 100
