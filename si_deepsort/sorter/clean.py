@@ -42,7 +42,8 @@ def clean_units(traces, white, spikes: np.ndarray, averages: UnitAverages, setti
     levels = noise_levels(sample_traces(white.get_parent(), seed=settings.seed, chunk_s=0.1))
     peaks = np.abs(before_whitening).max(axis=1) / np.where(levels > 0, levels, np.inf)
     snr = peaks.max(axis=1)
-    is_kept = averages.num_spikes >= settings.min_firing_rate * white.get_total_duration()
+    counts = np.bincount(spikes["unit_index"], minlength=num_units)
+    is_kept = counts >= settings.min_firing_rate * white.get_total_duration()
     is_kept &= snr >= settings.min_amplitude
     is_kept &= _have_typical_spikes(traces, spikes, averages.templates(), settings)
     main_channels = peaks.argmax(axis=1)

@@ -13,13 +13,13 @@ from spikeinterface.core.base import base_peak_dtype
 
 from ..geometry import channels_within
 from ..noise import MAD_TO_SD
+from .alone import MOST_OVERLAP, RADIUS_UM, are_alone
 from .embed import read_waveforms
 from .overlaps import waveform_directions
 from .templates import UnitTemplates, some_of_each
 
-# Spikes of a unit that are looked at, and channels around its main one.
+# Spikes of a unit that are looked at.
 MOST_SPIKES = 200
-RADIUS_UM = 150.0
 # Of the energy of two units, the part on channels that are looked at for both.
 MIN_COMMON = 0.9
 # Standard deviation of one unit's spikes along a line, at most: noise with what other units add to it, and variation
@@ -130,10 +130,16 @@ class SpikeFeatures:
 
 
 def read_spike_features(
-    traces, spikes: np.ndarray, templates: UnitTemplates, *, seed: int, most_spikes: int = MOST_SPIKES
+    traces,
+    spikes: np.ndarray,
+    templates: UnitTemplates,
+    *,
+    seed: int,
+    most_spikes: int = MOST_SPIKES,
+    most_overlap: float = MOST_OVERLAP,
 ) -> SpikeFeatures:
     """
-    Features of some spikes of each unit.
+    Features of some spikes of each unit that are nearly alone.
 
     Parameters
     ----------
@@ -143,12 +149,16 @@ def read_spike_features(
         Spike vector of the units, sorted.
     most_spikes : int
         Of each unit that are looked at.
+    most_overlap : float
+        See `are_alone`.
     """
     num_units = len(templates.values)
     directions = waveform_directions(templates.values)
-    neighbors = channels_within(traces.get_channel_locations()[:, :2], RADIUS_UM)
+    locations = traces.get_channel_locations()[:, :2]
+    neighbors = channels_within(locations, RADIUS_UM)
     main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
-    chosen = some_of_each(spikes["unit_index"], most_spikes, seed)
+    alone = np.flatnonzero(are_alone(spikes, templates, locations, most_overlap=most_overlap))
+    chosen = alone[some_of_each(spikes["unit_index"][alone], most_spikes, seed)]
     spikes = spikes[chosen]
     as_peaks = np.zeros(len(spikes), dtype=base_peak_dtype)
     as_peaks["sample_index"], as_peaks["segment_index"] = spikes["sample_index"], spikes["segment_index"]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .alone import are_alone
 from .merge import find_mixtures, find_satellites, merge_similar
 from .separation import read_spike_features
 from .templates import MOST_SHIFT, Background, UnitAverages, average_waveforms, peak_offsets, template_distances
@@ -45,7 +46,7 @@ def merge_units(traces, background, spikes, settings, *, are_matched: bool):
     representative, shifts = merge_similar(
         templates, spikes, traces.get_sampling_frequency(), distances=distances, lags=lags, is_same=is_same
     )
-    counts = np.bincount(representative, weights=averages.num_spikes, minlength=len(representative))
+    counts = np.bincount(representative[spikes["unit_index"]], minlength=len(representative))
     labels = _consecutive(np.where(counts[representative] >= settings.min_cluster_size, representative, -1))
     averages, spikes = averages.joined(labels, shifts), _relabelled(spikes, labels, shifts)
     templates = averages.templates()
@@ -65,12 +66,18 @@ def template_samples(traces, settings) -> tuple[int, int]:
 
 
 def average_units(traces, background: Background, spikes, settings) -> UnitAverages:
-    """Average waveforms of the units of a spike vector."""
+    """Average waveforms of the units of a spike vector, from spikes that are nearly alone."""
     nbefore, nafter = template_samples(traces, settings)
-    counts = np.bincount(spikes["unit_index"], minlength=spikes["unit_index"].max(initial=-1) + 1)
+    num_units = int(spikes["unit_index"].max(initial=-1)) + 1
     reach = dict(nbefore=nbefore + MOST_SHIFT, nafter=nafter + MOST_SHIFT)
-    averages = average_waveforms(traces, spikes, len(counts), **reach, seed=settings.seed)
-    return UnitAverages(averages, nbefore, counts, background)
+
+    def average(chosen):
+        counts = np.bincount(chosen["unit_index"], minlength=num_units)
+        values = average_waveforms(traces, chosen, num_units, **reach, seed=settings.seed)
+        return UnitAverages(values, nbefore, counts, background)
+
+    alone = are_alone(spikes, average(spikes).templates(), traces.get_channel_locations()[:, :2])
+    return average(spikes[alone])
 
 
 def _relabelled(spikes, labels, shifts):

@@ -6,11 +6,10 @@ from small_recording import as_recording, unit_templates
 from spikeinterface.core.base import minimum_spike_dtype
 
 from si_deepsort.sorter.deepsort import DeepSortSettings
-from si_deepsort.sorter.split import components_above_noise, overlap_energies, parts_above_noise, split_units
+from si_deepsort.sorter.split import components_above_noise, parts_above_noise, split_units
 from si_deepsort.sorter.templates import UnitTemplates
 
 NUM_CHANNELS, NUM_FEATURES = 6, 120
-LOCATIONS = np.column_stack([np.zeros(NUM_CHANNELS), 20.0 * np.arange(NUM_CHANNELS)])
 
 
 def parts(points):
@@ -37,29 +36,6 @@ def test_two_groups_that_one_component_shows_are_two_parts(num_points):
         shares = np.bincount(truth[found == part], minlength=2) / np.sum(found == part)
         assert shares.max() > 0.9
     assert len(np.unique(found[found >= 0])) >= 2
-
-
-def test_overlap_energies_are_those_of_other_templates_in_the_window():
-    rng = np.random.default_rng(0)
-    values = rng.standard_normal((3, 20, NUM_CHANNELS)).astype("float32")
-    values[2, :, :5] = 0
-    templates = UnitTemplates(values, 5, np.full(3, 50), np.ones(NUM_CHANNELS))
-    spikes = np.zeros(40, dtype=minimum_spike_dtype)
-    spikes["sample_index"] = np.sort(rng.integers(0, 300, 40))
-    spikes["unit_index"] = rng.integers(0, 3, 40)
-    spikes["segment_index"] = np.repeat([0, 1], 20)
-    spikes["sample_index"][20:] = np.sort(rng.integers(0, 300, 20))
-    found = overlap_energies(spikes, templates, LOCATIONS, radius_um=45.0)
-    main_channels = np.abs(values).max(axis=1).argmax(axis=1)
-    for one, spike in enumerate(spikes):
-        channels = np.abs(np.arange(NUM_CHANNELS) - main_channels[spike["unit_index"]]) <= 2
-        expected = 0.0
-        for other, second in enumerate(spikes):
-            lag = second["sample_index"] - spike["sample_index"]
-            if other != one and second["segment_index"] == spike["segment_index"] and abs(lag) < 20:
-                inside = values[second["unit_index"]][max(0, -lag) : 20 - max(0, lag)]
-                expected += np.sum(inside[:, channels] ** 2)
-        np.testing.assert_allclose(found[one], expected, rtol=1e-5)
 
 
 def sorted_units(templates, sources, labels, *, amplitude_sd=0.0, num_spikes=100, num_samples=300_000):

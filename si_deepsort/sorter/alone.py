@@ -1,0 +1,102 @@
+"""
+Which spikes are nearly alone.
+
+Whatever else fires within a spike's window adds to its waveform more than noise does, and spikes that a larger unit
+leaves over are never alone. Averages, and comparisons between units, are made from the others.
+"""
+
+import numba
+import numpy as np
+
+from ..geometry import channel_distances
+from .templates import UnitTemplates
+
+# Channels around the main one of a unit on which others count.
+RADIUS_UM = 150.0
+# Energy that the templates of others may have on the samples and channels of a spike: about as much as noise has there.
+MOST_OVERLAP = 200.0
+# Where hardly any spike of a unit is alone, those count that are so most nearly.
+FEWEST = 60
+
+
+def are_alone(
+    spikes: np.ndarray, templates: UnitTemplates, locations: np.ndarray, *, most_overlap: float = MOST_OVERLAP
+) -> np.ndarray:
+    """
+    Which spikes are nearly alone; of each unit at least `FEWEST`, if it has them.
+
+    Parameters
+    ----------
+    spikes : np.ndarray
+        Spike vector, sorted.
+    templates : UnitTemplates
+    locations : np.ndarray, shape (num_channels, 2), float
+        In um.
+    most_overlap : float
+        Energy that others may add, in squared noise standard deviations.
+
+    Returns
+    -------
+    np.ndarray, shape (num_spikes,), bool
+    """
+    energies = overlap_energies(spikes, templates, locations, RADIUS_UM)
+    units = spikes["unit_index"]
+    order = np.lexsort((energies, units))
+    ranks = np.arange(len(units)) - np.searchsorted(units[order], units[order])
+    alone = energies < most_overlap
+    alone[order[ranks < FEWEST]] = True
+    return alone
+
+
+def overlap_energies(spikes: np.ndarray, templates: UnitTemplates, locations: np.ndarray, radius_um: float):
+    """
+    Energy that the templates of other spikes have in the window of each spike, near the main channel of its unit.
+
+    Parameters
+    ----------
+    spikes : np.ndarray
+        Spike vector, sorted.
+    templates : UnitTemplates
+    locations : np.ndarray, shape (num_channels, 2), float
+        In um.
+    radius_um : float
+        Channels this close to the main one count.
+
+    Returns
+    -------
+    np.ndarray, shape (num_spikes,), float
+        In squared noise standard deviations.
+    """
+    energies = np.zeros(len(spikes))
+    # Segments are laid end to end, far apart.
+    times = spikes["sample_index"].astype("int64") + spikes["segment_index"].astype("int64") * 2**40
+    units = spikes["unit_index"].astype("int64")
+    is_near = channel_distances(locations) <= radius_um
+    main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
+    visible = np.any(templates.values != 0, axis=1)
+    places = np.full(len(templates.values), -1)
+    for unit, main_channel in enumerate(main_channels):
+        channels = is_near[main_channel]
+        others = np.flatnonzero(np.any(visible[:, channels], axis=1))
+        per_sample = np.sum(templates.values[others][:, :, channels] ** 2, axis=2, dtype="float64")
+        cumulative = np.pad(np.cumsum(per_sample, axis=1), ((0, 0), (1, 0)))
+        places[:] = -1
+        places[others] = np.arange(len(others))
+        _add_overlaps(energies, times, units, unit, places, cumulative)
+    return energies
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_overlaps(energies, times, units, unit, places, cumulative):
+    """Add, for each spike of one unit, the energy of templates, summed up over samples, that lies in its window."""
+    num_samples = cumulative.shape[1] - 1
+    for spike in np.flatnonzero(units == unit):
+        for step in (-1, 1):
+            other = spike + step
+            while 0 <= other < len(times) and abs(times[other] - times[spike]) < num_samples:
+                lag = times[other] - times[spike]
+                place = places[units[other]]
+                if place >= 0:
+                    inside = cumulative[place, min(num_samples, num_samples - lag)] - cumulative[place, max(0, -lag)]
+                    energies[spike] += inside
+                other += step
