@@ -25,12 +25,16 @@ FAR_FRACTION = 0.4
 LEAST_ALIKE = 0.6
 # A mixture leaves less than this fraction of its energy unexplained.
 MIXTURE_RESIDUAL = 0.15
-# A unit with this fraction of its spikes at one lag from those of larger units is what they leave over. Bursts have
-# many lags. A larger unit counts if it explains a share that chance does not.
-SATELLITE_FRACTION = 0.4
-SATELLITE_SHARE = 0.1
-SATELLITE_REACH_S = 0.004
-SATELLITE_SPREAD = 0.1
+# Spikes of a unit at one lag from those of a larger one are left over by it if they are a share that chance does not
+# explain; bursts have many lags. A unit that has more than this fraction of them has no spikes of its own.
+LEFTOVER_SHARE = 0.2
+LEFTOVER_REACH_S = 0.004
+LEFTOVER_SPREAD = 0.1
+# Only a unit with this many times the energy, within this of the spike, leaves others over. The window of a template
+# may hold more of a larger unit than of its own spike.
+LEFTOVER_SIZE = 2.0
+CORE_S = 0.001
+SATELLITE_FRACTION = 0.5
 
 
 def merge_similar(
@@ -140,29 +144,37 @@ def find_mixtures(templates: UnitTemplates) -> np.ndarray:
     return is_mixture
 
 
-def find_satellites(templates: UnitTemplates, spikes: np.ndarray, sampling_frequency: float) -> np.ndarray:
+def find_leftovers(templates: UnitTemplates, spikes: np.ndarray, sampling_frequency: float) -> np.ndarray:
     """
-    Units that fire next to larger ones: late waves and misfits of spikes that their templates do not explain.
+    Spikes next to those of larger units: late waves, and misfits that their templates leave over.
+
+    Parameters
+    ----------
+    templates : UnitTemplates
+    spikes : np.ndarray
+        Spike vector of these units, sorted.
 
     Returns
     -------
-    np.ndarray, shape (num_units,), bool
+    np.ndarray, shape (num_spikes,), bool
     """
     visible = np.any(templates.values != 0, axis=1)
     sharing = (visible.astype(int) @ visible.T.astype(int)) > 0
-    norms = np.sum(templates.values**2, axis=(1, 2))
+    core = round(CORE_S * sampling_frequency)
+    norms = np.sum(templates.values[:, max(0, templates.nbefore - core) : templates.nbefore + core] ** 2, axis=(1, 2))
     trains = [_times(spikes, unit) for unit in range(len(norms))]
-    reach = SATELLITE_REACH_S * sampling_frequency
-    is_satellite = np.zeros(len(norms), dtype=bool)
+    reach = LEFTOVER_REACH_S * sampling_frequency
+    leftover, is_satellite = np.zeros(len(spikes), dtype=bool), np.zeros(len(norms), dtype=bool)
     # The largest first: what is left over by a unit that is left over itself says nothing.
     for unit in np.argsort(-norms, kind="stable"):
         explained = np.zeros(len(trains[unit]), dtype=bool)
-        for other in np.flatnonzero(sharing[unit] & ~is_satellite & (norms > norms[unit])):
+        for other in np.flatnonzero(sharing[unit] & ~is_satellite & (norms > LEFTOVER_SIZE * norms[unit])):
             follows = _follows_at_one_lag(trains[unit], trains[other], reach)
-            if np.mean(follows) > SATELLITE_SHARE:
+            if np.mean(follows) > LEFTOVER_SHARE:
                 explained |= follows
-        is_satellite[unit] = len(explained) > 0 and np.mean(explained) > SATELLITE_FRACTION
-    return is_satellite
+        leftover[spikes["unit_index"] == unit] = explained
+        is_satellite[unit] = np.mean(explained) > SATELLITE_FRACTION if len(explained) > 0 else False
+    return leftover | is_satellite[spikes["unit_index"]]
 
 
 def _follows_at_one_lag(own, others, reach):
@@ -175,7 +187,7 @@ def _follows_at_one_lag(own, others, reach):
     is_near = np.abs(nearest) <= reach
     if not is_near.any():
         return is_near
-    return is_near & (np.abs(nearest - np.median(nearest[is_near])) <= reach * SATELLITE_SPREAD)
+    return is_near & (np.abs(nearest - np.median(nearest[is_near])) <= reach * LEFTOVER_SPREAD)
 
 
 def _coincidences(first, second, reach):

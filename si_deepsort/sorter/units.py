@@ -3,7 +3,7 @@
 import numpy as np
 
 from .alone import are_alone
-from .merge import find_mixtures, find_satellites, merge_similar
+from .merge import find_leftovers, find_mixtures, merge_similar
 from .separation import read_spike_features
 from .templates import MOST_SHIFT, Background, UnitAverages, average_waveforms, peak_offsets, template_distances
 
@@ -51,9 +51,10 @@ def merge_units(traces, background, spikes, settings, *, are_matched: bool):
     averages, spikes = averages.joined(labels, shifts), _relabelled(spikes, labels, shifts)
     templates = averages.templates()
     is_none = find_mixtures(templates)
-    # With templates of matched spikes, a unit that always follows another one is left over by it.
+    # With templates of matched spikes, those that follow a larger unit are left over by it.
     if are_matched and settings.num_rounds > 0:
-        is_none |= find_satellites(templates, spikes, traces.get_sampling_frequency())
+        spikes = spikes[~find_leftovers(templates, spikes, traces.get_sampling_frequency())]
+        is_none |= np.bincount(spikes["unit_index"], minlength=len(is_none)) < settings.min_cluster_size
     labels = _consecutive(np.where(is_none, -1, np.arange(len(is_none))))
     shifts = np.zeros(len(labels), dtype=int)
     return _relabelled(spikes, labels, shifts), averages.joined(labels, shifts)

@@ -4,7 +4,7 @@ import numpy as np
 from small_recording import unit_templates
 from spikeinterface.core.base import minimum_spike_dtype
 
-from si_deepsort.sorter.merge import find_mixtures, find_satellites, merge_similar
+from si_deepsort.sorter.merge import find_leftovers, find_mixtures, merge_similar
 from si_deepsort.sorter.templates import UnitTemplates, template_distances
 
 NUM_CHANNELS = 6
@@ -94,4 +94,18 @@ def test_unit_that_follows_another_at_one_lag_is_its_satellite_and_one_that_burs
     with_it = first[:200] + 30 + rng.integers(-2, 3, 200)
     after_bursts = first[::2] + rng.integers(20, 80, 150)
     spikes = spikes_of([first, with_it, after_bursts])
-    assert find_satellites(as_templates(values), spikes, SAMPLING_FREQUENCY).tolist() == [False, True, False]
+    leftover = find_leftovers(as_templates(values), spikes, SAMPLING_FREQUENCY)
+    assert [np.mean(leftover[spikes["unit_index"] == unit]) for unit in range(3)] == [0, 1, 0]
+
+
+def test_a_unit_keeps_the_spikes_that_no_larger_unit_leaves_over():
+    rng = np.random.default_rng(0)
+    values = padded_templates(2)
+    values[1] = 0.3 * values[0]
+    first = np.sort(rng.choice(np.arange(0, 600_000, 400), 300, replace=False))
+    own = np.setdiff1d(rng.choice(np.arange(200, 600_000, 400), 200, replace=False), first)
+    with_it = first[:80] + 5 + rng.integers(-2, 3, 80)
+    spikes = spikes_of([first, np.concatenate([own, with_it])])
+    leftover = find_leftovers(as_templates(values), spikes, SAMPLING_FREQUENCY)
+    assert not leftover[spikes["unit_index"] == 0].any()
+    np.testing.assert_array_equal(np.sort(spikes["sample_index"][leftover]), np.sort(with_it))
