@@ -30,9 +30,7 @@ def benchmark(
     engine: Annotated[str, typer.Option(help="loop, dask or slurm.")] = "loop",
     num_workers: Annotated[int, typer.Option("--workers", help="Cases at a time (loop, dask).", min=1)] = 1,
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes that each sorter may use.", min=1)] = 1,
-    warm_up: Annotated[
-        bool, typer.Option(help="Run on ten seconds first, so that what a process compiles once is not counted.")
-    ] = True,
+    warm_up: Annotated[bool, typer.Option(help="Run on ten seconds first, so that compilation is not counted.")] = True,
     sbatch: Annotated[str, typer.Option(help='Options of sbatch, e.g. "mem=16G,cpus-per-task=2".')] = "",
     timeout_s: Annotated[float | None, typer.Option("--timeout", help="Longest time for a case, in s.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here too.")] = None,
@@ -72,9 +70,8 @@ def benchmark(
     page = report.write_page(document, folder / "report.html", plots.make_figures(document, folder))
     for table in document["tables"].values():
         print(f"\n{report.markdown_table(table)}")
-    for record in document["summary"]:
-        if record.get("error"):
-            print(f"\n{record['sorter']} failed on {record['recording']}: {record['error']}")
+    for record in filter(lambda record: record.get("error"), document["summary"]):
+        print(f"\n{record['sorter']} failed on {record['recording']}: {record['error']}")
     print(f"\nReport: {page}")
 
 
