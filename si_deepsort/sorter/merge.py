@@ -28,11 +28,9 @@ MIXTURE_RESIDUAL = 0.15
 # Spikes of a unit at one lag from those of a larger one are left over by it if they are a share that chance does not
 # explain; bursts have many lags. A unit that has more than this fraction of them has no spikes of its own.
 LEFTOVER_SHARE = 0.2
-LEFTOVER_REACH_S = 0.004
-LEFTOVER_SPREAD = 0.1
-# Only a unit with this many times the energy, within this of the spike, leaves others over. The window of a template
-# may hold more of a larger unit than of its own spike.
-LEFTOVER_SIZE = 2.0
+LEFTOVER_REACH_S = 0.008
+LEFTOVER_SPREAD_S = 0.0004
+# The larger unit is the one with more energy within this of its spikes: the rest of a window may be of another unit.
 CORE_S = 0.001
 SATELLITE_FRACTION = 0.5
 
@@ -146,7 +144,7 @@ def find_mixtures(templates: UnitTemplates) -> np.ndarray:
 
 def find_leftovers(templates: UnitTemplates, spikes: np.ndarray, sampling_frequency: float) -> np.ndarray:
     """
-    Spikes next to those of larger units: late waves, and misfits that their templates leave over.
+    Spikes next to those of larger units: misfits that their templates leave over, and late waves beyond them.
 
     Parameters
     ----------
@@ -163,13 +161,13 @@ def find_leftovers(templates: UnitTemplates, spikes: np.ndarray, sampling_freque
     core = round(CORE_S * sampling_frequency)
     norms = np.sum(templates.values[:, max(0, templates.nbefore - core) : templates.nbefore + core] ** 2, axis=(1, 2))
     trains = [_times(spikes, unit) for unit in range(len(norms))]
-    reach = LEFTOVER_REACH_S * sampling_frequency
+    reach, spread = LEFTOVER_REACH_S * sampling_frequency, LEFTOVER_SPREAD_S * sampling_frequency
     leftover, is_satellite = np.zeros(len(spikes), dtype=bool), np.zeros(len(norms), dtype=bool)
     # The largest first: what is left over by a unit that is left over itself says nothing.
     for unit in np.argsort(-norms, kind="stable"):
         explained = np.zeros(len(trains[unit]), dtype=bool)
-        for other in np.flatnonzero(sharing[unit] & ~is_satellite & (norms > LEFTOVER_SIZE * norms[unit])):
-            follows = _follows_at_one_lag(trains[unit], trains[other], reach)
+        for other in np.flatnonzero(sharing[unit] & ~is_satellite & (norms > norms[unit])):
+            follows = _follows_at_one_lag(trains[unit], trains[other], reach, spread)
             if np.mean(follows) > LEFTOVER_SHARE:
                 explained |= follows
         leftover[spikes["unit_index"] == unit] = explained
@@ -177,7 +175,7 @@ def find_leftovers(templates: UnitTemplates, spikes: np.ndarray, sampling_freque
     return leftover | is_satellite[spikes["unit_index"]]
 
 
-def _follows_at_one_lag(own, others, reach):
+def _follows_at_one_lag(own, others, reach, spread):
     """Which spikes have another one in reach, at nearly the lag that most of them have."""
     if len(own) == 0 or len(others) == 0:
         return np.zeros(len(own), dtype=bool)
@@ -187,7 +185,7 @@ def _follows_at_one_lag(own, others, reach):
     is_near = np.abs(nearest) <= reach
     if not is_near.any():
         return is_near
-    return is_near & (np.abs(nearest - np.median(nearest[is_near])) <= reach * LEFTOVER_SPREAD)
+    return is_near & (np.abs(nearest - np.median(nearest[is_near])) <= spread)
 
 
 def _coincidences(first, second, reach):
