@@ -108,6 +108,8 @@ def components_above_noise(features: np.ndarray, seed: int) -> np.ndarray:
     np.ndarray, shape (num_points, num_components), float
         There may be no component.
     """
+    if features.shape[1] == 0:
+        return features
     components = principal_components(features, seed)
     largest = features.var(axis=0).mean() * (1 + np.sqrt(features.shape[1] / len(features))) ** 2
     return components[:, components.var(axis=0) > ABOVE_NOISE * largest]

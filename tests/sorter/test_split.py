@@ -24,6 +24,11 @@ def test_noise_has_no_component_above_noise(num_points, seed):
     assert np.all(parts(points) == 0)
 
 
+def test_units_without_features_or_variation_stay_whole():
+    assert np.all(parts(np.zeros((100, 0))) == 0)
+    assert np.all(parts(np.ones((100, 5))) == 0)
+
+
 @pytest.mark.parametrize("num_points", [(100, 100), (250, 40)])
 def test_two_groups_that_one_component_shows_are_two_parts(num_points):
     rng = np.random.default_rng(0)
