@@ -20,7 +20,7 @@ from .templates import UnitTemplates, some_of_each
 
 # Spikes of a unit that are looked at.
 MOST_SPIKES = 200
-# Of the energy of two units, the part on channels that are looked at for both.
+# Of the energy of two units on channels that are looked at for either, the part on those that are for both.
 MIN_COMMON = 0.9
 # Standard deviation of one unit's spikes along a line, at most: noise with what other units add to it, and variation
 # as a fraction of the unit's size.
@@ -72,10 +72,13 @@ class SpikeFeatures:
         float
             nan if one of them has too few spikes, inf if they are seen on different channels.
         """
-        seen = np.flatnonzero(self.energies[first] + self.energies[second])
-        common = np.intersect1d(np.intersect1d(self.channels[first], self.channels[second]), seen)
-        # Units that are seen where the other is not looked at are told apart there.
-        if np.sum(self.energies[[first, second]][:, common]) < MIN_COMMON * np.sum(self.energies[[first, second]]):
+        energies = self.energies[first] + self.energies[second]
+        channels = self.channels[first], self.channels[second]
+        common, either = (
+            np.intersect1d(join(*channels), np.flatnonzero(energies)) for join in (np.intersect1d, np.union1d)
+        )
+        # Units that are seen where only the other one is not looked at are told apart there.
+        if np.sum(energies[common]) < MIN_COMMON * np.sum(energies[either]):
             return np.inf
         spikes, others = (self._on_channels(unit, common) for unit in (first, second))
         if min(len(spikes), len(others)) < MIN_SPIKES:

@@ -91,6 +91,16 @@ def test_units_on_other_channels_are_told_apart_and_too_few_spikes_tell_nothing(
     assert np.isnan(features.separation(0, 2, 0, VARIANCE))
 
 
+def test_halves_of_a_unit_that_is_seen_far_away_are_one():
+    shape = np.pad(unit_templates(1, NUM_CHANNELS, amplitude_uV=20.0)[0][0][:, :1], ((8, 8), (0, 0)))
+    values = np.zeros((1, len(shape), NUM_CHANNELS))
+    values[0, :, :1] = values[0, :, 5:] = shape
+    features = make_features([0, 0], values, nbefore=28)
+    # Nobody looks at the last channel.
+    features.channels[features.channels == 5] = -1
+    assert features.separation(0, 1, 0, VARIANCE) < 2.0
+
+
 def test_a_typical_spike_tells_a_unit_from_noise_and_from_a_few_large_spikes():
     values, _ = unit_templates(1, NUM_CHANNELS, amplitude_uV=12.0)
     template = np.pad(values[0], ((8, 8), (0, 0)))
