@@ -39,7 +39,7 @@ def are_alone(
     -------
     np.ndarray, shape (num_spikes,), bool
     """
-    energies = overlap_energies(spikes, templates, locations, RADIUS_UM)
+    energies = overlap_energies(spikes, templates, locations)
     units = spikes["unit_index"]
     order = np.lexsort((energies, units))
     ranks = np.arange(len(units)) - np.searchsorted(units[order], units[order])
@@ -48,30 +48,17 @@ def are_alone(
     return alone
 
 
-def overlap_energies(spikes: np.ndarray, templates: UnitTemplates, locations: np.ndarray, radius_um: float):
+def overlap_energies(spikes: np.ndarray, templates: UnitTemplates, locations: np.ndarray) -> np.ndarray:
     """
     Energy that the templates of other spikes have in the window of each spike, near the main channel of its unit.
 
-    Parameters
-    ----------
-    spikes : np.ndarray
-        Spike vector, sorted.
-    templates : UnitTemplates
-    locations : np.ndarray, shape (num_channels, 2), float
-        In um.
-    radius_um : float
-        Channels this close to the main one count.
-
-    Returns
-    -------
-    np.ndarray, shape (num_spikes,), float
-        In squared noise standard deviations.
+    The arguments are those of `are_alone`; the result, shape (num_spikes,), is in squared noise standard deviations.
     """
     energies = np.zeros(len(spikes))
     # Segments are laid end to end, far apart.
     times = spikes["sample_index"].astype("int64") + spikes["segment_index"].astype("int64") * 2**40
     units = spikes["unit_index"].astype("int64")
-    is_near = channel_distances(locations) <= radius_um
+    is_near = channel_distances(locations) <= RADIUS_UM
     main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
     visible = np.any(templates.values != 0, axis=1)
     places = np.full(len(templates.values), -1)

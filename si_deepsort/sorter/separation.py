@@ -84,7 +84,7 @@ class SpikeFeatures:
         if min(len(spikes), len(others)) < MIN_SPIKES:
             return np.nan
         if lag != 0:
-            others = np.einsum("lk,nkc->nlc", self._moved(lag), others, optimize=True)
+            others = np.einsum("lk,nkc->nlc", self.moved(lag), others, optimize=True)
         return cross_validated_separation(
             spikes.reshape(len(spikes), -1), others.reshape(len(others), -1), amplitude_variance
         )
@@ -113,17 +113,18 @@ class SpikeFeatures:
         spikes = self._on_channels(unit, np.intersect1d(self.channels[unit], np.flatnonzero(self.energies[unit])))
         return spikes.reshape(len(spikes), spikes.shape[1] * spikes.shape[2])
 
-    def mean_moved(self, unit: int, lag: int) -> np.ndarray:
-        """What `of_unit` would be in the mean if its spikes were read `lag` samples earlier, (num_features,)."""
-        channels = np.intersect1d(self.channels[unit], np.flatnonzero(self.energies[unit]))
-        return (self._moved(lag) @ self._on_channels(unit, channels).mean(axis=0)).ravel()
-
     def _on_channels(self, unit, channels):
         columns = np.searchsorted(self.channels[unit], channels, sorter=(order := np.argsort(self.channels[unit])))
         return self.coefficients[self.positions[unit]][:, :, order[columns]]
 
-    def _moved(self, lag):
-        """What reading `lag` samples earlier does to coefficients, as far as the directions show it."""
+    def moved(self, lag: int) -> np.ndarray:
+        """
+        What reading `lag` samples earlier does to coefficients, as far as the directions show it.
+
+        Returns
+        -------
+        np.ndarray, shape (num_directions, num_directions), float32
+        """
         moved = np.zeros_like(self.directions)
         if lag > 0:
             moved[:, lag:] = self.directions[:, :-lag]

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 
 from .cluster import METHODS, principal_components, split_recursively
-from .separation import read_spike_features
+from .separation import SpikeFeatures, read_spike_features
 from .templates import UnitTemplates
 from .units import in_order
 
@@ -64,9 +64,15 @@ def split_units(traces, spikes: np.ndarray, templates: UnitTemplates, settings) 
     return in_order(split)
 
 
-def steady_features(features, unit: int, amplitude_variance: float) -> np.ndarray:
+def steady_features(features: SpikeFeatures, unit: int, amplitude_variance: float) -> np.ndarray:
     """
     Features of the spikes of a unit in which its amplitude and its time between two samples vary like noise.
+
+    Parameters
+    ----------
+    features : SpikeFeatures
+    amplitude_variance : float
+        Of a unit's spikes, relative to its template.
 
     Returns
     -------
@@ -75,8 +81,9 @@ def steady_features(features, unit: int, amplitude_variance: float) -> np.ndarra
     spikes = features.of_unit(unit)
     if len(spikes) == 0:
         return spikes
-    early, late = (features.mean_moved(unit, lag) for lag in (1, -1))
-    for variation, variance in ((spikes.mean(axis=0), amplitude_variance), ((late - early) / 2, JITTER_VARIANCE)):
+    mean = spikes.mean(axis=0)
+    slope = (features.moved(-1) - features.moved(1)) / 2 @ mean.reshape(len(features.directions), -1)
+    for variation, variance in ((mean, amplitude_variance), (slope.ravel(), JITTER_VARIANCE)):
         squared = float(variation @ variation)
         excess = 1 - 1 / np.sqrt(1 + variance * squared)
         spikes = spikes - excess / max(squared, 1e-9) * np.outer(spikes @ variation, variation)

@@ -25,7 +25,8 @@ def test_overlap_energies_are_those_of_other_templates_in_the_window():
     values[2, :, :5] = 0
     templates = UnitTemplates(values, 5, np.full(3, 50), np.ones(NUM_CHANNELS))
     spikes = as_spikes(rng.integers(0, 300, 40), rng.integers(0, 3, 40), np.repeat([0, 1], 20))
-    found = overlap_energies(spikes, templates, LOCATIONS, radius_um=45.0)
+    found = overlap_energies(spikes, templates, 3.4 * LOCATIONS)
+    # Of contacts 68 um apart, two on either side lie within 150 um.
     main_channels = np.abs(values).max(axis=1).argmax(axis=1)
     for one, spike in enumerate(spikes):
         channels = np.abs(np.arange(NUM_CHANNELS) - main_channels[spike["unit_index"]]) <= 2

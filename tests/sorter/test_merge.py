@@ -1,6 +1,7 @@
 """Merging: one unit seen twice becomes one, nothing else does; coinciding units make no third."""
 
 import numpy as np
+import pytest
 from small_recording import unit_templates
 from spikeinterface.core.base import minimum_spike_dtype
 
@@ -64,6 +65,23 @@ def test_near_units_are_one_if_they_are_the_same_and_far_ones_never():
     templates = as_templates([*values, 1.2 * values[1]])
     assert merged(templates, min_distance=0.1)[0].tolist() == [0, 1, 2, 3]
     assert merged(templates, min_distance=1000.0)[0].tolist() == [0, 1, 2, 1]
+
+
+@pytest.mark.parametrize(("likeness", "expected"), [(0.95, [0, 0]), (0.2, [0, 1])])
+def test_units_that_avoid_each_other_are_one_if_their_shapes_are_alike(likeness, expected):
+    first, second = (values / np.linalg.norm(values) for values in padded_templates(2))
+    second -= np.sum(first * second) * first
+    other = likeness * first + np.sqrt(1 - likeness**2) * second / np.linalg.norm(second)
+    templates = as_templates([8 * first, 8 * other])
+    # Small units are near in noise units whatever their shape. They fire often, never within 10 ms of each other.
+    times = 200 * np.random.default_rng(0).permutation(3000)[:1000]
+    assert merged(templates, spikes_of([times[:500], times[500:]]), min_distance=0.0)[0].tolist() == expected
+
+
+def test_units_of_one_shape_that_fire_together_by_chance_are_two():
+    values = padded_templates(1)
+    templates = as_templates([values[0], 1.2 * values[0]])
+    assert merged(templates, min_distance=0.0)[0].tolist() == [0, 1]
 
 
 def test_sum_of_two_units_is_a_mixture_and_they_are_not():
