@@ -54,36 +54,31 @@ def overlap_energies(spikes: np.ndarray, templates: UnitTemplates, locations: np
 
     The arguments are those of `are_alone`; the result, shape (num_spikes,), is in squared noise standard deviations.
     """
-    energies = np.zeros(len(spikes))
     # Segments are laid end to end, far apart.
     times = spikes["sample_index"].astype("int64") + spikes["segment_index"].astype("int64") * 2**40
-    units = spikes["unit_index"].astype("int64")
-    is_near = channel_distances(locations) <= RADIUS_UM
     main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
-    visible = np.any(templates.values != 0, axis=1)
-    places = np.full(len(templates.values), -1)
-    for unit, main_channel in enumerate(main_channels):
-        channels = is_near[main_channel]
-        others = np.flatnonzero(np.any(visible[:, channels], axis=1))
-        per_sample = np.sum(templates.values[others][:, :, channels] ** 2, axis=2, dtype="float64")
-        cumulative = np.pad(np.cumsum(per_sample, axis=1), ((0, 0), (1, 0)))
-        places[:] = -1
-        places[others] = np.arange(len(others))
-        _add_overlaps(energies, times, units, unit, places, cumulative)
-    return energies
+    is_near = (channel_distances(locations) <= RADIUS_UM)[main_channels]
+    # One row for each channel where a template is visible: its energy, summed up over samples.
+    owners, channels = np.nonzero(np.any(templates.values != 0, axis=1))
+    rows = np.searchsorted(owners, np.arange(len(templates.values) + 1))
+    squares = templates.values[owners, :, channels].astype("float64") ** 2
+    cumulative = np.pad(np.cumsum(squares, axis=1), ((0, 0), (1, 0)))
+    return _sum_overlaps(times, spikes["unit_index"].astype("int64"), is_near, rows, channels, cumulative)
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_overlaps(energies, times, units, unit, places, cumulative):
-    """Add, for each spike of one unit, the energy of templates, summed up over samples, that lies in its window."""
+def _sum_overlaps(times, units, is_near, rows, channels, cumulative):
+    energies = np.zeros(len(times))
     num_samples = cumulative.shape[1] - 1
-    for spike in np.flatnonzero(units == unit):
+    for spike in range(len(times)):
+        near = is_near[units[spike]]
         for step in (-1, 1):
             other = spike + step
             while 0 <= other < len(times) and abs(times[other] - times[spike]) < num_samples:
                 lag = times[other] - times[spike]
-                place = places[units[other]]
-                if place >= 0:
-                    inside = cumulative[place, min(num_samples, num_samples - lag)] - cumulative[place, max(0, -lag)]
-                    energies[spike] += inside
+                first, last = max(0, -lag), min(num_samples, num_samples - lag)
+                for row in range(rows[units[other]], rows[units[other] + 1]):
+                    if near[channels[row]]:
+                        energies[spike] += cumulative[row, last] - cumulative[row, first]
                 other += step
+    return energies
