@@ -32,9 +32,24 @@ def noise_levels(traces: np.ndarray, axis: int = 0) -> np.ndarray:
     np.ndarray, shape (num_channels,), float
         In the unit of the traces; 0 for a constant channel.
     """
-    traces = np.asarray(traces)
-    center = np.median(traces, axis=axis, keepdims=True)
-    return MAD_TO_SD * np.median(np.abs(traces - center), axis=axis)
+    traces = np.moveaxis(np.asarray(traces), axis, -1)
+    center = medians(traces)[..., None]
+    return MAD_TO_SD * medians(np.abs(traces - center))
+
+
+def medians(values: np.ndarray) -> np.ndarray:
+    """
+    Median along the last axis: what `np.median` gives, in a fraction of the time.
+
+    NumPy looks for both middle values and for NaN at once; from one of them the others are a maximum away.
+    """
+    middle = values.shape[-1] // 2
+    if middle == 0 or not np.issubdtype(values.dtype, np.floating):
+        return np.median(values, axis=-1)
+    parted = np.partition(values, middle, axis=-1)
+    lower = parted[..., :middle].max(axis=-1) if values.shape[-1] % 2 == 0 else parted[..., middle]
+    has_nan = np.isnan(parted[..., middle:].max(axis=-1))
+    return np.where(has_nan, np.nan, (0.5 * lower + 0.5 * parted[..., middle])).astype(values.dtype)
 
 
 def recording_noise_levels(recording, *, seed: int = 0, num_chunks: int = 20, chunk_s: float = 0.5) -> np.ndarray:

@@ -94,12 +94,13 @@ def split_recursively(
 
 def cluster_components(embeddings: np.ndarray, *, method: str, min_size: int, seed: int) -> np.ndarray:
     """Cluster of each point, (num_points,), in the first principal components; -1 for none."""
-    return METHODS[method](principal_components(embeddings, seed), min_size, seed)
+    return METHODS[method](principal_components(embeddings), min_size, seed)
 
 
-def principal_components(embeddings: np.ndarray, seed: int) -> np.ndarray:
+def principal_components(embeddings: np.ndarray) -> np.ndarray:
     """The first principal components, (num_points, num_components), float64."""
-    pca = PCA(min(NUM_COMPONENTS, *embeddings.shape), random_state=seed)
+    solver = "covariance_eigh" if len(embeddings) >= embeddings.shape[1] else "full"
+    pca = PCA(min(NUM_COMPONENTS, *embeddings.shape), svd_solver=solver)
     return pca.fit_transform(embeddings).astype("float64")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.signal
 
 from ..geometry import channels_within
+from .chunks import chunk_frames
 from .energy import make_energy_filters, spike_shapes
 
 # Of coefficients, in noise standard deviations: half-precision floats end there.
@@ -89,7 +90,7 @@ def read_waveforms(recording, peaks, neighbors, *, nbefore: int, nafter: int, ch
     waveforms : np.ndarray, shape (num_read, nbefore + nafter, max_neighbors), float32
         0 beyond the ends of the recording and where there is no neighbour.
     """
-    chunk = round(chunk_s * recording.get_sampling_frequency())
+    chunk = chunk_frames(recording, chunk_s)
     num_samples = nbefore + nafter
     for segment_index in range(recording.get_num_segments()):
         own = np.flatnonzero(peaks["segment_index"] == segment_index)

@@ -7,7 +7,7 @@ from spikeinterface.core.node_pipeline import run_node_pipeline
 from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 from spikeinterface.sortingcomponents.matching.base import BaseTemplateMatching
 
-from ..noise import MAD_TO_SD, sample_traces
+from ..noise import MAD_TO_SD, medians, sample_traces
 from .correlate import correlate_templates, correlation_stride, make_matched_filters
 from .overlaps import make_template_overlaps
 from .pursuit import pursue_spikes
@@ -79,7 +79,7 @@ def noise_scales(recording, templates: np.ndarray, *, seed: int) -> np.ndarray:
     filters = make_matched_filters(templates, correlation_stride(recording.get_sampling_frequency()))
     if len(traces) < filters.num_samples:
         return np.ones(len(templates))
-    spread = MAD_TO_SD * np.median(np.abs(correlate_templates(traces, filters)), axis=1)
+    spread = MAD_TO_SD * medians(np.abs(correlate_templates(traces, filters)))
     return np.maximum(spread / np.sqrt(np.maximum(filters.norms, 1e-9)), 1.0)
 
 
@@ -134,38 +134,6 @@ def match_templates(
     for name, source in [("sample_index",) * 2, ("unit_index", "cluster_index"), ("segment_index",) * 2]:
         spikes[name] = found[source]
     return spikes[np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))]
-
-
-def spread_chunks(recording, most_s: float, chunk_s: float = 1.0) -> list[tuple[int, int, int]] | None:
-    """
-    Chunks spread evenly over a recording.
-
-    Returns
-    -------
-    list of tuple | None
-        Segment, first frame and end of each chunk; None if the recording is not longer than `most_s`.
-    """
-    if recording.get_total_duration() <= most_s:
-        return None
-    size = round(chunk_s * recording.get_sampling_frequency())
-    lengths = [recording.get_num_frames(segment) for segment in range(recording.get_num_segments())]
-    chunks = [
-        (segment, start, min(start + size, length))
-        for segment, length in enumerate(lengths)
-        for start in range(0, length, size)
-    ]
-    chosen = np.linspace(0, len(chunks) - 1, round(most_s / chunk_s)).round().astype(int)
-    return [chunks[index] for index in np.unique(chosen)]
-
-
-def are_inside(events: np.ndarray, chunks: list[tuple[int, int, int]] | None) -> np.ndarray:
-    """Which events, with fields segment_index and sample_index and sorted by them, lie inside of some chunks."""
-    inside = np.full(len(events), chunks is None)
-    for segment, start, stop in chunks or []:
-        first, last = np.searchsorted(events["segment_index"], [segment, segment + 1])
-        bounds = np.searchsorted(events["sample_index"][first:last], [start, stop]) + first
-        inside[slice(*bounds)] = True
-    return inside
 
 
 def as_si_templates(recording, templates: UnitTemplates) -> Templates:

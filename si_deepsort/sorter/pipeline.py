@@ -12,12 +12,13 @@ import numpy as np
 from spikeinterface.core.base import minimum_spike_dtype
 
 from ..geometry import channel_distances
+from .chunks import are_inside, spread_chunks
 from .clean import clean_units
 from .cluster import cluster_by_channel
 from .drift import find_drift, is_moving, load_drift, save_drift
 from .embed import describe_peaks, peak_embeddings, select_peaks, unexplained_peaks
 from .find import find_spike_peaks
-from .match import are_inside, match_templates, spread_chunks
+from .match import match_templates
 from .preprocess import cache_traces, preprocess
 from .split import split_units
 from .templates import measure_background, peak_offsets

@@ -96,7 +96,7 @@ def parts_above_noise(features: np.ndarray, *, method: str, min_size: int, seed:
 
     Where it does but the clustering sees one cluster, two are made: matching and `merge_similar` tell whether they are.
     """
-    components = components_above_noise(features, seed)
+    components = components_above_noise(features)
     if components.shape[1] == 0:
         return np.zeros(len(features), dtype=int)
     parts = METHODS[method](components, min_size, seed)
@@ -106,7 +106,7 @@ def parts_above_noise(features: np.ndarray, *, method: str, min_size: int, seed:
     return parts
 
 
-def components_above_noise(features: np.ndarray, seed: int) -> np.ndarray:
+def components_above_noise(features: np.ndarray) -> np.ndarray:
     """
     The principal components in which points vary more than noise in as many features would make them.
 
@@ -117,6 +117,6 @@ def components_above_noise(features: np.ndarray, seed: int) -> np.ndarray:
     """
     if features.shape[1] == 0:
         return features
-    components = principal_components(features, seed)
+    components = principal_components(features)
     largest = features.var(axis=0).mean() * (1 + np.sqrt(features.shape[1] / len(features))) ** 2
     return components[:, components.var(axis=0) > ABOVE_NOISE * largest]

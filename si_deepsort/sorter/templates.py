@@ -14,6 +14,7 @@ import scipy.fft
 
 from ..geometry import channel_distances
 from ..noise import sample_traces
+from .chunks import chunk_frames
 from .overlaps import correlate_pairs
 
 NUM_DIRECTIONS = 12
@@ -78,7 +79,7 @@ def average_waveforms(recording, spikes, num_units: int, *, nbefore: int, nafter
     sums = np.zeros((num_units, nbefore + nafter, num_channels), dtype="float32")
     counts = np.zeros(num_units, dtype=int)
     spikes = spikes[some_of_each(spikes["unit_index"], MOST_SPIKES, seed)]
-    chunk = round(chunk_s * recording.get_sampling_frequency())
+    chunk = chunk_frames(recording, chunk_s)
     for segment_index in range(recording.get_num_segments()):
         own = spikes[spikes["segment_index"] == segment_index]
         num_frames = recording.get_num_frames(segment_index)
@@ -231,8 +232,10 @@ def clean_averages(averages: np.ndarray, num_spikes: np.ndarray, nbefore: int, b
     visible = energy > noise_energy * (1 + 3.0 * np.sqrt(2 / len(directions))) / count
     is_far = background.distances_um[energy.argmax(axis=1)] > FAR_UM
     visible &= energy >= np.where(is_far, FAR_ENERGY, NEAR_ENERGY) * energy.max(axis=1, keepdims=True)
-    values = directions.T @ coefficients * visible[:, None]
-    return UnitTemplates(values.astype("float32"), nbefore, num_spikes, noise_energy)
+    values = np.zeros(averages.shape, dtype="float32")
+    for unit, shown in enumerate(visible):
+        values[unit][:, shown] = directions.T @ coefficients[unit][:, shown]
+    return UnitTemplates(values, nbefore, num_spikes, noise_energy)
 
 
 def _shared_directions(averages, num_spikes):

@@ -6,9 +6,9 @@ noise, then each channel is decorrelated from its neighbours (zero-phase compone
 Afterwards the noise of every channel has standard deviation 1.
 """
 
+import numba
 import numpy as np
 import scipy.linalg
-import scipy.signal
 from scipy.ndimage import maximum_filter1d
 from spikeinterface.core import get_chunk_with_margin
 from spikeinterface.core.core_tools import define_function_from_class
@@ -94,8 +94,7 @@ class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
         )
         traces = traces[: len(traces) - margin + reach].astype("float32", copy=False)
         check_finite(traces, f"between frames {start_frame} and {end_frame}")
-        whitened = scipy.signal.oaconvolve(traces, self.time_filter[:, None], mode="valid", axes=0)
-        whitened = whitened @ self.space_matrix
+        whitened = filter_over_time(np.ascontiguousarray(traces), self.time_filter) @ self.space_matrix
         # The cache holds half-precision floats, which end at 65504.
         np.clip(whitened, -LARGEST, LARGEST, out=whitened)
         blank_artefacts(whitened, reach)
@@ -131,10 +130,37 @@ def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) ->
     some = slice(None, None, max(1, scaled.shape[1] // MOST_FILTER_CHANNELS))
     time_filter = prediction_error_filter(scaled[:, some], quiet[:, some], order)
     del scaled
-    for channel in range(traces.shape[1]):
-        traces[:, channel] = scipy.signal.oaconvolve(traces[:, channel], time_filter)[: len(traces)]
+    order = len(time_filter) - 1
+    traces[order:] = filter_over_time(traces, time_filter.astype("float32"))
+    quiet[:order] = False
     nearby = (channel_distances(locations) <= radius_um) & (shanks[:, None] == shanks[None])
     return time_filter, local_whitening_matrix(traces, quiet, nearby & alive[:, None] & alive[None])
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def filter_over_time(traces, time_filter):
+    """
+    Each channel filtered, frames that see the whole filter alone; several times cheaper than by Fourier transforms.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float32
+    time_filter : np.ndarray, shape (num_taps,), float32
+        Causal.
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames - num_taps + 1, num_channels), float32
+    """
+    order = len(time_filter) - 1
+    filtered = np.zeros((max(0, len(traces) - order), traces.shape[1]), dtype=np.float32)
+    for frame in range(len(filtered)):
+        own = filtered[frame]
+        for tap in range(order + 1):
+            weight, earlier = time_filter[tap], traces[frame + order - tap]
+            for channel in range(len(own)):
+                own[channel] += weight * earlier[channel]
+    return filtered
 
 
 def check_finite(traces: np.ndarray, where: str) -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from small_recording import add_spikes, as_recording, spike_trains, unit_templates
 
+from si_deepsort.sorter.chunks import are_inside, spread_chunks
 from si_deepsort.sorter.correlate import correlate_templates, make_matched_filters
-from si_deepsort.sorter.match import are_inside, match_templates, noise_scales, spread_chunks
+from si_deepsort.sorter.match import match_templates, noise_scales
 from si_deepsort.sorter.overlaps import INTERPOLATION_REACH, JITTERS, correlate_pairs, make_template_overlaps
 from si_deepsort.sorter.pursuit import pursue_spikes
 from si_deepsort.sorter.templates import UnitTemplates
