@@ -11,8 +11,9 @@ from functools import cache, partial
 
 import numpy as np
 from sklearn.cluster import DBSCAN, HDBSCAN
-from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
+
+from ..separation import principal_components
 
 NUM_COMPONENTS = 9
 MAX_DEPTH = 3
@@ -94,14 +95,7 @@ def split_recursively(
 
 def cluster_components(embeddings: np.ndarray, *, method: str, min_size: int, seed: int) -> np.ndarray:
     """Cluster of each point, (num_points,), in the first principal components; -1 for none."""
-    return METHODS[method](principal_components(embeddings), min_size, seed)
-
-
-def principal_components(embeddings: np.ndarray) -> np.ndarray:
-    """The first principal components, (num_points, num_components), float64."""
-    solver = "covariance_eigh" if len(embeddings) >= embeddings.shape[1] else "full"
-    pca = PCA(min(NUM_COMPONENTS, *embeddings.shape), svd_solver=solver)
-    return pca.fit_transform(embeddings).astype("float64")
+    return METHODS[method](principal_components(embeddings, NUM_COMPONENTS), min_size, seed)
 
 
 @cache

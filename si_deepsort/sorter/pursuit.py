@@ -101,14 +101,19 @@ def _score(correlation, norm, precision):
 
 @numba.njit(cache=True, nogil=True)
 def _peak(before, center, after):
-    """Position between places (in jitter steps) and height of a local maximum, by the sine through three places."""
+    """
+    Position between places (in jitter steps) and height of a local maximum, by the sine through three places.
+
+    What subtraction left over is no sine of a spike and could make it any height: then spikes would be taken off that
+    are not there, and leave over more. So it is at most as much higher as a spike between two places can be.
+    """
     if center <= 0 or before > center or after > center or before + after <= -2 * center:
         return JITTERS // 2, center
     frequency = np.arccos(min((before + after) / (2 * center), np.float32(0.9999)))
     phase = np.arctan2(after - before, 2 * center * np.sin(frequency))
     delay = min(max(phase / frequency, np.float32(-0.5)), np.float32(0.5))
     jitter = min(int(np.floor((delay + 0.5) * JITTERS + 0.5)), JITTERS - 1)
-    return jitter, np.float32(center / np.cos(frequency * delay))
+    return jitter, np.float32(center / max(np.cos(frequency * delay), np.float32(LEAST_A_FRAME_AWAY)))
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

@@ -11,7 +11,8 @@ from functools import partial
 import numpy as np
 from sklearn.cluster import KMeans
 
-from .cluster import METHODS, principal_components, split_recursively
+from ..separation import principal_components
+from .cluster import METHODS, NUM_COMPONENTS, split_recursively
 from .separation import SpikeFeatures, read_spike_features
 from .templates import UnitTemplates
 from .units import in_order
@@ -117,6 +118,6 @@ def components_above_noise(features: np.ndarray) -> np.ndarray:
     """
     if features.shape[1] == 0:
         return features
-    components = principal_components(features)
+    components = principal_components(features, NUM_COMPONENTS)
     largest = features.var(axis=0).mean() * (1 + np.sqrt(features.shape[1] / len(features))) ** 2
     return components[:, components.var(axis=0) > ABOVE_NOISE * largest]
