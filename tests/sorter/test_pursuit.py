@@ -8,7 +8,7 @@ from si_deepsort.sorter.chunks import are_inside, spread_chunks
 from si_deepsort.sorter.correlate import correlate_templates, make_matched_filters
 from si_deepsort.sorter.match import match_templates, noise_scales
 from si_deepsort.sorter.overlaps import INTERPOLATION_REACH, JITTERS, correlate_pairs, make_template_overlaps
-from si_deepsort.sorter.pursuit import pursue_spikes
+from si_deepsort.sorter.pursuit import _peak, pursue_spikes
 from si_deepsort.sorter.templates import UnitTemplates
 
 NUM_CHANNELS = 4
@@ -204,3 +204,11 @@ def test_templates_of_a_few_samples_at_the_ends_of_the_traces():
     frames, units, amplitudes, _ = pursue(traces, templates=templates, refractory=2)
     assert (frames - NBEFORE).tolist() == [0, 20, 37] and units.tolist() == [0, 1, 0]
     np.testing.assert_allclose(amplitudes, 1.0, atol=0.05)
+
+
+def test_height_between_places_is_bounded():
+    """A spike a quarter of a place late is read exactly; what is no sine of a spike cannot be any height."""
+    places = np.cos(0.8 * (np.arange(-1, 2) - 0.25)).astype("float32")
+    jitter, height = _peak(*places)
+    assert jitter == 0.75 * JITTERS and np.isclose(height, 1.0, atol=1e-3)
+    assert _peak(np.float32(-1.7), np.float32(1.0), np.float32(0.2))[1] < 1.12
