@@ -68,7 +68,7 @@ class DeepSortSettings(Settings):
     )
     match_threshold: float = setting(18.0, "Smallest score of a spike: twice its log likelihood ratio", minimum=0.0)
     amplitude_variance: float = setting(0.02, "Of a unit's spikes, relative to its template", minimum=1e-4)
-    num_rounds: int = setting(1, "Rounds of looking for missed units and matching again", minimum=0, maximum=10)
+    num_rounds: int = setting(2, "Rounds of looking for missed units and matching again", minimum=0, maximum=10)
     ms_before: float = setting(1.3, "Template before the spike in ms", minimum=0.2)
     ms_after: float = setting(2.0, "Template after the spike in ms", minimum=0.2)
     min_firing_rate: float = setting(0.1, "Units below this rate in Hz are dropped", minimum=0.0)
