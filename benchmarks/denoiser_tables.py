@@ -2,6 +2,7 @@
 
 import denoiser_snippets
 import numpy as np
+import scipy.stats
 from denoiser_cases import COLUMNS
 
 HEADER = [
@@ -114,7 +115,25 @@ def transfer_table(rows: list[dict]) -> dict:
         fit_s = f"{np.mean([row['fit_cpu_s'] for row in found]):.3g}"
         cells.append([target, method, source, len(found), fit_s, f"{np.mean(gains):+.2f}", share, *means])
     columns = ["recording", "model", "trained on", "seeds", "CPU-s here", "SNR gain dB", "of trained here"]
-    return {"columns": [*columns, *SHOWN_OF_TRANSFER.values()], "rows": cells}
+    return {"caption": _brief_caption(rows), "columns": [*columns, *SHOWN_OF_TRANSFER.values()], "rows": cells}
+
+
+def _brief_caption(rows) -> str:
+    """What fine-tuning gains over a new model that takes twice the time: paired means with 95 % t intervals."""
+    tuned, new = (
+        {(row["recording"], row["seed"]): row for row in rows if row["method"] == method}
+        for method in ("fine-tuned, briefly", "trained here, briefly")
+    )
+    both = sorted(tuned.keys() & new.keys())
+    if len(both) < 2:
+        return ""
+    parts = []
+    for name, label in (("snr_db", "SNR dB"), ("dprime", "d'"), ("noise_crossings_4", "noise < -4 /ch/s")):
+        changes = np.array([tuned[key][name] - new[key][name] for key in both])
+        reach = scipy.stats.t.ppf(0.975, len(both) - 1) * changes.std(ddof=1) / np.sqrt(len(both))
+        mean, share = changes.mean(), f"{np.sum(changes > 0)} of {len(both)}"
+        parts.append(f"{label} {mean:+.2f} [{mean - reach:+.2f}, {mean + reach:+.2f}], higher in {share}")
+    return f"Fine-tuned minus trained here, briefly, paired over recordings: {'; '.join(parts)}."
 
 
 def speed_table(speed: dict) -> dict:

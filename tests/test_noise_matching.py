@@ -89,3 +89,13 @@ def test_bad_input_is_named(recordings):
         noise.match_traces(clean[:100], target, FS)
     with pytest.raises(ValueError, match="NaN"):
         noise.match_traces(np.full_like(clean, np.nan), target, FS)
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (3, 9), (2, 3, 4), (5, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
+def test_medians_are_those_of_numpy(shape, dtype):
+    values = (100 * np.random.default_rng(0).standard_normal(shape)).astype(dtype)
+    assert np.array_equal(noise.medians(values), np.median(values, axis=-1))
+    if dtype != "int16":
+        values[0, ..., 0] = np.nan
+        assert np.array_equal(noise.medians(values), np.median(values, axis=-1), equal_nan=True)

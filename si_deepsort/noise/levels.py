@@ -42,6 +42,15 @@ def medians(values: np.ndarray) -> np.ndarray:
     Median along the last axis: what `np.median` gives, in a fraction of the time.
 
     NumPy looks for both middle values and for NaN at once; from one of them the others are a maximum away.
+
+    Parameters
+    ----------
+    values : np.ndarray, shape (..., num_values)
+
+    Returns
+    -------
+    np.ndarray, shape (...)
+        NaN where there is one among the values. Of the type of the values if they are floating-point numbers.
     """
     middle = values.shape[-1] // 2
     if middle == 0 or not np.issubdtype(values.dtype, np.floating):

@@ -9,6 +9,7 @@ from si_deepsort.sorter.clean import unwhiten
 from si_deepsort.sorter.deepsort import DeepSortSettings
 from si_deepsort.sorter.preprocess import preprocess
 from si_deepsort.sorter.whiten import (
+    filter_over_time,
     living_stretches,
     local_whitening_matrix,
     prediction_error_filter,
@@ -161,3 +162,12 @@ def test_what_is_usual_is_the_artefact_only_if_much_is_quieter_at_once():
     shaken[:60_000] *= 300.0
     lives = living_stretches(shaken)
     assert not lives[:60_000].any() and lives[60_000:].all()
+
+
+@pytest.mark.parametrize("num_frames, num_taps", [(200, 25), (200, 1), (10, 25)])
+def test_filter_over_time_is_a_causal_filter(num_frames, num_taps):
+    rng = np.random.default_rng(0)
+    traces = rng.standard_normal((num_frames, 3), dtype="float32")
+    taps = rng.standard_normal(num_taps, dtype="float32")
+    expected = scipy.signal.lfilter(taps, [1.0], traces, axis=0)[num_taps - 1 :]
+    assert np.allclose(filter_over_time(traces, taps), expected, atol=1e-4)
