@@ -21,9 +21,9 @@ from spikeinterface.core.node_pipeline import PeakDetector
 from ..generation import GenerationSettings, random_templates
 from ..geometry import channel_distances, channels_within
 
-BLOCK_FRAMES = 2000
+MOST_BLOCK_FRAMES = 2000
 # Detected together: profiles are local, so on long probes most products would be with 0.
-GROUP_CHANNELS = 8
+GROUP_CHANNELS = 12
 # Smaller weights of a profile, relative to its largest, are left out; together they hold 0.2 % of its energy.
 SMALLEST_WEIGHT = 0.02
 DECAYS_UM = (10.0, 30.0, 60.0)
@@ -129,22 +129,23 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters) -> np.ndarray:
     num_frames, num_channels = traces.shape
     num_directions, num_samples = filters.directions.shape
     energy = np.zeros((num_frames, num_channels), dtype="float32")
-    spectra = np.conj(scipy.fft.rfft(filters.directions, BLOCK_FRAMES, axis=1))
+    num_starts = max(0, num_frames - num_samples + 1)
+    step = -(-num_starts // max(1, -(-num_starts // (MOST_BLOCK_FRAMES - num_samples + 1))))
+    size = scipy.fft.next_fast_len(step + num_samples - 1, real=True)
+    spectra = np.conj(scipy.fft.rfft(filters.directions, size, axis=1))
     order, groups = _local_groups(filters.profiles)
-    step = BLOCK_FRAMES - num_samples + 1
-    num_starts = num_frames - num_samples + 1
-    for start in range(0, num_starts, step):
-        block = np.zeros((num_channels, BLOCK_FRAMES), dtype="float32")
-        stretch = traces[start : start + BLOCK_FRAMES]
+    for start in range(0, num_starts, max(1, step)):
+        stretch = traces[start : start + step + num_samples - 1]
+        block = np.zeros((num_channels, size), dtype="float32")
         block[:, : len(stretch)] = stretch.T[order]
         products = scipy.fft.rfft(block, axis=1)[:, None] * spectra
-        projected = scipy.fft.irfft(products, BLOCK_FRAMES, axis=2, overwrite_x=True)
+        projected = scipy.fft.irfft(products, size, axis=2, overwrite_x=True)
         stop = min(start + step, num_starts)
         for rows, parts in groups:
-            highest = np.zeros((len(rows), BLOCK_FRAMES), dtype="float32")
+            highest = np.zeros((len(rows), size), dtype="float32")
             for columns, weights in parts:
-                seen = weights @ projected[columns].reshape(-1, num_directions * BLOCK_FRAMES)
-                _raise_to_energy(highest, seen.reshape(len(rows), num_directions, BLOCK_FRAMES))
+                seen = weights @ projected[columns].reshape(-1, num_directions * size)
+                _raise_to_energy(highest, seen.reshape(len(rows), num_directions, size))
             energy[start + filters.nbefore : stop + filters.nbefore, rows] = np.sqrt(highest[:, : stop - start]).T
     return energy
 

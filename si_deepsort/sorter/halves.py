@@ -45,8 +45,7 @@ def to_single_precision(halves: np.ndarray) -> np.ndarray:
         All finite: inf and NaN do not come out as such.
     """
     singles = np.empty(halves.shape, dtype="float32")
-    _move_bits(np.ascontiguousarray(halves).view("uint16").ravel(), singles.view("uint32").ravel())
-    singles *= REBIAS
+    _move_bits(np.ascontiguousarray(halves).view("uint16").ravel(), singles.ravel())
     return singles
 
 
@@ -55,4 +54,5 @@ def _move_bits(halves, singles):
     """The sign to the top, exponent and mantissa to where single precision has them; in place."""
     for place in range(len(halves)):
         bits = np.uint32(halves[place])
-        singles[place] = ((bits & np.uint32(0x8000)) << np.uint32(16)) | ((bits & np.uint32(0x7FFF)) << np.uint32(13))
+        moved = ((bits & np.uint32(0x8000)) << np.uint32(16)) | ((bits & np.uint32(0x7FFF)) << np.uint32(13))
+        singles[place] = np.uint32(moved).view(np.float32) * REBIAS

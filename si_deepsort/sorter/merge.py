@@ -23,8 +23,13 @@ FAR_FRACTION = 0.4
 # A neuron whose spikes vary keeps their shape, by the cosine. Small units of other shapes, though close in noise units,
 # seem to avoid each other because few of their overlapping spikes are found.
 LEAST_ALIKE = 0.6
-# A mixture leaves less than this fraction of its energy unexplained.
+# A mixture leaves less than this fraction of its energy unexplained, and has at most so many times the spikes that
+# chance brings together within this time: a small unit may well look like the sum of two others.
 MIXTURE_RESIDUAL = 0.15
+MIXTURE_EXCESS = 2.5
+MIXTURE_REACH_S = 0.0003
+# Units with fewer spikes are not known well enough to say how often they coincide.
+LEAST_KNOWN = 100
 # Spikes of a unit at one lag from those of a larger one are left over by it if they are a share that chance does not
 # explain; bursts have many lags. A unit that has more than this fraction of them has no spikes of its own.
 LEFTOVER_SHARE = 0.2
@@ -68,7 +73,7 @@ def merge_similar(
     norms = np.sqrt(np.sum(templates.values**2, axis=(1, 2)))
     far = np.maximum(FAR_DISTANCE, FAR_FRACTION * np.maximum(norms[:, None], norms[None]))
     are_alike = norms[:, None] ** 2 + norms[None] ** 2 - distances**2 > 2 * LEAST_ALIKE * norms[:, None] * norms[None]
-    trains = [_times(spikes, unit) for unit in range(len(norms))]
+    trains = [times_of(spikes, unit) for unit in range(len(norms))]
     representative, shift = np.arange(len(norms)), np.zeros(len(norms), dtype=int)
     kept: list[int] = []
 
@@ -101,17 +106,21 @@ def share_refractory_period(first: np.ndarray, second: np.ndarray, sampling_freq
     if len(first) == 0 or len(second) == 0:
         return False
     reach = REFRACTORY_S * sampling_frequency
-    observed = _coincidences(first, second, reach)
-    # Chance is what happens a little later, so that slow changes of the rates do not matter.
-    wide = 25 * reach
-    expected = (_coincidences(first, second, wide) - observed) * reach / (wide - reach)
+    observed, expected = _coincidences(first, second, reach), _coincidences_by_chance(first, second, reach)
     # pdtr is the distribution function of Poisson's distribution.
     return bool(observed < 0.2 * expected and pdtr(observed, expected) < SIGNIFICANCE)
 
 
-def find_mixtures(templates: UnitTemplates) -> np.ndarray:
+def find_mixtures(templates: UnitTemplates, trains: list[np.ndarray] | None, sampling_frequency: float) -> np.ndarray:
     """
     Templates that two or more others explain together: clusters of coinciding spikes.
+
+    Parameters
+    ----------
+    templates : UnitTemplates
+    trains : list of np.ndarray | None
+        Sorted frames of the spikes of each unit, if matching found them: then a mixture has no more than coincide by
+        chance. None for clusters, which hold too few of a unit's spikes to tell.
 
     Returns
     -------
@@ -139,6 +148,11 @@ def find_mixtures(templates: UnitTemplates) -> np.ndarray:
         for frame, other, amplitude in zip(frames, units, amplitudes, strict=True):
             traces[frame : frame + num_samples] -= amplitude * templates.values[other]
         is_mixture[unit] = np.sum(traces**2) - errors[unit] < MIXTURE_RESIDUAL * overlaps.norms[unit]
+        if is_mixture[unit] and trains is not None:
+            parts = [trains[other] for other in units[:2]]
+            expected = _coincidences_by_chance(*parts, MIXTURE_REACH_S * sampling_frequency)
+            are_known = min(map(len, parts)) >= LEAST_KNOWN
+            is_mixture[unit] = not are_known or len(trains[unit]) <= MIXTURE_EXCESS * (1 + expected)
     return is_mixture
 
 
@@ -160,7 +174,7 @@ def find_leftovers(templates: UnitTemplates, spikes: np.ndarray, sampling_freque
     sharing = (visible.astype(int) @ visible.T.astype(int)) > 0
     core = round(CORE_S * sampling_frequency)
     norms = np.sum(templates.values[:, max(0, templates.nbefore - core) : templates.nbefore + core] ** 2, axis=(1, 2))
-    trains = [_times(spikes, unit) for unit in range(len(norms))]
+    trains = [times_of(spikes, unit) for unit in range(len(norms))]
     reach, spread = LEFTOVER_REACH_S * sampling_frequency, LEFTOVER_SPREAD_S * sampling_frequency
     leftover, is_satellite = np.zeros(len(spikes), dtype=bool), np.zeros(len(norms), dtype=bool)
     # The largest first: what is left over by a unit that is left over itself says nothing.
@@ -192,6 +206,14 @@ def _coincidences(first, second, reach):
     return int(np.sum(np.searchsorted(second, first + reach, "right") - np.searchsorted(second, first - reach, "left")))
 
 
-def _times(spikes, unit):
+def _coincidences_by_chance(first, second, reach):
+    """From those that happen a little later, so that slow changes of the rates do not matter."""
+    wide = 25 * reach
+    later = _coincidences(first, second, wide) - _coincidences(first, second, reach)
+    return later * reach / (wide - reach)
+
+
+def times_of(spikes: np.ndarray, unit: int) -> np.ndarray:
+    """Sorted frames of a unit's spikes; segments lie far apart."""
     own = spikes[spikes["unit_index"] == unit]
     return np.sort(own["sample_index"] + own["segment_index"].astype("int64") * 2**40)

@@ -3,12 +3,12 @@
 import numpy as np
 
 from .alone import are_alone
-from .merge import find_leftovers, find_mixtures, merge_similar
+from .merge import find_leftovers, find_mixtures, merge_similar, times_of
 from .separation import read_spike_features
 from .templates import MOST_SHIFT, Background, UnitAverages, average_waveforms, peak_offsets, template_distances
 
 
-def merge_units(traces, background, spikes, settings, *, are_matched: bool):
+def merge_units(traces, background, spikes, settings, *, are_matched: bool, are_whole: bool = True):
     """
     Similar units joined, mixtures of units and small units dropped.
 
@@ -17,6 +17,8 @@ def merge_units(traces, background, spikes, settings, *, are_matched: bool):
     are_matched : bool
         Whether the spikes are as pure as matching makes them. Clusters, and what their templates match, may hold the
         largest peaks of one unit and side lobes of another one.
+    are_whole : bool, default: True
+        Whether units that have many spikes have all of theirs, as they do after any matching.
 
     Returns
     -------
@@ -50,7 +52,8 @@ def merge_units(traces, background, spikes, settings, *, are_matched: bool):
     labels = _consecutive(np.where(counts[representative] >= settings.min_cluster_size, representative, -1))
     averages, spikes = averages.joined(labels, shifts), _relabelled(spikes, labels, shifts)
     templates = averages.templates()
-    is_none = find_mixtures(templates)
+    trains = [times_of(spikes, unit) for unit in range(len(templates.values))] if are_whole else None
+    is_none = find_mixtures(templates, trains, traces.get_sampling_frequency())
     # With templates of matched spikes, those that follow a larger unit are left over by it.
     if are_matched and settings.num_rounds > 0:
         spikes = spikes[~find_leftovers(templates, spikes, traces.get_sampling_frequency())]

@@ -53,7 +53,7 @@ class WhitenTimeSpaceRecording(BasePreprocessor):
         Channels this close are decorrelated from each other.
     seed : int, default: 0
         Of the chunks on which noise is estimated.
-    time_filter, space_matrix : list | None, default: None
+    time_filter, space_matrix : np.ndarray | list | None, default: None
         The filter and the matrix, if they were computed before (they are part of the saved recording).
     """
 
@@ -73,8 +73,8 @@ class WhitenTimeSpaceRecording(BasePreprocessor):
             order=order,
             radius_um=radius_um,
             seed=seed,
-            time_filter=time_filter.tolist(),
-            space_matrix=space_matrix.tolist(),
+            time_filter=time_filter,
+            space_matrix=space_matrix,
         )
 
 
