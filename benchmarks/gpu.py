@@ -1,5 +1,5 @@
 """
-What a GPU brings: sorting beside Kilosort4, denoising and training beside the CPU of the same machine.
+What a GPU brings: sorting beside Kilosort4, and denoising, beside the CPU of the same machine.
 
 `python benchmarks/gpu.py` writes benchmarks/results/gpu.json; it needs CUDA and `pip install kilosort`. All times are
 by the clock, on a recording with 384 channels, after a warm-up that loads and compiles everything. Sorters run with
@@ -29,8 +29,6 @@ from si_deepsort.benchmarking.report import write_results
 from si_deepsort.nets.keras_unet import KerasUNet, KerasUNetConfig
 from si_deepsort.preprocessing import deep_interpolate
 from si_deepsort.report.environment import package_versions
-from si_deepsort.training.interpolation import InterpolationTrainingSettings, train_deep_interpolation
-from si_deepsort.zoo import load_model
 
 CASE = Case("two columns, 384 channels", 150)
 WARM_UP_S = 10.0
@@ -92,31 +90,11 @@ def _frames_per_second(run, num_frames: int, num_rounds: int = 3) -> float:
     return float(np.median(rates))
 
 
-def train(folder: Path, num_epochs: int) -> list[dict]:
-    """Seconds by the clock of one training of the default interpolator, and the loss that it ends with."""
-    recording = si.load(folder / "recording")
-    settings = InterpolationTrainingSettings(num_epochs=num_epochs, patience=num_epochs + 1, progress_bar=False)
-    rows = []
-    for device, amp in (("cpu", False), ("cuda", False), ("cuda", True)):
-        chosen = replace(settings, device=device, amp=amp)
-        out = Path(tempfile.mkdtemp())
-        start = time.perf_counter()
-        train_deep_interpolation(recording, out / "start", settings=replace(chosen, num_epochs=0))
-        start_s = time.perf_counter() - start
-        start = time.perf_counter()
-        model = train_deep_interpolation(recording, out / "model", settings=chosen)
-        row = dict(device=device, amp=amp, start_s=start_s, epochs=num_epochs, total_s=time.perf_counter() - start)
-        rows.append(row | load_model(model).info.metrics)
-        print(rows[-1], flush=True)
-    return rows
-
-
 def main():
     """Parse the command line, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/gpu.json"))
     parser.add_argument("--duration-s", type=float, default=60.0, help="of the recording that is sorted")
-    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.mkdtemp()), help="keeps the recording")
     arguments = parser.parse_args()
@@ -138,7 +116,6 @@ def main():
     measurements = {
         "sorting": lambda: sort(arguments.folder, arguments.duration_s, sorters),
         "denoising": lambda: denoise(4.0),
-        "training": lambda: train(arguments.folder, arguments.epochs),
     }
     document |= {kind: [] for kind in measurements}
     for kind, measure in measurements.items():
@@ -157,7 +134,7 @@ def tables(document: dict) -> dict:
     where = f"{document['device']}, {document['machine']}"
     return {
         "gpu-sorting": {
-            "caption": f"384 channels, 150 units, generated; {where}.",
+            "caption": f"{CASE.num_units} generated units on 384 channels; {where}.",
             "columns": ["sorter", "seconds per recorded minute", "accuracy", "false-positive units"],
             "rows": sorting,
         },

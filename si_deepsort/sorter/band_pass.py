@@ -2,7 +2,7 @@
 Band-pass and common reference: what SpikeInterface's preprocessors compute, in a quarter of the time.
 
 SciPy filters one channel after the other and copies all traces several times; here all channels of a frame go through
-the filter side by side.
+the filter side by side. The first and last milliseconds of a segment differ, where what lies beyond is guessed.
 """
 
 import numba
@@ -33,6 +33,9 @@ class BandPassRecording(BasePreprocessor):
 
     def __init__(self, recording, freq_min, freq_max):
         BasePreprocessor.__init__(self, recording, dtype="float32")
+        self.annotate(is_filtered=True)
+        if "offset_to_uV" in self.get_property_keys():
+            self.set_channel_offsets(0)  # a constant does not pass
         sampling_frequency = recording.get_sampling_frequency()
         band = (freq_min, freq_max)
         sections = scipy.signal.iirfilter(ORDER, band, ftype="bessel", fs=sampling_frequency, output="sos")
@@ -71,7 +74,7 @@ def filter_forth_and_back(traces: np.ndarray, sections: np.ndarray) -> None:
     traces : np.ndarray, shape (num_frames, num_channels), float32
         What was before and after them is taken to be as their first and last frame.
     sections : np.ndarray, shape (num_sections, 6), float
-        Second-order sections as SciPy has them, of which the last stop what is constant.
+        Second-order sections as SciPy has them, which together do not let a constant pass.
     """
     for frame, step in ((0, 1), (len(traces) - 1, -1)):
         if len(traces):
@@ -105,13 +108,13 @@ class MedianReferenceRecording(BasePreprocessor):
     Parameters
     ----------
     recording : BaseRecording
-        Of floating-point numbers.
+        Of any type; float32 comes out.
     groups : list of list of int
         Indices of the channels of each group, such as the channels of a shank.
     """
 
     def __init__(self, recording, groups):
-        BasePreprocessor.__init__(self, recording)
+        BasePreprocessor.__init__(self, recording, dtype="float32")
         indices = [np.asarray(group) for group in groups]
         for segment in recording.segments:
             self.add_recording_segment(_MedianReferenceSegment(segment, indices))
@@ -126,6 +129,7 @@ class _MedianReferenceSegment(BasePreprocessorSegment):
     def get_traces(self, start_frame, end_frame, channel_indices):
         """Traces, (num_frames, num_channels), less the median of their group."""
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None))
+        traces = traces.astype("float32", copy=False)
         if len(self.groups) == 1 and len(self.groups[0]) == traces.shape[1]:
             referenced = traces - medians(traces)[:, None]
         else:

@@ -8,6 +8,7 @@ come from generated waveforms sent through the same filters as the traces, the s
 seen through the same whitening matrix: nothing is fitted to the recording.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,7 +24,7 @@ from ..geometry import channel_distances, channels_within
 
 MOST_BLOCK_FRAMES = 2000
 # Detected together: profiles are local, so on long probes most products would be with 0.
-GROUP_CHANNELS = 12
+LEAST_GROUP_CHANNELS = 12
 # Smaller weights of a profile, relative to its largest, are left out; together they hold 0.2 % of its energy.
 SMALLEST_WEIGHT = 0.02
 DECAYS_UM = (10.0, 30.0, 60.0)
@@ -130,11 +131,12 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters) -> np.ndarray:
     num_directions, num_samples = filters.directions.shape
     energy = np.zeros((num_frames, num_channels), dtype="float32")
     num_starts = max(0, num_frames - num_samples + 1)
-    step = -(-num_starts // max(1, -(-num_starts // (MOST_BLOCK_FRAMES - num_samples + 1))))
+    num_blocks = max(1, math.ceil(num_starts / (MOST_BLOCK_FRAMES - num_samples + 1)))
+    step = max(1, math.ceil(num_starts / num_blocks))
     size = scipy.fft.next_fast_len(step + num_samples - 1, real=True)
     spectra = np.conj(scipy.fft.rfft(filters.directions, size, axis=1))
     order, groups = _local_groups(filters.profiles)
-    for start in range(0, num_starts, max(1, step)):
+    for start in range(0, num_starts, step):
         stretch = traces[start : start + step + num_samples - 1]
         block = np.zeros((num_channels, size), dtype="float32")
         block[:, : len(stretch)] = stretch.T[order]
@@ -165,7 +167,7 @@ def _local_groups(profiles):
     first, last = reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)
     order = np.argsort(first + last, kind="stable")
     groups = []
-    for rows in np.array_split(order, max(1, len(order) // GROUP_CHANNELS)):
+    for rows in np.array_split(order, max(1, len(order) // LEAST_GROUP_CHANNELS)):
         parts = []
         for profile in profiles[:, rows][:, :, order]:
             used = np.flatnonzero(np.any(profile != 0, axis=0))

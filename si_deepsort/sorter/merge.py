@@ -7,6 +7,7 @@ template that others explain when they fire together is no unit.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import pdtr
@@ -23,8 +24,8 @@ FAR_FRACTION = 0.4
 # A neuron whose spikes vary keeps their shape, by the cosine. Small units of other shapes, though close in noise units,
 # seem to avoid each other because few of their overlapping spikes are found.
 LEAST_ALIKE = 0.6
-# A mixture leaves less than this fraction of its energy unexplained, and has at most so many times the spikes that
-# chance brings together within this time: a small unit may well look like the sum of two others.
+# A mixture leaves less than this fraction of its energy unexplained. A unit may well look like the sum of two others,
+# too: it is one if it has so many times more spikes than these coincide by chance, within this time, and one more.
 MIXTURE_RESIDUAL = 0.15
 MIXTURE_EXCESS = 2.5
 MIXTURE_REACH_S = 0.0003
@@ -73,7 +74,7 @@ def merge_similar(
     norms = np.sqrt(np.sum(templates.values**2, axis=(1, 2)))
     far = np.maximum(FAR_DISTANCE, FAR_FRACTION * np.maximum(norms[:, None], norms[None]))
     are_alike = norms[:, None] ** 2 + norms[None] ** 2 - distances**2 > 2 * LEAST_ALIKE * norms[:, None] * norms[None]
-    trains = [times_of(spikes, unit) for unit in range(len(norms))]
+    trains = trains_of(spikes, len(norms))
     representative, shift = np.arange(len(norms)), np.zeros(len(norms), dtype=int)
     kept: list[int] = []
 
@@ -119,8 +120,9 @@ def find_mixtures(templates: UnitTemplates, trains: list[np.ndarray] | None, sam
     ----------
     templates : UnitTemplates
     trains : list of np.ndarray | None
-        Sorted frames of the spikes of each unit, if matching found them: then a mixture has no more than coincide by
-        chance. None for clusters, which hold too few of a unit's spikes to tell.
+        Sorted frames of the spikes of each unit, if matching found them: then a mixture has hardly more than coincide
+        by chance (two neurons that are made to fire together look like a third one). None for clusters, which hold too
+        few of a unit's spikes to tell.
 
     Returns
     -------
@@ -149,7 +151,7 @@ def find_mixtures(templates: UnitTemplates, trains: list[np.ndarray] | None, sam
             traces[frame : frame + num_samples] -= amplitude * templates.values[other]
         is_mixture[unit] = np.sum(traces**2) - errors[unit] < MIXTURE_RESIDUAL * overlaps.norms[unit]
         if is_mixture[unit] and trains is not None:
-            parts = [trains[other] for other in units[:2]]
+            parts = [trains[other] for other in units[np.argsort(-amplitudes * overlaps.norms[units])[:2]]]
             expected = _coincidences_by_chance(*parts, MIXTURE_REACH_S * sampling_frequency)
             are_known = min(map(len, parts)) >= LEAST_KNOWN
             is_mixture[unit] = not are_known or len(trains[unit]) <= MIXTURE_EXCESS * (1 + expected)
@@ -174,7 +176,7 @@ def find_leftovers(templates: UnitTemplates, spikes: np.ndarray, sampling_freque
     sharing = (visible.astype(int) @ visible.T.astype(int)) > 0
     core = round(CORE_S * sampling_frequency)
     norms = np.sum(templates.values[:, max(0, templates.nbefore - core) : templates.nbefore + core] ** 2, axis=(1, 2))
-    trains = [times_of(spikes, unit) for unit in range(len(norms))]
+    trains = trains_of(spikes, len(norms))
     reach, spread = LEFTOVER_REACH_S * sampling_frequency, LEFTOVER_SPREAD_S * sampling_frequency
     leftover, is_satellite = np.zeros(len(spikes), dtype=bool), np.zeros(len(norms), dtype=bool)
     # The largest first: what is left over by a unit that is left over itself says nothing.
@@ -213,7 +215,9 @@ def _coincidences_by_chance(first, second, reach):
     return later * reach / (wide - reach)
 
 
-def times_of(spikes: np.ndarray, unit: int) -> np.ndarray:
-    """Sorted frames of a unit's spikes; segments lie far apart."""
-    own = spikes[spikes["unit_index"] == unit]
-    return np.sort(own["sample_index"] + own["segment_index"].astype("int64") * 2**40)
+def trains_of(spikes: np.ndarray, num_units: int) -> list[np.ndarray]:
+    """Sorted frames of each unit's spikes; segments lie far apart."""
+    frames = spikes["sample_index"] + spikes["segment_index"].astype("int64") * 2**40
+    order = np.lexsort((frames, spikes["unit_index"]))
+    bounds = np.searchsorted(spikes["unit_index"][order], np.arange(num_units + 1))
+    return [frames[order[first:last]] for first, last in pairwise(bounds)]

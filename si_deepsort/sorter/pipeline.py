@@ -102,8 +102,8 @@ def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: P
     """
     few, many = (spread_chunks(traces, most_s) for most_s in (MOST_CLUSTERED_S, MOST_LEARNT_S))
 
-    def match(name, spikes, chunks, *, are_matched=False, are_whole=True):
-        options = dict(are_matched=are_matched, are_whole=are_whole, chunks=chunks, job_kwargs=job_kwargs)
+    def match(name, spikes, chunks, *, are_matched=False, are_complete=True):
+        options = dict(are_matched=are_matched, are_complete=are_complete, chunks=chunks, job_kwargs=job_kwargs)
         return _step(steps / f"{name}.npy", lambda: rematch(traces, background, spikes, settings, **options))
 
     def look_again(name, spikes, chunks):
@@ -111,7 +111,7 @@ def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: P
         return _step(steps / f"{name}.npy", lambda: add_missed_units(*arguments))
 
     last = settings.num_rounds
-    spikes = match("matched_clusters", spikes, few if last > 0 else None, are_whole=False)
+    spikes = match("matched_clusters", spikes, few if last > 0 else None, are_complete=False)
     for number in range(1, last + 1):
         spikes = look_again(f"clusters_{number}", spikes, few if number == 1 else many)
         spikes = match(f"matched_clusters_{number}", spikes, few)
@@ -153,9 +153,9 @@ def add_missed_units(traces, white, background, peaks, spikes, settings):
     return in_order(np.concatenate([spikes, more]))
 
 
-def rematch(traces, background, spikes, settings, *, are_matched: bool, are_whole: bool, chunks, job_kwargs):
+def rematch(traces, background, spikes, settings, *, are_matched: bool, are_complete: bool, chunks, job_kwargs):
     """All spikes of some chunks matched anew, with the templates of the spikes so far."""
-    _, averages = merge_units(traces, background, spikes, settings, are_matched=are_matched, are_whole=are_whole)
+    _, averages = merge_units(traces, background, spikes, settings, are_matched=are_matched, are_complete=are_complete)
     return match_templates(
         traces,
         averages.templates(),

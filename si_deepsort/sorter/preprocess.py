@@ -1,9 +1,7 @@
 """Step 0 of the sorter: traces that are band-passed, referenced, corrected for motion, white, and cached once."""
 
-import gc
 import logging
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -116,12 +114,7 @@ def common_reference(recording):
     _, shanks = recording_geometry(recording)
     groups = [np.flatnonzero(shanks == shank) for shank in np.unique(shanks)]
     large = [group for group in groups if len(group) >= MIN_CHANNELS_FOR_REFERENCE]
-    if not large:
-        return recording
-    if len(large) < len(groups):
-        logger.info("No common reference: some shanks have fewer than %d channels", MIN_CHANNELS_FOR_REFERENCE)
-        return recording
-    return subtract_medians(recording, groups=groups)
+    return subtract_medians(recording, groups=large) if large else recording
 
 
 def preset_motion(recording, preset: str, folder: Path | None):
@@ -147,25 +140,6 @@ def cache_traces(recording, mode: str, folder: Path, job_kwargs: dict):
         return recording.save(format="memory", sharedmem=True, **job_kwargs)
     if not ((folder / "si_folder.json").exists() or (folder / "binary.json").exists()):
         partial = folder.with_name(folder.name + "_partial")
-        with little_garbage():
-            recording.astype("float16").save(folder=partial, overwrite=True, **job_kwargs)
+        recording.astype("float16").save(folder=partial, overwrite=True, **job_kwargs)
         partial.rename(folder)
     return single_precision(si.load(folder))
-
-
-@contextmanager
-def little_garbage():
-    """
-    Objects that exist already are no garbage for a while.
-
-    SpikeInterface collects garbage after each chunk that it writes. Looking at all objects of all imported modules
-    takes a fifth of the time that the chunk itself takes.
-    """
-    if gc.get_freeze_count():  # someone else's decision
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -3,12 +3,12 @@
 import numpy as np
 
 from .alone import are_alone
-from .merge import find_leftovers, find_mixtures, merge_similar, times_of
+from .merge import find_leftovers, find_mixtures, merge_similar, trains_of
 from .separation import read_spike_features
 from .templates import MOST_SHIFT, Background, UnitAverages, average_waveforms, peak_offsets, template_distances
 
 
-def merge_units(traces, background, spikes, settings, *, are_matched: bool, are_whole: bool = True):
+def merge_units(traces, background, spikes, settings, *, are_matched: bool, are_complete: bool = True):
     """
     Similar units joined, mixtures of units and small units dropped.
 
@@ -17,8 +17,8 @@ def merge_units(traces, background, spikes, settings, *, are_matched: bool, are_
     are_matched : bool
         Whether the spikes are as pure as matching makes them. Clusters, and what their templates match, may hold the
         largest peaks of one unit and side lobes of another one.
-    are_whole : bool, default: True
-        Whether units that have many spikes have all of theirs, as they do after any matching.
+    are_complete : bool, default: True
+        Whether units have nearly all of their spikes, as after a matching; those of new clusters beside them are few.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def merge_units(traces, background, spikes, settings, *, are_matched: bool, are_
     labels = _consecutive(np.where(counts[representative] >= settings.min_cluster_size, representative, -1))
     averages, spikes = averages.joined(labels, shifts), _relabelled(spikes, labels, shifts)
     templates = averages.templates()
-    trains = [times_of(spikes, unit) for unit in range(len(templates.values))] if are_whole else None
+    trains = trains_of(spikes, len(templates.values)) if are_complete else None
     is_none = find_mixtures(templates, trains, traces.get_sampling_frequency())
     # With templates of matched spikes, those that follow a larger unit are left over by it.
     if are_matched and settings.num_rounds > 0:
