@@ -92,15 +92,15 @@ def test_sum_of_two_units_is_a_mixture_and_they_are_not():
 
 
 @pytest.mark.parametrize(
-    ("num_known", "num_spikes", "expected"), [(1500, 20, True), (1500, 400, False), (50, 45, True)]
+    ("num_known", "num_spikes", "is_mixture"), [(1500, 20, True), (1500, 400, False), (50, 45, True)]
 )
-def test_a_sum_that_fires_more_often_than_two_well_known_units_coincide_is_a_unit(num_known, num_spikes, expected):
+def test_a_sum_that_fires_more_often_than_two_known_units_coincide_is_a_unit(num_known, num_spikes, is_mixture):
     values = padded_templates(2)
     templates = as_templates([*values, values[0] + np.roll(values[1], 3, axis=0)])
     templates.num_spikes[2] = 30
     rng = np.random.default_rng(0)
     trains = [np.sort(rng.integers(0, 60 * SAMPLING_FREQUENCY, number)) for number in (num_known, 1200, num_spikes)]
-    assert find_mixtures(templates, trains, SAMPLING_FREQUENCY).tolist() == [False, False, expected]
+    assert find_mixtures(templates, trains, SAMPLING_FREQUENCY).tolist() == [False, False, is_mixture]
 
 
 def test_no_units():
