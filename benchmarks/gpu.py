@@ -3,7 +3,8 @@ What a GPU brings: sorting beside Kilosort4, and denoising, beside the CPU of th
 
 `python benchmarks/gpu.py` writes benchmarks/results/gpu.json; it needs CUDA and `pip install kilosort`. All times are
 by the clock, on a recording with 384 channels, after a warm-up that loads and compiles everything. Sorters run with
-default settings; deepsort, which computes on CPUs, is given one worker per core.
+default settings; deepsort, which computes on CPUs, is given one worker per core. Networks get larger batches on the
+GPU, where small ones would measure the launches.
 """
 
 import argparse

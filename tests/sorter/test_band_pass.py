@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
+from probeinterface import generate_multi_shank
 
 from si_deepsort.sorter.band_pass import band_pass_forth_and_back, subtract_medians
+from si_deepsort.sorter.preprocess import common_reference
 
 RATE = 20_000.0
 
@@ -75,6 +77,17 @@ def test_groups_have_medians_of_their_own_and_other_channels_stay():
         expected[:, group] -= np.median(traces[:, group], axis=1)[:, None]
     np.testing.assert_allclose(found.get_traces(), expected)
     np.testing.assert_allclose(found.get_traces(channel_ids=[6, 2]), expected[:, [6, 2]])
+
+
+def test_only_shanks_with_many_channels_are_referenced():
+    recording = make(36)
+    probe = generate_multi_shank(num_shank=1, num_columns=1, num_contact_per_column=36)
+    probe.set_shank_ids(["a"] * 32 + ["b"] * 4)
+    probe.set_device_channel_indices(range(36))
+    recording.set_probe(probe)
+    traces, found = recording.get_traces(), common_reference(recording).get_traces()
+    np.testing.assert_array_equal(found[:, 32:], traces[:, 32:])
+    np.testing.assert_allclose(np.median(found[:, :32], axis=1), 0, atol=1e-3)
 
 
 def test_they_travel_to_other_processes(tmp_path):
