@@ -92,8 +92,8 @@ def test_half_written_results_are_computed_again(scene, tmp_path):
     sorting = run_sorter("deepsort", recording, folder=tmp_path / "out", **QUICK)
     steps = tmp_path / "out" / "sorter_output" / "steps"
     assert not list(steps.glob("partial*"))
-    (steps / "matched_1.npy").unlink()
-    (steps / "partial_matched_1.npy").write_bytes(b"half of it")
+    (steps / "matched.npy").unlink()
+    (steps / "partial_matched.npy").write_bytes(b"half of it")
     (tmp_path / "out" / "spikeinterface_log.json").unlink()
     assert_same(si_deepsort.resume_sorter(tmp_path / "out"), undisturbed)
     assert_same(sorting, undisturbed)

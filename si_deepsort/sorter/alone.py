@@ -58,16 +58,20 @@ def overlap_energies(spikes: np.ndarray, templates: UnitTemplates, locations: np
     times = spikes["sample_index"].astype("int64") + spikes["segment_index"].astype("int64") * 2**40
     main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
     is_near = (channel_distances(locations) <= RADIUS_UM)[main_channels]
+    visible = np.any(templates.values != 0, axis=1)
+    # Of units on a long probe most are seen nowhere near each other.
+    are_near = is_near.astype("float32") @ visible.T.astype("float32") > 0
     # One row for each channel where a template is visible: its energy, summed up over samples.
-    owners, channels = np.nonzero(np.any(templates.values != 0, axis=1))
+    owners, channels = np.nonzero(visible)
     rows = np.searchsorted(owners, np.arange(len(templates.values) + 1))
     squares = templates.values[owners, :, channels].astype("float64") ** 2
     cumulative = np.pad(np.cumsum(squares, axis=1), ((0, 0), (1, 0)))
-    return _sum_overlaps(times, spikes["unit_index"].astype("int64"), is_near, rows, channels, cumulative)
+    units = spikes["unit_index"].astype("int64")
+    return _sum_overlaps(times, units, is_near, are_near, rows, channels, cumulative)
 
 
 @numba.njit(cache=True, nogil=True)
-def _sum_overlaps(times, units, is_near, rows, channels, cumulative):
+def _sum_overlaps(times, units, is_near, are_near, rows, channels, cumulative):
     energies = np.zeros(len(times))
     num_samples = cumulative.shape[1] - 1
     for spike in range(len(times)):
@@ -77,8 +81,9 @@ def _sum_overlaps(times, units, is_near, rows, channels, cumulative):
             while 0 <= other < len(times) and abs(times[other] - times[spike]) < num_samples:
                 lag = times[other] - times[spike]
                 first, last = max(0, -lag), min(num_samples, num_samples - lag)
-                for row in range(rows[units[other]], rows[units[other] + 1]):
-                    if near[channels[row]]:
-                        energies[spike] += cumulative[row, last] - cumulative[row, first]
+                if are_near[units[spike], units[other]]:
+                    for row in range(rows[units[other]], rows[units[other] + 1]):
+                        if near[channels[row]]:
+                            energies[spike] += cumulative[row, last] - cumulative[row, first]
                 other += step
     return energies

@@ -1,6 +1,7 @@
 """Every template correlated with the traces, by Fourier transforms."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -34,19 +35,21 @@ class MatchedFilters:
         Of traces that are transformed together; a multiple of the stride.
     norms : np.ndarray, shape (num_units,), float32
         Squared norms of the templates.
-    channels : list of np.ndarray, int
-        Channels on which each unit is visible.
-    spectra : list of np.ndarray, shape (2, num_visible_channels, block_frames // stride // 2 + 1), float32
-        Real and imaginary part of the conjugate Fourier transform of each unit's template, as far as correlations at
-        every `stride`-th frame can show it.
+    starts : np.ndarray, shape (num_units + 1,), int
+        The rows of unit k, one for each channel on which it is visible, are those from starts[k] to starts[k + 1].
+    channels : np.ndarray, shape (num_rows,), int
+    spectra : np.ndarray, shape (2, num_rows, block_frames // stride // 2 + 1), float32
+        Real and imaginary part of the conjugate Fourier transform of a template on a channel, as far as correlations
+        at every `stride`-th frame can show it.
     """
 
     num_samples: int
     stride: int
     block_frames: int
     norms: np.ndarray
-    channels: list
-    spectra: list
+    starts: np.ndarray
+    channels: np.ndarray
+    spectra: np.ndarray
 
 
 def make_matched_filters(templates: np.ndarray, stride: int = 1) -> MatchedFilters:
@@ -63,13 +66,16 @@ def make_matched_filters(templates: np.ndarray, stride: int = 1) -> MatchedFilte
     """
     num_samples = templates.shape[1]
     places = scipy.fft.next_fast_len(TEMPLATES_PER_BLOCK * num_samples // stride, real=True)
-    channels = [np.flatnonzero(row) for row in np.any(templates != 0, axis=1)]
-    spectra = []
-    for template, own in zip(templates, channels, strict=True):
-        spectrum = scipy.fft.rfft(template[:, own].T.astype("float32"), places * stride, axis=1)
+    units, channels = np.nonzero(np.any(templates != 0, axis=1))
+    starts = np.searchsorted(units, np.arange(len(templates) + 1))
+    spectra = np.empty((2, len(units), places // 2 + 1), dtype="float32")
+    for template, (first, last) in zip(templates, pairwise(starts), strict=True):
+        spectrum = scipy.fft.rfft(template[:, channels[first:last]].T.astype("float32"), places * stride, axis=1)
         # An inverse transform of fewer places divides by fewer.
-        spectra.append(_parts(np.conj(spectrum[:, : places // 2 + 1]) / np.float32(stride)))
-    return MatchedFilters(num_samples, stride, places * stride, squared_norms(templates), channels, spectra)
+        spectrum = np.conj(spectrum[:, : places // 2 + 1]) / np.float32(stride)
+        # Products of real and imaginary parts are what the compiler makes fast.
+        spectra[:, first:last] = spectrum.real, spectrum.imag
+    return MatchedFilters(num_samples, stride, places * stride, squared_norms(templates), starts, channels, spectra)
 
 
 def squared_norms(templates: np.ndarray) -> np.ndarray:
@@ -95,7 +101,7 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
     stride, places = filters.stride, filters.block_frames // filters.stride
     num_starts = (len(traces) - filters.num_samples) // stride + 1
     step = (filters.block_frames - filters.num_samples) // stride + 1
-    result = np.empty((len(filters.spectra), num_starts), dtype="float32")
+    result = np.empty((len(filters.norms), num_starts), dtype="float32")
     for first in range(0, num_starts, BLOCKS_AT_ONCE * step):
         starts = range(first, min(first + BLOCKS_AT_ONCE * step, num_starts), step)
         spectra = np.empty((2, len(starts), traces.shape[1], places // 2 + 1), dtype="float32")
@@ -105,32 +111,28 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
             spectrum = scipy.fft.rfft(stretch, filters.block_frames, axis=1)[:, : places // 2 + 1]
             spectra[0, block], spectra[1, block] = spectrum.real, spectrum.imag
         products = np.empty((len(result), len(starts), spectra.shape[3]), dtype="complex64")
-        for unit, (channels, template) in enumerate(zip(filters.channels, filters.spectra, strict=True)):
-            _sum_of_products(template, spectra, channels, products[unit])
+        _sum_products(filters.spectra, filters.starts, filters.channels, spectra, products)
         found = scipy.fft.irfft(products, places, axis=2, overwrite_x=True)[:, :, :step]
         stop = min(first + len(starts) * step, num_starts)
         result[:, first:stop] = found.reshape(len(result), -1)[:, : stop - first]
     return result
 
 
-def _parts(spectra):
-    """Real and imaginary parts on a new first axis: products of these are what the compiler makes fast."""
-    return np.stack([spectra.real, spectra.imag])
-
-
 @numba.njit(fastmath=True, cache=True, nogil=True)
-def _sum_of_products(template, spectra, channels, out):
-    real, imaginary = np.empty((2, out.shape[1]), dtype=np.float32)
-    for block in range(len(out)):
-        real[:] = 0
-        imaginary[:] = 0
-        for place in range(len(channels)):
-            own_real, own_imaginary = template[0, place], template[1, place]
-            other_real, other_imaginary = spectra[0, block, channels[place]], spectra[1, block, channels[place]]
+def _sum_products(templates, starts, channels, traces, out):
+    """Products of the spectra of templates and traces, summed over the channels of each unit."""
+    real, imaginary = np.empty((2, out.shape[2]), dtype=np.float32)
+    for unit in range(len(out)):
+        for block in range(out.shape[1]):
+            real[:] = 0
+            imaginary[:] = 0
+            for row in range(starts[unit], starts[unit + 1]):
+                own_real, own_imaginary = templates[0, row], templates[1, row]
+                other_real, other_imaginary = traces[0, block, channels[row]], traces[1, block, channels[row]]
+                for frequency in range(len(real)):
+                    real[frequency] += own_real[frequency] * other_real[frequency]
+                    real[frequency] -= own_imaginary[frequency] * other_imaginary[frequency]
+                    imaginary[frequency] += own_real[frequency] * other_imaginary[frequency]
+                    imaginary[frequency] += own_imaginary[frequency] * other_real[frequency]
             for frequency in range(len(real)):
-                real[frequency] += own_real[frequency] * other_real[frequency]
-                real[frequency] -= own_imaginary[frequency] * other_imaginary[frequency]
-                imaginary[frequency] += own_real[frequency] * other_imaginary[frequency]
-                imaginary[frequency] += own_imaginary[frequency] * other_real[frequency]
-        for frequency in range(len(real)):
-            out[block, frequency] = complex(real[frequency], imaginary[frequency])
+                out[unit, block, frequency] = complex(real[frequency], imaginary[frequency])

@@ -16,13 +16,12 @@ import numba
 import numpy as np
 import scipy.fft
 import scipy.signal
-from spikeinterface.core.base import base_peak_dtype
-from spikeinterface.core.node_pipeline import PeakDetector
 
 from ..generation import GenerationSettings, random_templates
-from ..geometry import channel_distances, channels_within
+from ..geometry import channel_distances
 
-MOST_BLOCK_FRAMES = 2000
+# Places whose energy is measured together, so that it stays in the processor's cache.
+MOST_BLOCK_PLACES = 2000
 # Detected together: profiles are local, so on long probes most products would be with 0.
 LEAST_GROUP_CHANNELS = 12
 # Smaller weights of a profile, relative to its largest, are left out; together they hold 0.2 % of its energy.
@@ -30,10 +29,6 @@ SMALLEST_WEIGHT = 0.02
 DECAYS_UM = (10.0, 30.0, 60.0)
 NUM_DIRECTIONS = 4
 REACH_UM = 150.0
-# A peak next to one this much larger is its shadow: a side lobe of the same spike, or too mixed up to learn from.
-SHADOW_RATIO = 0.5
-SHADOW_MS = 1.2
-SHADOW_UM = 120.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ def _unfiltered_shapes(sampling_frequency, num_shapes):
     return templates[:, :, 0], peak
 
 
-def spike_energy(traces: np.ndarray, filters: EnergyFilters) -> np.ndarray:
+def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) -> np.ndarray:
     """
     Square root of the energy in the spike subspace, the largest over the spatial profiles.
 
@@ -121,35 +116,82 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters) -> np.ndarray:
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float32
         White.
+    stride : int, default: 1
+        Frames between two places at which the energy is measured. Directions should hold nothing above half of the
+        sampling rate that is left; it is passed over.
 
     Returns
     -------
-    np.ndarray, shape (num_frames, num_channels), float32
-        At the frame of the peak; 0 where the waveform would leave the traces.
+    np.ndarray, shape (num_places, num_channels), float32
+        Place p is of a waveform that starts at frame `p * stride`, so its peak is `filters.nbefore` later.
     """
-    num_frames, num_channels = traces.shape
     num_directions, num_samples = filters.directions.shape
-    energy = np.zeros((num_frames, num_channels), dtype="float32")
-    num_starts = max(0, num_frames - num_samples + 1)
-    num_blocks = max(1, math.ceil(num_starts / (MOST_BLOCK_FRAMES - num_samples + 1)))
-    step = max(1, math.ceil(num_starts / num_blocks))
-    size = scipy.fft.next_fast_len(step + num_samples - 1, real=True)
-    spectra = np.conj(scipy.fft.rfft(filters.directions, size, axis=1))
+    num_places = max(0, (len(traces) - num_samples) // stride + 1)
+    energy = np.empty((num_places, traces.shape[1]), dtype="float32")
+    num_blocks = max(1, math.ceil(num_places / MOST_BLOCK_PLACES))
+    step = max(1, math.ceil(num_places / num_blocks))
+    block_frames = (step - 1) * stride + num_samples
+    size = scipy.fft.next_fast_len(math.ceil(block_frames / stride), real=True)
+    spectra = np.conj(scipy.fft.rfft(filters.directions, size * stride, axis=1))[:, : size // 2 + 1]
+    # An inverse transform of fewer places divides by fewer.
+    spectra /= np.float32(stride)
     order, groups = _local_groups(filters.profiles)
-    for start in range(0, num_starts, step):
-        stretch = traces[start : start + step + num_samples - 1]
-        block = np.zeros((num_channels, size), dtype="float32")
+    for start in range(0, num_places, step):
+        stretch = traces[start * stride : start * stride + block_frames]
+        block = np.zeros((traces.shape[1], size * stride), dtype="float32")
         block[:, : len(stretch)] = stretch.T[order]
-        products = scipy.fft.rfft(block, axis=1)[:, None] * spectra
+        products = scipy.fft.rfft(block, axis=1)[:, None, : size // 2 + 1] * spectra
         projected = scipy.fft.irfft(products, size, axis=2, overwrite_x=True)
-        stop = min(start + step, num_starts)
+        stop = min(start + step, num_places)
         for rows, parts in groups:
             highest = np.zeros((len(rows), size), dtype="float32")
             for columns, weights in parts:
                 seen = weights @ projected[columns].reshape(-1, num_directions * size)
                 _raise_to_energy(highest, seen.reshape(len(rows), num_directions, size))
-            energy[start + filters.nbefore : stop + filters.nbefore, rows] = np.sqrt(highest[:, : stop - start]).T
+            energy[start:stop, rows] = np.sqrt(highest[:, : stop - start]).T
     return energy
+
+
+def spike_energy_at(traces: np.ndarray, filters: EnergyFilters, starts: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    """
+    As `spike_energy`, at some frames and channels alone.
+
+    Parameters
+    ----------
+    starts : np.ndarray, shape (num_spikes,), int
+        First frames of waveforms that lie inside of the traces.
+    channels : np.ndarray, shape (num_spikes,), int
+
+    Returns
+    -------
+    np.ndarray, shape (num_spikes,), float32
+    """
+    reached = np.any(filters.profiles != 0, axis=0)
+    bounds = np.column_stack([reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)])
+    return np.sqrt(_energies_at(traces, starts, channels, filters.directions, filters.profiles, bounds))
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _energies_at(traces, starts, channels, directions, profiles, bounds):
+    energies = np.zeros(len(starts), dtype=np.float32)
+    for spike in range(len(starts)):
+        first, last = bounds[channels[spike]]
+        projected = np.zeros((len(directions), last - first), dtype=np.float32)
+        for sample in range(directions.shape[1]):
+            row = traces[starts[spike] + sample, first:last]
+            for direction in range(len(directions)):
+                own, weight = projected[direction], directions[direction, sample]
+                for place in range(len(row)):
+                    own[place] += weight * row[place]
+        for decay in range(len(profiles)):
+            total = np.float32(0.0)
+            for direction in range(len(directions)):
+                seen = np.float32(0.0)
+                for place in range(last - first):
+                    seen += profiles[decay, channels[spike], first + place] * projected[direction, place]
+                total += seen * seen
+            energies[spike] = max(energies[spike], total)
+    return energies
 
 
 def _local_groups(profiles):
@@ -185,92 +227,3 @@ def _raise_to_energy(highest, seen):
         for direction in range(1, seen.shape[1]):
             total += seen[row, direction] ** 2
         highest[row] = np.maximum(highest[row], total)
-
-
-@numba.njit(cache=True, nogil=True)
-def _is_local_maximum(energy, threshold, neighbors, reach):
-    """Where no frame in reach on any neighbour is higher; (num_frames, num_channels), bool."""
-    num_frames, num_channels = energy.shape
-    result = np.zeros(energy.shape, dtype=np.bool_)
-    for frame in range(num_frames):
-        first, last = max(0, frame - reach), min(num_frames, frame + reach + 1)
-        for channel in range(num_channels):
-            height = energy[frame, channel]
-            if height <= threshold:
-                continue
-            result[frame, channel] = True
-            for neighbor in neighbors[channel]:
-                if neighbor < 0:
-                    break
-                for other in range(first, last):
-                    if energy[other, neighbor] > height:
-                        result[frame, channel] = False
-                        break
-                if not result[frame, channel]:
-                    break
-    return result
-
-
-class EnergyDetector(PeakDetector):
-    """
-    The detector as a node of SpikeInterface's pipelines.
-
-    Parameters
-    ----------
-    recording : BaseRecording
-        White.
-    filters : EnergyFilters
-    threshold : float
-        Smallest square root of the energy, in noise standard deviations.
-    radius_um, exclusive_ms : float
-        Of several peaks within this radius and time the largest stays.
-    """
-
-    name = "energy"
-    engine = "numpy"
-    need_noise_levels = False
-    preferred_mp_context = None
-    _compute_has_extended_signature = True
-
-    def __init__(self, recording, filters, threshold=6.5, radius_um=60.0, exclusive_ms=0.4, return_output=True):
-        PeakDetector.__init__(self, recording, return_output=return_output)
-        self.filters = filters
-        self.threshold = threshold
-        sampling_frequency = recording.get_sampling_frequency()
-        self.distances = channel_distances(recording.get_channel_locations()[:, :2])
-        self.neighbors = channels_within(recording.get_channel_locations()[:, :2], radius_um)
-        self.exclusive_frames = max(1, round(exclusive_ms * sampling_frequency / 1000))
-        self.shadow_frames = round(SHADOW_MS * sampling_frequency / 1000)
-
-    def get_margin(self):
-        """Frames on either side that a peak depends on."""
-        return self.filters.directions.shape[1] + self.exclusive_frames + self.shadow_frames
-
-    def get_dtype(self):
-        """Of the peaks."""
-        return np.dtype(base_peak_dtype)
-
-    def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
-        """Peaks of a chunk; sample indices count from the start of the margin."""
-        energy = spike_energy(traces, self.filters)
-        frames, channels = self._local_maxima(energy)
-        keep = self._not_in_shadow(frames, channels, energy[frames, channels])
-        keep &= (frames >= max_margin) & (frames < len(traces) - max_margin)
-        peaks = np.zeros(keep.sum(), dtype=base_peak_dtype)
-        peaks["sample_index"], peaks["channel_index"] = frames[keep], channels[keep]
-        peaks["amplitude"] = energy[peaks["sample_index"], peaks["channel_index"]]
-        peaks["segment_index"] = segment_index
-        return (peaks,)
-
-    def _local_maxima(self, energy):
-        return np.nonzero(_is_local_maximum(energy, self.threshold, self.neighbors, self.exclusive_frames))
-
-    def _not_in_shadow(self, frames, channels, heights):
-        keep = np.ones(len(frames), dtype=bool)
-        starts = np.searchsorted(frames, frames - self.shadow_frames)
-        stops = np.searchsorted(frames, frames + self.shadow_frames, side="right")
-        for peak in range(len(frames)):
-            others = slice(starts[peak], stops[peak])
-            close = self.distances[channels[peak], channels[others]] <= SHADOW_UM
-            keep[peak] = heights[peak] >= SHADOW_RATIO * heights[others][close].max()
-        return keep

@@ -4,7 +4,8 @@ from spikeinterface.core.base import base_peak_dtype
 from spikeinterface.core.node_pipeline import run_node_pipeline
 
 from .detect import find_peaks
-from .energy import EnergyDetector, make_energy_filters
+from .energy import make_energy_filters
+from .energy_detector import EnergyDetector
 
 ENERGY_THRESHOLD = 6.5
 

@@ -35,6 +35,8 @@ class TemplateOverlaps(NamedTuple):
     values : np.ndarray, shape (num_pairs, 2 * num_lags - 1 + 2 * INTERPOLATION_REACH), float32
         At [pair, INTERPOLATION_REACH + num_lags - 1 + lag]: the other template, read `lag` strides after a spike of
         unit k.
+    highest : np.ndarray, shape (num_pairs,), float32
+        Largest absolute value of each overlap.
     delays : np.ndarray, shape (JITTERS, 2 * INTERPOLATION_REACH + 1), float32
         Weights of neighbouring lags that delay an overlap by (jitter / JITTERS - 1/2) strides.
     """
@@ -45,6 +47,7 @@ class TemplateOverlaps(NamedTuple):
     starts: np.ndarray
     units: np.ndarray
     values: np.ndarray
+    highest: np.ndarray
     delays: np.ndarray
 
 
@@ -70,8 +73,8 @@ def make_template_overlaps(templates: np.ndarray, stride: int = 1) -> TemplateOv
         values.append(correlations[kept, 0])
     starts = np.cumsum([len(others) for others in units])
     values = np.pad(np.concatenate(values), ((0, 0), (INTERPOLATION_REACH,) * 2))
-    weights = _delay_weights(templates, stride)
-    return TemplateOverlaps(num_lags, stride, norms, starts, np.concatenate(units), values, weights)
+    highest, weights = np.abs(values).max(axis=1), _delay_weights(templates, stride)
+    return TemplateOverlaps(num_lags, stride, norms, starts, np.concatenate(units), values, highest, weights)
 
 
 def correlate_pairs(

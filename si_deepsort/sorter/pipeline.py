@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 # A peak this close in time to a spike nearby is that spike.
 EXPLAINED_MS = 1.0
-# Seconds of a long recording, spread over all of it, that the many templates of clusters are matched in, and those of
-# matched spikes. Only the last matching looks at everything.
+# Seconds of a long recording, spread over all of it, that templates of clusters are matched in: few where any of their
+# spikes do, many where small units are to be found among what is left. Only the last matching looks at everything.
 MOST_CLUSTERED_S, MOST_LEARNT_S = 100.0, 300.0
 
 
@@ -97,8 +97,8 @@ def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: P
     """
     Matched spikes of the units of clustered peaks.
 
-    In each round units that were missed are looked for, then all are matched twice: with templates of clusters, and
-    with templates of what these matched. All but the last matching look at stretches of a long recording.
+    In each round units that were missed are looked for, then all are matched with templates of clusters; at the end
+    once more, with templates of what these matched. All but the last matching look at stretches of a long recording.
     """
     few, many = (spread_chunks(traces, most_s) for most_s in (MOST_CLUSTERED_S, MOST_LEARNT_S))
 
@@ -114,8 +114,9 @@ def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: P
     spikes = match("matched_clusters", spikes, few if last > 0 else None, are_complete=False)
     for number in range(1, last + 1):
         spikes = look_again(f"clusters_{number}", spikes, few if number == 1 else many)
-        spikes = match(f"matched_clusters_{number}", spikes, few)
-        spikes = match(f"matched_{number}", spikes, many if number < last else None, are_matched=True)
+        spikes = match(f"matched_clusters_{number}", spikes, few if number == last else many)
+    if last > 0:
+        spikes = match("matched", spikes, None, are_matched=True)
     return spikes
 
 

@@ -14,9 +14,10 @@ from spikeinterface.core.base import base_peak_dtype
 from ..geometry import channels_within
 from ..noise import MAD_TO_SD
 from .alone import MOST_OVERLAP, RADIUS_UM, are_alone
+from .averages import some_of_each
 from .embed import read_waveforms
 from .overlaps import waveform_directions
-from .templates import UnitTemplates, some_of_each
+from .templates import UnitTemplates
 
 # Spikes of a unit that are looked at.
 MOST_SPIKES = 200

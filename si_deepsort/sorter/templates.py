@@ -8,17 +8,15 @@ their distance, less what noise adds to it, is too small to tell their spikes ap
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import scipy.fft
 
 from ..geometry import channel_distances
 from ..noise import sample_traces
-from .chunks import chunk_frames
+from .averages import MOST_SPIKES
 from .overlaps import correlate_pairs
 
 NUM_DIRECTIONS = 12
-MOST_SPIKES = 500
 MAX_LAG = 10
 # A channel farther than this from the main one shows a unit only if its energy is this fraction of the largest.
 FAR_UM = 120.0
@@ -58,61 +56,6 @@ class UnitTemplates:
         """Expected squared error of each template on each channel where it is visible; (num_units, num_channels)."""
         visible = np.any(self.values != 0, axis=1)
         return visible * self.noise_energy / np.clip(self.num_spikes, 1, MOST_SPIKES)[:, None]
-
-
-def average_waveforms(recording, spikes, num_units: int, *, nbefore: int, nafter: int, seed: int, chunk_s: float = 2.0):
-    """
-    Average waveform of each unit, from at most `MOST_SPIKES` spikes.
-
-    Parameters
-    ----------
-    recording : BaseRecording
-        White.
-    spikes : np.ndarray
-        With fields segment_index, sample_index, unit_index, sorted by the first two.
-
-    Returns
-    -------
-    np.ndarray, shape (num_units, nbefore + nafter, num_channels), float32
-    """
-    num_channels = recording.get_num_channels()
-    sums = np.zeros((num_units, nbefore + nafter, num_channels), dtype="float32")
-    counts = np.zeros(num_units, dtype=int)
-    spikes = spikes[some_of_each(spikes["unit_index"], MOST_SPIKES, seed)]
-    chunk = chunk_frames(recording, chunk_s)
-    for segment_index in range(recording.get_num_segments()):
-        own = spikes[spikes["segment_index"] == segment_index]
-        num_frames = recording.get_num_frames(segment_index)
-        for start in range(0, num_frames, chunk):
-            first, last = np.searchsorted(own["sample_index"], [start, start + chunk])
-            if last == first:
-                continue
-            begin, end = max(0, start - nbefore), min(num_frames, start + chunk + nafter)
-            traces = np.ascontiguousarray(recording.get_traces(segment_index, begin, end), dtype="float32")
-            onsets = own["sample_index"][first:last].astype("int64") - begin - nbefore
-            _add_waveforms(sums, counts, traces, onsets, own["unit_index"][first:last].astype("int64"))
-    return sums / np.maximum(counts, 1)[:, None, None].astype("float32")
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_waveforms(sums, counts, traces, onsets, units):
-    num_samples = sums.shape[1]
-    for spike in range(len(onsets)):
-        onset, unit = onsets[spike], units[spike]
-        if onset >= 0 and onset + num_samples <= len(traces):
-            for sample in range(num_samples):
-                for channel in range(traces.shape[1]):
-                    sums[unit, sample, channel] += traces[onset + sample, channel]
-            counts[unit] += 1
-
-
-def some_of_each(units: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Positions, in order, of at most so many random spikes of each unit."""
-    shuffled = np.random.default_rng(seed).permutation(len(units))
-    by_unit = shuffled[np.argsort(units[shuffled], kind="stable")]
-    sorted_units = units[by_unit]
-    ranks = np.arange(len(units)) - np.searchsorted(sorted_units, sorted_units)
-    return np.sort(by_unit[ranks < most])
 
 
 @dataclass

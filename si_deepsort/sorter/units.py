@@ -3,9 +3,13 @@
 import numpy as np
 
 from .alone import are_alone
+from .averages import average_waveforms, some_of_each
 from .merge import find_leftovers, find_mixtures, merge_similar, trains_of
 from .separation import read_spike_features
-from .templates import MOST_SHIFT, Background, UnitAverages, average_waveforms, peak_offsets, template_distances
+from .templates import MOST_SHIFT, Background, UnitAverages, peak_offsets, template_distances
+
+# Spikes of a unit that tell roughly what it adds to those of others.
+MOST_ROUGH = 100
 
 
 def merge_units(traces, background, spikes, settings, *, are_matched: bool, are_complete: bool = True):
@@ -75,13 +79,15 @@ def average_units(traces, background: Background, spikes, settings) -> UnitAvera
     num_units = int(spikes["unit_index"].max(initial=-1)) + 1
     reach = dict(nbefore=nbefore + MOST_SHIFT, nafter=nafter + MOST_SHIFT)
 
-    def average(chosen):
+    def average(chosen, **options):
         counts = np.bincount(chosen["unit_index"], minlength=num_units)
-        values = average_waveforms(traces, chosen, num_units, **reach, seed=settings.seed)
+        values = average_waveforms(traces, chosen, num_units, **reach, seed=settings.seed, **options)
         return UnitAverages(values, nbefore, counts, background)
 
-    alone = are_alone(spikes, average(spikes).templates(), traces.get_channel_locations()[:, :2])
-    return average(spikes[alone])
+    some = spikes[some_of_each(spikes["unit_index"], MOST_ROUGH, settings.seed)]
+    rough = average(some).templates()
+    alone = are_alone(spikes, rough, traces.get_channel_locations()[:, :2])
+    return average(spikes[alone], main_channels=np.abs(rough.values).max(axis=1).argmax(axis=1))
 
 
 def _relabelled(spikes, labels, shifts):

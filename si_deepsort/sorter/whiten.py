@@ -18,7 +18,7 @@ from ..geometry import channel_distances, recording_geometry
 from ..noise import noise_levels, sample_traces
 
 # Noise is estimated from so many chunks of this length, shorter ones where there are many channels.
-NUM_CHUNKS, CHUNK_S = 20, 0.5
+NUM_CHUNKS, CHUNK_S = 20, 0.25
 MOST_SAMPLED = 30e6
 MOST_FILTER_CHANNELS = 16
 BLOCK_FRAMES = 20_000

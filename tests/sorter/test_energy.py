@@ -5,7 +5,7 @@ import pytest
 from small_recording import as_recording, small_traces, unit_templates
 
 from si_deepsort.sorter.deepsort import DeepSortSettings
-from si_deepsort.sorter.energy import make_energy_filters, spike_energy
+from si_deepsort.sorter.energy import make_energy_filters, spike_energy, spike_energy_at
 from si_deepsort.sorter.find import find_spike_peaks
 from si_deepsort.sorter.preprocess import preprocess
 
@@ -54,13 +54,24 @@ def test_chunks_equal_the_whole():
     assert len(shared) >= 0.99 * max(len(whole), len(chunks))
 
 
-def test_energy_is_zero_where_the_waveform_would_leave_the_traces():
+def test_energy_is_that_of_the_products_with_directions_and_profiles():
     white = preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings())
-    filters = make_energy_filters(white)
-    energy = spike_energy(white.get_traces(end_frame=300), filters)
-    assert energy.shape == (300, 4)
-    assert np.all(energy[: filters.nbefore] == 0) and np.all(np.isfinite(energy))
-    assert np.all(spike_energy(np.zeros((10, 4), "float32"), filters) == 0), "shorter than a spike"
+    filters, traces = make_energy_filters(white), white.get_traces(end_frame=5000)
+    windows = np.lib.stride_tricks.sliding_window_view(traces, filters.directions.shape[1], axis=0)
+    seen = np.einsum("dcn,fns,ks->dcfk", filters.profiles, windows, filters.directions, optimize=True)
+    expected = np.sqrt(np.sum(seen**2, axis=3)).max(axis=0).T
+    np.testing.assert_allclose(spike_energy(traces, filters), expected, atol=1e-3)
+    starts, channels = np.array([0, 17, 4000]), np.array([0, 3, 1])
+    np.testing.assert_allclose(
+        spike_energy_at(traces, filters, starts, channels), expected[starts, channels], atol=1e-3
+    )
+    every_second = spike_energy(traces, filters, stride=2)
+    assert np.corrcoef(every_second.ravel(), expected[::2].ravel())[0, 1] > 0.99, "little is above half of the rate"
+
+
+def test_traces_that_are_shorter_than_a_spike_have_no_energy():
+    filters = make_energy_filters(preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings()))
+    assert spike_energy(np.zeros((10, 4), "float32"), filters).shape == (0, 4)
 
 
 def test_directions_and_profiles_have_norm_1():

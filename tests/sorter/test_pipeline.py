@@ -72,10 +72,10 @@ def test_long_recordings_are_learnt_from_stretches_and_sorted_whole(scene, tmp_p
     monkeypatch.setattr(pipeline, "MOST_LEARNT_S", 0.7 * recording.get_total_duration())
     sorting = sort(recording, tmp_path / "out", num_rounds=2, min_cluster_size=5)
     assert compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()["accuracy"].min() > 0.9
-    assert [is_whole for is_whole, _ in looked_at] == [False] * 4 + [True]
-    clusters, _, matched, _, whole = (num_spikes for _, num_spikes in looked_at)
-    assert clusters < 0.7 * matched
-    assert matched < 0.8 * whole
+    assert [is_whole for is_whole, _ in looked_at] == [False] * 3 + [True]
+    few, many, _, whole = (num_spikes for _, num_spikes in looked_at)
+    assert few < 0.7 * many
+    assert many < 0.8 * whole
 
 
 def test_units_too_small_to_be_told_apart_are_dropped(scene, tmp_path):

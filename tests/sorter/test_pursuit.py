@@ -6,9 +6,10 @@ from small_recording import add_spikes, as_recording, spike_trains, unit_templat
 
 from si_deepsort.sorter.chunks import are_inside, spread_chunks
 from si_deepsort.sorter.correlate import correlate_templates, make_matched_filters
+from si_deepsort.sorter.greedy import peak_between
 from si_deepsort.sorter.match import match_templates, noise_scales
 from si_deepsort.sorter.overlaps import INTERPOLATION_REACH, JITTERS, correlate_pairs, make_template_overlaps
-from si_deepsort.sorter.pursuit import _peak, pursue_spikes
+from si_deepsort.sorter.pursuit import pursue_spikes
 from si_deepsort.sorter.templates import UnitTemplates
 
 NUM_CHANNELS = 4
@@ -117,6 +118,18 @@ def test_chunks_equal_the_whole():
     assert len(found[0] & found[1]) >= 0.99 * len(found[0] | found[1])
 
 
+def test_spikes_do_not_depend_on_where_blocks_of_places_end():
+    rng = np.random.default_rng(0)
+    traces = rng.standard_normal((30_000, NUM_CHANNELS))
+    add_spikes(traces, spike_trains(3, 30_000, rng, rate_hz=100.0), TEMPLATES, NBEFORE)
+    found = []
+    for start in (0, 700, 1500):
+        frames, units, _, _ = pursue(traces[start:])
+        found.append({pair for pair in zip(frames + start, units, strict=True) if 2000 < pair[0] < 29_000})
+    assert len(found[0]) > 200
+    assert found[0] == found[1] == found[2]
+
+
 def test_segments_keep_their_own_times():
     (first, trains), (second, others) = scene(0), scene(1, num_frames=30_000)
     spikes = matched([first, second])
@@ -209,6 +222,6 @@ def test_templates_of_a_few_samples_at_the_ends_of_the_traces():
 def test_height_between_places_is_bounded():
     """A spike a quarter of a place late is read exactly; what is no sine of a spike cannot be any height."""
     places = np.cos(0.8 * (np.arange(-1, 2) - 0.25)).astype("float32")
-    jitter, height = _peak(*places)
+    jitter, height = peak_between(*places)
     assert jitter == 0.75 * JITTERS and np.isclose(height, 1.0, atol=1e-3)
-    assert _peak(np.float32(-1.7), np.float32(1.0), np.float32(0.2))[1] < 1.12
+    assert peak_between(np.float32(-1.7), np.float32(1.0), np.float32(0.2))[1] < 1.12

@@ -5,14 +5,13 @@ import pytest
 from small_recording import add_spikes, as_recording, spike_trains, unit_templates
 from spikeinterface.core.base import minimum_spike_dtype
 
+from si_deepsort.sorter.averages import average_waveforms, some_of_each
 from si_deepsort.sorter.templates import (
     MOST_SHIFT,
     UnitAverages,
     UnitTemplates,
-    average_waveforms,
     clean_averages,
     measure_background,
-    some_of_each,
     template_distances,
 )
 

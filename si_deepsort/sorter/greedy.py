@@ -1,0 +1,273 @@
+"""
+The compiled part of matching: spikes are taken off where they explain most, then put where they fit best.
+
+All of it is in this one file, since compiled code that is kept on disk does not notice changes of other files.
+"""
+
+import heapq
+
+import numba
+import numpy as np
+
+from .overlaps import INTERPOLATION_REACH, JITTERS
+
+# Places whose spikes are looked for together, before later ones: what they change stays in the processor's cache.
+BLOCK_PLACES = 2048
+# Places that are passed over at once where no correlation is high enough for a spike.
+PUSHED_PLACES = 256
+# A frame away from a spike, the correlation with its template is at least this part of its height.
+LEAST_A_FRAME_AWAY = 0.9
+# Frames to either side of a spike at which it may fit better once its neighbours are known.
+SECOND_THOUGHTS_FRAMES = 4
+# A spike whose size changes by less, in standard deviations of noise, stays as it is.
+NEGLIGIBLE = 0.02
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _spike_score(correlation, norm, precision):
+    """Twice the log likelihood ratio of a spike, whose amplitude is normal around 1, against none."""
+    top = correlation + precision
+    if top <= 0:
+        return np.float32(-1e9)
+    return top * top / (norm + precision) - precision
+
+
+@numba.njit(cache=True, nogil=True)
+def peak_between(before, center, after):
+    """
+    Position between places (in jitter steps) and height of a local maximum, by the sine through three places.
+
+    What subtraction left over is no sine of a spike and could make it any height: then spikes would be taken off that
+    are not there, and leave over more. So it is at most as much higher as a spike between two places can be.
+    """
+    if center <= 0 or before > center or after > center or before + after <= -2 * center:
+        return JITTERS // 2, center
+    frequency = np.arccos(min((before + after) / (2 * center), np.float32(0.9999)))
+    phase = np.arctan2(after - before, 2 * center * np.sin(frequency))
+    delay = min(max(phase / frequency, np.float32(-0.5)), np.float32(0.5))
+    jitter = min(int(np.floor((delay + 0.5) * JITTERS + 0.5)), JITTERS - 1)
+    return jitter, np.float32(center / max(np.cos(frequency * delay), np.float32(LEAST_A_FRAME_AWAY)))
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _places_beside(place, num_places):
+    """The places before and after a place; at the ends, where one is missing, twice the other one: no delay."""
+    return abs(place - 1), num_places - 1 - abs(num_places - 2 - place)
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _highest_of(row):
+    """The largest value of a stretch of correlations."""
+    highest = np.float32(-np.inf)
+    for value in row:
+        # The compiler makes this fast, but not max().
+        if value > highest:
+            highest = value
+    return highest
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _least_at_place(stride):
+    """The part of a spike's height that is seen at the nearest place."""
+    return np.float32(LEAST_A_FRAME_AWAY ** (stride // 2))
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _subtract(correlations, overlaps, pair, place, weights):
+    """Take a spike off the correlation of another unit; weights: its amplitude times `overlaps.delays` of its delay."""
+    first = place - overlaps.num_lags + 1
+    begin = max(0, -first)
+    end = min(2 * overlaps.num_lags - 1, correlations.shape[1] - first)
+    changed = correlations[overlaps.units[pair], first + begin : first + end]
+    overlap = overlaps.values[pair, begin : end + 2 * INTERPOLATION_REACH]
+    for lag in range(len(changed)):
+        delayed = np.float32(0.0)
+        for tap in range(2 * INTERPOLATION_REACH + 1):
+            delayed += weights[tap] * overlap[lag + tap]
+        changed[lag] -= delayed
+
+
+@numba.njit(cache=True, nogil=True)
+def _subtract_from_all(correlations, overlaps, unit, place, weights):
+    """Take a spike of a unit off all correlations."""
+    for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
+        _subtract(correlations, overlaps, pair, place, weights)
+
+
+@numba.njit(cache=True, nogil=True)
+def _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thresholds, floors):
+    first, stop = bounds
+    # Slices that count from 0 are what the compiler makes fast.
+    row = correlations[unit, first:stop]
+    floor = floors[unit]
+    if _highest_of(row) < floor:
+        return
+    closed = blocked[unit, first:stop]
+    for offset in range(len(row)):
+        value = row[offset]
+        if value < floor or closed[offset]:
+            continue
+        place = first + offset
+        if place > 0 and correlations[unit, place - 1] > value:
+            continue
+        if place < correlations.shape[1] - 1 and correlations[unit, place + 1] >= value:
+            continue
+        score = _spike_score(_height(correlations, unit, place)[1], norms[unit], precision)
+        if score > thresholds[unit]:
+            heapq.heappush(heap, (-score, unit, place))
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _height(correlations, unit, place):
+    before, after = _places_beside(place, correlations.shape[1])
+    return peak_between(correlations[unit, before], correlations[unit, place], correlations[unit, after])
+
+
+@numba.njit(cache=True, nogil=True)
+def _floors(overlaps, precision, thresholds):
+    """The smallest correlations that can belong to a spike: most places are passed over by one comparison."""
+    floors = np.sqrt((thresholds + precision) * (overlaps.norms + precision)) - precision
+    return (floors * _least_at_place(overlaps.stride)).astype(np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def find_spikes(correlations, overlaps, thresholds, precision, refractory):
+    """
+    Spikes by their correlations with templates, which are used up; the largest are taken off first.
+
+    Parameters
+    ----------
+    correlations : np.ndarray, shape (num_units, num_places), float32
+    overlaps : TemplateOverlaps
+    thresholds : np.ndarray, shape (num_units,), float32
+        Smallest scores.
+    precision : np.float32
+        One over the variance of amplitudes.
+    refractory : int
+        In places.
+
+    Returns
+    -------
+    places, jitters, units, amplitudes, scores : np.ndarray, shape (num_spikes,)
+        A spike is (jitter / JITTERS - 1/2) places after its place.
+    """
+    num_places, norms, reach = correlations.shape[1], overlaps.norms, overlaps.num_lags
+    floors, blocked = _floors(overlaps, precision, thresholds), np.zeros(correlations.shape, dtype=np.bool_)
+    heap = [(np.float32(0.0), 0, 0)]
+    places, units, jitters, amplitudes = [0], [0], [0], [np.float32(0.0)]
+    settled, stop = 0, 0
+    while stop < num_places:
+        first, stop = settled, min(stop + BLOCK_PLACES, num_places)
+        settled, last = stop, min(stop + reach, num_places)
+        heap.clear()
+        for start in range(first, last, PUSHED_PLACES):
+            bounds = start, min(start + PUSHED_PLACES, last)
+            for unit in range(len(norms)):
+                _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thresholds, floors)
+        while len(heap) > 0:
+            score, unit, place = heapq.heappop(heap)
+            jitter, height = _height(correlations, unit, place)
+            if blocked[unit, place] or _spike_score(height, norms[unit], precision) != -score:
+                continue
+            if place >= settled:
+                # It waits for larger ones in the next block, and all that it overlaps with wait for it.
+                settled = min(settled, place - reach)
+                continue
+            amplitude = np.float32((height + precision) / (norms[unit] + precision))
+            places.append(place)
+            units.append(unit)
+            jitters.append(jitter)
+            amplitudes.append(amplitude)
+            blocked[unit, max(0, place - refractory) : place + refractory + 1] = True
+            weights = amplitude * overlaps.delays[jitter]
+            bounds = max(place - reach, 0), min(place + reach + 1, last)
+            for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
+                other = overlaps.units[pair]
+                _subtract(correlations, overlaps, pair, place, weights)
+                _push_peaks(heap, correlations, blocked, other, bounds, norms, precision, thresholds, floors)
+    found, owners = np.array(places)[1:], np.array(units)[1:]
+    steps, sizes = np.array(jitters)[1:], np.array(amplitudes)[1:]
+    _second_thoughts(correlations, blocked, overlaps, precision, found, owners, steps, sizes)
+    scores = _scores(correlations, overlaps, precision, found, owners, sizes)
+    keep = scores > thresholds[owners]
+    return found[keep], steps[keep], owners[keep], sizes[keep], scores[keep]
+
+
+@numba.njit(cache=True, nogil=True)
+def _scores(correlations, overlaps, precision, places, units, amplitudes):
+    """Of spikes that were taken off, each with the others gone."""
+    scores = np.empty(len(places), dtype=np.float32)
+    for spike in range(len(places)):
+        norm = overlaps.norms[units[spike]]
+        # What is left at the place, and the spike at its height, wherever between places it is.
+        own = correlations[units[spike], places[spike]] + amplitudes[spike] * norm
+        scores[spike] = _spike_score(own, norm, precision)
+    return scores
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _restored(correlations, overlaps, pair, place, weights, near):
+    """The correlation at a place near a spike, had the spike not been taken off."""
+    value = correlations[overlaps.units[pair], near]
+    first = overlaps.num_lags - 1 + near - place
+    for tap in range(2 * INTERPOLATION_REACH + 1):
+        value += weights[tap] * overlaps.values[pair, first + tap]
+    return value
+
+
+@numba.njit(cache=True, nogil=True)
+def _second_thoughts(correlations, blocked, overlaps, precision, places, units, jitters, amplitudes):
+    """Take out each spike and put it back where it now fits best, among units that overlap with its first choice."""
+    # Overlaps reach no farther than a template.
+    reach = min(max(1, SECOND_THOUGHTS_FRAMES // overlaps.stride), overlaps.num_lags - 2)
+    norms, num_places, least = overlaps.norms, correlations.shape[1], _least_at_place(overlaps.stride)
+    for spike in np.argsort(places):
+        unit, place = units[spike], places[spike]
+        weights = amplitudes[spike] * overlaps.delays[jitters[spike]]
+        own_pair = overlaps.starts[unit] + np.searchsorted(
+            overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]], unit
+        )
+        best_score, best_pair, best_place = np.float32(-1e9), own_pair, place
+        best_jitter, best_height = jitters[spike], np.float32(0.0)
+        least_score = _spike_score(
+            _restored(correlations, overlaps, own_pair, place, weights, place), norms[unit], precision
+        )
+        first, last = max(0, place - reach), min(num_places - 1, place + reach) + 1
+        for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
+            other = overlaps.units[pair]
+            # Most units are passed over: not even where it overlaps most could the spike be theirs.
+            most = amplitudes[spike] * overlaps.highest[pair] / least
+            most += _highest_of(correlations[other, first:last])
+            if other != unit and _spike_score(most / least, norms[other], precision) < least_score:
+                continue
+            highest, highest_place = np.float32(-1e9), -1
+            for near in range(first, last):
+                if other != unit and blocked[other, near]:
+                    continue
+                value = _restored(correlations, overlaps, pair, place, weights, near)
+                if value > highest:
+                    highest, highest_place = value, near
+            # Between places it may be higher by so much at most.
+            if _spike_score(highest / least, norms[other], precision) <= best_score:
+                continue
+            before, after = _places_beside(highest_place, num_places)
+            jitter, height = peak_between(
+                _restored(correlations, overlaps, pair, place, weights, before),
+                highest,
+                _restored(correlations, overlaps, pair, place, weights, after),
+            )
+            score = _spike_score(height, norms[other], precision)
+            if score > best_score:
+                best_score, best_pair, best_place = score, pair, highest_place
+                best_jitter, best_height = jitter, height
+        best_unit = overlaps.units[best_pair]
+        amplitude = np.float32((best_height + precision) / (norms[best_unit] + precision))
+        new_weights = amplitude * overlaps.delays[best_jitter]
+        if best_unit != unit or best_place != place:
+            _subtract_from_all(correlations, overlaps, unit, place, -weights)
+            _subtract_from_all(correlations, overlaps, best_unit, best_place, new_weights)
+        elif best_jitter != jitters[spike] or abs(amplitude - amplitudes[spike]) * np.sqrt(norms[unit]) > NEGLIGIBLE:
+            _subtract_from_all(correlations, overlaps, unit, place, new_weights - weights)
+        else:
+            continue
+        units[spike], places[spike], jitters[spike], amplitudes[spike] = best_unit, best_place, best_jitter, amplitude
