@@ -51,6 +51,18 @@ def test_average_is_the_template_whatever_the_chunks(chunk_s):
     assert np.corrcoef(averages.ravel(), templates.ravel())[0, 1] > 0.97
 
 
+def test_averages_end_far_from_the_main_channel():
+    traces, spikes, templates, nbefore = white_scene()
+    recording, reach = as_recording(traces), dict(nbefore=nbefore, nafter=templates.shape[1] - nbefore, seed=0)
+    # The first three channels lie within 300 um of the first, the others beyond.
+    recording.set_dummy_probe_from_locations(np.column_stack([np.zeros(6), [0, 20, 290, 310, 600, 900]]).astype(float))
+    whole = average_waveforms(recording, spikes, 3, **reach)
+    near = average_waveforms(recording, spikes, 3, **reach, main_channels=np.array([0, 0, 5]))
+    np.testing.assert_array_equal(near[:2, :, :3], whole[:2, :, :3])
+    np.testing.assert_array_equal(near[2, :, 4:], whole[2, :, 4:])
+    assert np.all(near[:2, :, 3:] == 0) and np.all(near[2, :, :4] == 0)
+
+
 def test_cleaning_keeps_the_units_and_is_0_where_they_are_not_seen():
     traces, spikes, templates, nbefore = white_scene()
     nafter = templates.shape[1] - nbefore
