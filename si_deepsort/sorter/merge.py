@@ -24,6 +24,9 @@ FAR_FRACTION = 0.4
 # A neuron whose spikes vary keeps their shape, by the cosine. Small units of other shapes, though close in noise units,
 # seem to avoid each other because few of their overlapping spikes are found.
 LEAST_ALIKE = 0.6
+# Large units whose shapes are this similar are one, where following drift leaves over more than noise. On generated
+# recordings parts of a unit had cosines above 0.9, different units at most 0.85.
+SAME_SHAPE, LARGE_NORM = 0.92, 25.0
 # A mixture leaves less than this fraction of its energy unexplained. A unit may well look like the sum of two others,
 # too: it is one if it has so many times more spikes than these coincide by chance, within this time, and one more.
 MIXTURE_RESIDUAL = 0.15
@@ -49,6 +52,7 @@ def merge_similar(
     distances: np.ndarray,
     lags: np.ndarray,
     is_same: Callable[[int, int], bool],
+    follows_drift: bool = False,
 ):
     """
     Which units are one: the smaller joins the nearest larger one.
@@ -63,6 +67,9 @@ def merge_similar(
     is_same : callable
         Whether two units, by index, cannot be told apart. Units of similar shape that share a refractory period are
         joined anyway.
+    follows_drift : bool, default: False
+        Whether traces were interpolated along drift. What that misses of large units is larger than noise: parts of
+        one of them, from different moments of the drift, are joined if they have the same shape and do not coincide.
 
     Returns
     -------
@@ -73,7 +80,8 @@ def merge_similar(
     """
     norms = np.sqrt(np.sum(templates.values**2, axis=(1, 2)))
     far = np.maximum(FAR_DISTANCE, FAR_FRACTION * np.maximum(norms[:, None], norms[None]))
-    are_alike = norms[:, None] ** 2 + norms[None] ** 2 - distances**2 > 2 * LEAST_ALIKE * norms[:, None] * norms[None]
+    cosines = (norms[:, None] ** 2 + norms[None] ** 2 - distances**2) / np.maximum(2 * np.outer(norms, norms), 1e-9)
+    reach = REFRACTORY_S * sampling_frequency
     trains = trains_of(spikes, len(norms))
     representative, shift = np.arange(len(norms)), np.zeros(len(norms), dtype=int)
     kept: list[int] = []
@@ -81,7 +89,11 @@ def merge_similar(
     def are_one(other, unit):
         if is_same(other, unit):
             return True
-        return are_alike[other, unit] and share_refractory_period(trains[other], trains[unit], sampling_frequency)
+        if follows_drift and cosines[other, unit] > SAME_SHAPE and min(norms[other], norms[unit]) > LARGE_NORM:
+            pair = trains[other], trains[unit]
+            return _coincidences(*pair, reach) <= 0.2 * _coincidences_by_chance(*pair, reach)
+        is_alike = cosines[other, unit] > LEAST_ALIKE
+        return is_alike and share_refractory_period(trains[other], trains[unit], sampling_frequency)
 
     for unit in np.argsort(-templates.num_spikes, kind="stable"):
         near = [other for other in kept if distances[other, unit] < far[other, unit]]

@@ -59,7 +59,9 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
     spikes = _step(steps / "clusters.npy", lambda: cluster_peaks(traces, white, peaks, settings))
     if settings.matching is not None:
         spikes = match_in_rounds(traces, white, background, peaks, spikes, settings, steps, job_kwargs)
-        spikes, averages = merge_units(traces, background, spikes, settings, are_matched=True)
+        # Until here parts of a unit that drift leaves different have templates of their own, each for its moments.
+        options = dict(are_matched=True, follows_drift=follows_drift(settings, folder / "motion"))
+        spikes, averages = merge_units(traces, background, spikes, settings, **options)
     else:
         averages = average_units(traces, background, spikes, settings)
     sorting = clean_units(traces, white, spikes, averages, settings)
@@ -91,6 +93,13 @@ def steady_traces_and_peaks(recording, settings, folder: Path, job_kwargs: dict)
     del started
     shutil.rmtree(folder / "traces", ignore_errors=True)
     return start("traces_steady", motion)
+
+
+def follows_drift(settings, motion_folder: Path) -> bool:
+    """Whether traces are interpolated along drift."""
+    if settings.motion_correction == "auto":
+        return is_moving(load_drift(motion_folder))
+    return settings.motion_correction is not None
 
 
 def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: Path, job_kwargs):

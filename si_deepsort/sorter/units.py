@@ -12,7 +12,9 @@ from .templates import MOST_SHIFT, Background, UnitAverages, peak_offsets, templ
 MOST_ROUGH = 100
 
 
-def merge_units(traces, background, spikes, settings, *, are_matched: bool, are_complete: bool = True):
+def merge_units(
+    traces, background, spikes, settings, *, are_matched: bool, are_complete: bool = True, follows_drift: bool = False
+):
     """
     Similar units joined, mixtures of units and small units dropped.
 
@@ -23,6 +25,8 @@ def merge_units(traces, background, spikes, settings, *, are_matched: bool, are_
         largest peaks of one unit and side lobes of another one.
     are_complete : bool, default: True
         Whether units have nearly all of their spikes, as after a matching; those of new clusters beside them are few.
+    follows_drift : bool, default: False
+        See `merge_similar`.
 
     Returns
     -------
@@ -49,9 +53,8 @@ def merge_units(traces, background, spikes, settings, *, are_matched: bool, are_
         def is_same(one, other):
             return distances[one, other] < settings.merge_distance
 
-    representative, shifts = merge_similar(
-        templates, spikes, traces.get_sampling_frequency(), distances=distances, lags=lags, is_same=is_same
-    )
+    pairs = dict(distances=distances, lags=lags, is_same=is_same, follows_drift=follows_drift)
+    representative, shifts = merge_similar(templates, spikes, traces.get_sampling_frequency(), **pairs)
     counts = np.bincount(representative[spikes["unit_index"]], minlength=len(representative))
     labels = _consecutive(np.where(counts[representative] >= settings.min_cluster_size, representative, -1))
     averages, spikes = averages.joined(labels, shifts), _relabelled(spikes, labels, shifts)

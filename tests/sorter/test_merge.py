@@ -30,7 +30,7 @@ def independent_spikes(num_units, num_spikes=500, seed=0):
     return spikes[np.argsort(spikes["sample_index"], kind="stable")]
 
 
-def merged(templates, spikes=None, min_distance=4.0):
+def merged(templates, spikes=None, min_distance=4.0, **options):
     spikes = independent_spikes(len(templates.values)) if spikes is None else spikes
     distances, lags = template_distances(templates)
     return merge_similar(
@@ -40,6 +40,7 @@ def merged(templates, spikes=None, min_distance=4.0):
         distances=distances,
         lags=lags,
         is_same=lambda one, other: distances[one, other] < min_distance,
+        **options,
     )
 
 
@@ -76,6 +77,23 @@ def test_units_that_avoid_each_other_are_one_if_their_shapes_are_alike(likeness,
     # Small units are near in noise units whatever their shape. They fire often, never within 10 ms of each other.
     times = 200 * np.random.default_rng(0).permutation(3000)[:1000]
     assert merged(templates, spikes_of([times[:500], times[500:]]), min_distance=0.0)[0].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("likeness", "follows_drift", "takes_turns", "expected"),
+    [(0.95, True, True, [0, 0]), (0.95, False, True, [0, 1]), (0.95, True, False, [0, 1]), (0.85, True, True, [0, 1])],
+)
+def test_parts_of_a_large_unit_that_take_turns_along_drift_are_one(likeness, follows_drift, takes_turns, expected):
+    one, other = padded_templates(2, amplitude=60.0)[:, None]
+    one, other = (template / np.linalg.norm(template) for template in (one, other))
+    other = other - np.sum(one * other) * one
+    mixed = likeness * one + np.sqrt(1 - likeness**2) * other / np.linalg.norm(other)
+    spikes = independent_spikes(2)
+    if takes_turns:
+        # Two seconds of the one, two of the other.
+        spikes = spikes[spikes["sample_index"] // 40_000 % 2 == spikes["unit_index"]]
+    templates = as_templates(np.concatenate([50.0 * one, 50.0 * mixed]))
+    assert merged(templates, spikes, follows_drift=follows_drift)[0].tolist() == expected
 
 
 def test_units_of_one_shape_that_fire_together_by_chance_are_two():
