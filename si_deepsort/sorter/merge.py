@@ -81,7 +81,6 @@ def merge_similar(
     norms = np.sqrt(np.sum(templates.values**2, axis=(1, 2)))
     far = np.maximum(FAR_DISTANCE, FAR_FRACTION * np.maximum(norms[:, None], norms[None]))
     cosines = (norms[:, None] ** 2 + norms[None] ** 2 - distances**2) / np.maximum(2 * np.outer(norms, norms), 1e-9)
-    reach = REFRACTORY_S * sampling_frequency
     trains = trains_of(spikes, len(norms))
     representative, shift = np.arange(len(norms)), np.zeros(len(norms), dtype=int)
     kept: list[int] = []
@@ -90,8 +89,7 @@ def merge_similar(
         if is_same(other, unit):
             return True
         if follows_drift and cosines[other, unit] > SAME_SHAPE and min(norms[other], norms[unit]) > LARGE_NORM:
-            pair = trains[other], trains[unit]
-            return _coincidences(*pair, reach) <= 0.2 * _coincidences_by_chance(*pair, reach)
+            return seldom_coincide(trains[other], trains[unit], sampling_frequency)
         is_alike = cosines[other, unit] > LEAST_ALIKE
         return is_alike and share_refractory_period(trains[other], trains[unit], sampling_frequency)
 
@@ -122,6 +120,12 @@ def share_refractory_period(first: np.ndarray, second: np.ndarray, sampling_freq
     observed, expected = _coincidences(first, second, reach), _coincidences_by_chance(first, second, reach)
     # pdtr is the distribution function of Poisson's distribution.
     return bool(observed < 0.2 * expected and pdtr(observed, expected) < SIGNIFICANCE)
+
+
+def seldom_coincide(first: np.ndarray, second: np.ndarray, sampling_frequency: float) -> bool:
+    """Whether two spike trains hardly share a refractory period, be it that they fire at different times anyway."""
+    reach = REFRACTORY_S * sampling_frequency
+    return _coincidences(first, second, reach) <= 0.2 * _coincidences_by_chance(first, second, reach)
 
 
 def find_mixtures(templates: UnitTemplates, trains: list[np.ndarray] | None, sampling_frequency: float) -> np.ndarray:
