@@ -3,8 +3,9 @@ deepsort against its peers on the named recordings, written to benchmarks/result
 
 `python benchmarks/sorters.py` runs what is missing and sums up; any option of `si-deepsort benchmark` can be added.
 deepsort was developed on seeds 1 to 5 of the same recipes; all its settings were chosen there. Scores of earlier
-versions on seeds 101 to 103 were seen on the way, and one fault was found on neuropixels1, seed 101 (parts of a unit
-that is seen far away could not be joined), so these are not wholly untouched.
+versions on seeds 101 to 103 were seen on the way, and two faults were found on them: parts of a unit that is seen far
+away could not be joined (neuropixels1, 101), and drift left large units in parts (neuropixels2_drift, 101 and 103). So
+these are not wholly untouched.
 """
 
 import os
