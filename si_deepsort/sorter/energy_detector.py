@@ -94,7 +94,7 @@ class EnergyDetector(PeakDetector):
 
     def get_margin(self):
         """Frames on either side that a peak depends on."""
-        # As a multiple of the stride, so that all chunks are looked at at the same frames.
+        # As a multiple of the stride, so that chunks are looked at at the same frames if they are multiples, too.
         places = math.ceil(self.filters.directions.shape[1] / self.stride)
         return (places + self.exclusive_places + self.shadow_places) * self.stride
 

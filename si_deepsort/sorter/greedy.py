@@ -1,7 +1,8 @@
 """
 The compiled part of matching: spikes are taken off where they explain most, then put where they fit best.
 
-All of it is in this one file, since compiled code that is kept on disk does not notice changes of other files.
+All of it is in this one file, since compiled code that is kept on disk does not notice changes of other files (nor of
+the constants that come from `overlaps`: whoever changes those touches this file, too).
 """
 
 import heapq
@@ -131,6 +132,13 @@ def _floors(overlaps, precision, thresholds):
 
 
 @numba.njit(cache=True, nogil=True)
+def _wait(settled, overlaps, unit, place):
+    """A spike waits for larger ones in the next block of places, and what it may overlap with waits for it."""
+    for other in overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]]:
+        settled[other] = min(settled[other], max(0, place - overlaps.num_lags))
+
+
+@numba.njit(cache=True, nogil=True)
 def find_spikes(correlations, overlaps, thresholds, precision, refractory):
     """
     Spikes by their correlations with templates, which are used up; the largest are taken off first.
@@ -155,23 +163,23 @@ def find_spikes(correlations, overlaps, thresholds, precision, refractory):
     floors, blocked = _floors(overlaps, precision, thresholds), np.zeros(correlations.shape, dtype=np.bool_)
     heap = [(np.float32(0.0), 0, 0)]
     places, units, jitters, amplitudes = [0], [0], [0], [np.float32(0.0)]
-    settled, stop = 0, 0
+    settled, stop = np.zeros(len(norms), dtype=np.int64), 0
     while stop < num_places:
-        first, stop = settled, min(stop + BLOCK_PLACES, num_places)
-        settled, last = stop, min(stop + reach, num_places)
+        stop = min(stop + BLOCK_PLACES, num_places)
+        last = min(stop + reach, num_places)
         heap.clear()
-        for start in range(first, last, PUSHED_PLACES):
-            bounds = start, min(start + PUSHED_PLACES, last)
-            for unit in range(len(norms)):
+        for unit in range(len(norms)):
+            for start in range(settled[unit], last, PUSHED_PLACES):
+                bounds = start, min(start + PUSHED_PLACES, last)
                 _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thresholds, floors)
+        settled[:] = stop
         while len(heap) > 0:
             score, unit, place = heapq.heappop(heap)
             jitter, height = _height(correlations, unit, place)
             if blocked[unit, place] or _spike_score(height, norms[unit], precision) != -score:
                 continue
-            if place >= settled:
-                # It waits for larger ones in the next block, and all that it overlaps with wait for it.
-                settled = min(settled, place - reach)
+            if place >= settled[unit]:
+                _wait(settled, overlaps, unit, place)
                 continue
             amplitude = np.float32((height + precision) / (norms[unit] + precision))
             places.append(place)

@@ -2,8 +2,9 @@
 Which units are one unit, and which are none.
 
 Two units whose spikes cannot be told apart are one unit. Two that could be told apart, but never fire within each
-other's refractory period though chance would have them do so, are one unit as well: a neuron whose spikes vary. A
-template that others explain when they fire together is no unit.
+other's refractory period though chance would have them do so, are one unit as well: a neuron whose spikes vary; so are
+large ones of the same shape that take turns along drift. A template that others explain when they fire together is no
+unit.
 """
 
 from collections.abc import Callable

@@ -88,8 +88,8 @@ def average_units(traces, background: Background, spikes, settings) -> UnitAvera
         return UnitAverages(values, nbefore, counts, background)
 
     some = spikes[some_of_each(spikes["unit_index"], MOST_ROUGH, settings.seed)]
-    rough = average(some).templates()
-    alone = are_alone(spikes, rough, traces.get_channel_locations()[:, :2])
+    rough = average(some)
+    alone = are_alone(spikes, rough.templates(), traces.get_channel_locations()[:, :2])
     return average(spikes[alone], main_channels=np.abs(rough.values).max(axis=1).argmax(axis=1))
 
 

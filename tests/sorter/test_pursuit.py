@@ -130,6 +130,16 @@ def test_spikes_do_not_depend_on_where_blocks_of_places_end():
     assert found[0] == found[1] == found[2]
 
 
+def test_spikes_that_wait_for_larger_ones_through_many_blocks_are_all_found():
+    """Each is a little larger than the one before, which waits for it, and so on from the end to the start."""
+    traces, frames = silent(12_000), np.arange(20, 11_800, 60)
+    for frame, amplitude in zip(frames, np.linspace(0.8, 1.2, len(frames)), strict=True):
+        add_spikes(traces, [[frame + NBEFORE]], amplitude * TEMPLATES[:1], NBEFORE)
+    for stride in (1, 2):
+        found, _, _, _ = pursue(traces, stride=stride)
+        assert found.tolist() == (frames + NBEFORE).tolist()
+
+
 def test_segments_keep_their_own_times():
     (first, trains), (second, others) = scene(0), scene(1, num_frames=30_000)
     spikes = matched([first, second])
