@@ -10,6 +10,7 @@ the decision. All waveforms are in noise levels, so one setting serves all chann
 import logging
 
 import numpy as np
+import scipy.linalg
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +56,26 @@ def principal_components(waveforms: np.ndarray, num_components: int) -> np.ndarr
     Returns
     -------
     np.ndarray, shape (num_spikes, num_components), float
-        In the unit of the waveforms.
+        In the unit of the waveforms; there are no more components than samples.
     """
     centered = np.asarray(waveforms, dtype=float) - np.mean(waveforms, axis=0, dtype=float)
-    _, vectors = np.linalg.eigh(centered.T @ centered)
-    return centered @ vectors[:, ::-1][:, :num_components]
+    num_spikes, num_samples = centered.shape
+    num_components = min(num_components, num_samples)
+    if num_spikes == 0 or num_components == 0:
+        return np.zeros((num_spikes, num_components))
+    # The products of spikes and those of samples have the same components; the fewer there are, the cheaper.
+    if num_components <= num_spikes < num_samples:
+        values, vectors = _largest_eigenpairs(centered @ centered.T, num_components)
+        return vectors * np.sqrt(np.maximum(values, 0))
+    _, vectors = _largest_eigenpairs(centered.T @ centered, num_components)
+    return centered @ vectors
+
+
+def _largest_eigenpairs(matrix, num_pairs):
+    """Of a symmetric matrix, the largest first."""
+    last = len(matrix) - 1
+    values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[last - num_pairs + 1, last], driver="evr")
+    return values[::-1], vectors[:, ::-1]
 
 
 def separate_neuron(

@@ -7,7 +7,7 @@ from ..geometry import channel_distances
 from .chunks import chunk_frames
 
 # Spikes of a unit that are averaged, at most: more hardly change it.
-MOST_SPIKES = 500
+MOST_SPIKES = 250
 # Averages reach this far from the main channel.
 AVERAGE_RADIUS_UM = 300.0
 
@@ -59,7 +59,8 @@ def average_waveforms(
             traces = np.ascontiguousarray(recording.get_traces(segment_index, begin, end), dtype="float32")
             onsets = own["sample_index"][first:last].astype("int64") - begin - nbefore
             _add_waveforms(sums, counts, traces, onsets, own["unit_index"][first:last].astype("int64"), bounds)
-    return sums / np.maximum(counts, 1)[:, None, None].astype("float32")
+    sums /= np.maximum(counts, 1)[:, None, None].astype("float32")
+    return sums
 
 
 @numba.njit(cache=True, nogil=True)

@@ -17,6 +17,8 @@ from ..noise import medians
 ORDER = 2
 # Periods of the lower edge after which nothing is left of where the filter started.
 MARGIN_PERIODS = 3.0
+# Referenced together, so that they stay in the processor's cache.
+CACHED_FRAMES = 2000
 
 
 class BandPassRecording(BasePreprocessor):
@@ -130,12 +132,14 @@ class _MedianReferenceSegment(BasePreprocessorSegment):
         """Traces, (num_frames, num_channels), less the median of their group."""
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None))
         traces = traces.astype("float32", copy=False)
-        if len(self.groups) == 1 and len(self.groups[0]) == traces.shape[1]:
-            referenced = traces - medians(traces)[:, None]
-        else:
-            referenced = traces.copy()
+        referenced = traces.copy()
+        for start in range(0, len(traces), CACHED_FRAMES):
+            block = referenced[start : start + CACHED_FRAMES]
             for group in self.groups:
-                referenced[:, group] -= medians(traces[:, group])[:, None]
+                if len(group) == traces.shape[1]:
+                    block -= medians(block)[:, None]
+                else:
+                    block[:, group] -= medians(block[:, group])[:, None]
         return referenced if channel_indices is None else referenced[:, channel_indices]
 
 

@@ -248,8 +248,10 @@ def source_profiles(locations, matrix, channel, seen) -> np.ndarray:
     """
     kinds, x, y = np.meshgrid(DECAYS_UM, GRID_X_UM, GRID_Y_UM, indexing="ij")
     places = locations[channel] + np.column_stack([x.ravel(), y.ravel()])
-    squares = ((places[:, None] - locations[None]) ** 2).sum(axis=-1)
-    profiles = np.exp(-np.sqrt(squares + DISTANCE_UM**2) / kinds.ravel()[:, None]) @ matrix[:, seen]
+    # Whitening is local: what it takes from far channels is nothing.
+    near = np.flatnonzero(np.any(matrix[:, seen] != 0, axis=1))
+    squares = ((places[:, None] - locations[near]) ** 2).sum(axis=-1)
+    profiles = np.exp(-np.sqrt(squares + DISTANCE_UM**2) / kinds.ravel()[:, None]) @ matrix[np.ix_(near, seen)]
     profiles[:, seen < 0] = 0
     return (profiles / np.maximum(np.linalg.norm(profiles, axis=1, keepdims=True), 1e-9)).astype("float32")
 

@@ -42,12 +42,15 @@ class EnergyFilters:
         Orthonormal waveforms.
     profiles : np.ndarray, shape (num_decays, num_channels, num_channels), float32
         profiles[d, c] is the spatial profile, of norm 1, of a spike with decay d at channel c.
+    mixing : np.ndarray, shape (num_channels, 2), float32
+        How much of the first and of the last profile of a channel the middle one is made of.
     nbefore : int
         Sample of the peak in the directions.
     """
 
     directions: np.ndarray
     profiles: np.ndarray
+    mixing: np.ndarray
     nbefore: int
 
 
@@ -76,7 +79,19 @@ def make_energy_filters(
         profile = (np.exp(-distances / decay) * (distances <= REACH_UM)) @ matrix
         profile[np.abs(profile) < SMALLEST_WEIGHT * np.abs(profile).max(axis=1, keepdims=True)] = 0
         profiles.append(profile / np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), 1e-9))
-    return EnergyFilters(right[:num_directions].astype("float32"), np.asarray(profiles, dtype="float32"), nbefore)
+    mixing = _mixing(*profiles)
+    profiles[1] = mixing[:, :1] * profiles[0] + mixing[:, 1:] * profiles[2]
+    profiles, mixing = np.asarray(profiles, dtype="float32"), mixing.astype("float32")
+    return EnergyFilters(right[:num_directions].astype("float32"), profiles, mixing, nbefore)
+
+
+def _mixing(near, middle, far):
+    """What mixture of norm 1 of the near and the far profile of each channel is most like the middle one."""
+    common = np.sum(near * far, axis=1)
+    seen = np.column_stack([np.sum(near * middle, axis=1), np.sum(far * middle, axis=1)])
+    mixing = seen - common[:, None] * seen[:, ::-1]
+    norms = np.sum(mixing**2, axis=1) + 2 * common * mixing[:, 0] * mixing[:, 1]
+    return mixing / np.sqrt(np.maximum(norms, 1e-9))[:, None]
 
 
 def spike_shapes(
@@ -144,11 +159,11 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
         projected = scipy.fft.irfft(products, size, axis=2, overwrite_x=True)
         stop = min(start + step, num_places)
         for rows, parts in groups:
-            highest = np.zeros((len(rows), size), dtype="float32")
-            for columns, weights in parts:
-                seen = weights @ projected[columns].reshape(-1, num_directions * size)
-                _raise_to_energy(highest, seen.reshape(len(rows), num_directions, size))
-            energy[start:stop, rows] = np.sqrt(highest[:, : stop - start]).T
+            near, far = (
+                (weights @ projected[columns].reshape(-1, num_directions * size)).reshape(-1, num_directions, size)
+                for columns, weights in parts
+            )
+            energy[start:stop, rows] = np.sqrt(_highest_energy(near, far, filters.mixing[rows])[:, : stop - start]).T
     return energy
 
 
@@ -202,8 +217,8 @@ def _local_groups(profiles):
     -------
     order : np.ndarray, shape (num_channels,), int
     groups : list
-        For each group its channels and, for each decay, the stretch of ordered channels that its profiles reach and
-        their weights there.
+        For each group its channels and, for the first and the last decay, the stretch of ordered channels that its
+        profiles reach and their weights there.
     """
     reached = np.any(profiles != 0, axis=0)
     first, last = reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)
@@ -211,7 +226,7 @@ def _local_groups(profiles):
     groups = []
     for rows in np.array_split(order, max(1, len(order) // LEAST_GROUP_CHANNELS)):
         parts = []
-        for profile in profiles[:, rows][:, :, order]:
+        for profile in profiles[[0, -1]][:, rows][:, :, order]:
             used = np.flatnonzero(np.any(profile != 0, axis=0))
             columns = slice(used.min(initial=len(order)), used.max(initial=-1) + 1)
             parts.append((columns, np.ascontiguousarray(profile[:, columns])))
@@ -220,10 +235,21 @@ def _local_groups(profiles):
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
-def _raise_to_energy(highest, seen):
-    """Raise `highest` (channels, frames), in place, to the energy of `seen` (channels, directions, frames)."""
-    for row in range(len(seen)):
-        total = seen[row, 0] ** 2
-        for direction in range(1, seen.shape[1]):
-            total += seen[row, direction] ** 2
-        highest[row] = np.maximum(highest[row], total)
+def _highest_energy(near, far, mixing):
+    """Largest energy of three profiles, given what two show (channels, directions, places) and what makes the third."""
+    num_rows, num_directions, num_places = near.shape
+    highest = np.empty((num_rows, num_places), dtype=np.float32)
+    of_near, of_far, of_both = np.empty((3, num_places), dtype=np.float32)
+    for row in range(num_rows):
+        of_near[:], of_far[:], of_both[:] = 0.0, 0.0, 0.0
+        for direction in range(num_directions):
+            one, other = near[row, direction], far[row, direction]
+            for place in range(num_places):
+                of_near[place] += one[place] * one[place]
+                of_far[place] += other[place] * other[place]
+                of_both[place] += one[place] * other[place]
+        weights = mixing[row, 0] ** 2, mixing[row, 1] ** 2, np.float32(2.0) * mixing[row, 0] * mixing[row, 1]
+        for place in range(num_places):
+            mixed = weights[0] * of_near[place] + weights[1] * of_far[place] + weights[2] * of_both[place]
+            highest[row, place] = max(of_near[place], of_far[place], mixed)
+    return highest

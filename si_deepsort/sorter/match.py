@@ -75,11 +75,12 @@ def noise_scales(recording, templates: np.ndarray, *, seed: int) -> np.ndarray:
 
     Far units and what whitening left over make it larger than 1; scores are to be divided by its square.
     """
-    traces = sample_traces(recording, seed=seed, num_chunks=6, chunk_s=0.5)
+    traces = sample_traces(recording, seed=seed, num_chunks=6, chunk_s=0.3)
     filters = make_matched_filters(templates, correlation_stride(recording.get_sampling_frequency()))
     if len(traces) < filters.num_samples:
         return np.ones(len(templates))
-    spread = MAD_TO_SD * medians(np.abs(correlate_templates(traces, filters)))
+    # One by one, so that copies stay in the processor's cache.
+    spread = MAD_TO_SD * np.array([medians(np.abs(own)) for own in correlate_templates(traces, filters)])
     return np.maximum(spread / np.sqrt(np.maximum(filters.norms, 1e-9)), 1.0)
 
 

@@ -61,9 +61,9 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
         spikes = match_in_rounds(traces, white, background, peaks, spikes, settings, steps, job_kwargs)
         # Until here parts of a unit that drift leaves different have templates of their own, each for its moments.
         options = dict(are_matched=True, follows_drift=follows_drift(settings, folder / "motion"))
-        spikes, averages = merge_units(traces, background, spikes, settings, **options)
     else:
-        averages = average_units(traces, background, spikes, settings)
+        options = dict(are_matched=False, are_complete=False)
+    spikes, averages = merge_units(traces, background, spikes, settings, **options)
     sorting = clean_units(traces, white, spikes, averages, settings)
     for name in ("traces", "traces_steady"):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -14,6 +14,7 @@ import scipy.fft
 from ..geometry import channel_distances
 from ..noise import sample_traces
 from .averages import MOST_SPIKES
+from .correlate import squared_norms
 from .overlaps import correlate_pairs
 
 NUM_DIRECTIONS = 12
@@ -22,6 +23,8 @@ MAX_LAG = 10
 FAR_UM = 120.0
 FAR_ENERGY = 0.05
 NEAR_ENERGY = 0.01
+# Frames of which pairs are averaged; many times a template's.
+BACKGROUND_FRAMES = 8192
 # Larger values are artefacts, in noise standard deviations.
 MOST_EXTREME = 200.0
 # Averages of the same unit may lie part of a sample apart.
@@ -100,23 +103,17 @@ class UnitAverages:
             Added to the times of its spikes; at most MOST_SHIFT.
         """
         num_new = int(labels.max(initial=-1)) + 1
-        values = np.zeros((num_new, *self.values.shape[1:]), dtype="float32")
+        kept = np.flatnonzero(labels >= 0)
         counts = np.zeros(num_new, dtype=self.num_spikes.dtype)
-        for unit in np.flatnonzero(labels >= 0):
-            values[labels[unit]] += self.num_spikes[unit] * _moved(self.values[unit], shifts[unit])
-            counts[labels[unit]] += self.num_spikes[unit]
-        values /= np.maximum(counts, 1)[:, None, None].astype("float32")
+        np.add.at(counts, labels[kept], self.num_spikes[kept])
+        values, length = np.zeros((num_new, *self.values.shape[1:]), dtype="float32"), self.values.shape[1]
+        for unit in kept:
+            # At spike times that are `shift` samples later; 0 where it was not measured.
+            new, shift = labels[unit], shifts[unit]
+            moved = self.values[unit, max(shift, 0) : length + min(shift, 0)]
+            share = np.float32(self.num_spikes[unit] / max(counts[new], 1))
+            values[new, max(-shift, 0) : length - max(shift, 0)] += share * moved
         return UnitAverages(values, self.nbefore, counts, self.background)
-
-
-def _moved(average, shift):
-    """The average at spike times that are `shift` samples later; 0 where it was not measured."""
-    moved = np.zeros_like(average)
-    if shift >= 0:
-        moved[: len(average) - shift] = average[shift:]
-    else:
-        moved[-shift:] = average[:shift]
-    return moved
 
 
 @dataclass
@@ -146,10 +143,14 @@ class Background:
 def measure_background(recording, *, num_samples: int, seed: int) -> Background:
     """The background of a recording's waveforms, from random chunks."""
     traces = np.clip(sample_traces(recording, seed=seed, num_chunks=10), -MOST_EXTREME, MOST_EXTREME)
-    size = scipy.fft.next_fast_len(len(traces) + num_samples, real=True)
-    power = [np.abs(scipy.fft.rfft(channel, size)) ** 2 for channel in traces.T]
-    covariances = [scipy.fft.irfft(one, size)[:num_samples] / max(len(traces), 1) for one in power]
-    return Background(np.array(covariances), channel_distances(recording.get_channel_locations()[:, :2]))
+    length = max(1, min(len(traces), BACKGROUND_FRAMES))
+    size = scipy.fft.next_fast_len(length + num_samples, real=True)
+    num_blocks = len(traces) // length
+    blocks = [channel[: num_blocks * length].reshape(num_blocks, length) for channel in traces.T]
+    power = [np.sum(np.abs(scipy.fft.rfft(own, size, axis=1)) ** 2, axis=0) for own in blocks]
+    pairs = max(num_blocks, 1) * np.maximum(length - np.arange(num_samples), 1)
+    covariances = scipy.fft.irfft(power, size, axis=1)[:, :num_samples] / pairs
+    return Background(covariances, channel_distances(recording.get_channel_locations()[:, :2]))
 
 
 def clean_averages(averages: np.ndarray, num_spikes: np.ndarray, nbefore: int, background: Background) -> UnitTemplates:
@@ -219,7 +220,7 @@ def template_distances(templates: UnitTemplates) -> tuple[np.ndarray, np.ndarray
         lags[i, j] samples after a spike of unit i at time t, template j fits best at t - lags[i, j].
     """
     num_units = len(templates.values)
-    norms = np.sum(templates.values.astype("float64") ** 2, axis=(1, 2))
+    norms = squared_norms(templates.values)
     distances, lags = np.full((num_units, num_units), np.inf), np.zeros((num_units, num_units), dtype=int)
     errors = templates.squared_errors().sum(axis=1)
     pairs = correlate_pairs(templates.values, max_lag=MAX_LAG, delays=DELAYS)

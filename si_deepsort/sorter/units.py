@@ -6,10 +6,10 @@ from .alone import are_alone
 from .averages import average_waveforms, some_of_each
 from .merge import find_leftovers, find_mixtures, merge_similar, trains_of
 from .separation import read_spike_features
-from .templates import MOST_SHIFT, Background, UnitAverages, peak_offsets, template_distances
+from .templates import MOST_SHIFT, Background, UnitAverages, clean_averages, peak_offsets, template_distances
 
 # Spikes of a unit that tell roughly what it adds to those of others.
-MOST_ROUGH = 100
+MOST_ROUGH = 50
 
 
 def merge_units(
@@ -80,17 +80,19 @@ def average_units(traces, background: Background, spikes, settings) -> UnitAvera
     """Average waveforms of the units of a spike vector, from spikes that are nearly alone."""
     nbefore, nafter = template_samples(traces, settings)
     num_units = int(spikes["unit_index"].max(initial=-1)) + 1
-    reach = dict(nbefore=nbefore + MOST_SHIFT, nafter=nafter + MOST_SHIFT)
 
-    def average(chosen, **options):
+    def average(chosen, margin, main_channels=None):
+        reach = dict(nbefore=nbefore + margin, nafter=nafter + margin)
         counts = np.bincount(chosen["unit_index"], minlength=num_units)
-        values = average_waveforms(traces, chosen, num_units, **reach, seed=settings.seed, **options)
-        return UnitAverages(values, nbefore, counts, background)
+        options = dict(main_channels=main_channels, seed=settings.seed)
+        return average_waveforms(traces, chosen, num_units, **reach, **options), counts
 
     some = spikes[some_of_each(spikes["unit_index"], MOST_ROUGH, settings.seed)]
-    rough = average(some)
-    alone = are_alone(spikes, rough.templates(), traces.get_channel_locations()[:, :2])
-    return average(spikes[alone], main_channels=np.abs(rough.values).max(axis=1).argmax(axis=1))
+    values, counts = average(some, 0)
+    rough = clean_averages(values, counts, nbefore, background)
+    alone = are_alone(spikes, rough, traces.get_channel_locations()[:, :2])
+    values, counts = average(spikes[alone], MOST_SHIFT, np.abs(values).max(axis=1).argmax(axis=1))
+    return UnitAverages(values, nbefore, counts, background)
 
 
 def _relabelled(spikes, labels, shifts):

@@ -16,20 +16,18 @@ from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, Base
 
 from ..geometry import channel_distances, recording_geometry
 from ..noise import noise_levels, sample_traces
+from .artefacts import blank_artefacts
 
 # Noise is estimated from so many chunks of this length, shorter ones where there are many channels.
 NUM_CHUNKS, CHUNK_S = 20, 0.25
 MOST_SAMPLED = 30e6
 MOST_FILTER_CHANNELS = 16
 BLOCK_FRAMES = 20_000
+# Filtered together, so that they stay in the processor's cache.
+CACHED_FRAMES = 2000
 QUIET_THRESHOLD = 4.0
 RIDGE = 1e-3
 LARGEST = 6e4
-# A frame on which more than half of the channels are louder than this, in noise levels, belongs to no spike. With few
-# channels a large unit may be seen on all of them.
-ARTEFACT_LEVEL = 30.0
-ARTEFACT_LEVEL_FEW_CHANNELS = 150.0
-FEW_CHANNELS = 8
 ARTEFACT_REACH_MS = 6.0
 # Stretches in which a channel is this much quieter than usual, it was dead. If most channels are at once, though not
 # silent, and for more than a share of all stretches, what is usual is an artefact.
@@ -94,12 +92,20 @@ class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
         )
         traces = traces[: len(traces) - margin + reach].astype("float32", copy=False)
         check_finite(traces, f"between frames {start_frame} and {end_frame}")
-        whitened = filter_over_time(np.ascontiguousarray(traces), self.time_filter) @ self.space_matrix
-        # The cache holds half-precision floats, which end at 65504.
-        np.clip(whitened, -LARGEST, LARGEST, out=whitened)
+        whitened = self._whiten(traces)
         blank_artefacts(whitened, reach)
-        whitened = whitened[reach : len(whitened) - reach].astype("float32", copy=False)
+        whitened = whitened[reach : len(whitened) - reach]
         return whitened if channel_indices is None else whitened[:, channel_indices]
+
+    def _whiten(self, traces):
+        order = len(self.time_filter) - 1
+        whitened = np.empty((max(0, len(traces) - order), traces.shape[1]), dtype="float32")
+        for start in range(0, len(whitened), CACHED_FRAMES):
+            stretch = np.ascontiguousarray(traces[start : start + CACHED_FRAMES + order])
+            block = filter_over_time(stretch, self.time_filter) @ self.space_matrix
+            # The cache holds half-precision floats, which end at 65504.
+            np.clip(block, -LARGEST, LARGEST, out=whitened[start : start + len(block)])
+        return whitened
 
 
 whiten_time_space = define_function_from_class(source_class=WhitenTimeSpaceRecording, name="whiten_time_space")
@@ -179,25 +185,6 @@ def check_finite(traces: np.ndarray, where: str) -> None:
             "Sorting needs finite numbers: remove the channels with recording.remove_channels([...]), or replace the "
             "stretch, e.g. with spikeinterface.preprocessing.silence_periods(recording, ...)."
         )
-
-
-def blank_artefacts(whitened: np.ndarray, reach: int) -> None:
-    """
-    Set frames to 0, in place, at which most channels are far louder than any spike: a saturated amplifier, a stimulus.
-
-    Parameters
-    ----------
-    whitened : np.ndarray, shape (num_frames, num_channels), float
-        In noise levels; channels that are 0 throughout do not count.
-    reach : int
-        Frames to either side that are blanked too.
-    """
-    num_channels = np.count_nonzero(np.any(whitened != 0, axis=0))
-    level = ARTEFACT_LEVEL if num_channels >= FEW_CHANNELS else ARTEFACT_LEVEL_FEW_CHANNELS
-    if num_channels == 0 or max(whitened.max(), -whitened.min()) <= level:
-        return
-    is_loud = np.count_nonzero(np.abs(whitened) > level, axis=1) > num_channels / 2
-    whitened[maximum_filter1d(is_loud.astype("uint8"), 2 * reach + 1).astype(bool)] = 0
 
 
 def living_stretches(traces: np.ndarray) -> np.ndarray:
