@@ -58,15 +58,15 @@ def principal_components(waveforms: np.ndarray, num_components: int) -> np.ndarr
     np.ndarray, shape (num_spikes, num_components), float
         In the unit of the waveforms; there are no more components than samples.
     """
-    centered = np.asarray(waveforms, dtype=float) - np.mean(waveforms, axis=0, dtype=float)
-    num_spikes, num_samples = centered.shape
+    num_spikes, num_samples = np.shape(waveforms)
     num_components = min(num_components, num_samples)
     if num_spikes == 0 or num_components == 0:
         return np.zeros((num_spikes, num_components))
+    centered = np.asarray(waveforms, dtype=float) - np.mean(waveforms, axis=0, dtype=float)
     # The products of spikes and those of samples have the same components; the fewer there are, the cheaper.
     if num_components <= num_spikes < num_samples:
         values, vectors = _largest_eigenpairs(centered @ centered.T, num_components)
-        return vectors * np.sqrt(np.maximum(values, 0))
+        return np.ascontiguousarray(vectors) * np.sqrt(np.maximum(values, 0))
     _, vectors = _largest_eigenpairs(centered.T @ centered, num_components)
     return centered @ vectors
 

@@ -99,6 +99,15 @@ def test_half_written_results_are_computed_again(scene, tmp_path):
     assert_same(sorting, undisturbed)
 
 
+def test_second_round_knows_what_the_first_looked_at(scene, tmp_path):
+    out = tmp_path / "out"
+    sorting = run_sorter("deepsort", scene[1], folder=out, clustering="hdbscan", num_rounds=2)
+    for step in ("clusters_2", "matched_clusters_2", "matched"):
+        (out / "sorter_output" / "steps" / f"{step}.npy").unlink()
+    (out / "spikeinterface_log.json").unlink()
+    assert_same(si_deepsort.resume_sorter(out), sorting)
+
+
 def test_folders_that_hold_no_sorting_are_named(tmp_path):
     with pytest.raises(ValueError, match="holds no sorting to go on with"):
         si_deepsort.resume_sorter(tmp_path)

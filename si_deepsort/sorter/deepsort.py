@@ -63,7 +63,7 @@ class DeepSortSettings(Settings):
     )
     matching: str | None = setting(
         "pursuit",
-        "Template matching; None returns the clustered peaks",
+        "Template matching; None returns the clustered peaks, those of one unit joined",
         choices=("pursuit", "wobble", "circus-omp", "tdc-peeler", "nearest", None),
     )
     match_threshold: float = setting(18.0, "Smallest score of a spike: twice its log likelihood ratio", minimum=0.0)

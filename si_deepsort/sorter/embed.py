@@ -37,40 +37,6 @@ def select_peaks(peaks: np.ndarray, *, most_per_channel: int, seed: int) -> np.n
     return peaks[np.sort(np.concatenate(kept))] if kept else peaks[:0]
 
 
-def unexplained_peaks(peaks, frames, channels, segments, nearby: np.ndarray, *, reach: int) -> np.ndarray:
-    """
-    Peaks that no spike explains.
-
-    Parameters
-    ----------
-    peaks : np.ndarray
-        SpikeInterface's peak dtype.
-    frames, channels, segments : np.ndarray, shape (num_spikes,), int
-        Of the largest peak of each spike.
-    nearby : np.ndarray, shape (num_channels, num_channels), bool
-        Channels on which a spike explains a peak.
-    reach : int
-        Frames between a peak and the spike that explains it, at most.
-
-    Returns
-    -------
-    np.ndarray, shape (num_peaks,), bool
-    """
-    # Segments are laid end to end, far apart.
-    times = frames + segments * 2**40
-    order = np.argsort(times, kind="stable")
-    times, channels = times[order], channels[order]
-    peak_times = peaks["sample_index"] + peaks["segment_index"] * 2**40
-    first, last = np.searchsorted(times, [peak_times - reach, peak_times + reach + 1])
-    return np.array(
-        [
-            not nearby[channel, channels[start:stop]].any()
-            for channel, start, stop in zip(peaks["channel_index"], first, last, strict=True)
-        ],
-        dtype=bool,
-    )
-
-
 def read_waveforms(recording, peaks, neighbors, *, nbefore: int, nafter: int, chunk_s: float = 2.0):
     """
     Waveforms of many peaks, in one pass over the recording and chunk by chunk, so that memory does not follow their

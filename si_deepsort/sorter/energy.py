@@ -41,7 +41,8 @@ class EnergyFilters:
     directions : np.ndarray, shape (num_directions, num_samples), float32
         Orthonormal waveforms.
     profiles : np.ndarray, shape (num_decays, num_channels, num_channels), float32
-        profiles[d, c] is the spatial profile, of norm 1, of a spike with decay d at channel c.
+        profiles[d, c] is the spatial profile, of norm 1, of a spike with decay d at channel c. That of the middle
+        decay is the mixture of the two others that comes nearest to it: it costs no product of its own.
     mixing : np.ndarray, shape (num_channels, 2), float32
         How much of the first and of the last profile of a channel the middle one is made of.
     nbefore : int
@@ -91,7 +92,9 @@ def _mixing(near, middle, far):
     seen = np.column_stack([np.sum(near * middle, axis=1), np.sum(far * middle, axis=1)])
     mixing = seen - common[:, None] * seen[:, ::-1]
     norms = np.sum(mixing**2, axis=1) + 2 * common * mixing[:, 0] * mixing[:, 1]
-    return mixing / np.sqrt(np.maximum(norms, 1e-9))[:, None]
+    # Where near and far are the same, with no other channel in reach, either will do.
+    is_mixed = norms > 1e-9
+    return np.where(is_mixed[:, None], mixing / np.sqrt(np.where(is_mixed, norms, 1.0))[:, None], [1.0, 0.0])
 
 
 def spike_shapes(

@@ -16,18 +16,21 @@ from .chunks import are_inside, spread_chunks
 from .clean import clean_units
 from .cluster import cluster_by_channel
 from .drift import find_drift, is_moving, load_drift, save_drift
-from .embed import describe_peaks, peak_embeddings, select_peaks, unexplained_peaks
+from .embed import describe_peaks, peak_embeddings, select_peaks
 from .find import find_spike_peaks
 from .match import match_templates
+from .missed import unexplained_peaks, worth_clustering
 from .preprocess import cache_traces, preprocess
 from .split import split_units
 from .templates import measure_background, peak_offsets
-from .units import average_units, in_order, merge_units, template_samples
+from .units import average_units, in_order, merge_units, template_samples, without_doubles
 
 logger = logging.getLogger(__name__)
 
 # A peak this close in time to a spike nearby is that spike.
 EXPLAINED_MS = 1.0
+# Two peaks of a unit this close in time are one spike, seen on two channels.
+DOUBLE_MS = 0.5
 # Seconds of a long recording, spread over all of it, that templates of clusters are matched in: few where any of their
 # spikes do, many where small units are to be found among what is left. Only the last matching looks at everything.
 MOST_CLUSTERED_S, MOST_LEARNT_S = 100.0, 300.0
@@ -62,8 +65,11 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
         # Until here parts of a unit that drift leaves different have templates of their own, each for its moments.
         options = dict(are_matched=True, follows_drift=follows_drift(settings, folder / "motion"))
     else:
+        # A unit makes clusters on several channels.
         options = dict(are_matched=False, are_complete=False)
     spikes, averages = merge_units(traces, background, spikes, settings, **options)
+    if settings.matching is None:
+        spikes = without_doubles(spikes, round(DOUBLE_MS * traces.get_sampling_frequency() / 1000))
     sorting = clean_units(traces, white, spikes, averages, settings)
     for name in ("traces", "traces_steady"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -115,14 +121,24 @@ def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: P
         options = dict(are_matched=are_matched, are_complete=are_complete, chunks=chunks, job_kwargs=job_kwargs)
         return _step(steps / f"{name}.npy", lambda: rematch(traces, background, spikes, settings, **options))
 
-    def look_again(name, spikes, chunks):
-        arguments = (traces, white, background, peaks[are_inside(peaks, chunks)], spikes, settings)
-        return _step(steps / f"{name}.npy", lambda: add_missed_units(*arguments))
+    def look_again(number, spikes, chunks):
+        def look():
+            path = steps / f"clustered_{number - 1}.npy"
+            before = np.load(path) if path.exists() else np.zeros(0, dtype=int)
+            templates = average_units(traces, background, spikes, settings).templates()
+            missed = np.flatnonzero(are_inside(peaks, chunks))
+            missed = missed[are_missed(traces, templates, peaks[missed], spikes, settings)]
+            chosen, clustered = worth_clustering(peaks["channel_index"], missed, before)
+            found = with_new_units(traces, white, templates, peaks[chosen], spikes, settings)
+            np.save(steps / f"clustered_{number}.npy", clustered)
+            return found
+
+        return _step(steps / f"clusters_{number}.npy", look)
 
     last = settings.num_rounds
     spikes = match("matched_clusters", spikes, few if last > 0 else None, are_complete=False)
     for number in range(1, last + 1):
-        spikes = look_again(f"clusters_{number}", spikes, few if number == 1 else many)
+        spikes = look_again(number, spikes, few if number == 1 else many)
         spikes = match(f"matched_clusters_{number}", spikes, few if number == last else many)
     if last > 0:
         spikes = match("matched", spikes, None, are_matched=True)
@@ -144,12 +160,11 @@ def cluster_peaks(traces, white, peaks, settings):
     return _spike_vector(descriptions.aligned(labels), labels, peaks["segment_index"])
 
 
-def add_missed_units(traces, white, background, peaks, spikes, settings):
-    """The spikes, and clusters of the peaks that none of them explains: small units that larger ones had hidden."""
-    templates = average_units(traces, background, spikes, settings).templates()
+def are_missed(traces, templates, peaks, spikes, settings) -> np.ndarray:
+    """Which peaks no spike explains: small units may be among them that larger ones had hidden."""
     main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
     offsets = peak_offsets(templates)
-    missed = unexplained_peaks(
+    return unexplained_peaks(
         peaks,
         spikes["sample_index"] + offsets[spikes["unit_index"]],
         main_channels[spikes["unit_index"]],
@@ -157,7 +172,11 @@ def add_missed_units(traces, white, background, peaks, spikes, settings):
         channel_distances(traces.get_channel_locations()[:, :2]) <= settings.embedding_radius_um,
         reach=round(EXPLAINED_MS * traces.get_sampling_frequency() / 1000),
     )
-    more = cluster_peaks(traces, white, peaks[missed], settings)
+
+
+def with_new_units(traces, white, templates, missed_peaks, spikes, settings):
+    """The spikes, of units that fall apart those that show it alone, and the clusters of the missed peaks."""
+    more = cluster_peaks(traces, white, missed_peaks, settings)
     spikes = split_units(traces, spikes, templates, settings)
     more["unit_index"] += spikes["unit_index"].max(initial=-1) + 1
     return in_order(np.concatenate([spikes, more]))

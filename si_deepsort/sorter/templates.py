@@ -6,6 +6,7 @@ here counts with it: channels where a template does not stand out are set to 0, 
 their distance, less what noise adds to it, is too small to tell their spikes apart.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,6 @@ import scipy.fft
 from ..geometry import channel_distances
 from ..noise import sample_traces
 from .averages import MOST_SPIKES
-from .correlate import squared_norms
 from .overlaps import correlate_pairs
 
 NUM_DIRECTIONS = 12
@@ -143,13 +143,12 @@ class Background:
 def measure_background(recording, *, num_samples: int, seed: int) -> Background:
     """The background of a recording's waveforms, from random chunks."""
     traces = np.clip(sample_traces(recording, seed=seed, num_chunks=10), -MOST_EXTREME, MOST_EXTREME)
-    length = max(1, min(len(traces), BACKGROUND_FRAMES))
+    num_blocks = max(1, math.ceil(len(traces) / BACKGROUND_FRAMES))
+    length = len(traces) // num_blocks
     size = scipy.fft.next_fast_len(length + num_samples, real=True)
-    num_blocks = len(traces) // length
     blocks = [channel[: num_blocks * length].reshape(num_blocks, length) for channel in traces.T]
     power = [np.sum(np.abs(scipy.fft.rfft(own, size, axis=1)) ** 2, axis=0) for own in blocks]
-    pairs = max(num_blocks, 1) * np.maximum(length - np.arange(num_samples), 1)
-    covariances = scipy.fft.irfft(power, size, axis=1)[:, :num_samples] / pairs
+    covariances = scipy.fft.irfft(power, size, axis=1)[:, :num_samples] / max(num_blocks * length, 1)
     return Background(covariances, channel_distances(recording.get_channel_locations()[:, :2]))
 
 
@@ -220,7 +219,7 @@ def template_distances(templates: UnitTemplates) -> tuple[np.ndarray, np.ndarray
         lags[i, j] samples after a spike of unit i at time t, template j fits best at t - lags[i, j].
     """
     num_units = len(templates.values)
-    norms = squared_norms(templates.values)
+    norms = np.einsum("usc,usc->u", templates.values, templates.values, dtype="float64")
     distances, lags = np.full((num_units, num_units), np.inf), np.zeros((num_units, num_units), dtype=int)
     errors = templates.squared_errors().sum(axis=1)
     pairs = correlate_pairs(templates.values, max_lag=MAX_LAG, delays=DELAYS)

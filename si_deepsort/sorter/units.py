@@ -112,3 +112,14 @@ def _consecutive(labels):
 def in_order(spikes: np.ndarray) -> np.ndarray:
     """A spike vector sorted by segment, sample and unit."""
     return spikes[np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))]
+
+
+def without_doubles(spikes: np.ndarray, reach: int) -> np.ndarray:
+    """The spike vector without spikes that come at most `reach` frames after another one of their unit."""
+    order = np.lexsort((spikes["sample_index"], spikes["segment_index"], spikes["unit_index"]))
+    ordered = spikes[order]
+    is_double = np.zeros(len(spikes), dtype=bool)
+    is_double[1:] = np.diff(ordered["sample_index"]) <= reach
+    for name in ("unit_index", "segment_index"):
+        is_double[1:] &= np.diff(ordered[name]) == 0
+    return in_order(ordered[~is_double])

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from small_recording import as_recording, small_traces, unit_templates
 
+from si_deepsort.geometry import channel_distances
 from si_deepsort.sorter.deepsort import DeepSortSettings
-from si_deepsort.sorter.energy import make_energy_filters, spike_energy, spike_energy_at
+from si_deepsort.sorter.energy import DECAYS_UM, REACH_UM, make_energy_filters, spike_energy, spike_energy_at
 from si_deepsort.sorter.find import find_spike_peaks
 from si_deepsort.sorter.preprocess import preprocess
 
@@ -78,6 +79,20 @@ def test_directions_and_profiles_have_norm_1():
     filters = make_energy_filters(preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings()))
     np.testing.assert_allclose(filters.directions @ filters.directions.T, np.eye(len(filters.directions)), atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(filters.profiles, axis=2), 1.0, atol=1e-4)
+
+
+def test_middle_profile_is_nearly_a_mixture_of_the_others():
+    white = preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings())
+    filters, matrix = make_energy_filters(white), np.asarray(white._kwargs["space_matrix"])
+    distances = channel_distances(white.get_channel_locations()[:, :2])
+    middle = (np.exp(-distances / DECAYS_UM[1]) * (distances <= REACH_UM)) @ matrix
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    assert np.sum(middle * filters.profiles[1], axis=1).min() > 0.95
+
+
+def test_channel_without_neighbours_has_profiles_of_norm_1():
+    filters = make_energy_filters(as_recording(np.zeros((1000, 1), "float32")))
+    np.testing.assert_allclose(filters.profiles, 1.0)
 
 
 @pytest.mark.parametrize("method", ["energy", "locally_exclusive"])

@@ -109,6 +109,15 @@ def test_every_choice_finds_units(scene, tmp_path, params):
     assert np.mean(accuracy) > 0.6
 
 
+def test_clusters_of_one_unit_hold_no_spike_twice(scene, tmp_path):
+    recording, truth = scene
+    sorting = sort(recording, tmp_path / "out", matching=None)
+    assert len(sorting.unit_ids) <= len(truth.unit_ids) + 1
+    for unit in sorting.unit_ids:
+        train = sorting.get_unit_spike_train(unit, 0)
+        assert np.diff(train).min() > 0.0005 * recording.get_sampling_frequency()
+
+
 def test_caches_give_the_same_units(scene, tmp_path):
     sortings = [sort(scene[0], tmp_path / cache, cache=cache) for cache in ("none", "memory")]
     assert trains_of(sortings[0]) == trains_of(sortings[1])
