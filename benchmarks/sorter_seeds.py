@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from si_deepsort.benchmarking.report import write_results
-from si_deepsort.benchmarking.study import MAIN_RECORDINGS, plan_cases, run_cases
+from si_deepsort.benchmarking.study import plan_cases, run_cases
 from si_deepsort.benchmarking.summary import summarize
 
 ROOT = Path(__file__).parent.parent
+RECORDINGS = ("tetrode", "linear32", "neuropixels1", "small")
 RECORDING_SEED = 101
 SORTER_SEEDS = (0, 1, 2)
 
@@ -22,7 +23,7 @@ def main():
     by_seed = {}
     for seed in SORTER_SEEDS:
         params = dict(deepsort=dict(seed=seed))
-        cases = plan_cases(MAIN_RECORDINGS, ["deepsort"], seeds=[RECORDING_SEED], params=params)
+        cases = plan_cases(RECORDINGS, ["deepsort"], seeds=[RECORDING_SEED], params=params)
         by_seed[seed] = run_cases(cases, ROOT / "benchmarks" / "cache" / "sorter_seeds" / f"seed{seed}")
     everything = [one for results in by_seed.values() for one in results]
     document = summarize(everything, command="python benchmarks/sorter_seeds.py")
@@ -35,7 +36,7 @@ def seeds_table(by_seed: dict) -> dict:
     accuracy = np.array(
         [[one.get("mean_accuracy", np.nan) for one in results] for results in by_seed.values()], dtype=float
     )
-    rows = [_row(name, values) for name, values in zip(MAIN_RECORDINGS, accuracy.T, strict=True)]
+    rows = [_row(name, values) for name, values in zip(RECORDINGS, accuracy.T, strict=True)]
     rows.append(_row("mean", accuracy.mean(axis=1)))
     caption = "Mean accuracy over all true units of the same recordings (60 s), sorted with three seeds."
     columns = ["recording", *(f"seed {seed}" for seed in by_seed), "standard deviation"]

@@ -197,6 +197,12 @@ def test_wrong_names_are_refused_before_anything_runs(tmp_path, ground_truth):
         run(plan(ground_truth), tmp_path, engine="cloud")
 
 
+def test_cases_that_would_overwrite_each_other_are_refused(tmp_path, ground_truth):
+    with pytest.raises(ValueError, match="in another folder"):
+        run(plan(ground_truth) + plan(ground_truth, channels=1), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_recording_that_does_not_fit_is_refused_with_its_message(tmp_path):
     recording, sorting = si.generate_ground_truth_recording(durations=[4.0], num_channels=4, num_units=2, seed=0)
     folder = save_ground_truth(recording, sorting, tmp_path / "truth")

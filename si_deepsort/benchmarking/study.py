@@ -112,10 +112,17 @@ def run_cases(
     Raises
     ------
     ValueError
-        If the folder is of another version of the format, or the engine is unknown.
+        If the folder is of another version of the format, the engine is unknown, or two cases differ in nothing but
+        their parameters.
     """
     if engine not in ENGINES:
         raise ValueError(f"Unknown engine '{engine}', expected one of {ENGINES}.")
+    places = [(recording_key(case["recording"]), case["sorter"]) for case in cases]
+    if len(set(places)) < len(places):
+        raise ValueError(
+            "Two cases have the same recording and sorter, and would be kept in the same place: run what differs only "
+            "in parameters in another folder."
+        )
     folder = open_study(folder)
     case_folders = [write_case(case, folder) for case in cases]
     open_folders = [case_folder for case_folder in case_folders if finished_result(case_folder) is None]
