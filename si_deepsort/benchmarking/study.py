@@ -117,12 +117,7 @@ def run_cases(
     """
     if engine not in ENGINES:
         raise ValueError(f"Unknown engine '{engine}', expected one of {ENGINES}.")
-    places = [(recording_key(case["recording"]), case["sorter"]) for case in cases]
-    if len(set(places)) < len(places):
-        raise ValueError(
-            "Two cases have the same recording and sorter, and would be kept in the same place: run what differs only "
-            "in parameters in another folder."
-        )
+    _check_places(cases)
     folder = open_study(folder)
     case_folders = [write_case(case, folder) for case in cases]
     open_folders = [case_folder for case_folder in case_folders if finished_result(case_folder) is None]
@@ -135,6 +130,16 @@ def run_cases(
     results = iterate(open_folders, num_workers, client, timeout_s)
     _show_progress(results, len(open_folders), len(case_folders) - len(open_folders), progress_bar)
     return read_results(folder, cases)
+
+
+def _check_places(cases):
+    """Complain about different cases of one recording and sorter: only the last would be kept."""
+    places = {(recording_key(case["recording"]), case["sorter"]) for case in cases}
+    if len(places) < len({json.dumps(case, sort_keys=True) for case in cases}):
+        raise ValueError(
+            "Two cases have the same recording and sorter, and would be kept in the same place: run what differs only "
+            "in parameters in another folder."
+        )
 
 
 def open_study(folder: str | Path) -> Path:
