@@ -13,12 +13,11 @@ from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from ..noise import medians
+from .chunks import CACHED_FRAMES
 
 ORDER = 2
 # Periods of the lower edge after which nothing is left of where the filter started.
 MARGIN_PERIODS = 3.0
-# Referenced together, so that they stay in the processor's cache.
-CACHED_FRAMES = 2000
 
 
 class BandPassRecording(BasePreprocessor):

@@ -5,6 +5,8 @@ import numpy as np
 # Samples that are read at once. Larger arrays are given back to the system each time, which costs as much as what is
 # done with them.
 MOST_SAMPLES = 5_000_000
+# Frames that are filtered or referenced at once, so that they stay in the processor's cache.
+CACHED_FRAMES = 2000
 
 
 def chunk_frames(recording, most_s: float) -> int:

@@ -18,7 +18,7 @@ from .cluster import cluster_by_channel
 from .drift import find_drift, is_moving, load_drift, save_drift
 from .embed import describe_peaks, peak_embeddings, select_peaks
 from .find import find_spike_peaks
-from .match import match_templates
+from .match import REFRACTORY_MS, match_templates
 from .missed import unexplained_peaks, worth_clustering
 from .preprocess import cache_traces, preprocess
 from .split import split_units
@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 # A peak this close in time to a spike nearby is that spike.
 EXPLAINED_MS = 1.0
-# Two peaks of a unit this close in time are one spike, seen on two channels.
-DOUBLE_MS = 0.5
 # Seconds of a long recording, spread over all of it, that templates of clusters are matched in: few where any of their
 # spikes do, many where small units are to be found among what is left. Only the last matching looks at everything.
 MOST_CLUSTERED_S, MOST_LEARNT_S = 100.0, 300.0
@@ -69,7 +67,8 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
         options = dict(are_matched=False, are_complete=False)
     spikes, averages = merge_units(traces, background, spikes, settings, **options)
     if settings.matching is None:
-        spikes = without_doubles(spikes, round(DOUBLE_MS * traces.get_sampling_frequency() / 1000))
+        # One spike makes peaks on several channels.
+        spikes = without_doubles(spikes, round(REFRACTORY_MS * traces.get_sampling_frequency() / 1000))
     sorting = clean_units(traces, white, spikes, averages, settings)
     for name in ("traces", "traces_steady"):
         shutil.rmtree(folder / name, ignore_errors=True)

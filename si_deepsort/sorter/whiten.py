@@ -17,14 +17,13 @@ from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, Base
 from ..geometry import channel_distances, recording_geometry
 from ..noise import noise_levels, sample_traces
 from .artefacts import blank_artefacts
+from .chunks import CACHED_FRAMES
 
 # Noise is estimated from so many chunks of this length, shorter ones where there are many channels.
 NUM_CHUNKS, CHUNK_S = 20, 0.25
 MOST_SAMPLED = 30e6
 MOST_FILTER_CHANNELS = 16
 BLOCK_FRAMES = 20_000
-# Filtered together, so that they stay in the processor's cache.
-CACHED_FRAMES = 2000
 QUIET_THRESHOLD = 4.0
 RIDGE = 1e-3
 LARGEST = 6e4
