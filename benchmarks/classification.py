@@ -25,10 +25,10 @@ from sklearn.mixture import GaussianMixture
 
 from si_deepsort.benchmarking.report import markdown_table, write_results
 from si_deepsort.benchmarking.study import environment
+from si_deepsort.channel_mixture import cluster_by_density, principal_components, scale_to_noise, separate_neuron
 from si_deepsort.inference import predict_in_batches
-from si_deepsort.separation import cluster_by_density, principal_components, scale_to_noise, separate_neuron
-from si_deepsort.training.autoencoding import AutoencoderTrainingSettings, fit_autoencoder, reconstruction_errors
-from si_deepsort.training.classification import ClassifierTrainingSettings, fit_classifier
+from si_deepsort.training.classification.train import ClassifierTrainingSettings, fit_classifier
+from si_deepsort.training.embedding.train import AutoencoderTrainingSettings, fit_autoencoder, reconstruction_errors
 
 DATA = Path(os.environ.get("SI_DEEPSORT_DATA", Path(__file__).parent.parent / "../shared/data")) / "zebrafinch_h5"
 MEASURES = ("accuracy", "precision", "recall", "f1")

@@ -11,7 +11,7 @@ from denoiser_cases import Case, make_case
 from si_deepsort.benchmarking.denoising import signal_to_noise_db
 from si_deepsort.nets.keras_unet import KerasUNet, KerasUNetConfig
 from si_deepsort.preprocessing import deep_interpolate, wavelet_denoise
-from si_deepsort.training.interpolation import InterpolationTrainingSettings, train_deep_interpolation
+from si_deepsort.training.interpolation.train import InterpolationTrainingSettings, train_deep_interpolation
 
 STEPS_PER_EPOCH = 60
 WAVELETS = [

@@ -24,13 +24,13 @@ import numpy as np
 import spikeinterface.preprocessing as spre
 from probeinterface import Probe
 
+from si_deepsort.detection.exclusion import largest_in_reach, make_exclusion
+from si_deepsort.detection.find_peaks import prepare_detector
 from si_deepsort.generation import GenerationSettings, generate_recording
 from si_deepsort.geometry import channel_distances
 from si_deepsort.noise import noise_levels, sample_traces
-from si_deepsort.sorter.detect import prepare_detector
-from si_deepsort.sorter.exclusion import largest_in_reach, make_exclusion
-from si_deepsort.sorter.whiten import whiten_time_space
-from si_deepsort.training.detection_examples import clean_labels
+from si_deepsort.preprocessing.whiten import whiten_time_space
+from si_deepsort.training.detection.examples import clean_labels
 
 SNR_EDGES = (0.0, 3.0, 4.0, 5.0, 6.5, 8.0, np.inf)
 LAYOUTS = {"linear32": 26, "neuropixels1_64": 40, "neuropixels2_64": 40, "tetrode": 8}

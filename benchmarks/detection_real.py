@@ -22,8 +22,8 @@ import numpy as np
 import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
 
+from si_deepsort.detection.find_peaks import find_peaks
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
-from si_deepsort.sorter.detect import find_peaks
 
 TOLERANCE_MS = 0.5
 QUIET = dict(progress_bar=False, n_jobs=1)

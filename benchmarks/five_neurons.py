@@ -22,12 +22,12 @@ from spikeinterface.core import NumpyRecording, NumpySorting
 
 from si_deepsort.benchmarking.report import markdown_table, write_results
 from si_deepsort.benchmarking.study import environment
+from si_deepsort.known_units.assign import assign_peaks
 from si_deepsort.noise import match_traces
-from si_deepsort.sorter.assign import assign_peaks
-from si_deepsort.training.classification import ClassifierTrainingSettings, train_classifier
-from si_deepsort.training.detection import DetectorTrainingSettings, train_detector
-from si_deepsort.training.known_units import find_units, learn_units, remove_baseline, tune_threshold
-from si_deepsort.training.tuning import best_threshold, candidate_peaks
+from si_deepsort.training.classification.known_units import find_units, learn_units, remove_baseline, tune_threshold
+from si_deepsort.training.classification.train import ClassifierTrainingSettings, train_classifier
+from si_deepsort.training.detection.train import DetectorTrainingSettings, train_detector
+from si_deepsort.training.detection.tune import best_threshold, candidate_peaks
 
 DATA = Path(os.environ.get("SI_DEEPSORT_DATA", Path(__file__).parent.parent / "../shared/data")) / "ee32009_waveforms"
 FREQUENCY = 25_000.0

@@ -24,7 +24,7 @@ from si_deepsort.benchmarking.report import write_results
 from si_deepsort.noise import recording_noise_levels
 from si_deepsort.report import analyze
 from si_deepsort.report.environment import package_versions
-from si_deepsort.sorter.preprocess import band_pass
+from si_deepsort.sorter.front_end.preprocess import band_pass
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("SI_DEEPSORT_DATA", ROOT / "../shared/data"))

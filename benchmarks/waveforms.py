@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from si_deepsort.benchmarking.report import markdown_table, write_results
 from si_deepsort.benchmarking.study import environment
 from si_deepsort.inference import predict_in_batches
-from si_deepsort.training.classification import ClassifierTrainingSettings, fit_classifier
+from si_deepsort.training.classification.train import ClassifierTrainingSettings, fit_classifier
 
 DATA = Path(os.environ.get("SI_DEEPSORT_DATA", Path(__file__).parent.parent / "../shared/data"))
 NUM_SPIKES = 2176  # of ee32009_waveforms; the file repeats them with more noise

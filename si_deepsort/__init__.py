@@ -7,7 +7,7 @@ Neural networks for extracellular electrophysiology, inside SpikeInterface.
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+from ._version import __version__
 
 # Public name -> module that holds it. Imported on first use, so that `import si_deepsort` stays light.
 _PUBLIC = {
@@ -23,21 +23,21 @@ _PUBLIC = {
     "deep_interpolate": "preprocessing",
     "wavelet_denoise": "preprocessing",
     "matched_filter": "preprocessing",
-    "train_deep_interpolation": "training.interpolation",
+    "train_deep_interpolation": "training.interpolation.train",
     "artifact_report": "benchmarking.artifact_report",
-    "train_detector": "training.detection",
-    "train_classifier": "training.classification",
-    "train_autoencoder": "training.autoencoding",
-    "tune_detector": "training.tuning",
-    "find_peaks": "sorter.detect",
-    "detection_probability": "sorter.detect",
+    "train_detector": "training.detection.train",
+    "train_classifier": "training.classification.train",
+    "train_autoencoder": "training.embedding.train",
+    "tune_detector": "training.detection.tune",
+    "find_peaks": "detection.find_peaks",
+    "detection_probability": "detection.find_peaks",
     "resume_sorter": "sorter.resume",
     "run_sorter_jobs": "jobs",
     "write_report": "report",
     "segment_events": "events.segment",
     "simulate_events": "events.simulate",
-    "train_events": "training.events",
-    "train_spike_predictor": "training.lfp",
+    "train_events": "training.events.train",
+    "train_spike_predictor": "training.lfp.train",
     "predict_spikes": "lfp.predict",
     "cross_validate": "lfp.crossval",
     "leave_one_band_out": "lfp.ablation",

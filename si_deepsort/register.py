@@ -10,7 +10,7 @@ from spikeinterface.preprocessing import pipeline, preprocessing_classes
 from spikeinterface.sorters import runsorter, sorterlist
 
 from .preprocessing import PREPROCESSORS
-from .sorter.deepsort import DeepSortSorter
+from .sorter.adapter import DeepSortSorter
 
 CONTAINER_IMAGE = "si-deepsort:latest"
 

@@ -15,7 +15,7 @@ from si_deepsort.events.simulate import simulate_events
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 from si_deepsort.nets.interpolator import InterpolatorConfig
 from si_deepsort.preprocessing import deep_interpolate
-from si_deepsort.training.interpolation import InterpolationTrainingSettings, train_deep_interpolation
+from si_deepsort.training.interpolation.train import InterpolationTrainingSettings, train_deep_interpolation
 from si_deepsort.zoo import load_model
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]

@@ -24,7 +24,7 @@ from spikeinterface.sorters import (
 
 import si_deepsort
 from si_deepsort.preprocessing import PREPROCESSORS
-from si_deepsort.sorter.deepsort import DeepSortSettings, DeepSortSorter
+from si_deepsort.sorter.adapter import DeepSortSettings, DeepSortSorter
 
 
 def test_sorter_is_in_spikeinterfaces_lists():

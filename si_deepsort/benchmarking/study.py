@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.metadata import version
 from pathlib import Path
 
-from .. import __version__
+from .._version import __version__
 from . import peers
 from .case import finished_result, run_case
 from .recordings import RECIPES, recording_names

@@ -58,7 +58,7 @@ def train_denoiser(
     """Train or fine-tune a denoiser on recordings."""
     import spikeinterface.core as si
 
-    from ..training.interpolation import InterpolationTrainingSettings, train_deep_interpolation
+    from ..training.interpolation.train import InterpolationTrainingSettings, train_deep_interpolation
     from ..zoo import load_model
 
     settings = InterpolationTrainingSettings(num_epochs=num_epochs, device=device, seed=seed)

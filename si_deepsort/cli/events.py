@@ -67,8 +67,8 @@ def train_events(
     epochs: Annotated[int, typer.Option(help="Most passes")] = 5,
 ):
     """Fine-tune an event model on your own marked events."""
-    from ..training.events import EventTrainingSettings
-    from ..training.events import train_events as train
+    from ..training.events.train import EventTrainingSettings
+    from ..training.events.train import train_events as train
     from ..zoo import save_model
 
     sign = _sign(polarity)

@@ -31,7 +31,7 @@ def train_lfp(
 
     from ..lfp.features import FeatureSettings
     from ..lfp.predictors import PredictorSettings
-    from ..training.lfp import train_spike_predictor
+    from ..training.lfp.train import train_spike_predictor
 
     lfp, spikes = spikeinterface.load(recording), spikeinterface.load(sorting)
     features = FeatureSettings(bands=bands, bin_ms=bin_ms, causal=causal)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..sorter.deepsort import DeepSortSettings, DeepSortSorter
+from ..sorter.adapter import DeepSortSettings, DeepSortSorter
 from .setting_options import read_settings_file, with_setting_options
 
 
@@ -37,8 +37,8 @@ def sort(
     given: dict | None = None,
 ):
     """Sort a recording; units are in OUT/sorter_output/sorting, the report in OUT/report/report.html."""
+    from ..io import open_recording
     from ..settings import settings_from_dict
-    from ..sorter.reading import open_recording
     from ..sorter.resume import is_finished
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -27,8 +27,8 @@ def train_detector(
     """Train a spike detector on a recording with known spikes; write a model folder."""
     import spikeinterface.core as si
 
-    from ..training.detection import DetectorTrainingSettings
-    from ..training.detection import train_detector as train
+    from ..training.detection.train import DetectorTrainingSettings
+    from ..training.detection.train import train_detector as train
 
     labelled = _band_passed(si.load(recording), freq_min, freq_max)
     net = train(
@@ -59,8 +59,8 @@ def train_classifier(
     """Train a classifier of the units of a sorted recording; write a model folder."""
     import spikeinterface.core as si
 
-    from ..training.classification import ClassifierTrainingSettings
-    from ..training.classification import train_classifier as train
+    from ..training.classification.train import ClassifierTrainingSettings
+    from ..training.classification.train import train_classifier as train
 
     net = train(
         _band_passed(si.load(recording), freq_min, freq_max),
@@ -91,8 +91,8 @@ def tune_detector(
     """Choose a detector's threshold for a recording without labels, on a labelled one with the same noise added."""
     import spikeinterface.core as si
 
-    from ..training.tuning import standard_front_ends
-    from ..training.tuning import tune_detector as tune
+    from ..training.detection.tune import standard_front_ends
+    from ..training.detection.tune import tune_detector as tune
 
     labelled, unlabelled = (_band_passed(si.load(folder), freq_min, freq_max) for folder in (recording, target))
     spikes = si.load(sorting)

@@ -9,7 +9,7 @@ PACKAGES = ("spikeinterface", "torch", "numpy", "scipy", "numba", "scikit-learn"
 
 def package_versions() -> dict[str, str]:
     """Version of this package and of those that decide about its results."""
-    from .. import __version__
+    from .._version import __version__
 
     versions = {"si-deepsort": __version__, "python": platform.python_version()}
     for name in PACKAGES:

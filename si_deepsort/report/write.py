@@ -9,8 +9,8 @@ import numpy as np
 import spikeinterface.core as si
 
 from ..geometry import recording_geometry
-from ..sorter.deepsort import DeepSortSettings
-from ..sorter.preprocess import band_pass, common_reference
+from ..sorter.adapter import DeepSortSettings
+from ..sorter.front_end.preprocess import band_pass, common_reference
 from .figures import make_figures
 from .page import render_page
 

@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 from spikeinterface.core.base import minimum_spike_dtype
 
+from ..chunks import are_inside, spread_chunks
 from ..geometry import channel_distances
-from .chunks import are_inside, spread_chunks
-from .clean import clean_units
-from .cluster import cluster_by_channel
-from .drift import find_drift, is_moving, load_drift, save_drift
-from .embed import describe_peaks, peak_embeddings, select_peaks
-from .find import find_spike_peaks
-from .match import REFRACTORY_MS, match_templates
-from .missed import unexplained_peaks, worth_clustering
-from .preprocess import cache_traces, preprocess
-from .split import split_units
-from .templates import measure_background, peak_offsets
-from .units import average_units, in_order, merge_units, template_samples, without_doubles
+from .clusters.cluster import cluster_by_channel
+from .clusters.embed import describe_peaks, peak_embeddings, select_peaks
+from .clusters.split import split_units
+from .front_end.motion import find_drift, is_moving, load_drift, save_drift
+from .front_end.preprocess import cache_traces, preprocess
+from .matching.match import REFRACTORY_MS, match_templates
+from .matching.residual_peaks import unexplained_peaks, worth_clustering
+from .output import clean_units
+from .peaks.find import find_spike_peaks
+from .units.refine import average_units, in_order, merge_units, template_samples, without_doubles
+from .units.templates import measure_background, peak_offsets
 
 logger = logging.getLogger(__name__)
 

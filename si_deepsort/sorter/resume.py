@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from .deepsort import PARAMS_FILE, DeepSortSorter
+from .adapter import PARAMS_FILE, DeepSortSorter
 
 LOG_FILE = "spikeinterface_log.json"
 

@@ -90,19 +90,19 @@ def _trainer(parent: Network, labels):
 
 
 def _tune_denoiser(start, recording, labels, settings, folder) -> Network:
-    from .interpolation import train_deep_interpolation
+    from .interpolation.train import train_deep_interpolation
 
     return load_model(train_deep_interpolation(recording, folder, start_from=start, settings=settings))
 
 
 def _tune_detector(start, recording, labels, settings, folder) -> Network:
-    from .detection import train_detector
+    from .detection.train import train_detector
 
     return train_detector(recording, labels, start_from=start, settings=settings)
 
 
 def _tune_events(start, recording, labels, settings, folder) -> Network:
-    from .events import train_events
+    from .events.train import train_events
 
     return train_events(recording, labels, model=start, settings=settings)
 

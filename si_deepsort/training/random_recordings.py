@@ -13,7 +13,7 @@ from probeinterface import Probe
 
 from ..generation import GenerationSettings, generate_recording, named_probe, random_templates
 from ..noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
-from ..sorter.whiten import whiten_time_space
+from ..preprocessing.whiten import whiten_time_space
 
 SAMPLING_FREQUENCIES = (10_000.0, 15_000.0, 20_000.0, 24_000.0, 25_000.0, 30_000.0, 32_000.0, 40_000.0)
 PROBES = ("tetrode", "linear32", "neuropixels1", "neuropixels2")

@@ -108,7 +108,7 @@ def save_model(net: "Network", folder: str | Path, info: ModelInfo, card: str | 
     """
     from safetensors.torch import save
 
-    from .. import __version__
+    from .._version import __version__
 
     folder = Path(folder).expanduser()
     for name, parameter in net.named_parameters():

@@ -16,7 +16,7 @@ from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import run_sorter
 from spikeinterface.sorters.utils import SpikeSortingError
 
-from si_deepsort.sorter import preprocess
+from si_deepsort.sorter.front_end import preprocess
 
 QUICK = dict(clustering="hdbscan", num_rounds=0)
 

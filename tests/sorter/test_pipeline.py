@@ -10,7 +10,7 @@ from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import run_sorter
 
 from si_deepsort.sorter import pipeline
-from si_deepsort.sorter.deepsort import DeepSortSettings
+from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.pipeline import sort_recording
 
 # Isosplit is compiled anew in each process; where clustering does not matter, another method is quicker.
@@ -124,7 +124,7 @@ def test_caches_give_the_same_units(scene, tmp_path):
 
 
 def test_preprocessed_recording_is_left_alone(scene, tmp_path):
-    from si_deepsort.sorter.preprocess import band_pass
+    from si_deepsort.sorter.front_end.preprocess import band_pass
 
     recording, truth = scene
     sorting = sort(band_pass(recording, 150.0, 7000.0), tmp_path / "out", apply_preprocessing=False)

@@ -1,0 +1,47 @@
+"""Step 1 of the sorter, as its settings choose it: peaks by energy, by a network or by a threshold."""
+
+from spikeinterface.core.base import base_peak_dtype
+from spikeinterface.core.node_pipeline import run_node_pipeline
+
+from ...detection.find_peaks import find_peaks
+from .energy import make_energy_filters
+from .energy_node import EnergyDetector
+
+ENERGY_THRESHOLD = 6.5
+
+
+def find_spike_peaks(traces, white, settings, job_kwargs):
+    """
+    Peaks of spikes.
+
+    Parameters
+    ----------
+    traces : BaseRecording
+        Cached white traces.
+    white : BaseRecording
+        The same, lazy: it knows its whitening filter.
+    settings : DeepSortSettings
+
+    Returns
+    -------
+    np.ndarray
+        With SpikeInterface's peak dtype, sorted by segment and sample.
+    """
+    threshold = settings.detect_threshold
+    if settings.detection == "energy":
+        node = EnergyDetector(
+            traces,
+            make_energy_filters(white),
+            threshold=ENERGY_THRESHOLD if threshold is None else threshold,
+            radius_um=settings.detect_radius_um,
+        )
+        peaks = run_node_pipeline(traces, [node], job_kwargs, job_name="detect spikes (energy)", squeeze_output=True)
+        return peaks.astype(base_peak_dtype)
+    return find_peaks(
+        traces.astype("float32"),
+        method=settings.detection,
+        threshold=threshold,
+        radius_um=settings.detect_radius_um,
+        seed=settings.seed,
+        job_kwargs=job_kwargs,
+    )

@@ -1,0 +1,226 @@
+"""
+From one labelled recording to the same units in noisier ones: templates, a copy with the target's noise, a threshold.
+
+Templates are learnt from the labelled recording alone. For each target, its noise is measured, a copy of the labelled
+recording is made as noisy, and the threshold with the best F1 on this copy is taken: no label of the target is used.
+The target is then explained as a sum of templates in its own whitened noise, overlaps included.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.signal
+
+from ...known_units.template_subtraction import find_known_units, fit_templates, know_templates
+from ...noise import match_traces, measure_noise, noise_filter
+
+# Templates are wanted with their slow part, drift of the baseline is not.
+HIGHPASS_HZ = 10.0
+MS_BEFORE, MS_AFTER = 1.2, 3.2
+LOWEST_LOG_ODDS = -4.0
+
+
+@dataclass(frozen=True)
+class UnitLibrary:
+    """
+    What is known of the units of a labelled recording.
+
+    Attributes
+    ----------
+    templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
+        In the unit of the traces, baseline removed.
+    nbefore : int
+        Samples of a template before the labelled frame.
+    rates : np.ndarray, shape (num_units,), float
+        In Hz.
+    refractory_ms : float
+        Shortest interval between two spikes of a unit that was seen.
+    sampling_frequency : float
+        In Hz.
+    """
+
+    templates: np.ndarray
+    nbefore: int
+    rates: np.ndarray
+    refractory_ms: float
+    sampling_frequency: float
+
+
+def remove_baseline(traces: np.ndarray, sampling_frequency: float) -> np.ndarray:
+    """Traces of shape (num_frames, num_channels) without what is slower than 10 Hz; no phase shift."""
+    sos = scipy.signal.butter(2, HIGHPASS_HZ, "highpass", fs=sampling_frequency, output="sos")
+    return scipy.signal.sosfiltfilt(sos, np.asarray(traces, dtype=float), axis=0)
+
+
+def learn_units(
+    traces: np.ndarray, frames: np.ndarray, unit_indices: np.ndarray, num_units: int, sampling_frequency: float
+) -> UnitLibrary:
+    """
+    Learn the units of a labelled recording.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float
+    frames : np.ndarray, shape (num_spikes,), int
+        At the onset or the peak of a spike, or any constant time from it.
+    unit_indices : np.ndarray, shape (num_spikes,), int
+    num_units : int
+    sampling_frequency : float
+        In Hz.
+
+    Raises
+    ------
+    ValueError
+        If no label lies inside the traces, or a unit has no spike there.
+    """
+    frames, unit_indices = np.asarray(frames), np.asarray(unit_indices)
+    nbefore, nafter = (round(ms * sampling_frequency / 1000) for ms in (MS_BEFORE, MS_AFTER))
+    inside = (frames >= nbefore) & (frames + nafter <= len(traces))
+    pairs = np.unique(np.stack([frames[inside], unit_indices[inside]], axis=1), axis=0)
+    counts = np.bincount(pairs[:, 1], minlength=num_units)
+    if len(pairs) == 0 or (counts == 0).any():
+        raise ValueError(
+            f"The units have {counts.tolist()} labelled spikes inside the recording of {len(traces)} frames, expected "
+            "at least one each. Check that labels and recording belong together; leave out units without spikes."
+        )
+    templates = fit_templates(
+        remove_baseline(traces, sampling_frequency), *pairs.T, num_units, nbefore=nbefore, nafter=nafter
+    )
+    intervals = np.concatenate([np.diff(pairs[pairs[:, 1] == unit, 0]) for unit in range(num_units)])
+    # a few labels may be wrong, so the shortest intervals do not count
+    shortest = np.quantile(intervals, 0.002) if len(intervals) else 0.0
+    refractory_ms = float(np.clip(1000 * shortest / sampling_frequency, 0.5, 3.0))
+    rates = counts * sampling_frequency / len(traces)
+    return UnitLibrary(templates, nbefore, rates, refractory_ms, sampling_frequency)
+
+
+def tune_threshold(
+    library: UnitLibrary,
+    traces: np.ndarray,
+    frames: np.ndarray,
+    unit_indices: np.ndarray,
+    traces_target: np.ndarray,
+    *,
+    tolerance_frames: int,
+    seed: int = 0,
+) -> dict:
+    """
+    The threshold for a target, by F1 on a copy of the labelled recording that is as noisy as the target.
+
+    Parameters
+    ----------
+    library : UnitLibrary
+    traces, frames, unit_indices
+        The labelled recording, as for `learn_units`.
+    traces_target : np.ndarray, shape (num_frames, num_channels), float
+    tolerance_frames : int
+        A spike is found if the same unit is found this close to it.
+    seed : int, default: 0
+        Of the noise that is added.
+
+    Returns
+    -------
+    dict
+        log_odds_threshold, f1, and the curve: log_odds_thresholds and f1_values.
+    """
+    frequency = library.sampling_frequency
+    copy = match_traces(
+        remove_baseline(traces, frequency), remove_baseline(traces_target, frequency), frequency, seed=seed
+    )
+    found_frames, found_units, log_odds = find_units(copy, library, log_odds_threshold=LOWEST_LOG_ODDS)
+    thresholds = np.arange(LOWEST_LOG_ODDS, 6.0, 0.25)
+    values = []
+    for threshold in thresholds:
+        kept = log_odds > threshold
+        num_hits = count_hits(frames, unit_indices, found_frames[kept], found_units[kept], tolerance_frames)
+        values.append(2 * num_hits / max(1, len(frames) + kept.sum()))
+    smooth = scipy.signal.savgol_filter(values, 7, 2, mode="nearest")
+    # where the curve is flat, the threshold that the model itself asks for
+    as_good = np.flatnonzero(smooth >= smooth.max() - 0.0005)
+    best = int(as_good[np.argmin(np.abs(thresholds[as_good]))])
+    return {
+        "log_odds_threshold": float(thresholds[best]),
+        "f1": float(values[best]),
+        "log_odds_thresholds": thresholds.tolist(),
+        "f1_values": [float(value) for value in values],
+    }
+
+
+def find_units(
+    traces: np.ndarray, library: UnitLibrary, *, log_odds_threshold: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Spikes of known units in a recording with other noise.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float
+        Of the same unit, channels and sampling rate as the labelled recording.
+    library : UnitLibrary
+    log_odds_threshold : float, default: 0.0
+        From `tune_threshold`.
+
+    Returns
+    -------
+    frames : np.ndarray, shape (num_spikes,), int
+        On the same point of the spike as the labels, sorted.
+    unit_indices : np.ndarray, shape (num_spikes,), int
+    log_odds : np.ndarray, shape (num_spikes,), float
+    """
+    frequency = library.sampling_frequency
+    if traces.shape[1] != library.templates.shape[2]:
+        raise ValueError(
+            f"The recording has {traces.shape[1]} channels, the units were learnt on {library.templates.shape[2]}; "
+            "expected the same channels."
+        )
+    centered = remove_baseline(traces, frequency)
+    taps, mixing = whitening(centered, frequency)
+    margin = len(taps) // 2
+    padded = np.pad(library.templates, ((0, 0), (margin, margin), (0, 0)))
+    templates = scipy.signal.oaconvolve(padded, taps[None, :, None], mode="same", axes=1) @ mixing
+    templates = templates[:, margin : margin + library.templates.shape[1]]
+    whitened = scipy.signal.oaconvolve(centered, taps[:, None], mode="same", axes=0) @ mixing
+    known = know_templates(
+        templates, rates=library.rates, sampling_frequency=frequency, refractory_ms=library.refractory_ms
+    )
+    starts, unit_indices, log_odds = find_known_units(whitened, known, log_odds_threshold=log_odds_threshold)
+    return starts + library.nbefore, unit_indices, log_odds
+
+
+def whitening(traces: np.ndarray, sampling_frequency: float) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Filter over time and matrix over channels that turn the noise of traces into white noise of variance 1.
+
+    Returns
+    -------
+    taps : np.ndarray, shape (num_taps,), float
+    mixing : np.ndarray, shape (num_channels, num_channels), float
+        To be multiplied from the right.
+    """
+    model = measure_noise(traces, sampling_frequency)
+    power = model.power.mean(axis=1)
+    # frequencies that a filter has emptied are not blown up
+    inverse = 1 / np.maximum(power, 0.1 * np.median(power))
+    taps = noise_filter(model.frequencies, inverse, sampling_frequency, 255)
+    response = np.abs(scipy.signal.freqz(taps, worN=model.frequencies, fs=sampling_frequency)[1]) ** 2
+    step = model.frequencies[1] - model.frequencies[0]
+    covariance = np.einsum("f,fcd->cd", response, model.cross_spectrum).real * step
+    values, vectors = np.linalg.eigh(covariance)
+    values = np.maximum(values, 1e-6 * values.max())
+    return taps, (vectors / np.sqrt(values)) @ vectors.T
+
+
+def count_hits(frames, unit_indices, found_frames, found_units, tolerance_frames: int) -> int:
+    """How many spikes have a found spike of the same unit within a tolerance, one to one."""
+    num_hits = 0
+    for unit in np.unique(unit_indices):
+        true = np.sort(np.asarray(frames)[unit_indices == unit])
+        found = np.sort(np.asarray(found_frames)[found_units == unit])
+        place = 0
+        for frame in true:
+            while place < len(found) and found[place] < frame - tolerance_frames:
+                place += 1
+            if place < len(found) and found[place] <= frame + tolerance_frames:
+                num_hits += 1
+                place += 1
+    return num_hits

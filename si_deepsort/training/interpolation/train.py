@@ -1,0 +1,253 @@
+"""
+Train the interpolator on one or more recordings, or fine-tune one that exists.
+
+There are no labels: the network predicts each frame from the frames around it, leaves nothing of noise like that of the
+recording, and is measured on time that it did not see. Training starts from the closed-form Wiener filter of the
+recording, so that it starts where linear methods end.
+"""
+
+import copy
+import logging
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as distributed
+
+from ...fit import FitSettings, evaluate, fit
+from ...inference import choose_device
+from ...nets.interpolator import NEW_INTERPOLATOR, Interpolator, InterpolatorConfig
+from ...settings import setting
+from ...zoo import CONFIG_FILE, ModelInfo, load_model, parent_reference, save_model
+from .batches import TrainingRecording, prepare_recordings
+from .start import resample_filters, start_filters, start_shared_part, start_table
+
+logger = logging.getLogger(__name__)
+
+BATCHES_PER_STRETCH = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterpolationTrainingSettings(FitSettings):
+    """How an interpolator is trained."""
+
+    num_epochs: int = setting(20, "Most epochs", minimum=0)
+    learning_rate: float = setting(1e-2, "Highest learning rate of Adam; it follows a cosine to 0", minimum=0.0)
+    warmup_steps: int = setting(40, "Steps over which the learning rate rises from 0, to spare the start", minimum=0)
+    steps_per_epoch: int = setting(60, "Batches per epoch", minimum=1)
+    batch_windows: int = setting(4, "Windows per batch, at 64 channels; fewer where there are more", minimum=1)
+    window_frames: int = setting(256, "Frames predicted per window", minimum=16)
+    validation_fraction: float = setting(0.1, "End of each segment that is held out", minimum=0.01, maximum=0.5)
+    mask_fraction: float = setting(0.05, "Channels hidden in half of the batches", minimum=0.0, maximum=0.9)
+    turned_fraction: float = setting(
+        0.25, "Batches that see the probe turned, stretched and with gaps, for other layouts", minimum=0.0, maximum=0.9
+    )
+    noise_fraction: float = setting(
+        0.1,
+        "Windows of noise alone, of which nothing should be left; 0 for a model of other recordings",
+        minimum=0.0,
+        maximum=0.5,
+    )
+    wiener_s: float = setting(10.0, "Duration in s of the sample for the closed-form start", minimum=0.1)
+    fit_table: bool = setting(True, "Fit a linear part to the recording's own channels (single recording only)")
+
+
+def train_deep_interpolation(
+    recordings,
+    folder: str | Path,
+    *,
+    start_from: str | Path | None = None,
+    config: InterpolatorConfig | None = None,
+    settings: InterpolationTrainingSettings | None = None,
+    name: str | None = None,
+) -> Path:
+    """
+    Train a model for `deep_interpolate`.
+
+    Parameters
+    ----------
+    recordings : BaseRecording | list of BaseRecording
+        High-pass filtered, with probes; layouts may differ, sampling frequencies may not. Read in short stretches,
+        never as a whole. Several recordings give one model for all their probes.
+    folder : str | Path
+        Gets the model. Called again after an interruption, training continues where it was.
+    start_from : str | Path | None, default: None
+        Name or folder of an interpolator to fine-tune. None starts anew.
+    config : InterpolatorConfig | None, default: None
+        Structure of a new network. None takes `NEW_INTERPOLATOR`; not allowed with `start_from`.
+    settings : InterpolationTrainingSettings | None, default: None
+        None takes the defaults. With `num_epochs=0` the model is the closed form that training starts from.
+    name : str | None, default: None
+        Of the model. None takes the name of the folder.
+
+    Returns
+    -------
+    Path
+        The folder, which `deep_interpolate(recording, model=...)` takes.
+
+    Raises
+    ------
+    ValueError
+        If the recordings are too short or differ in sampling frequency, or `start_from` is no interpolator.
+    """
+    settings = settings or InterpolationTrainingSettings()
+    folder = Path(folder)
+    _join_processes(settings)
+    recordings = recordings if isinstance(recordings, list | tuple) else [recordings]
+    torch.manual_seed(settings.seed)
+    net = _new_network(recordings, config, start_from, settings)
+    prepared = prepare_recordings(recordings, net, settings)
+    start_loss = _start(net, prepared, settings, folder / "checkpoint" / "start", is_new=start_from is None)
+    validation_loss = _fit_or_keep_start(net, prepared, settings, folder, start_loss)
+    metrics = dict(start_validation_loss=start_loss, validation_loss=validation_loss)
+    if _is_first_process():
+        _save(net.cpu(), folder, name, metrics, settings, len(recordings))
+    return folder
+
+
+def _fit_or_keep_start(net, prepared, settings, folder, start_loss) -> float:
+    start_weights = copy.deepcopy(net.state_dict())
+    history = fit(
+        net,
+        prediction_loss(prepared),
+        lambda epoch: _batches(prepared, epoch, settings),
+        lambda: _validation_batches(prepared, settings),
+        settings,
+        checkpoint_folder=folder / "checkpoint",
+        label="interpolator",
+    )
+    loss = min([row["validation_loss"] for row in history], default=start_loss)
+    logger.info("Loss on held-out time: %.4f at the start, %.4f now", start_loss, loss)
+    if loss > start_loss:  # the closed form was better
+        net.load_state_dict(start_weights)
+    return min(loss, start_loss)
+
+
+def _save(net, folder, name, metrics, settings, num_recordings):
+    info = ModelInfo(
+        name=name or folder.name,
+        task="denoising",
+        sampling_frequency=net.config.sampling_frequency,
+        training=dict(seed=settings.seed, num_epochs=settings.num_epochs, num_recordings=num_recordings),
+        metrics=metrics,
+        parent=parent_reference(net),
+    )
+    save_model(net, folder, info)
+    # the next training into this folder is another one
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+
+
+def prediction_loss(prepared: list[TrainingRecording]):
+    """
+    Mean squared error of the prediction, in units of the noise variance, over channels that have a signal.
+
+    Much of the noise can be predicted, too, being correlated in time and across channels. Where there is noise alone
+    the right answer is 0: this takes out what can be told from spikes, and keeps the network from painting spikes.
+    """
+
+    def loss(net, batch):
+        traces, is_noise, index, plan_index = batch
+        recording = prepared[int(index[0])]
+        context = net.config.context
+        predicted = net(traces, recording.plans[int(plan_index[0])])
+        wanted = traces[:, :, context : traces.shape[2] - context] * ~is_noise[:, None, None]
+        errors = (predicted - wanted).square()
+        return errors[:, recording.has_signal.to(errors.device)].mean()
+
+    return loss
+
+
+def held_out_loss(net: Interpolator, prepared: list[TrainingRecording], settings) -> float:
+    """`prediction_loss` on the held-out time of recordings; without noise it is the variance left unpredicted."""
+    device = next(net.parameters()).device
+    return evaluate(net, prediction_loss(prepared), _validation_batches(prepared, settings), device)
+
+
+def _join_processes(settings):
+    # torchrun starts the processes, each must still join the group
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if choose_device(settings.device).type == "cuda" else "gloo")
+
+
+def _is_first_process() -> bool:
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def _new_network(recordings, config, start_from, settings) -> Interpolator:
+    sampling_frequency = recordings[0].get_sampling_frequency()
+    others = {recording.get_sampling_frequency() for recording in recordings}
+    if max(others) / min(others) > 1.01:
+        raise ValueError(f"The recordings have {sorted(others)} Hz; train one model per sampling frequency.")
+    num_table = recordings[0].get_num_channels() if settings.fit_table and len(recordings) == 1 else 0
+    if start_from is None:
+        config = replace(config or NEW_INTERPOLATOR, sampling_frequency=sampling_frequency)
+        return Interpolator(replace(config, num_table_channels=num_table))
+    if config is not None:
+        raise ValueError("Give either config (a new network) or start_from (its structure is kept), not both.")
+    old = load_model(start_from)
+    if not isinstance(old, Interpolator):
+        raise ValueError(
+            f"start_from='{start_from}' is a {old.architecture}, expected an interpolator. Weights of the original "
+            "network can be applied with deep_interpolate, but not fine-tuned."
+        )
+    changed = replace(old.config, sampling_frequency=sampling_frequency, num_table_channels=num_table)
+    net = Interpolator(changed)
+    shared = {key: value for key, value in old.state_dict().items() if not key.startswith("table")}
+    net.load_state_dict(shared, strict=False)
+    resample_filters(net, sampling_frequency / old.config.sampling_frequency)
+    net.info = old.info
+    return net
+
+
+def _start(net, prepared, settings, folder: Path, *, is_new: bool) -> float:
+    """Bring the network to its closed-form start, or to the one of an interrupted training; returns its loss."""
+    is_resumed = (folder / CONFIG_FILE).is_file() and load_model(folder).config == net.config
+    if is_resumed:
+        net.load_state_dict(load_model(folder).state_dict())
+    else:
+        samples = [recording.sample(settings.wiener_s, settings.seed) for recording in prepared]
+        if is_new:
+            start_filters(net, prepared, samples)
+            start_shared_part(net, prepared, samples, noise_fraction=settings.noise_fraction)
+        if net.config.num_table_channels:
+            start_table(net, prepared[0], samples[0], noise_fraction=settings.noise_fraction)
+    device = choose_device(settings.device)
+    for recording in prepared:
+        for plan in recording.plans:
+            net.attach_table(plan, recording.channel_locations)
+            plan.to(device)
+    if is_resumed:
+        return load_model(folder).info.metrics["validation_loss"]
+    loss = held_out_loss(net.to(device), prepared, settings)
+    if _is_first_process():
+        save_model(net, folder, ModelInfo(name="start", task="denoising", metrics=dict(validation_loss=loss)))
+    return loss
+
+
+def _batches(prepared, epoch, settings):
+    rng = np.random.default_rng([settings.seed, epoch])
+    shares = np.array([recording.num_training_frames for recording in prepared], dtype=float)
+    remaining = settings.steps_per_epoch
+    while remaining > 0:
+        index = int(rng.choice(len(prepared), p=shares / shares.sum()))
+        # One stretch of the recording serves several batches, so that a file is read in few, long pieces; fewer where
+        # there are other recordings, or the network would learn one and forget the others.
+        num_batches = min(remaining, max(2, BATCHES_PER_STRETCH // len(prepared)))
+        for windows, is_noise in prepared[index].training_windows(rng, num_batches, settings):
+            plan_index = int(rng.choice(len(prepared[index].plans), p=prepared[index].plan_shares))
+            yield _as_batch(windows, is_noise, index, plan_index)
+            remaining -= 1
+
+
+def _validation_batches(prepared, settings):
+    for index, recording in enumerate(prepared):
+        for windows, is_noise in recording.validation_windows(settings):
+            yield _as_batch(windows, is_noise, index, 0)
+
+
+def _as_batch(windows, is_noise, index, plan_index):
+    places = torch.full((len(windows),), index), torch.full((len(windows),), plan_index)
+    return torch.from_numpy(windows), torch.from_numpy(is_noise), *places

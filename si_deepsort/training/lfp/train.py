@@ -1,0 +1,145 @@
+"""Train a predictor of spikes from field potentials, and save it with everything that prediction needs."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from ...lfp.features import FeatureSettings
+from ...lfp.predictors import PredictorSettings, fit_predictor
+from ...lfp.targets import Session, pair_session
+from ...nets.spike_predictor import SpikePredictor
+from ...zoo import ModelInfo, save_model
+
+
+def train_spike_predictor(
+    recording,
+    sorting,
+    unit_id=None,
+    model: str = "bilstm",
+    folder: str | Path | None = None,
+    *,
+    features: FeatureSettings | None = None,
+    settings: PredictorSettings | None = None,
+) -> SpikePredictor:
+    """
+    Learn to predict when neurons fire from the field potential recorded with them.
+
+    The predictor claims only what held-out blocks of the training data support: where they support nothing, it
+    predicts the constant rate (`net.info.metrics` says what was gained; evaluate with `cross_validate`).
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Field potential: one segment, any number of channels, any unit and rate.
+    sorting : BaseSorting
+        Spikes on the same clock; its sampling rate may differ.
+    unit_id : unit id | list of unit ids | "population" | None, default: None
+        What is predicted: one unit, several at once, the sum of all, or each unit (None).
+    model : "constant" | "glm" | "bilstm" | "gru" | "cnn", default: "bilstm"
+    folder : str | Path | None, default: None
+        Where the model is saved; load it with `load_model` or give it to `predict_spikes`.
+    features : FeatureSettings | None, default: None
+        Bands, bins, causal or acausal.
+    settings : PredictorSettings | None, default: None
+
+    Returns
+    -------
+    SpikePredictor
+        With `info`; ready for `predict_spikes`.
+
+    Raises
+    ------
+    ValueError
+        For unknown units, too few spikes (the message says how many are needed), clocks that differ, NaN, saturated
+        channels, or bands above Nyquist.
+
+    Examples
+    --------
+    >>> net = train_spike_predictor(lfp_recording, sorting, unit_id="7", model="bilstm", folder="unit7")
+    >>> net.info.metrics
+    """
+    features = features or FeatureSettings()
+    settings = settings or PredictorSettings()
+    session = _session(recording, sorting, unit_id)
+    paired = pair_session(session, features, target="population" if _is_population(unit_id) else "unit")
+    net, training = fit_predictor([paired], model=model, settings=settings, causal=features.causal)
+    net.info = _model_info(recording, paired, training, model, folder, features, settings)
+    if folder is not None:
+        save_model(net, folder, net.info, card=_card(net, model))
+    return net
+
+
+def _model_info(recording, paired, training, model, folder, features, settings) -> ModelInfo:
+    return ModelInfo(
+        name=Path(folder).name if folder else f"spike-predictor-{model}",
+        task="lfp",
+        sampling_frequency=float(recording.get_sampling_frequency()),
+        input_unit="any: features are scaled by the training data",
+        training=dict(
+            command="si_deepsort.train_spike_predictor",
+            seed=settings.seed,
+            data="a recording of the user",
+            duration_s=len(paired.counts) * paired.bin_s,
+            num_spikes=[int(total) for total in paired.counts.sum(axis=0)],
+        ),
+        metrics={
+            f"held_out_bits_per_spike_{name}": float(values["held_out_bits"])
+            for name, values in training["outputs"].items()
+        },
+        settings=dict(
+            features=asdict(features),
+            predictor=asdict(settings),
+            num_channels=recording.get_num_channels(),
+            channel_ids=[str(channel_id) for channel_id in recording.channel_ids],
+            unit_ids=[_plain(name) for name in paired.output_names],
+            base_rates=[float(values["base_rate"]) for values in training["outputs"].values()],
+        ),
+    )
+
+
+def _session(recording, sorting, unit_id) -> Session:
+    if unit_id is None or _is_population(unit_id):
+        return Session(recording, sorting)
+    return Session(recording, sorting, unit_ids=list(unit_id) if isinstance(unit_id, list | tuple) else [unit_id])
+
+
+def _is_population(unit_id) -> bool:
+    return isinstance(unit_id, str) and unit_id == "population"
+
+
+def _plain(name):
+    return name.item() if hasattr(name, "item") else name
+
+
+def _card(net: SpikePredictor, model: str) -> str:
+    info = net.info
+    gains = "\n".join(f"- {name}: {value:.4f}" for name, value in info.metrics.items())
+    return f"""# {info.name}
+
+## What it does
+Predicts the spikes of units {info.settings["unit_ids"]} from the field potential ({model}).
+
+## Inputs
+{info.settings["num_channels"]} channels ({", ".join(info.settings["channel_ids"])}), trained at \
+{info.sampling_frequency:g} Hz; bins of {info.settings["features"]["bin_ms"]:g} ms.
+
+## Trained on
+{info.training["data"]}: {info.training["duration_s"]:.0f} s, {info.training["num_spikes"]} spikes.
+
+## Results
+Bits per spike over the constant rate, on blocks of the training recording that the members did not see; 0 means that
+nothing is claimed and the constant rate is predicted:
+
+{gains}
+
+## Limits
+Serves these channels and units of this preparation only.
+
+## How to fine-tune
+Train again with `si_deepsort.train_spike_predictor`.
+
+## How to cite
+si_deepsort.
+
+## Licence
+That of the recording.
+"""

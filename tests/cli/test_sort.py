@@ -1,0 +1,155 @@
+"""`si-deepsort sort`, `demo`, `doctor`: options made from the settings, any format, messages without tracebacks."""
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spikeinterface.core as si
+from probeinterface import write_probeinterface
+from small_recording import SAMPLING_FREQUENCY, line_probe, small_recording
+from typer.testing import CliRunner
+
+from si_deepsort import cli
+from si_deepsort.cli.setting_options import setting_parameters
+from si_deepsort.io import open_recording
+from si_deepsort.sorter.adapter import DeepSortSettings
+
+QUICK = ("--clustering", "hdbscan", "--num-rounds", "0")
+RUNNER = CliRunner()
+
+
+def run(*arguments, fails=False):
+    result = RUNNER.invoke(cli.app, [str(argument) for argument in arguments])
+    if not fails and result.exception is not None:
+        raise result.exception
+    return result
+
+
+def message(*arguments) -> str:
+    result = run(*arguments, fails=True)
+    assert isinstance(result.exception, ValueError), result.output
+    return str(result.exception)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Folder with a saved recording."""
+    folder = tmp_path_factory.mktemp("cli")
+    small_recording(folder / "recording", duration_s=3.0)
+    return folder
+
+
+def test_every_setting_is_an_option():
+    parameters = {parameter.name: parameter for parameter in setting_parameters(DeepSortSettings)}
+    assert list(parameters) == [record.name for record in fields(DeepSortSettings)]
+    text = " ".join(run("sort", "--help").output.split())
+    assert "--format" in text and "--resume" in text and "Settings" in text
+
+
+def test_sorting_with_report_from_a_file_with_settings(folder, tmp_path):
+    config = tmp_path / "settings.toml"
+    config.write_text('clustering = "hdbscan"\nnum_rounds = 2\nseed = 5\n')
+    out = tmp_path / "out"
+    output = run(
+        "sort", folder / "recording", "--out", out, "--config", config, "--num-rounds", 0, "--no-common-reference"
+    ).output
+    assert "units" in output and (out / "report" / "report.html").exists()
+    params = json.loads((out / "spikeinterface_params.json").read_text())["sorter_params"]
+    assert (params["seed"], params["num_rounds"], params["common_reference"]) == (5, 0, False), "options win"
+    assert len(si.load(out / "sorter_output" / "sorting").unit_ids) >= 3
+    assert "was finished before" in run("sort", folder / "recording", "-o", out, "--resume", "--no-report").output
+    assert "other settings of seed" in message("sort", folder / "recording", "-o", out, "--resume", "--seed", 1)
+    assert "--resume" in message("sort", folder / "recording", "-o", out) and (out / "report").exists()
+
+
+def test_bare_samples_with_a_probe_and_none_and_json(folder, tmp_path):
+    counts = (si.load(folder / "recording").get_traces() * 4 + 2050).astype("int16")
+    counts.tofile(tmp_path / "samples.raw")
+    write_probeinterface(tmp_path / "probe.json", line_probe(4))
+    options = [f"sampling_frequency={SAMPLING_FREQUENCY}", "num_channels=4", "dtype=int16"]
+    run(
+        *("sort", tmp_path / "samples.raw", "-o", tmp_path / "out", "--format", "binary", "--no-report"),
+        *(word for option in options for word in ("--reader-option", option)),
+        *("--probe", tmp_path / "probe.json", "--matching", "none", "--job-kwargs", '{"n_jobs": 1}', *QUICK),
+    )
+    params = json.loads((tmp_path / "out" / "spikeinterface_params.json").read_text())["sorter_params"]
+    assert params["matching"] is None and params["job_kwargs"] == {"n_jobs": 1}
+    assert len(si.load(tmp_path / "out" / "sorter_output" / "sorting").unit_ids) >= 3
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["nowhere"], "There is nothing at nowhere"),
+        (["REC", "--format", "spikeglxx"], "Unknown format 'spikeglxx'.*spikeglx"),
+        (["TEXT"], "cannot be read as something that SpikeInterface saved"),
+        (["TEXT", "--format", "spikeglx"], "cannot be read as 'spikeglx'.*it takes folder_path"),
+        (["REC", "--reader-option", "stream"], "expected name=value"),
+        (["REC", "--probe", "TEXT"], "cannot be read as a probe"),
+        (["REC", "--probe", "PROBE"], "7 connected contacts, the recording 4 channels"),
+        (["REC", "--config", "TEXT"], "cannot be read as TOML"),
+        (["REC", "--config", "none.toml"], "none.toml cannot be read"),
+        (["REC", "--config", "WRONG"], "Unknown setting 'freq_mni'. Did you mean freq_min"),
+        (["REC", "--clustering", "kmeans"], "clustering.*kmeans.*expected one of"),
+        (["REC", "--job-kwargs", "{n_jobs}"], "expected JSON"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_explained(folder, tmp_path, arguments, expected):
+    import re
+
+    (tmp_path / "text.txt").write_text("not a [recording")
+    (tmp_path / "wrong.toml").write_text("freq_mni = 300.0")
+    write_probeinterface(tmp_path / "probe.json", line_probe(7))
+    files = dict(REC=folder / "recording", TEXT="text.txt", WRONG="wrong.toml", PROBE="probe.json")
+    named = [tmp_path / files[word] if word in files else word for word in arguments]
+    assert re.search(expected, message("sort", *named, "-o", tmp_path / "out").replace("\n", " "))
+    assert not (tmp_path / "out").exists()
+
+
+def test_recording_that_cannot_be_sorted_is_explained(tmp_path):
+    traces = np.zeros((40_000, 4), "float32")
+    traces[100] = np.nan
+    recording = si.NumpyRecording([traces], SAMPLING_FREQUENCY)
+    recording.set_probe(line_probe(4))
+    recording.save(folder=tmp_path / "nan")
+    text = message("sort", tmp_path / "nan", "-o", tmp_path / "out", *QUICK)
+    assert text.startswith("ValueError: NaN or inf") and "Traceback" not in text and "spikeinterface_log.json" in text
+
+
+def test_anything_but_a_recording_is_refused(folder, tmp_path):
+    small_recording(duration_s=1.0)[1].save(folder=tmp_path / "sorting")
+    with pytest.raises(ValueError, match="expected a recording"):
+        open_recording(tmp_path / "sorting")
+
+
+def test_interruption_says_how_to_go_on(folder, tmp_path, monkeypatch):
+    import spikeinterface.sorters as sorters
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sorters, "run_sorter", interrupted)
+    result = run("sort", folder / "recording", "-o", tmp_path / "out", fails=True)
+    assert "--resume goes on" in result.output and result.exit_code != 0
+
+
+def test_demo_and_doctor(tmp_path):
+    out = tmp_path / "demo"
+    output = run("demo", "--out", out, "--duration", 8).output
+    assert "Mean accuracy" in output
+    assert (out / "report" / "report.html").exists() and (out / "accuracy.csv").exists()
+    assert "--overwrite" in message("demo", "--out", out)
+    doctor = run("doctor").output
+    assert "spikeinterface" in doctor and "device" in doctor and "deepsort is ready" in doctor
+
+
+def test_example_runs(tmp_path):
+    example = Path(__file__).parents[2] / "examples" / "sort_a_recording.py"
+    done = subprocess.run([sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "units" in done.stdout and (tmp_path / "out" / "report" / "report.html").exists()

@@ -1,0 +1,90 @@
+"""Tuning a detector on noise-matched copies: the choice is the best of its curve; no label of the target is seen."""
+
+import json
+
+import numpy as np
+import pytest
+from spikeinterface.core import NumpyRecording
+from test_classification import FS, make_recording
+
+from si_deepsort.training.detection.train import DetectorTrainingSettings, train_detector
+from si_deepsort.training.detection.tune import best_threshold, candidate_peaks, standard_front_ends, tune_detector
+
+
+@pytest.fixture(scope="module")
+def detector():
+    settings = DetectorTrainingSettings(num_epochs=3, progress_bar=False, device="cpu")
+    return train_detector(*make_recording(), settings=settings)
+
+
+@pytest.fixture(scope="module")
+def target():
+    recording, _ = make_recording(seed=9)
+    noise = 1.5 * np.random.default_rng(1).standard_normal(recording.get_traces().shape)
+    return NumpyRecording([recording.get_traces() + noise.astype("float32")], FS)
+
+
+def test_the_choice_is_the_best_of_the_curve_and_is_saved_with_it(detector, target, tmp_path):
+    tuning = tune_detector(
+        *make_recording(),
+        target,
+        detector=detector,
+        folder=tmp_path,
+        thresholds=(0.1, 0.5, 0.9),
+        refractory_ms=(0.4, 1.0),
+    )
+    assert len(tuning.curve) == 6
+    assert tuning.f1 == max(row["f1"] for row in tuning.curve) > 0.7
+    settings = json.loads((tmp_path / "config.json").read_text())["info"]["settings"]
+    assert settings["threshold"] == tuning.threshold and len(settings["tuning"]["curve"]) == 6
+    assert (tmp_path / "tuning.png").stat().st_size > 1000
+
+
+def test_front_ends_are_compared(detector, target):
+    recording, sorting = make_recording()
+    front_ends = standard_front_ends(sorting)
+    assert set(front_ends) == {"none", "bandpass", "notch", "wavelet", "matched_filter"}
+    tuning = tune_detector(
+        recording, sorting, target, detector=detector, front_ends=front_ends, thresholds=(0.3,), refractory_ms=(0.5,)
+    )
+    assert [row["front_end"] for row in tuning.curve] == list(front_ends)
+    assert tuning.front_end in front_ends
+
+
+def test_peaks_of_the_tuned_detector_are_the_spikes(detector):
+    recording, sorting = make_recording(seed=4)
+    threshold, refractory_ms, f1 = best_threshold(recording, sorting, detector)
+    peaks = candidate_peaks(recording, detector, threshold=threshold, refractory_ms=refractory_ms)
+    truth = sorting.to_spike_vector()["sample_index"]
+    assert f1 > 0.85
+    assert (np.abs(truth[:, None] - peaks).min(axis=1) <= 8).mean() > 0.85
+
+
+def test_bad_input_is_named(detector, target):
+    recording, sorting = make_recording()
+    with pytest.raises(ValueError, match="same sampling rate"):
+        tune_detector(recording, sorting, NumpyRecording([target.get_traces()], 2 * FS), detector=detector)
+
+
+def test_commands_train_a_classifier_and_tune_a_detector(detector, target, tmp_path):
+    from typer.testing import CliRunner
+
+    from si_deepsort.cli import app
+    from si_deepsort.zoo import load_model, save_model
+
+    recording, sorting = make_recording(duration_s=6.0)
+    recording.save(folder=tmp_path / "recording", verbose=False)
+    sorting.save(folder=tmp_path / "sorting")
+    target.save(folder=tmp_path / "target", verbose=False)
+    save_model(detector, tmp_path / "detector", detector.info)
+    labelled = [str(tmp_path / "recording"), str(tmp_path / "sorting")]
+    options = ["--freq-min", "0", "--out"]
+    result = CliRunner().invoke(
+        app, ["train-classifier", *labelled, *options, str(tmp_path / "units"), "--epochs", "1"]
+    )
+    assert result.exit_code == 0 and "3 units" in result.output
+    assert load_model(tmp_path / "units").info.task == "classification"
+    arguments = [*labelled, str(tmp_path / "target"), "--detector", str(tmp_path / "detector")]
+    result = CliRunner().invoke(app, ["tune-detector", *arguments, *options, str(tmp_path / "tuned")])
+    assert result.exit_code == 0 and "threshold" in result.output
+    assert load_model(tmp_path / "tuned").info.settings["tuning"]["f1"] > 0.5
