@@ -109,7 +109,7 @@ def main():
     parser.add_argument("--duration-s", type=float, default=40.0)
     arguments = parser.parse_args()
     si_deepsort.register()
-    document = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"rows": []}
+    document = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {"rows": []}
     document["command"] = shlex.join(["python", *sys.argv])
     document["versions"] = {name: version(name) for name in ("si-deepsort", "torch", "spikeinterface", "numpy")}
     document["machine"] = platform.processor() or platform.machine()

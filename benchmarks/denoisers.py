@@ -49,8 +49,8 @@ class Fitted:
         if not ((folder / CONFIG_FILE).is_file() and time_file.is_file()):
             case = case or make_case(name, seed, self.arguments.duration_s, self.arguments.test_s)
             fit_s = fit_interpolator(case, cpu_s, folder)
-            time_file.write_text(json.dumps(fit_s))
-        return folder, json.loads(time_file.read_text())
+            time_file.write_text(json.dumps(fit_s), encoding="utf-8")
+        return folder, json.loads(time_file.read_text(encoding="utf-8"))
 
 
 def quality(case: Case, methods: list[str], rows: list, save, fitted: Fitted):
@@ -143,7 +143,7 @@ def main():
     torch.set_num_threads(1)
     methods = arguments.methods.split(",")
     settings = dict(cpu_s=arguments.cpu_s, duration_s=arguments.duration_s, test_s=arguments.test_s)
-    document = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    document = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {}
     if document.get("settings") != settings:
         document = dict(settings=settings, quality=[])
     document["command"] = shlex.join(["python", *sys.argv])

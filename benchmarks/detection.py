@@ -274,7 +274,7 @@ def main():
         tables={"detection": table(results)},
     )
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(document, indent=1) + "\n")
+    options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def collect(options):

@@ -48,7 +48,7 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     path = Path(options.json)
-    results = json.loads(path.read_text()) if options.only and path.exists() else {}
+    results = json.loads(path.read_text(encoding="utf-8")) if options.only and path.exists() else {}
     results |= {
         "command": f"python benchmarks/events.py --json {path.name}",
         "machine": f"{platform.processor() or platform.machine()}, 1 thread",
@@ -59,7 +59,7 @@ def main():
         results[name] = PARTS[name]()
         print(name, json.dumps(results[name], indent=1), flush=True)
         results["tables"] = tables(results)
-        path.write_text(json.dumps(results, indent=1) + "\n")
+        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def endplate():

@@ -108,7 +108,7 @@ def _interval(row) -> str:
 
 def _previous(options) -> dict:
     if options.only and options.json.exists():
-        return json.loads(options.json.read_text())
+        return json.loads(options.json.read_text(encoding="utf-8"))
     return {}
 
 
@@ -132,7 +132,7 @@ def _write(result, options, started):
 
 def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 

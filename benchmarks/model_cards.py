@@ -61,7 +61,7 @@ def table_of_models() -> dict:
 
 def config_with_results(folder: Path) -> str:
     """Text of `config.json` with the metrics that have a source brought up to date."""
-    config = json.loads((folder / CONFIG_FILE).read_text())
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     for name, entry in config["info"]["metrics"].items():
         if isinstance(entry, dict) and "source" in entry:
             config["info"]["metrics"][name] = {**entry, **find_result(entry["source"])}
@@ -71,7 +71,7 @@ def config_with_results(folder: Path) -> str:
 def find_result(source: str) -> dict:
     """value, and low and high if there is an interval, at a place ("file.json#/a/b") of the benchmark results."""
     file_name, _, place = source.partition("#/")
-    value = json.loads((RESULTS_FOLDER / file_name).read_text())
+    value = json.loads((RESULTS_FOLDER / file_name).read_text(encoding="utf-8"))
     for key in place.split("/"):
         value = value[int(key)] if isinstance(value, list) else value[key]
     kept = ("value", "low", "high")

@@ -94,7 +94,7 @@ def main():
     parser.add_argument("--models", type=Path, default=Path("benchmarks/cache/denoisers"))
     arguments = parser.parse_args()
     cases = [make_case(name, seed, 30.0, 1.0) for seed in range(3) for name in LAYOUTS]
-    rows = json.loads(arguments.out.read_text())["rows"] if arguments.out.exists() else []
+    rows = json.loads(arguments.out.read_text(encoding="utf-8"))["rows"] if arguments.out.exists() else []
     for case in cases:
         done = {row["method"] for row in rows if (row["recording"], row["seed"]) == (case.name, case.seed)}
         rows += measure(case, arguments.models, done)

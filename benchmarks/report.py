@@ -23,7 +23,7 @@ def main() -> int:
     print(f"Tables in the results: {', '.join(sorted(tables)) or 'none'}")
     is_good = True
     for file in FILES:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
         missing = missing_tables(text, tables)
         if missing:
             print(f"{file.name} asks for tables that no benchmark has written yet: {', '.join(missing)}")
@@ -31,7 +31,7 @@ def main() -> int:
         if filled != text:
             print(f"{file.name} {'differs from the results' if check else 'written'}")
             if not check:
-                file.write_text(filled)
+                file.write_text(filled, encoding="utf-8")
         is_good &= not missing and not (check and filled != text)
     return 0 if is_good else 1
 

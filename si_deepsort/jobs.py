@@ -66,7 +66,7 @@ def submit_slurm_jobs(jobs: list[dict], options: dict) -> None:
         write_job(job, job_file)
         script = job_file.with_suffix(".sh")
         command = shlex.join([sys.executable, "-m", "si_deepsort.jobs", str(job_file)])
-        script.write_text(f"#!/bin/sh\nexec {command}\n")
+        script.write_text(f"#!/bin/sh\nexec {command}\n", encoding="utf-8")
         os.chmod(script, 0o700)
         arguments = {"output": folder / f"job_{number}.log", **SLURM_OPTIONS, **options.get("sbatch_args", {})}
         sbatch = ["sbatch", *(f"--{name}={value}" for name, value in arguments.items()), str(script)]
@@ -90,12 +90,12 @@ def write_job(job: dict, job_file: Path) -> None:
     others = {name: str(value) if isinstance(value, Path) else value for name, value in job.items()}
     others["recording"] = recording.to_dict(recursive=True)
     others["folder"] = str(Path(job["folder"]).absolute())
-    job_file.write_text(json.dumps(check_json(others), indent=1))
+    job_file.write_text(json.dumps(check_json(others), indent=1), encoding="utf-8")
 
 
 def run_job(job_file: str | Path) -> None:
     """Run the sorting of a job file."""
-    job = json.loads(Path(job_file).read_text())
+    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     job["recording"] = si.load(job["recording"])
     run_sorter(**job)
 

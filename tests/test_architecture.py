@@ -64,3 +64,12 @@ def test_files_and_functions_are_short(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = node.end_lineno - node.lineno + 1
             assert length <= 60, f"{path}:{node.lineno} {node.name} has {length} lines, more than 60"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_text_files_name_their_encoding(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            is_text = node.func.attr in ("read_text", "write_text")
+            names = {keyword.arg for keyword in node.keywords}
+            assert not is_text or "encoding" in names, f"{path}:{node.lineno} reads or writes text in the system's code"

@@ -54,11 +54,11 @@ def main():
     if len(sys.argv) > 1:
         file = Path(sys.argv[1])
         if file.exists():
-            before = json.loads(file.read_text())
+            before = json.loads(file.read_text(encoding="utf-8"))
             different = [case for case in hashes if before.get(case) != hashes[case]]
             print("different:", different or "none")
             sys.exit(bool(different))
-        file.write_text(json.dumps(hashes, indent=1) + "\n")
+        file.write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

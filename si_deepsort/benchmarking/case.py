@@ -41,7 +41,7 @@ def run_case(folder: str | Path, *, timeout_s: float | None = None) -> dict:
     if done is not None:
         return done
     (folder / "result.json").unlink(missing_ok=True)
-    with open(folder / "log.txt", "w") as log:
+    with open(folder / "log.txt", "w", encoding="utf-8") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "si_deepsort.benchmarking.case", str(folder)], stdout=log, stderr=subprocess.STDOUT
         )
@@ -54,8 +54,8 @@ def run_case(folder: str | Path, *, timeout_s: float | None = None) -> dict:
                 process.kill()
                 process.wait()
     if (folder / "result.json").exists():
-        return json.loads((folder / "result.json").read_text())
-    lines = (folder / "log.txt").read_text(errors="replace").splitlines()
+        return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     error = "\n".join([f"The process ended without a result ({code}).", *lines[-NUM_ERROR_LINES:]])
     return write_result(folder, dict(status="failed", error=error))
 
@@ -65,16 +65,16 @@ def finished_result(folder: Path) -> dict | None:
     file = Path(folder) / "result.json"
     if not file.exists():
         return None
-    result = json.loads(file.read_text())
-    same = result.get("case") == json.loads((Path(folder) / "case.json").read_text())
+    result = json.loads(file.read_text(encoding="utf-8"))
+    same = result.get("case") == json.loads((Path(folder) / "case.json").read_text(encoding="utf-8"))
     return result if same and result["status"] == "done" else None
 
 
 def write_result(folder: Path, result: dict) -> dict:
     """Write `result.json` in one step, with the case that it belongs to."""
-    result = {"case": json.loads((folder / "case.json").read_text()), **result}
+    result = {"case": json.loads((folder / "case.json").read_text(encoding="utf-8")), **result}
     partial = folder / f"result.partial-{os.getpid()}"
-    partial.write_text(json.dumps(result, indent=1))
+    partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
     partial.replace(folder / "result.json")
     return result
 
@@ -113,7 +113,7 @@ def measure_case(folder: Path) -> dict:
     from .repeatable import unseeded_generators_seeded
     from .score import score_sorting
 
-    case = json.loads((folder / "case.json").read_text())
+    case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
     name, params = case["sorter"], case["params"]
     if not peers.is_installed(name):
         return dict(status="not installed")
@@ -184,7 +184,7 @@ def _peak_memory_mb() -> float | None:
     status = Path("/proc/self/status")
     if not status.exists():
         return max(children, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
-    own = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    own = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
     return max(children, int(own.split()[1]) / 1024.0)
 
 

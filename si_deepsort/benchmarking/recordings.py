@@ -149,7 +149,7 @@ def cache_folder() -> Path:
 
 def _holds(folder: Path, identity: dict) -> bool:
     file = folder / "identity.json"
-    return file.exists() and json.loads(file.read_text()) == identity
+    return file.exists() and json.loads(file.read_text(encoding="utf-8")) == identity
 
 
 def _save(folder: Path, identity: dict, recording, sorting):
@@ -175,6 +175,6 @@ def _save(folder: Path, identity: dict, recording, sorting):
     level_uV = GAIN_UV * np.median(recording_noise_levels(filtered, num_chunks=8))
     sorting.set_property("gt_snr", sorting.get_property("gt_peak_uV") / level_uV)
     sorting.save(folder=partial / "sorting")
-    (partial / "identity.json").write_text(json.dumps(identity, indent=1))
+    (partial / "identity.json").write_text(json.dumps(identity, indent=1), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

@@ -1,15 +1,21 @@
 """
-Results as tables in text files, as pictures and as one page that needs no other file.
+Results of benchmarks: read and write JSON, write tables into text files, and write one HTML page.
 
 A table named NAME of a results file appears between `<!-- table:NAME -->` and `<!-- /table -->`.
 """
 
-import base64
-import html
-import io
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from .. import html_report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MARKED = re.compile(r"(<!-- table:([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 INNER_LIST = re.compile(r"\[[^\[\]{}]*\]")
@@ -33,7 +39,7 @@ def read_tables(folder: str | Path) -> dict[str, dict]:
     tables, origin = {}, {}
     for file in sorted(Path(folder).glob("*.json")):
         try:
-            document = json.loads(file.read_text())
+            document = json.loads(file.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise ValueError(f"{file} is not valid JSON ({error}); run the benchmark that writes it again.") from error
         for name, table in tables_of(document, file.stem).items():
@@ -48,7 +54,7 @@ def write_results(document: dict, file: str | Path):
     text = json.dumps(document, indent=1)
     text = INNER_LIST.sub(lambda match: re.sub(r"\s*\n\s*", " ", match.group(0)), text)
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    Path(file).write_text(text + "\n")
+    Path(file).write_text(text + "\n", encoding="utf-8")
 
 
 def tables_of(document, name: str) -> dict[str, dict]:
@@ -66,6 +72,7 @@ def tables_of(document, name: str) -> dict[str, dict]:
 
 def markdown_table(table: dict) -> str:
     """A table as Markdown; numbers with three significant digits."""
+    # pandas' to_markdown would need the package tabulate for these two lines, and pads every cell.
     lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
     text = "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
     return f"{table['caption']}\n\n{text}" if table.get("caption") else text
@@ -102,58 +109,59 @@ def missing_tables(text: str, tables: dict[str, dict]) -> list[str]:
     return sorted({match.group(2) for match in MARKED.finditer(text)} - set(tables))
 
 
-def write_page(document: dict, file: str | Path, figures: dict | None = None) -> Path:
+def write_page(document: dict[str, Any], file: str | Path, figures: "Mapping[str, Figure] | None" = None) -> Path:
     """
-    One HTML page with tables and pictures, that needs no other file.
+    One HTML page with tables and figures that needs no other file.
 
     Parameters
     ----------
     document : dict
-        From `summary.summarize`, or another with `tables`; `title` replaces the heading.
+        From `summary.summarize`, or another with `tables`. `title` replaces the heading, `summary_text` (a list of
+        sentences) stands above the tables, `title` of a table replaces its name.
     file : str | Path
     figures : dict of matplotlib figures | None, default: None
         By title.
+
+    Returns
+    -------
+    Path
+        The file.
     """
-    about = {
-        key: document[key]
-        for key in ("command", "versions", "machine", "seeds", "durations_s", "model")
-        if key in document
-    }
-    title = html.escape(document.get("title", "Benchmark of spike sorters"))
-    parts = [f"<h1>{title}</h1>", f"<pre>{html.escape(json.dumps(about, indent=1))}</pre>"]
+    title = document.get("title", "Benchmark of spike sorters")
+    parts = [html_report.paragraph(sentence) for sentence in document.get("summary_text", [])]
     for name, table in document["tables"].items():
-        parts += [
-            f"<h2>{html.escape(name)}</h2>",
-            f"<p>{html.escape(table.get('caption', ''))}</p>",
-            _html_table(table),
-        ]
+        frame = pd.DataFrame(table["rows"], columns=table["columns"])
+        caption = html_report.paragraph(table["caption"], is_note=True) if table.get("caption") else ""
+        shown = html_report.embed_table(frame, shows_index=False, is_text=True)
+        parts.append(html_report.section(table.get("title", name), caption, shown))
     for caption, figure in (figures or {}).items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=100, bbox_inches="tight")
-        data = base64.b64encode(buffer.getvalue()).decode()
-        parts += [
-            f"<h2>{html.escape(caption)}</h2>",
-            f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">',
-        ]
-    failures = [record for record in document.get("summary", []) if record.get("error")]
-    for record in failures:
-        caption = f"{record['sorter']} on {record['recording']}: {record['status']}"
-        parts += [f"<h2>{html.escape(caption)}</h2>", f"<pre>{html.escape(record['error'])}</pre>"]
-    style = (
-        "body{font-family:sans-serif;margin:2em;max-width:1200px}table{border-collapse:collapse;font-size:90%}"
-        "td,th{border:1px solid #ccc;padding:.2em .5em;text-align:left}pre{background:#f4f4f4;padding:.5em}"
-    )
-    page = f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{style}</style>' + "\n".join(parts)
-    Path(file).write_text(page)
-    return Path(file)
+        parts.append(html_report.section(caption, html_report.embed_figure(figure, caption)))
+    for record in document.get("summary", []):
+        if record.get("error"):
+            caption = f"{record['sorter']} on {record['recording']}: {record['status']}"
+            parts.append(html_report.section(caption, html_report.preformatted(record["error"])))
+    parts.append(html_report.section("How this was measured", html_report.fact_table(_conditions(document))))
+    return html_report.write_page(file, title, parts)
 
 
-def _html_table(table):
-    head = "".join(f"<th>{html.escape(_cell(cell))}</th>" for cell in table["columns"])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(_cell(cell))}</td>" for cell in row) + "</tr>" for row in table["rows"]
-    )
-    return f"<table><tr>{head}</tr>{body}</table>"
+def _conditions(document) -> dict[str, str]:
+    """Command, commit, versions, machine, seeds and durations, as far as the document names them, as text."""
+    names = {
+        "command": "command",
+        "commit": "commit",
+        "model": "model",
+        "versions": "versions",
+        "machine": "machine",
+        "seeds": "seeds",
+        "durations_s": "durations (s)",
+    }
+    return {words: _as_text(document[key]) for key, words in names.items() if key in document}
+
+
+def _as_text(value) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _cell(value) -> str:

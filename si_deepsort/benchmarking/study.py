@@ -154,7 +154,7 @@ def open_study(folder: str | Path) -> Path:
     folder = Path(folder).absolute()
     file = folder / "study.json"
     if file.exists():
-        found = json.loads(file.read_text()).get("format_version")
+        found = json.loads(file.read_text(encoding="utf-8")).get("format_version")
         if found != FORMAT_VERSION:
             raise ValueError(
                 f"{folder} holds results in format {found}, this version writes format {FORMAT_VERSION}. "
@@ -162,7 +162,7 @@ def open_study(folder: str | Path) -> Path:
             )
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(dict(format_version=FORMAT_VERSION, made_by=__version__)))
+        file.write_text(json.dumps(dict(format_version=FORMAT_VERSION, made_by=__version__)), encoding="utf-8")
     return folder
 
 
@@ -171,8 +171,8 @@ def write_case(case: dict, folder: Path) -> Path:
     case_folder = folder / recording_key(case["recording"]) / case["sorter"]
     case_folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(case, indent=1)
-    if not (case_folder / "case.json").exists() or (case_folder / "case.json").read_text() != text:
-        (case_folder / "case.json").write_text(text)
+    if not (case_folder / "case.json").exists() or (case_folder / "case.json").read_text(encoding="utf-8") != text:
+        (case_folder / "case.json").write_text(text, encoding="utf-8")
     return case_folder
 
 
@@ -182,7 +182,7 @@ def read_results(folder: str | Path, cases: list[dict]) -> list[dict]:
     for case in cases:
         file = Path(folder) / recording_key(case["recording"]) / case["sorter"] / "result.json"
         if file.exists():
-            results.append(json.loads(file.read_text()))
+            results.append(json.loads(file.read_text(encoding="utf-8")))
     return results
 
 
@@ -243,7 +243,7 @@ def _submit_to_slurm(case_folders, sbatch_options):
     for case_folder in case_folders:
         code = f"from si_deepsort.benchmarking.case import run_case; run_case({str(case_folder)!r})"
         script = case_folder / "job.sh"
-        script.write_text(f"#!/bin/bash\n{shlex.quote(sys.executable)} -c {shlex.quote(code)}\n")
+        script.write_text(f"#!/bin/bash\n{shlex.quote(sys.executable)} -c {shlex.quote(code)}\n", encoding="utf-8")
         try:
             subprocess.run(["sbatch", *options, str(script)], check=True, capture_output=True, text=True)
         except FileNotFoundError as error:
@@ -270,7 +270,7 @@ def _show_progress(results, total, num_done, progress_bar):
 def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
-        for line in info.read_text().splitlines():
+        for line in info.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

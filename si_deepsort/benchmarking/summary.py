@@ -184,6 +184,7 @@ def _matrix_table(summary):
         cells = [_matrix_cell(by_key.get((recording, sorter))) for recording in recordings]
         rows.append([sorter, *cells])
     return dict(
+        title="Accuracy, false-positive units and cost of each sorter",
         caption="Mean accuracy over all true units / false-positive units / CPU-seconds per recorded second; "
         "empty where a sorter was not run.",
         columns=columns,
@@ -222,7 +223,12 @@ def _detail_table(summary):
                 "" if memory is None else f"{memory:.0f}",
             ]
         )
-    return dict(caption="Counts are means over seeds.", columns=columns, rows=rows)
+    return dict(
+        title="Each sorter on each recording",
+        caption="Counts are means over seeds.",
+        columns=columns,
+        rows=rows,
+    )
 
 
 def _paired_table(paired, overall):
@@ -245,7 +251,7 @@ def _paired_table(paired, overall):
             f"{overall['best_peer_error']:.3f}; ratio {overall['ratio']:.2f} "
             f"[{overall['ratio_low']:.2f}, {overall['ratio_high']:.2f}]."
         )
-    return dict(caption=caption, columns=columns, rows=rows)
+    return dict(title="Sorters compared unit by unit", caption=caption, columns=columns, rows=rows)
 
 
 def _count(value):

@@ -85,7 +85,7 @@ def read_settings_file(file: Path) -> dict:
         If it is missing or not TOML.
     """
     try:
-        return tomllib.loads(file.read_text())
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(
             f"{file} cannot be read as TOML ({error}). Expected lines such as freq_min = 300.0."

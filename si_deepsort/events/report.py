@@ -1,11 +1,8 @@
 """One HTML file to look at: the trace with its events, the doubtful ones first in a gallery, and histograms."""
 
-import base64
-import html
-import io
-
 import numpy as np
 
+from ..html_report import embed_figure, fact_table, write_page
 from .tables import DECISION, REJECT
 from .traces import scaled_traces
 
@@ -13,9 +10,6 @@ GALLERY_SIZE = 60
 STRIP_S = 10.0
 MAX_STRIPS = 12
 SHOWN_FRAMES = 20_000
-STYLE = """body{font-family:sans-serif;max-width:1100px;margin:2em auto;color:#222}img{max-width:100%}
-table{border-collapse:collapse}td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:right}
-pre{background:#f4f4f4;padding:.6em}"""
 
 
 def write_report(path, recording, events, *, title: str = "Miniature potentials"):
@@ -36,21 +30,18 @@ def write_report(path, recording, events, *, title: str = "Miniature potentials"
 
     matplotlib.use("Agg")
     kept = events[events[DECISION] != REJECT] if DECISION in events else events
-    parts = [f"<h1>{html.escape(title)}</h1>", _summary(kept)]
+    parts = [_summary(kept)]
     if len(events):
         parts += ["<h2>Distributions</h2>", _histograms(kept)]
         parts += ["<h2>Gallery, the doubtful first</h2>", _how_to_correct(), _gallery(recording, events)]
     else:
         parts.append("<p>No event was found. Lower --threshold or set --polarity if there should be some.</p>")
     parts += ["<h2>Trace</h2>", _strips(recording, events)]
-    document = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{html.escape(title)}</title>"
-    document += f"<style>{STYLE}</style><body>{''.join(parts)}</body></html>\n"
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(document)
+    write_page(path, title, parts)
 
 
 def _summary(events):
-    unit = html.escape(str(events.attrs.get("unit", "a.u.")))
+    unit = str(events.attrs.get("unit", "a.u."))
     duration = events.attrs.get("duration_s", float("nan"))
     rows = [("events", f"{len(events)}"), ("rate", f"{len(events) / duration:.3g} per s" if duration else "")]
     rows.append(("direction", "up" if events.attrs.get("polarity", 1) > 0 else "down"))
@@ -61,8 +52,7 @@ def _summary(events):
             rows.append(
                 (f"median {name.removesuffix('_ms')}", f"{middle:.3g} {suffix} (quartiles {low:.3g}, {high:.3g})")
             )
-    cells = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows)
-    return f"<table>{cells}</table>"
+    return fact_table(dict(rows))
 
 
 def _how_to_correct():
@@ -87,7 +77,7 @@ def _histograms(events):
     for axis, (values, label) in zip(figure.subplots(1, 4), shown, strict=True):
         axis.hist(values, bins=min(40, max(5, len(values) // 4)), color="0.4")
         axis.set_xlabel(label)
-    return _picture(figure)
+    return embed_figure(figure, "Distributions of amplitude, interval, rise and decay")
 
 
 def _gallery(recording, events):
@@ -108,7 +98,7 @@ def _gallery(recording, events):
         axis.plot(times, values, color="0.3", linewidth=0.6)
         axis.axvspan(0, (event["end_s"] - event["onset_s"]) * 1000, color="tab:red", alpha=0.15, linewidth=0)
         axis.set_title(f"{row}: p {event['confidence']:.2f}, {event['amplitude']:.3g}", fontsize=7)
-    return _picture(figure)
+    return embed_figure(figure, "Gallery of events")
 
 
 def _strips(recording, events):
@@ -136,7 +126,7 @@ def _strips(recording, events):
         axis.set_ylabel(f"segment {segment}", fontsize=7)
         axis.tick_params(labelsize=7)
     note = "" if len(shown) == len(strips) else f"<p>{len(shown)} of {len(strips)} stretches of {STRIP_S:g} s.</p>"
-    return note + "<p>Red: confidence above 0.8; orange: doubtful.</p>" + _picture(figure)
+    return note + "<p>Red: confidence above 0.8; orange: doubtful.</p>" + embed_figure(figure, "Trace with events")
 
 
 def _limits(values, events):
@@ -154,9 +144,3 @@ def _excerpt(recording, segment, start_s, end_s):
     start = max(0, int(start_s * rate))
     stop = min(recording.get_num_frames(segment), int(end_s * rate) + 1)
     return start / rate, scaled_traces(recording, segment, start, stop)
-
-
-def _picture(figure):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    return f"<img src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"

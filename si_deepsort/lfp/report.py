@@ -1,23 +1,17 @@
 """One page that shows how well spikes are predicted: rates, ROC, calibration, bands, transfer between groups."""
 
-import base64
-import html
-import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 
+from ..html_report import embed_figure, embed_table, section, write_page
 from .ablation import leave_one_band_out
 from .crossval import HeldOut, held_out_predictions, make_folds, pair_sessions, score_table, transfer_matrix
 from .features import FeatureSettings
 from .metrics import calibration_curve, circular_shift_null
 from .predictors import PredictorSettings
-
-STYLE = (
-    "body{font:15px sans-serif;max-width:60em;margin:2em auto}table{border-collapse:collapse}td,th{padding:.2em .7em}"
-)
 
 
 def write_report(
@@ -61,16 +55,14 @@ def write_report(
     for output in dict.fromkeys(piece.output for piece in held_out):
         pieces = [piece for piece in held_out if piece.output == output]
         figure = plot_output(pieces, bands[bands.output == output], bin_s)
-        parts.append(f"<h2>{html.escape(output)}</h2>{_picture(figure)}")
+        parts.append(section(output, embed_figure(figure, f"Prediction of {output}")))
     if transfer_by is not None:
         matrix = transfer_matrix(listed, group_by=transfer_by, **{**common, "target": target or "population"})
-        parts.append(f"<h2>Train here, test there</h2>{_picture(plot_transfer(matrix))}")
-    parts.append(f"<h2>All folds</h2>{table.to_html(index=False, float_format='%.4f')}")
-    page = f"<!doctype html><meta charset='utf-8'><title>Spikes from field potentials</title><style>{STYLE}</style>"
+        parts.append(section("Train here, test there", embed_figure(plot_transfer(matrix), "Transfer between groups")))
+    parts.append(section("All folds", embed_table(table, shows_index=False)))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page + "\n".join(parts), encoding="utf-8")
-    return path
+    return write_page(path, "Spikes from field potentials", parts)
 
 
 def plot_output(pieces: list[HeldOut], bands: pd.DataFrame, bin_s: float):
@@ -140,21 +132,20 @@ def _summary(table, held_out, bin_s, settings, model, by) -> str:
         null = circular_shift_null(counts, rate, reference, bin_s=bin_s, likelihood=settings.likelihood)
         verdict = "predicted" if row.low > 0 else "nothing shown"
         rows.append(
-            f"<tr><td>{html.escape(row.output)}<td>{row.num_spikes}<td>{row.bits_per_spike:.4f}"
-            f"<td>{row.low:.4f} to {row.high:.4f}<td>{null['low']:.4f} to {null['high']:.4f}"
-            f"<td>{row.roc_auc:.3f}<td>{row.accuracy:.4f} ({row.base_rate_accuracy:.4f})<td>{verdict}"
+            {
+                "unit": row.output,
+                "spikes": row.num_spikes,
+                "bits per spike": row.bits_per_spike,
+                "95 % interval": f"{row.low:.4f} to {row.high:.4f}",
+                "shifted spikes": f"{null['low']:.4f} to {null['high']:.4f}",
+                "ROC AUC": row.roc_auc,
+                "accuracy": row.accuracy,
+                "accuracy of never predicting a spike": row.base_rate_accuracy,
+                "verdict": verdict,
+            }
         )
     return (
-        f"<h1>Spikes from field potentials</h1><p>Model: {model}. Held out: {by}. Bits per spike are those gained over "
-        "the constant rate of the training data; 95 % intervals over blocks of time; 'shifted' is what circularly "
-        "shifted spikes give; the accuracy of never predicting a spike is in brackets.</p>"
-        "<table border=1><tr><th>unit<th>spikes<th>bits per spike<th>95 %<th>shifted<th>ROC AUC<th>accuracy<th>"
-        + "".join(rows)
-        + "</table>"
+        f"<p>Model: {model}. Held out: {by}. Bits per spike are those gained over the constant rate of the training "
+        "data. The 95 % intervals come from blocks of time. 'Shifted spikes' is what circularly shifted spikes give."
+        "</p>" + embed_table(pd.DataFrame(rows), shows_index=False)
     )
-
-
-def _picture(figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    return f"<img src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}' style='max-width:100%'>"

@@ -68,8 +68,10 @@ def write_report(
         metrics.to_csv(folder / "metrics.csv")
         _export(analyzer, folder, phy=phy, unit_figures=unit_figures)
     page = folder / "report.html"
-    page.write_text(render_page(sorting, recording, metrics, make_figures(recording, analyzer), params))
-    (folder / "settings.json").write_text(json.dumps(params, indent=1, default=str))
+    page.write_text(
+        render_page(sorting, recording, metrics, make_figures(recording, analyzer), params), encoding="utf-8"
+    )
+    (folder / "settings.json").write_text(json.dumps(params, indent=1, default=str), encoding="utf-8")
     return page
 
 

@@ -42,7 +42,7 @@ def resume_sorter(folder: str | Path, *, verbose: bool = False):
 def is_finished(folder: str | Path) -> bool:
     """Whether the run in a folder came to its end without an error."""
     log_file = Path(folder) / LOG_FILE
-    return log_file.exists() and not json.loads(log_file.read_text())["error"]
+    return log_file.exists() and not json.loads(log_file.read_text(encoding="utf-8"))["error"]
 
 
 def sorting_settings(folder: str | Path) -> dict:
@@ -60,7 +60,7 @@ def sorting_settings(folder: str | Path) -> dict:
             f"{folder} holds no sorting to go on with ({PARAMS_FILE} is missing). Give the folder of an interrupted "
             "run, or start a new one with run_sorter."
         )
-    params = json.loads(params_file.read_text())
+    params = json.loads(params_file.read_text(encoding="utf-8"))
     if params["sorter_name"] != DeepSortSorter.sorter_name:
         raise ValueError(f"{folder} was made by {params['sorter_name']}; only runs of deepsort can be resumed.")
     return params["sorter_params"]

@@ -13,7 +13,7 @@ from si_deepsort.report.environment import describe_environment
 
 
 def sections(page) -> list[str]:
-    return re.findall(r"<h2>(.*?)</h2>", page.read_text())
+    return re.findall(r"<h2>(.*?)</h2>", page.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def scene(tmp_path_factory):
 def test_page_shows_everything_and_needs_no_other_file(scene, tmp_path):
     recording, truth = scene
     page = write_report(truth, recording, tmp_path / "report")
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     assert sections(page) == [
         "Probe and units",
         "Templates on the main channel",
@@ -53,7 +53,7 @@ def test_folders_for_phy_and_of_spikeinterface_on_request(scene, tmp_path):
 def test_sorting_without_units(scene, tmp_path):
     empty = si.NumpySorting.from_unit_dict([{}], SAMPLING_FREQUENCY)
     page = write_report(empty, scene[0], tmp_path / "report", phy=True)
-    assert "No unit was found" in page.read_text() and "Probe and units" in sections(page)
+    assert "No unit was found" in page.read_text(encoding="utf-8") and "Probe and units" in sections(page)
 
 
 def test_unit_without_spikes_is_left_out(scene, tmp_path):
@@ -67,7 +67,7 @@ def test_one_channel_without_probe(tmp_path):
     traces, trains = small_traces(num_channels=1, num_units=1, duration_s=3.0)
     sorting = si.NumpySorting.from_unit_dict([{0: trains[0]}], SAMPLING_FREQUENCY)
     page = write_report(sorting, as_recording(traces, probe=False), tmp_path / "report")
-    assert "1 units" in page.read_text()
+    assert "1 units" in page.read_text(encoding="utf-8")
 
 
 def test_segments_and_integers_with_offset(tmp_path):
@@ -75,7 +75,7 @@ def test_segments_and_integers_with_offset(tmp_path):
     recording = as_recording([(np.round(traces * 4) + 2050).astype("int16") for traces, _ in parts])
     sorting = si.NumpySorting.from_unit_dict([dict(enumerate(trains)) for _, trains in parts], SAMPLING_FREQUENCY)
     page = write_report(sorting, recording, tmp_path / "report", phy=True)
-    assert "2 segment" in page.read_text()
+    assert "2 segment" in page.read_text(encoding="utf-8")
     assert not (tmp_path / "report" / "phy").exists(), "phy reads one segment"
 
 
@@ -90,7 +90,7 @@ def test_existing_folder_is_not_overwritten_unasked(scene, tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(ValueError, match="overwrite=True"):
         write_report(scene[1], scene[0], tmp_path)
-    assert (tmp_path / "mine.txt").read_text() == "precious"
+    assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "precious"
 
 
 def test_environment_names_what_decides_about_results():
