@@ -6,9 +6,12 @@ noise, then each channel is decorrelated from its neighbours (zero-phase compone
 Afterwards the noise of every channel has standard deviation 1.
 """
 
+from dataclasses import dataclass
+
 import numba
 import numpy as np
 import scipy.linalg
+import scipy.signal
 from scipy.ndimage import maximum_filter1d
 from spikeinterface.core import get_chunk_with_margin
 from spikeinterface.core.core_tools import define_function_from_class
@@ -34,6 +37,54 @@ DEAD_RATIO = 0.05
 SILENT_RATIO = 1e-3
 QUIET_SHARE = 0.2
 STRETCH_FRAMES = 1000
+# Singular values of the space matrix below this, relative to the largest, count as 0 when it is inverted.
+SMALLEST_SINGULAR_VALUE = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """
+    A filter over time and a matrix over channels that make noise white.
+
+    Attributes
+    ----------
+    time_filter : np.ndarray, shape (num_taps,), float32
+        Causal filter over time, first tap 1; the same for all channels.
+    space_matrix : np.ndarray, shape (num_channels, num_channels), float32
+        Multiplies filtered traces (frames, channels) from the right; rows and columns of dead channels are 0.
+    """
+
+    time_filter: np.ndarray
+    space_matrix: np.ndarray
+
+    def __post_init__(self):
+        for name in ("time_filter", "space_matrix"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype="float32"))
+
+    @classmethod
+    def identity(cls, num_channels: int) -> "Whitening":
+        """The whitening that leaves traces as they are."""
+        return cls(np.ones(1), np.eye(num_channels))
+
+    def unwhiten(self, waveforms: np.ndarray) -> np.ndarray:
+        """
+        Undo the whitening of average waveforms.
+
+        Parameters
+        ----------
+        waveforms : np.ndarray, shape (num_units, num_samples, num_channels), float
+            Averages of white traces, in noise standard deviations.
+
+        Returns
+        -------
+        np.ndarray, shape (num_units, num_samples, num_channels), float
+            In the unit of the traces before whitening; 0 on dead channels.
+        """
+        if len(waveforms) == 0:
+            return waveforms
+        # Dead channels make the matrix singular.
+        mixed = waveforms @ np.linalg.pinv(self.space_matrix.astype(float), rcond=SMALLEST_SINGULAR_VALUE)
+        return scipy.signal.lfilter([1.0], self.time_filter.astype(float), mixed, axis=1)
 
 
 class WhitenTimeSpaceRecording(BasePreprocessor):
@@ -52,17 +103,22 @@ class WhitenTimeSpaceRecording(BasePreprocessor):
         Of the chunks on which noise is estimated.
     time_filter, space_matrix : np.ndarray | list | None, default: None
         The filter and the matrix, if they were computed before (they are part of the saved recording).
+
+    Attributes
+    ----------
+    whitening : Whitening
+        What is applied to the traces.
     """
 
     def __init__(self, recording, order=24, radius_um=100.0, seed=0, time_filter=None, space_matrix=None):
         if time_filter is None or space_matrix is None:
-            time_filter, space_matrix = estimate_whitening(recording, order=order, radius_um=radius_um, seed=seed)
-        time_filter = np.asarray(time_filter, dtype="float32")
-        space_matrix = np.asarray(space_matrix, dtype="float32")
+            self.whitening = estimate_whitening(recording, order=order, radius_um=radius_um, seed=seed)
+        else:
+            self.whitening = Whitening(time_filter, space_matrix)
         BasePreprocessor.__init__(self, recording, dtype="float32")
         reach = round(ARTEFACT_REACH_MS * recording.get_sampling_frequency() / 1000)
         for segment in recording.segments:
-            self.add_recording_segment(_WhitenTimeSpaceSegment(segment, time_filter, space_matrix, reach))
+            self.add_recording_segment(_WhitenTimeSpaceSegment(segment, self.whitening, reach))
         self.set_channel_gains(1.0)
         self.set_channel_offsets(0.0)
         self._kwargs = dict(
@@ -70,17 +126,16 @@ class WhitenTimeSpaceRecording(BasePreprocessor):
             order=order,
             radius_um=radius_um,
             seed=seed,
-            time_filter=time_filter,
-            space_matrix=space_matrix,
+            time_filter=self.whitening.time_filter,
+            space_matrix=self.whitening.space_matrix,
         )
 
 
 class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
-    def __init__(self, parent_segment, time_filter, space_matrix, reach):
+    def __init__(self, parent_segment, whitening, reach):
         BasePreprocessorSegment.__init__(self, parent_segment)
-        self.time_filter = time_filter
+        self.time_filter, self.space_matrix = whitening.time_filter, whitening.space_matrix
         self.reach = reach
-        self.space_matrix = space_matrix
 
     def get_traces(self, start_frame, end_frame, channel_indices):
         """White traces, (num_frames, num_channels), float32; the same whatever the chunks."""
@@ -110,16 +165,9 @@ class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
 whiten_time_space = define_function_from_class(source_class=WhitenTimeSpaceRecording, name="whiten_time_space")
 
 
-def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) -> Whitening:
     """
-    Filter over time and matrix over channels that whiten the noise of a recording.
-
-    Returns
-    -------
-    time_filter : np.ndarray, shape (order + 1,), float
-        Causal prediction-error filter, first tap 1.
-    space_matrix : np.ndarray, shape (num_channels, num_channels), float
-        Multiplies traces (frames, channels) from the right.
+    Estimate the filter over time and the matrix over channels that whiten the noise of a recording.
     """
     sampled_s = MOST_SAMPLED / (recording.get_num_channels() * recording.get_sampling_frequency())
     traces = sample_traces(recording, seed=seed, chunk_s=min(CHUNK_S, sampled_s / NUM_CHUNKS), num_chunks=NUM_CHUNKS)
@@ -139,7 +187,7 @@ def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) ->
     traces[order:] = filter_over_time(traces, time_filter.astype("float32"))
     quiet[:order] = False
     nearby = (channel_distances(locations) <= radius_um) & (shanks[:, None] == shanks[None])
-    return time_filter, local_whitening_matrix(traces, quiet, nearby & alive[:, None] & alive[None])
+    return Whitening(time_filter, local_whitening_matrix(traces, quiet, nearby & alive[:, None] & alive[None]))
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)

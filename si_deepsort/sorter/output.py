@@ -3,10 +3,9 @@
 import logging
 
 import numpy as np
-import scipy.signal
 from spikeinterface.core import NumpySorting
 
-from ..noise import noise_levels, sample_traces
+from ..preprocessing.whiten import Whitening
 from .matching.correlate import squared_norms
 from .units.spike_features import read_spike_features
 from .units.templates import MOST_SHIFT, UnitAverages
@@ -17,7 +16,9 @@ logger = logging.getLogger(__name__)
 TYPICAL_SHARE = 0.75
 
 
-def clean_units(traces, white, spikes: np.ndarray, averages: UnitAverages, settings) -> NumpySorting:
+def clean_units(
+    traces, whitening: Whitening, noise_before: np.ndarray, spikes: np.ndarray, averages: UnitAverages, settings
+) -> NumpySorting:
     """
     Drop units that fire too rarely or are too small; order the rest by depth.
 
@@ -25,7 +26,10 @@ def clean_units(traces, white, spikes: np.ndarray, averages: UnitAverages, setti
     ----------
     traces : BaseRecording
         White, cached.
-    white : WhitenTimeSpaceRecording
+    whitening : Whitening
+        The whitening that made them white.
+    noise_before : np.ndarray, shape (num_channels,), float
+        Noise levels of the traces before whitening, in their unit.
     spikes : np.ndarray
         SpikeInterface's spike vector.
     averages : UnitAverages
@@ -38,22 +42,21 @@ def clean_units(traces, white, spikes: np.ndarray, averages: UnitAverages, setti
         With the properties `snr` (peak in noise levels) and `main_channel_id`.
     """
     num_units = len(averages.values)
-    before_whitening = unwhiten(averages.values, white)
-    levels = noise_levels(sample_traces(white.get_parent(), seed=settings.seed, chunk_s=0.1))
-    peaks = np.abs(before_whitening).max(axis=1) / np.where(levels > 0, levels, np.inf)
+    before_whitening = whitening.unwhiten(averages.values)
+    peaks = np.abs(before_whitening).max(axis=1) / np.where(noise_before > 0, noise_before, np.inf)
     snr = peaks.max(axis=1)
     counts = np.bincount(spikes["unit_index"], minlength=num_units)
-    is_kept = counts >= settings.min_firing_rate * white.get_total_duration()
+    is_kept = counts >= settings.min_firing_rate * traces.get_total_duration()
     is_kept &= snr >= settings.min_amplitude
     is_kept &= _have_typical_spikes(traces, spikes, averages.templates(), settings)
     main_channels = peaks.argmax(axis=1)
-    depths = white.get_channel_locations()[main_channels, 1]
+    depths = traces.get_channel_locations()[main_channels, 1]
     order = np.flatnonzero(is_kept)[np.argsort(depths[is_kept], kind="stable")]
     logger.info("%d of %d units kept", len(order), num_units)
     # The lag of the whitening filter differs between units; a user expects the time of the largest peak.
     main_traces = before_whitening[np.arange(num_units), :, main_channels]
     lags = np.abs(main_traces).argmax(axis=1) - averages.nbefore - MOST_SHIFT
-    return _as_sorting(white, spikes, order, lags, snr, main_channels)
+    return _as_sorting(traces, spikes, order, lags, snr, main_channels)
 
 
 def _have_typical_spikes(traces, spikes, templates, settings):
@@ -63,29 +66,6 @@ def _have_typical_spikes(traces, spikes, templates, settings):
     smallest = np.maximum(settings.min_spike_size, TYPICAL_SHARE * np.sqrt(squared_norms(templates.values)))
     # Too few spikes tell nothing.
     return ~(sizes < smallest)
-
-
-def unwhiten(waveforms: np.ndarray, white) -> np.ndarray:
-    """
-    Average waveforms as they were before whitening, where amplitudes mean something to a user.
-
-    Parameters
-    ----------
-    waveforms : np.ndarray, shape (num_units, num_samples, num_channels), float
-        Averages of white traces.
-    white : WhitenTimeSpaceRecording
-
-    Returns
-    -------
-    np.ndarray, shape (num_units, num_samples, num_channels), float
-        In the unit of the traces before whitening.
-    """
-    if len(waveforms) == 0:
-        return waveforms
-    time_filter, matrix = (np.asarray(white._kwargs[name], dtype=float) for name in ("time_filter", "space_matrix"))
-    # Dead channels make the matrix singular; they stay 0.
-    mixed = waveforms @ np.linalg.pinv(matrix, rcond=1e-5)
-    return scipy.signal.lfilter([1.0], time_filter, mixed, axis=1)
 
 
 def _as_sorting(traces, spikes, order, lags, snr, main_channels):

@@ -13,6 +13,7 @@ from spikeinterface.core.base import minimum_spike_dtype
 
 from ..chunks import are_inside, spread_chunks
 from ..geometry import channel_distances
+from ..noise import noise_levels, sample_traces
 from .clusters.cluster import cluster_by_channel
 from .clusters.embed import describe_peaks, peak_embeddings, select_peaks
 from .clusters.split import split_units
@@ -55,11 +56,13 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
     steps = folder / "steps"
     steps.mkdir(parents=True, exist_ok=True)
     white, traces, peaks = steady_traces_and_peaks(recording, settings, folder, job_kwargs)
+    whitening = white.whitening
+    noise_before = noise_levels(sample_traces(white.get_parent(), seed=settings.seed, chunk_s=0.1))
     nbefore, nafter = template_samples(traces, settings)
     background = measure_background(traces, num_samples=nbefore + nafter, seed=settings.seed)
-    spikes = _step(steps / "clusters.npy", lambda: cluster_peaks(traces, white, peaks, settings))
+    spikes = _step(steps / "clusters.npy", lambda: cluster_peaks(traces, whitening, peaks, settings))
     if settings.matching is not None:
-        spikes = match_in_rounds(traces, white, background, peaks, spikes, settings, steps, job_kwargs)
+        spikes = match_in_rounds(traces, whitening, background, peaks, spikes, settings, steps, job_kwargs)
         # Until here parts of a unit that drift leaves different have templates of their own, each for its moments.
         options = dict(are_matched=True, follows_drift=follows_drift(settings, folder / "motion"))
     else:
@@ -69,7 +72,7 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
     if settings.matching is None:
         # One spike makes peaks on several channels.
         spikes = without_doubles(spikes, round(REFRACTORY_MS * traces.get_sampling_frequency() / 1000))
-    sorting = clean_units(traces, white, spikes, averages, settings)
+    sorting = clean_units(traces, whitening, noise_before, spikes, averages, settings)
     for name in ("traces", "traces_steady"):
         shutil.rmtree(folder / name, ignore_errors=True)
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
@@ -83,14 +86,15 @@ def steady_traces_and_peaks(recording, settings, folder: Path, job_kwargs: dict)
         white = preprocess(recording, settings, folder / "motion", motion)
         traces = cache_traces(white, settings.cache, folder / name, job_kwargs)
         path = folder / "steps" / f"{name.replace('traces', 'peaks')}.npy"
-        return white, traces, _step(path, lambda: find_spike_peaks(traces, white, settings, job_kwargs))
+        return white, traces, _step(path, lambda: find_spike_peaks(traces, white.whitening, settings, job_kwargs))
 
     if settings.motion_correction != "auto":
         return start("traces")
     motion, started = load_drift(folder / "motion"), None
     if motion is None:
-        started = start("traces")
-        motion = find_drift(*started, seed=settings.seed)
+        started = white, traces, peaks = start("traces")
+        motion = find_drift(traces, white.whitening, peaks, seed=settings.seed)
+        del white, traces, peaks
         save_drift(motion, folder / "motion")
     if not is_moving(motion):
         return started or start("traces")
@@ -107,7 +111,7 @@ def follows_drift(settings, motion_folder: Path) -> bool:
     return settings.motion_correction is not None
 
 
-def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: Path, job_kwargs):
+def match_in_rounds(traces, whitening, background, peaks, spikes, settings, steps: Path, job_kwargs):
     """
     Matched spikes of the units of clustered peaks.
 
@@ -128,7 +132,7 @@ def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: P
             missed = np.flatnonzero(are_inside(peaks, chunks))
             missed = missed[are_missed(traces, templates, peaks[missed], spikes, settings)]
             chosen, clustered = worth_clustering(peaks["channel_index"], missed, before)
-            found = with_new_units(traces, white, templates, peaks[chosen], spikes, settings)
+            found = with_new_units(traces, whitening, templates, peaks[chosen], spikes, settings)
             np.save(steps / f"clustered_{number}.npy", clustered)
             return found
 
@@ -144,10 +148,10 @@ def match_in_rounds(traces, white, background, peaks, spikes, settings, steps: P
     return spikes
 
 
-def cluster_peaks(traces, white, peaks, settings):
+def cluster_peaks(traces, whitening, peaks, settings):
     """Clustered peaks as a spike vector; peaks of no cluster are left out."""
     peaks = select_peaks(peaks, most_per_channel=settings.max_peaks_per_channel, seed=settings.seed)
-    descriptions = describe_peaks(traces, white, peaks, radius_um=settings.embedding_radius_um)
+    descriptions = describe_peaks(traces, whitening, peaks, radius_um=settings.embedding_radius_um)
     labels = cluster_by_channel(
         peak_embeddings(descriptions, settings.embedding, traces.get_sampling_frequency()),
         peaks["channel_index"],
@@ -173,9 +177,9 @@ def are_missed(traces, templates, peaks, spikes, settings) -> np.ndarray:
     )
 
 
-def with_new_units(traces, white, templates, missed_peaks, spikes, settings):
+def with_new_units(traces, whitening, templates, missed_peaks, spikes, settings):
     """The spikes, of units that fall apart those that show it alone, and the clusters of the missed peaks."""
-    more = cluster_peaks(traces, white, missed_peaks, settings)
+    more = cluster_peaks(traces, whitening, missed_peaks, settings)
     spikes = split_units(traces, spikes, templates, settings)
     more["unit_index"] += spikes["unit_index"].max(initial=-1) + 1
     return in_order(np.concatenate([spikes, more]))

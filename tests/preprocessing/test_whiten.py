@@ -15,7 +15,6 @@ from si_deepsort.preprocessing.whiten import (
 )
 from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.front_end.preprocess import preprocess
-from si_deepsort.sorter.output import unwhiten
 
 NUM_CHANNELS = 4
 
@@ -65,7 +64,7 @@ def test_shanks_are_whitened_apart():
     probe.set_shank_ids(["a", "a", "b", "b"])
     recording.set_probe(probe)
     white = whiten_time_space(recording, radius_um=500.0)
-    matrix = np.asarray(white._kwargs["space_matrix"])
+    matrix = white.whitening.space_matrix
     assert np.all(matrix[:2, 2:] == 0) and np.all(matrix[2:, :2] == 0)
     assert np.all(matrix[:2, :2] != 0)
 
@@ -103,7 +102,7 @@ def test_nan_and_inf_are_named(bad):
 def test_late_nan_is_named_when_it_is_read():
     noise = colored_noise(num_frames=20_000)
     white = whiten_time_space(as_recording(noise))
-    matrix, taps = white._kwargs["space_matrix"], white._kwargs["time_filter"]
+    matrix, taps = white.whitening.space_matrix, white.whitening.time_filter
     noise[15_000, 0] = np.nan
     late = whiten_time_space(as_recording(noise), time_filter=taps, space_matrix=matrix)
     assert np.isfinite(late.get_traces(end_frame=5000)).all()
@@ -147,9 +146,9 @@ def test_unwhitening_gives_the_waveform_back():
     white = whiten_time_space(as_recording(colored_noise()), order=12, radius_um=500.0)
     waveform = np.zeros((400, 4))
     waveform[150:170] = rng.standard_normal((20, 4))
-    time_filter, matrix = (np.asarray(white._kwargs[name]) for name in ("time_filter", "space_matrix"))
+    time_filter, matrix = white.whitening.time_filter, white.whitening.space_matrix
     whitened = scipy.signal.lfilter(time_filter, [1.0], waveform, axis=0) @ matrix
-    np.testing.assert_allclose(unwhiten(whitened[None], white)[0], waveform, atol=1e-3)
+    np.testing.assert_allclose(white.whitening.unwhiten(whitened[None])[0], waveform, atol=1e-3)
 
 
 def test_what_is_usual_is_the_artefact_only_if_much_is_quieter_at_once():

@@ -14,6 +14,7 @@ import scipy.signal
 
 from ...chunks import chunk_frames
 from ...geometry import channels_within
+from ...preprocessing.whiten import Whitening
 from ..peaks.energy import make_energy_filters, spike_shapes
 
 # Of coefficients, in noise standard deviations: half-precision floats end there.
@@ -151,7 +152,7 @@ class PeakDescriptions:
         return fits.argmax(axis=1) - ALIGN_SAMPLES
 
 
-def describe_peaks(traces, white, peaks: np.ndarray, *, radius_um: float) -> PeakDescriptions:
+def describe_peaks(traces, whitening: Whitening, peaks: np.ndarray, *, radius_um: float) -> PeakDescriptions:
     """
     Describe the waveforms around peaks.
 
@@ -159,17 +160,22 @@ def describe_peaks(traces, white, peaks: np.ndarray, *, radius_um: float) -> Pea
     ----------
     traces : BaseRecording
         Cached white traces.
-    white : BaseRecording
-        The same, lazy: it knows its whitening filter.
+    whitening : Whitening
+        The whitening that made them white.
     peaks : np.ndarray
         SpikeInterface's peak dtype, sorted by segment and sample.
     radius_um : float
         Channels this close to a peak describe it.
     """
-    filters = make_energy_filters(white, num_directions=NUM_DIRECTIONS)
+    locations, sampling_frequency = traces.get_channel_locations()[:, :2], traces.get_sampling_frequency()
+    filters = make_energy_filters(
+        whitening, locations, sampling_frequency=sampling_frequency, num_directions=NUM_DIRECTIONS
+    )
     nbefore, nafter = filters.nbefore, filters.directions.shape[1] - filters.nbefore
-    directions = _with_shifted_directions(filters.directions, white, nbefore=nbefore, nafter=nafter)
-    neighbors = channels_within(traces.get_channel_locations()[:, :2], radius_um)
+    directions = _with_shifted_directions(
+        filters.directions, whitening.time_filter, sampling_frequency, nbefore=nbefore, nafter=nafter
+    )
+    neighbors = channels_within(locations, radius_um)
     coefficients = np.zeros((len(peaks), len(directions), neighbors.shape[1]), dtype="float16")
     reach = dict(nbefore=nbefore + ALIGN_SAMPLES, nafter=nafter + ALIGN_SAMPLES)
     for positions, waveforms in read_waveforms(traces, peaks, neighbors, **reach):
@@ -178,11 +184,10 @@ def describe_peaks(traces, white, peaks: np.ndarray, *, radius_um: float) -> Pea
     return PeakDescriptions(coefficients, directions, peaks, neighbors)
 
 
-def _with_shifted_directions(directions, white, *, nbefore, nafter):
+def _with_shifted_directions(directions, time_filter, sampling_frequency, *, nbefore, nafter):
     """The directions with margins, and those that early and late waveforms need beside them."""
-    time_filter = np.asarray(white._kwargs.get("time_filter", [1.0]), dtype=float)
     reach = dict(nbefore=nbefore + 2 * ALIGN_SAMPLES, nafter=nafter + 2 * ALIGN_SAMPLES)
-    shapes = spike_shapes(white.get_sampling_frequency(), time_filter, **reach)
+    shapes = spike_shapes(sampling_frequency, time_filter.astype(float), **reach)
     num_samples = nbefore + nafter + 2 * ALIGN_SAMPLES
     shifted = np.concatenate([shapes[:, lag : lag + num_samples] for lag in range(2 * ALIGN_SAMPLES + 1)])
     padded = np.pad(directions, ((0, 0), (ALIGN_SAMPLES, ALIGN_SAMPLES)))

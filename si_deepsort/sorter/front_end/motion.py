@@ -17,6 +17,7 @@ from spikeinterface.core.base import base_peak_dtype
 
 from ...geometry import channels_within, recording_geometry
 from ...preprocessing.motion_interpolation import MovingKernels
+from ...preprocessing.whiten import Whitening
 from ..clusters.embed import read_waveforms
 from ..peaks.energy import make_energy_filters
 
@@ -50,16 +51,16 @@ GRID_X_UM = np.linspace(-32.0, 32.0, 5)
 GRID_Y_UM = np.linspace(-40.0, 40.0, 33)
 
 
-def find_drift(white, traces, peaks: np.ndarray, *, seed: int) -> Motion:
+def find_drift(traces, whitening: Whitening, peaks: np.ndarray, *, seed: int) -> Motion:
     """
     Motion of the tissue that should be corrected.
 
     Parameters
     ----------
-    white : BaseRecording
-        White traces, lazy: they know their whitening filter.
     traces : BaseRecording
-        The same, cached.
+        White traces, cached.
+    whitening : Whitening
+        The whitening that made them white.
     peaks : np.ndarray
         SpikeInterface's peak dtype, sorted by segment and sample.
 
@@ -68,7 +69,7 @@ def find_drift(white, traces, peaks: np.ndarray, *, seed: int) -> Motion:
     Motion
         Displacements around a median of 0; 0 throughout if there is no drift, or nothing to see it by.
     """
-    locations, shanks = recording_geometry(white)
+    locations, shanks = recording_geometry(traces)
     duration_s = traces.get_total_duration()
     if len(locations) < MIN_CHANNELS or np.ptp(locations[:, 1]) < MIN_HEIGHT_UM:
         logger.info("No search for drift: the probe is too small")
@@ -77,7 +78,7 @@ def find_drift(white, traces, peaks: np.ndarray, *, seed: int) -> Motion:
     bin_s = max(BIN_S, duration_s / MOST_BINS)
     most = max(MOST_PEAKS_PER_BIN, round(np.ptp(locations[:, 1])))
     peaks = _some_per_bin(peaks, _times(traces, peaks), bin_s, most, rng)
-    depths, energies = peak_depths(traces, white, peaks)
+    depths, energies = peak_depths(traces, whitening, peaks)
     is_large = energies >= MIN_ENERGY
     times_s, depths, energies = _times(traces, peaks)[is_large], depths[is_large], energies[is_large]
     bin_s = max(bin_s, duration_s * MIN_PEAKS_PER_BIN / max(1, len(depths)))
@@ -193,7 +194,7 @@ def _is_worth_it(motion, kernels) -> bool:
     return guessed < MOST_LEFT * as_they_are
 
 
-def peak_depths(traces, white, peaks) -> tuple[np.ndarray, np.ndarray]:
+def peak_depths(traces, whitening: Whitening, peaks) -> tuple[np.ndarray, np.ndarray]:
     """
     Depths of the most likely sources of peaks, in white noise.
 
@@ -204,12 +205,11 @@ def peak_depths(traces, white, peaks) -> tuple[np.ndarray, np.ndarray]:
     energies : np.ndarray, shape (num_peaks,), float
         Square root of the energy that the source explains, in noise standard deviations.
     """
-    filters = make_energy_filters(white)
-    matrix = np.asarray(white._kwargs["space_matrix"], dtype="float32")
     locations = traces.get_channel_locations()[:, :2]
+    filters = make_energy_filters(whitening, locations, sampling_frequency=traces.get_sampling_frequency())
     neighbors = channels_within(locations, RADIUS_UM)
     profiles = {
-        channel: source_profiles(locations, matrix, channel, neighbors[channel])
+        channel: source_profiles(locations, whitening.space_matrix, channel, neighbors[channel])
         for channel in np.unique(peaks["channel_index"])
     }
     depths, energies = np.zeros(len(peaks)), np.zeros(len(peaks))

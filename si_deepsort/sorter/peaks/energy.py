@@ -19,6 +19,7 @@ import scipy.signal
 
 from ...generation import GenerationSettings, random_templates
 from ...geometry import channel_distances
+from ...preprocessing.whiten import Whitening
 
 # Places whose energy is measured together, so that it stays in the processor's cache.
 MOST_BLOCK_PLACES = 2000
@@ -56,25 +57,32 @@ class EnergyFilters:
 
 
 def make_energy_filters(
-    recording, *, num_directions: int = NUM_DIRECTIONS, ms_before: float = 0.7, ms_after: float = 1.0
+    whitening: Whitening,
+    channel_locations: np.ndarray,
+    *,
+    sampling_frequency: float,
+    num_directions: int = NUM_DIRECTIONS,
+    ms_before: float = 0.7,
+    ms_after: float = 1.0,
 ) -> EnergyFilters:
     """
-    Filters for a whitened recording (`whiten_time_space`), or for any other by assuming white noise.
+    Filters that find spikes in white traces.
 
     Parameters
     ----------
-    recording : BaseRecording
-        Its own whitening filter and matrix are used if it has them.
+    whitening : Whitening
+        The whitening that made the traces white.
+    channel_locations : np.ndarray, shape (num_channels, 2), float
+        Positions in um.
+    sampling_frequency : float
+        In Hz.
     """
-    kwargs = recording._kwargs
-    sampling_frequency = recording.get_sampling_frequency()
-    time_filter = np.asarray(kwargs.get("time_filter", [1.0]), dtype=float)
-    matrix = np.asarray(kwargs.get("space_matrix", np.eye(recording.get_num_channels())), dtype=float)
+    time_filter, matrix = whitening.time_filter.astype(float), whitening.space_matrix.astype(float)
     nbefore = round(ms_before * sampling_frequency / 1000)
     nafter = round(ms_after * sampling_frequency / 1000)
     shapes = spike_shapes(sampling_frequency, time_filter, nbefore=nbefore, nafter=nafter)
     _, _, right = np.linalg.svd(shapes, full_matrices=False)
-    distances = channel_distances(recording.get_channel_locations()[:, :2])
+    distances = channel_distances(channel_locations)
     profiles = []
     for decay in DECAYS_UM:
         profile = (np.exp(-distances / decay) * (distances <= REACH_UM)) @ matrix

@@ -4,13 +4,14 @@ from spikeinterface.core.base import base_peak_dtype
 from spikeinterface.core.node_pipeline import run_node_pipeline
 
 from ...detection.find_peaks import find_peaks
+from ...preprocessing.whiten import Whitening
 from .energy import make_energy_filters
 from .energy_node import EnergyDetector
 
 ENERGY_THRESHOLD = 6.5
 
 
-def find_spike_peaks(traces, white, settings, job_kwargs):
+def find_spike_peaks(traces, whitening: Whitening, settings, job_kwargs):
     """
     Peaks of spikes.
 
@@ -18,8 +19,8 @@ def find_spike_peaks(traces, white, settings, job_kwargs):
     ----------
     traces : BaseRecording
         Cached white traces.
-    white : BaseRecording
-        The same, lazy: it knows its whitening filter.
+    whitening : Whitening
+        The whitening that made them white.
     settings : DeepSortSettings
 
     Returns
@@ -29,9 +30,12 @@ def find_spike_peaks(traces, white, settings, job_kwargs):
     """
     threshold = settings.detect_threshold
     if settings.detection == "energy":
+        filters = make_energy_filters(
+            whitening, traces.get_channel_locations()[:, :2], sampling_frequency=traces.get_sampling_frequency()
+        )
         node = EnergyDetector(
             traces,
-            make_energy_filters(white),
+            filters,
             threshold=ENERGY_THRESHOLD if threshold is None else threshold,
             radius_um=settings.detect_radius_um,
         )

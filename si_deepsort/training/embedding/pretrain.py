@@ -38,7 +38,7 @@ def white_waveforms(num_waveforms: int, seed: int) -> np.ndarray:
         settings = GenerationSettings(duration_s=3.0, num_units=0, num_far_units=20, seed=int(seed * 100 + part))
         recording, _ = generate_recording(named_probe("tetrode"), settings, noise_power=(frequencies, power))
         band = bandpass_filter(recording, 150.0, 7000.0, ftype="bessel", filter_order=2, dtype="float32")
-        time_filter, _ = estimate_whitening(band, order=24, radius_um=100.0, seed=seed)
+        time_filter = estimate_whitening(band, order=24, radius_um=100.0, seed=seed).time_filter
         shapes = spike_shapes(
             SAMPLING_FREQUENCY, time_filter, nbefore=nbefore + 2, nafter=AUTOENCODER_SAMPLES - nbefore + 2
         )

@@ -80,7 +80,7 @@ def jittered():
     white = preprocess(as_recording(traces), DeepSortSettings())
     jitter = np.random.default_rng(0).integers(-2, 3, len(trains[0]))
     peaks = make_peaks(trains[0] + jitter, np.full(len(trains[0]), 1))
-    return white, trains[0], jitter, describe_peaks(white, white, peaks, radius_um=80.0)
+    return white, trains[0], jitter, describe_peaks(white, white.whitening, peaks, radius_um=80.0)
 
 
 def test_descriptions_are_the_projections_of_the_waveforms(jittered):

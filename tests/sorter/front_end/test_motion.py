@@ -59,7 +59,8 @@ def drift_of(recording):
     settings = DeepSortSettings()
     white = preprocess(recording, settings)
     traces = white.save(format="memory", n_jobs=1, progress_bar=False)
-    return find_drift(white, traces, find_spike_peaks(traces, white, settings, dict(n_jobs=1)), seed=0)
+    peaks = find_spike_peaks(traces, white.whitening, settings, dict(n_jobs=1))
+    return find_drift(traces, white.whitening, peaks, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,7 @@ def test_depths_lie_between_contacts():
     peaks["sample_index"] = truth.get_unit_spike_train(1)[:20]
     source = truth.get_property("depth")[1]
     peaks["channel_index"] = round(source / PITCH_UM)
-    depths, energies = peak_depths(traces, white, peaks)
+    depths, energies = peak_depths(traces, white.whitening, peaks)
     assert np.all(np.abs(depths - source) < 5.0) and np.all(energies > 9.0)
 
 

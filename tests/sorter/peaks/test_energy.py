@@ -5,6 +5,7 @@ import pytest
 from small_recording import as_recording, small_traces, unit_templates
 
 from si_deepsort.geometry import channel_distances
+from si_deepsort.preprocessing.whiten import Whitening
 from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.front_end.preprocess import preprocess
 from si_deepsort.sorter.peaks.energy import DECAYS_UM, REACH_UM, make_energy_filters, spike_energy, spike_energy_at
@@ -16,7 +17,12 @@ JOB = dict(n_jobs=1, progress_bar=False)
 def peaks_of(traces, **job):
     settings = DeepSortSettings()
     white = preprocess(as_recording(traces), settings)
-    return find_spike_peaks(white, white, settings, {**JOB, **job})
+    return find_spike_peaks(white, white.whitening, settings, {**JOB, **job})
+
+
+def filters_of(white):
+    locations = white.get_channel_locations()[:, :2]
+    return make_energy_filters(white.whitening, locations, sampling_frequency=white.get_sampling_frequency())
 
 
 def one_spike(frame, channel=None, num_channels=4):
@@ -57,7 +63,7 @@ def test_chunks_equal_the_whole():
 
 def test_energy_is_that_of_the_products_with_directions_and_profiles():
     white = preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings())
-    filters, traces = make_energy_filters(white), white.get_traces(end_frame=5000)
+    filters, traces = filters_of(white), white.get_traces(end_frame=5000)
     windows = np.lib.stride_tricks.sliding_window_view(traces, filters.directions.shape[1], axis=0)
     seen = np.einsum("dcn,fns,ks->dcfk", filters.profiles, windows, filters.directions, optimize=True)
     expected = np.sqrt(np.sum(seen**2, axis=3)).max(axis=0).T
@@ -71,19 +77,19 @@ def test_energy_is_that_of_the_products_with_directions_and_profiles():
 
 
 def test_traces_that_are_shorter_than_a_spike_have_no_energy():
-    filters = make_energy_filters(preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings()))
+    filters = filters_of(preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings()))
     assert spike_energy(np.zeros((10, 4), "float32"), filters).shape == (0, 4)
 
 
 def test_directions_and_profiles_have_norm_1():
-    filters = make_energy_filters(preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings()))
+    filters = filters_of(preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings()))
     np.testing.assert_allclose(filters.directions @ filters.directions.T, np.eye(len(filters.directions)), atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(filters.profiles, axis=2), 1.0, atol=1e-4)
 
 
 def test_middle_profile_is_nearly_a_mixture_of_the_others():
     white = preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings())
-    filters, matrix = make_energy_filters(white), np.asarray(white._kwargs["space_matrix"])
+    filters, matrix = filters_of(white), white.whitening.space_matrix
     distances = channel_distances(white.get_channel_locations()[:, :2])
     middle = (np.exp(-distances / DECAYS_UM[1]) * (distances <= REACH_UM)) @ matrix
     middle /= np.linalg.norm(middle, axis=1, keepdims=True)
@@ -91,7 +97,7 @@ def test_middle_profile_is_nearly_a_mixture_of_the_others():
 
 
 def test_channel_without_neighbours_has_profiles_of_norm_1():
-    filters = make_energy_filters(as_recording(np.zeros((1000, 1), "float32")))
+    filters = make_energy_filters(Whitening.identity(1), np.zeros((1, 2)), sampling_frequency=20_000.0)
     np.testing.assert_allclose(filters.profiles, 1.0)
 
 
@@ -99,4 +105,4 @@ def test_channel_without_neighbours_has_profiles_of_norm_1():
 def test_all_zero_traces_have_no_peaks(method):
     settings = DeepSortSettings(detection=method)
     white = preprocess(as_recording(np.zeros((40_000, 4), "float32")), settings)
-    assert len(find_spike_peaks(white, white, settings, JOB)) == 0
+    assert len(find_spike_peaks(white, white.whitening, settings, JOB)) == 0
