@@ -82,3 +82,21 @@ def check_has_traces(recording):
             f"The recording has {recording.get_num_channels()} channels and segments of {num_frames} frames; "
             "expected at least one channel and one frame."
         )
+
+
+def check_finite(traces: np.ndarray, where: str) -> None:
+    """
+    Complain about NaN and inf, which filters spread over whole chunks.
+
+    Raises
+    ------
+    ValueError
+    """
+    # The sum is finite if and only if everything is, and needs no second array.
+    if not np.isfinite(traces.sum(dtype="float64")):
+        bad = np.flatnonzero(~np.isfinite(traces).all(axis=0))
+        raise ValueError(
+            f"NaN or inf {where}, on {len(bad)} of {traces.shape[1]} channels (the first has index {bad[0]}). "
+            "Sorting needs finite numbers: remove the channels with recording.remove_channels([...]), or replace the "
+            "stretch, e.g. with spikeinterface.preprocessing.silence_periods(recording, ...)."
+        )

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 from spikeinterface.core import NumpySorting
 
-from ..preprocessing.whiten import Whitening
+from ..preprocessing.whitening import Whitening
 from .matching.correlate import squared_norms
 from .units.spike_features import read_spike_features
 from .units.templates import MOST_SHIFT, UnitAverages

@@ -5,14 +5,14 @@ import pytest
 import scipy.signal
 from small_recording import as_recording, small_traces
 
-from si_deepsort.preprocessing.whiten import (
-    filter_over_time,
+from si_deepsort.preprocessing.estimate_whitening import (
     living_stretches,
     local_whitening_matrix,
     prediction_error_filter,
     quiet_frames,
-    whiten_time_space,
 )
+from si_deepsort.preprocessing.whiten import whiten_time_space
+from si_deepsort.preprocessing.whitening import filter_over_time
 from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.front_end.preprocess import preprocess
 

@@ -14,7 +14,7 @@ import scipy.signal
 
 from ...chunks import chunk_frames
 from ...geometry import channels_within
-from ...preprocessing.whiten import Whitening
+from ...preprocessing.whitening import Whitening
 from ..peaks.energy import make_energy_filters, spike_shapes
 
 # Of coefficients, in noise standard deviations: half-precision floats end there.

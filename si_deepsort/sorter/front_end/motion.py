@@ -17,7 +17,7 @@ from spikeinterface.core.base import base_peak_dtype
 
 from ...geometry import channels_within, recording_geometry
 from ...preprocessing.motion_interpolation import MovingKernels
-from ...preprocessing.whiten import Whitening
+from ...preprocessing.whitening import Whitening
 from ..clusters.embed import read_waveforms
 from ..peaks.energy import make_energy_filters
 

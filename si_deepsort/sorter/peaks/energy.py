@@ -19,7 +19,7 @@ import scipy.signal
 
 from ...generation import GenerationSettings, random_templates
 from ...geometry import channel_distances
-from ...preprocessing.whiten import Whitening
+from ...preprocessing.whitening import Whitening
 
 # Places whose energy is measured together, so that it stays in the processor's cache.
 MOST_BLOCK_PLACES = 2000

@@ -4,7 +4,7 @@ from spikeinterface.core.base import base_peak_dtype
 from spikeinterface.core.node_pipeline import run_node_pipeline
 
 from ...detection.find_peaks import find_peaks
-from ...preprocessing.whiten import Whitening
+from ...preprocessing.whitening import Whitening
 from .energy import make_energy_filters
 from .energy_node import EnergyDetector
 

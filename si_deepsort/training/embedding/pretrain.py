@@ -10,7 +10,7 @@ import numpy as np
 from spikeinterface.preprocessing import bandpass_filter
 
 from ...generation import GenerationSettings, generate_recording, named_probe
-from ...preprocessing.whiten import estimate_whitening
+from ...preprocessing.estimate_whitening import estimate_whitening
 from ...sorter.clusters.embed import AUTOENCODER_SAMPLES
 from ...sorter.peaks.energy import spike_shapes
 from ...zoo import ModelInfo, save_model

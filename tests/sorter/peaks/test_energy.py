@@ -5,7 +5,7 @@ import pytest
 from small_recording import as_recording, small_traces, unit_templates
 
 from si_deepsort.geometry import channel_distances
-from si_deepsort.preprocessing.whiten import Whitening
+from si_deepsort.preprocessing.whitening import Whitening
 from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.front_end.preprocess import preprocess
 from si_deepsort.sorter.peaks.energy import DECAYS_UM, REACH_UM, make_energy_filters, spike_energy, spike_energy_at

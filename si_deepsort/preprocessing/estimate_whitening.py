@@ -1,0 +1,155 @@
+"""
+Estimate the whitening of a recording from its noise.
+
+One autoregressive filter flattens the spectrum of the noise, then each channel is decorrelated from its neighbours
+(zero-phase component analysis of the local covariance). Frames near threshold crossings and stretches in which a
+channel is dead do not count.
+"""
+
+import numpy as np
+import scipy.linalg
+from scipy.ndimage import maximum_filter1d
+
+from ..geometry import channel_distances, recording_geometry
+from ..noise import noise_levels, sample_traces
+from .traces import check_finite
+from .whitening import Whitening, filter_over_time
+
+# Noise is estimated from so many chunks of this length, shorter ones where there are many channels.
+NUM_CHUNKS, CHUNK_S = 20, 0.25
+MOST_SAMPLED = 30e6
+MOST_FILTER_CHANNELS = 16
+BLOCK_FRAMES = 20_000
+QUIET_THRESHOLD = 4.0
+RIDGE = 1e-3
+# Stretches in which a channel is this much quieter than usual, it was dead. If most channels are at once, though not
+# silent, and for more than a share of all stretches, what is usual is an artefact.
+DEAD_RATIO = 0.05
+SILENT_RATIO = 1e-3
+QUIET_SHARE = 0.2
+STRETCH_FRAMES = 1000
+
+
+def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) -> Whitening:
+    """
+    Estimate the filter over time and the matrix over channels that whiten the noise of a recording.
+    """
+    sampled_s = MOST_SAMPLED / (recording.get_num_channels() * recording.get_sampling_frequency())
+    traces = sample_traces(recording, seed=seed, chunk_s=min(CHUNK_S, sampled_s / NUM_CHUNKS), num_chunks=NUM_CHUNKS)
+    check_finite(traces, "in randomly chosen chunks")
+    locations, shanks = recording_geometry(recording)
+    living = living_stretches(traces)
+    levels = np.array([noise_levels(own[lives]) for own, lives in zip(traces.T, living.T, strict=True)])
+    # The band-pass leaves rounding noise on a constant channel.
+    alive = levels > 1e-3 * np.median(levels[levels > 0]) if np.any(levels > 0) else levels > 0
+    scaled = traces[:, alive] / levels[alive].astype("float32")
+    quiet = quiet_frames(scaled, reach=2 * max(order, 16)) & living[:, alive]
+    # One filter for all channels: some of them tell enough.
+    some = slice(None, None, max(1, scaled.shape[1] // MOST_FILTER_CHANNELS))
+    time_filter = prediction_error_filter(scaled[:, some], quiet[:, some], order)
+    del scaled
+    order = len(time_filter) - 1
+    traces[order:] = filter_over_time(traces, time_filter.astype("float32"))
+    quiet[:order] = False
+    nearby = (channel_distances(locations) <= radius_um) & (shanks[:, None] == shanks[None])
+    return Whitening(time_filter, local_whitening_matrix(traces, quiet, nearby & alive[:, None] & alive[None]))
+
+
+def living_stretches(traces: np.ndarray) -> np.ndarray:
+    """
+    Where each channel carries a signal: a channel may die, or be switched off, or drowned by an artefact for a while.
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames, num_channels), bool
+        True throughout for a channel that is always dead: it has nothing to be compared with.
+    """
+    num_stretches = max(1, len(traces) // STRETCH_FRAMES)
+    levels = np.stack([noise_levels(stretch) for stretch in np.array_split(traces, num_stretches)])
+    usual = np.array([np.median(own[own > 0]) if np.any(own > 0) else 0.0 for own in levels.T])
+    is_quiet = (levels < DEAD_RATIO * usual) & (levels > SILENT_RATIO * usual)
+    are_quiet_together = is_quiet.mean(axis=1) > 0.5
+    if are_quiet_together.mean() > QUIET_SHARE:
+        usual = np.median(levels[are_quiet_together], axis=0)
+    lives = (levels >= DEAD_RATIO * usual) & (levels <= usual / DEAD_RATIO)
+    return np.repeat(lives, [len(stretch) for stretch in np.array_split(traces, num_stretches)], axis=0)
+
+
+def quiet_frames(scaled_traces: np.ndarray, reach: int) -> np.ndarray:
+    """
+    Frames far from any threshold crossing of their channel.
+
+    Parameters
+    ----------
+    scaled_traces : np.ndarray, shape (num_frames, num_channels)
+        In noise levels.
+    reach : int
+        Frames to either side of a crossing that are not quiet.
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames, num_channels), bool
+    """
+    crossings = (np.abs(scaled_traces) > QUIET_THRESHOLD).astype("uint8")
+    return maximum_filter1d(crossings, 2 * reach + 1, axis=0, mode="constant") == 0
+
+
+def prediction_error_filter(scaled_traces: np.ndarray, quiet: np.ndarray, order: int) -> np.ndarray:
+    """
+    Autoregressive whitening filter of the noise, one for all channels (Yule-Walker on the quiet frames).
+
+    Returns
+    -------
+    np.ndarray, shape (order + 1,), float
+        First tap 1; [1] if order is 0 or nothing is quiet.
+    """
+    masked = np.where(quiet, scaled_traces, 0.0)
+    counts = quiet.astype("float32")
+    if order == 0 or scaled_traces.shape[1] == 0 or counts.sum() < 100 * (order + 1):
+        return np.ones(1)
+    covariance = np.empty(order + 1)
+    for lag in range(order + 1):
+        stop = len(masked) - lag
+        pairs = float(np.sum(counts[:stop] * counts[lag:], dtype="float64"))
+        covariance[lag] = np.sum(masked[:stop] * masked[lag:], dtype="float64") / max(pairs, 1.0)
+    # A little white noise keeps the filter from amplifying what the band-pass has already removed.
+    covariance[0] *= 1.0 + RIDGE
+    coefficients = scipy.linalg.solve_toeplitz(covariance[:-1], covariance[1:])
+    return np.concatenate(([1.0], -coefficients))
+
+
+def local_whitening_matrix(traces: np.ndarray, quiet: np.ndarray, nearby: np.ndarray) -> np.ndarray:
+    """
+    Matrix whose column c makes channel c white with respect to its neighbours.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels)
+    quiet : np.ndarray, shape (num_frames, num_used_channels), bool
+        Frames of each living channel that count.
+    nearby : np.ndarray, shape (num_channels, num_channels), bool
+        Which channels are decorrelated from which; a row of False is a dead channel, which stays 0.
+
+    Returns
+    -------
+    np.ndarray, shape (num_channels, num_channels), float
+    """
+    num_channels = traces.shape[1]
+    alive = np.diag(nearby)
+    sums, pairs = np.zeros((2, num_channels, num_channels))
+    living = np.ix_(alive, alive)
+    for start in range(0, len(traces), BLOCK_FRAMES):
+        block = slice(start, start + BLOCK_FRAMES)
+        counts = quiet[block].astype("float32")
+        masked = counts * traces[block, alive]
+        sums[living] += masked.T @ masked
+        pairs[living] += counts.T @ counts
+    covariance = sums / np.maximum(pairs, 1.0)
+    matrix = np.zeros((num_channels, num_channels))
+    for channel in np.flatnonzero(alive):
+        members = np.flatnonzero(nearby[channel])
+        values, vectors = np.linalg.eigh(covariance[np.ix_(members, members)])
+        values = np.maximum(values, 1e-3 * values.max())
+        root = (vectors / np.sqrt(values)) @ vectors.T
+        matrix[members, channel] = root[:, np.searchsorted(members, channel)]
+    return matrix
