@@ -19,8 +19,11 @@ from spikeinterface.sorters import run_sorter
 from threadpoolctl import threadpool_limits
 
 import si_deepsort  # noqa: F401
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.recordings import ground_truth_recording
 
+# Seed of the recordings.
+SEED = 1
 # Name of the recording, its duration in s, and settings of the sorter.
 CASES = {
     "tetrode": ("tetrode_generated", 30.0, {}),
@@ -33,7 +36,7 @@ CASES = {
 
 def spike_hash(name: str, duration_s: float, settings: dict, folder: Path) -> dict:
     """Sort a recording; return the number of units and spikes and the hash of the spike vector."""
-    recording, _ = ground_truth_recording(name, seed=1, duration_s=duration_s)
+    recording, _ = ground_truth_recording(name, seed=SEED, duration_s=duration_s)
     sorting = run_sorter("deepsort", recording, folder=folder, job_kwargs=dict(n_jobs=1), **settings)
     spikes = sorting.to_spike_vector()
     columns = [np.ascontiguousarray(spikes[field], dtype="int64") for field in ("segment_index", "sample_index")]
@@ -46,7 +49,7 @@ def main():
     """Sort all cases, print their hashes, and compare or write them."""
     si.set_global_job_kwargs(n_jobs=1, progress_bar=False)
     warnings.simplefilter("ignore")
-    hashes = {}
+    hashes = provenance(seeds=[SEED])
     for case, (name, duration_s, settings) in CASES.items():
         with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
             hashes[case] = spike_hash(name, duration_s, settings, Path(folder) / "out")
@@ -55,7 +58,7 @@ def main():
         file = Path(sys.argv[1])
         if file.exists():
             before = json.loads(file.read_text(encoding="utf-8"))
-            different = [case for case in hashes if before.get(case) != hashes[case]]
+            different = [case for case in CASES if before.get(case) != hashes[case]]
             print("different:", different or "none")
             sys.exit(bool(different))
         file.write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")

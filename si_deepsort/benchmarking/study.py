@@ -5,14 +5,11 @@ A results folder holds `study.json` and one folder per case. Starting again runs
 """
 
 import json
-import os
-import platform
 import shlex
 import subprocess
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from importlib.metadata import version
 from pathlib import Path
 
 from .._version import __version__
@@ -193,15 +190,6 @@ def recording_key(source: dict) -> str:
     return f"{source['name']}-seed{source['seed']}-{source['duration_s']:g}s"
 
 
-def environment() -> dict:
-    """Versions and machine, for a results file."""
-    packages = ("si-deepsort", "spikeinterface", "torch", "numpy", "scipy", "scikit-learn")
-    return dict(
-        versions={"python": platform.python_version(), **{package: version(package) for package in packages}},
-        machine=dict(cpu=_cpu_name(), num_cores=os.cpu_count(), system=platform.system()),
-    )
-
-
 def _sources(name, seeds, duration_s):
     if name in RECIPES:
         return [dict(name=name, seed=int(seed), duration_s=float(duration_s)) for seed in seeds]
@@ -265,12 +253,3 @@ def _show_progress(results, total, num_done, progress_bar):
             score = f"{result['mean_accuracy']:.3f}" if result["status"] == "done" else result["status"]
             bar.set_postfix_str(f"{recording_key(case['recording'])} {case['sorter']}: {score}")
             bar.update()
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

@@ -6,8 +6,8 @@ Everything that README and the report page show is made here, from measured valu
 
 import numpy as np
 
+from .provenance import provenance
 from .score import COUNTS, bootstrap_interval, mean_by_snr, paired_difference
-from .study import environment
 
 REFERENCE = "deepsort"
 
@@ -26,16 +26,14 @@ def summarize(results: list[dict], *, command: str) -> dict:
     Returns
     -------
     dict
-        JSON-able: `command`, `versions`, `machine`, `seeds`, `durations_s`, `summary` (one record per recording and
-        sorter), `paired`, `overall`, `tables`, `cases`.
+        JSON-able: `command`, `commit`, `versions`, `machine`, `seeds`, `durations_s`, `summary` (one record per
+        recording and sorter), `paired`, `overall`, `tables`, `cases`.
     """
     sources = [result["case"]["recording"] for result in results]
     summary = _summary(results)
     document = dict(
         name="sorters",
-        command=command,
-        **environment(),
-        seeds=sorted({source["seed"] for source in sources if "seed" in source}),
+        **provenance(seeds=sorted({source["seed"] for source in sources if "seed" in source}), command=command),
         durations_s=sorted({result["duration_s"] for result in results if "duration_s" in result}),
         summary=summary,
         paired=_paired(results, summary),

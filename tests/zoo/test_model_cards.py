@@ -26,7 +26,7 @@ from si_deepsort.zoo.names import bundled_names
 
 ROOT = Path(__file__).parents[2]
 CARDS_FOLDER = ROOT / "model_cards"
-REMEDY = "run `python benchmarks/model_cards.py`"
+REMEDY = "run `python benchmarks/models/model_cards.py`"
 
 in_repository = pytest.mark.skipif(not CARDS_FOLDER.is_dir(), reason="model_cards/ is only in the repository")
 for_each_model = pytest.mark.parametrize("name", bundled_names())
@@ -84,7 +84,8 @@ def test_numbers_of_card_and_config_are_the_same(name):
 @in_repository
 @for_each_model
 def test_numbers_with_a_source_are_those_of_the_benchmark(name):
-    specification = importlib.util.spec_from_file_location("model_cards", ROOT / "benchmarks" / "model_cards.py")
+    file = ROOT / "benchmarks" / "models" / "model_cards.py"
+    specification = importlib.util.spec_from_file_location("model_cards", file)
     model_cards = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(model_cards)
     config = (BUNDLED_FOLDER / name / CONFIG_FILE).read_text()

@@ -85,7 +85,7 @@ Trained on generated recordings alone. A peak below {candidate_threshold} noise 
 whose peaks are nearer than 0.35 ms and 75 um are reported as one. On a single channel with much multi-unit background
 many small events are reported too; `find_peaks(only_standing_out=True)` leaves them out. On recordings made from
 detailed neuron models the ranking of its probabilities was behind a plain threshold with a long exclusion
-(`benchmarks/detection.py`): measure both on data like yours before you prefer it.
+(`benchmarks/detection/detection.py`): measure both on data like yours before you prefer it.
 
 ## How to fine-tune
 

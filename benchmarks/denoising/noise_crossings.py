@@ -1,5 +1,5 @@
 """
-How often denoised noise looks like a spike: `python benchmarks/noise_crossings.py`.
+How often denoised noise looks like a spike: `python benchmarks/denoising/noise_crossings.py`.
 
 Twenty seconds of generated noise without any spike, for the layouts and seeds of `denoisers.py`, whose fitted models
 are used. Each trace is also compared with Gaussian noise of its own spectrum, which tells heavy tails (noise that is
@@ -9,8 +9,6 @@ holds is not run again.
 
 import argparse
 import json
-import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +18,14 @@ from denoiser_fits import interpolation
 from denoisers import LAYOUTS, unchanged
 
 from si_deepsort.benchmarking.denoising import noise_crossings
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.generation import GenerationSettings, generate_recording
-from si_deepsort.report.environment import package_versions
 
 THRESHOLD = 4.0
 DURATION_S = 20.0
 OWN_CPU_S = 200
+SEEDS = (0, 1, 2)
 
 
 def silence(case: Case):
@@ -93,15 +92,15 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/noise_crossings.json"))
     parser.add_argument("--models", type=Path, default=Path("benchmarks/cache/denoisers"))
     arguments = parser.parse_args()
-    cases = [make_case(name, seed, 30.0, 1.0) for seed in range(3) for name in LAYOUTS]
-    rows = json.loads(arguments.out.read_text(encoding="utf-8"))["rows"] if arguments.out.exists() else []
+    cases = [make_case(name, seed, 30.0, 1.0) for seed in SEEDS for name in LAYOUTS]
+    earlier = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else dict(rows=[])
+    rows = earlier["rows"]
     for case in cases:
         done = {row["method"] for row in rows if (row["recording"], row["seed"]) == (case.name, case.seed)}
         rows += measure(case, arguments.models, done)
     rows.sort(key=lambda row: row["seed"])
     tables = {"noise-crossings": table_of(rows)}
-    command = shlex.join(["python", *sys.argv])
-    write_results(dict(command=command, versions=package_versions(), rows=rows, tables=tables), arguments.out)
+    write_results(dict(**provenance(seeds=list(SEEDS), earlier=earlier), rows=rows, tables=tables), arguments.out)
 
 
 if __name__ == "__main__":

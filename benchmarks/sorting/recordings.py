@@ -1,4 +1,4 @@
-"""Make the named benchmark recordings and describe them: `python benchmarks/recordings.py [NAME ...] --duration 60`."""
+"""Make and describe the named benchmark recordings: `python benchmarks/sorting/recordings.py [NAME ...]`."""
 
 import argparse
 

@@ -1,5 +1,5 @@
 """
-Miniature potentials: `python benchmarks/events.py --json benchmarks/results/events.json [--only PART ...]`.
+Miniature potentials: `python benchmarks/events/events.py --json benchmarks/results/events.json [--only PART ...]`.
 
 Whole recordings that training never saw; one-to-one matching of onsets within 3 ms; thresholds fixed beforehand: the
 networks have those of their config, the peers those that are best on two other simulated recordings (for real noise: on
@@ -9,9 +9,7 @@ the other three traces). With --only, the other parts stay as they are in the fi
 import argparse
 import json
 import os
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,8 @@ from event_peers import PEERS, Template
 from sklearn.metrics import roc_auc_score
 
 from si_deepsort import load_model
+from si_deepsort.benchmarking.provenance import provenance
+from si_deepsort.benchmarking.report import write_results
 from si_deepsort.events.anomaly import train_anomaly_detector
 from si_deepsort.events.matching import detection_scores, intersection_over_union, marked_frames, match_events
 from si_deepsort.events.segment import segment_events
@@ -49,17 +49,13 @@ def main():
     torch.set_num_threads(1)
     path = Path(options.json)
     results = json.loads(path.read_text(encoding="utf-8")) if options.only and path.exists() else {}
-    results |= {
-        "command": f"python benchmarks/events.py --json {path.name}",
-        "machine": f"{platform.processor() or platform.machine()}, 1 thread",
-        "versions": {name: version(name) for name in ("si-deepsort", "torch", "spikeinterface", "scipy")},
-        "seeds": {"test": list(TEST_SEEDS), "tuning of the peers": list(TUNING_SEEDS)},
-    }
+    seeds = {"test": list(TEST_SEEDS), "tuning of the peers": list(TUNING_SEEDS)}
+    results |= provenance(seeds=seeds, earlier=results)
     for name in options.only or PARTS:
         results[name] = PARTS[name]()
         print(name, json.dumps(results[name], indent=1), flush=True)
         results["tables"] = tables(results)
-        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_results(results, path)
 
 
 def endplate():

@@ -1,9 +1,9 @@
 """
 Real recordings without labels: what deepsort finds, and whether it finds it again.
 
-`python benchmarks/real_input.py` writes benchmarks/results/real_input.json. The recordings are read from the folder in
-SI_DEEPSORT_DATA (default ../shared/data) and are used for evaluation only. Each is sorted twice, the second time with
-5 % white noise added (of each channel's noise level after the band-pass), and the units of both are compared.
+`python benchmarks/sorting/real_input.py` writes benchmarks/results/real_input.json. The recordings are read from the
+folder in SI_DEEPSORT_DATA (default ../shared/data) and are used for evaluation only. Each is sorted twice, the second
+time with 5 % white noise added (of each channel's noise level after the band-pass), and the units of both are compared.
 """
 
 import os
@@ -20,14 +20,14 @@ from spikeinterface.metrics.quality import compute_quality_metrics
 from spikeinterface.sorters import run_sorter
 
 import si_deepsort
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.noise import recording_noise_levels
 from si_deepsort.report import analyze
-from si_deepsort.report.environment import package_versions
 from si_deepsort.sorter.front_end.preprocess import band_pass
 
-ROOT = Path(__file__).parent.parent
-DATA = Path(os.environ.get("SI_DEEPSORT_DATA", ROOT / "../shared/data"))
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data"))
 ADDED_NOISE = 0.05
 SEED = 0
 
@@ -130,9 +130,7 @@ def main():
             records.append(measure(make.__name__, make(), Path(folder)))
             print(records[-1])
     document = dict(
-        command="python benchmarks/real_input.py",
-        versions=package_versions(),
-        seed=SEED,
+        **provenance(seeds=[SEED]),
         added_noise=ADDED_NOISE,
         sorter=si_deepsort.DEEPSORT,
         records=records,

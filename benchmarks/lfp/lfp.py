@@ -1,32 +1,28 @@
 """
 Spikes from field potentials, measured.
 
-    python benchmarks/lfp.py                          # everything that the data folder allows
-    python benchmarks/lfp.py --only toy simulator
-    python benchmarks/lfp.py --train FILE.npz --test FILE.npz --json FILE
+    python benchmarks/lfp/lfp.py                          # everything that the data folder allows
+    python benchmarks/lfp/lfp.py --only toy simulator
+    python benchmarks/lfp/lfp.py --train FILE.npz --test FILE.npz --json FILE
 
 The last form trains on one file and tests on another: `lfp` (frames, channels), `lfp_fs`, `tN_times` (s), `tN_labels`.
 """
 
 import argparse
 import json
-import platform
-import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import spikeinterface
 import torch
 from lfp_cases import CASES, data_folder
 from lfp_paired import FEATURES, WIDE_FEATURES, first_part, predict_paired, read_paired, select_units
 from lfp_tables import make_tables
 
-import si_deepsort
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 
 MODELS = ("constant", "glm", "bilstm", "gru", "cnn")
-RESULTS = Path(__file__).parent / "results" / "lfp.json"
+RESULTS = Path(__file__).parents[1] / "results" / "lfp.json"
 
 
 def main():
@@ -114,27 +110,11 @@ def _previous(options) -> dict:
 
 def _write(result, options, started):
     result |= dict(
-        command="python benchmarks/lfp.py",
-        seed=options.seed,
-        machine=_cpu_name(),
+        **provenance(seeds=[options.seed], earlier=result),
         cpu_seconds=round(time.process_time() - started, 1),
-        versions=dict(
-            si_deepsort=si_deepsort.__version__,
-            spikeinterface=spikeinterface.__version__,
-            torch=torch.__version__,
-            numpy=np.__version__,
-            python=sys.version.split()[0],
-        ),
         tables=make_tables(result),
     )
     write_results(json.loads(json.dumps(result, default=float)), options.json)
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """
 Spike or background on a channel that training never saw, and clusters without labels.
 
-    python benchmarks/classification.py --data FOLDER --train 9 16 33 --validation 11 --test N --seeds 5 --json FILE
-    python benchmarks/classification.py --data FOLDER --leave-one-out --seeds 5 --json FILE
+    python benchmarks/waveforms/classification.py --data FOLDER --train 9 16 33 --validation 11 --test N --json FILE
+    python benchmarks/waveforms/classification.py --data FOLDER --leave-one-out --seeds 5 --json FILE
 
 FOLDER holds `channel_spikes_N.npy` and `channel_background_N.npy`, each of shape (waveforms, samples). The labels of
 the test channel are used for the score alone: the border between the classes is drawn on the test channel's own
@@ -23,14 +23,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, adjusted_rand_score, precision_recall_fscore_support
 from sklearn.mixture import GaussianMixture
 
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import markdown_table, write_results
-from si_deepsort.benchmarking.study import environment
 from si_deepsort.channel_mixture import cluster_by_density, principal_components, scale_to_noise, separate_neuron
 from si_deepsort.inference import predict_in_batches
 from si_deepsort.training.classification.train import ClassifierTrainingSettings, fit_classifier
 from si_deepsort.training.embedding.train import AutoencoderTrainingSettings, fit_autoencoder, reconstruction_errors
 
-DATA = Path(os.environ.get("SI_DEEPSORT_DATA", Path(__file__).parent.parent / "../shared/data")) / "zebrafinch_h5"
+DATA = Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data")) / "zebrafinch_h5"
 MEASURES = ("accuracy", "precision", "recall", "f1")
 NUM_EPOCHS = 5
 COMPONENTS = 3
@@ -49,9 +49,7 @@ def main():
     clusters = [study_clusters(channels[channel], channel) for channel in studied]
     errors = [study_autoencoder(channels[channel], channel) for channel in studied]
     document = {
-        "command": " ".join(["python", "benchmarks/classification.py", *sys.argv[1:]]),
-        "environment": environment(),
-        "seeds": arguments.seeds,
+        **provenance(seeds=list(range(arguments.seeds))),
         "results": rows,
         "clustering": clusters,
         "autoencoder": errors,

@@ -1,35 +1,35 @@
 """
 How long the zoo takes: a first load from a Hub, a load from the cache, and the answer where there is no internet.
 
-    python benchmarks/zoo.py
+    python benchmarks/models/zoo.py
 
 The Hub is the loopback server of the tests, so that the network costs nothing and only the work is measured.
 """
 
 import os
-import platform
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}  # the server does not speak Xet
 
 import torch  # noqa: E402
 from loopback_hub import WRITE_TOKEN, LoopbackHub  # noqa: E402
 
+from si_deepsort.benchmarking.provenance import provenance  # noqa: E402
 from si_deepsort.benchmarking.report import write_results  # noqa: E402
 from si_deepsort.nets import network_class  # noqa: E402
 from si_deepsort.zoo import ModelInfo, load_model, push_to_hub  # noqa: E402
 
+SEED = 0
 NUM_REPEATS = 5
 
 
 def main():
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     net_class = network_class("autoencoder")
     net = net_class(net_class.config_class(num_samples=64, num_channels=16, widths=(112,)))
     rows = []
@@ -51,9 +51,7 @@ def main():
             rows.append([case + ", server down", None, round(min(times), 3), round(max(times), 3), 0])
     columns = ["case", "kB", "fastest (s)", "slowest (s)", "requests"]
     document = {
-        "command": "python benchmarks/zoo.py",
-        "versions": {name: version(name) for name in ("si-deepsort", "huggingface_hub", "safetensors", "torch")},
-        "machine": processor_name(),
+        **provenance(seeds=[SEED]),
         "tables": {"zoo": {"columns": columns, "rows": rows}},
     }
     write_results(document, ROOT / "benchmarks" / "results" / "zoo.json")
@@ -68,11 +66,6 @@ def timed(name, endpoint, cache_dir) -> float:
     except ConnectionError as error:
         assert "Remedy 2" in str(error)
     return time.perf_counter() - start
-
-
-def processor_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").is_file() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

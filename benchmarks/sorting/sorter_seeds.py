@@ -1,7 +1,7 @@
 """
 How much deepsort's own seed changes: the same recordings sorted with three values of `seed`.
 
-`python benchmarks/sorter_seeds.py` writes benchmarks/results/sorter_seeds.json.
+`python benchmarks/sorting/sorter_seeds.py` writes benchmarks/results/sorter_seeds.json.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from si_deepsort.benchmarking.report import write_results
 from si_deepsort.benchmarking.study import plan_cases, run_cases
 from si_deepsort.benchmarking.summary import summarize
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RECORDINGS = ("tetrode", "linear32", "neuropixels1", "small")
 RECORDING_SEED = 101
 SORTER_SEEDS = (0, 1, 2)
@@ -26,7 +26,7 @@ def main():
         cases = plan_cases(RECORDINGS, ["deepsort"], seeds=[RECORDING_SEED], params=params)
         by_seed[seed] = run_cases(cases, ROOT / "benchmarks" / "cache" / "sorter_seeds" / f"seed{seed}")
     everything = [one for results in by_seed.values() for one in results]
-    document = summarize(everything, command="python benchmarks/sorter_seeds.py")
+    document = summarize(everything, command="python benchmarks/sorting/sorter_seeds.py")
     document |= dict(name="sorter_seeds", tables={"sorter_seeds": seeds_table(by_seed)})
     write_results(document, ROOT / "benchmarks" / "results" / "sorter_seeds.json")
 

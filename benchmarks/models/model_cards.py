@@ -1,8 +1,8 @@
 """
 Write the cards of the bundled models: numbers from the benchmark results, everything else from their configs.
 
-    python benchmarks/model_cards.py            # after a training or a benchmark
-    python benchmarks/model_cards.py --check    # fail if a card is not what it should be
+    python benchmarks/models/model_cards.py            # after a training or a benchmark
+    python benchmarks/models/model_cards.py --check    # fail if a card is not what it should be
 
 A metric whose entry names a `source`, such as "lfp.json#/bilstm/deviance", is taken from `benchmarks/results`. A card
 is written beside its weights (`si_deepsort/models/<name>/README.md`) and, the same text, to `model_cards/<name>.md`.
@@ -14,9 +14,10 @@ import json
 import sys
 from pathlib import Path
 
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.zoo import BUNDLED_FOLDER, CARD_FILE, CONFIG_FILE, list_models, render_card
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RESULTS_FOLDER = ROOT / "benchmarks" / "results"
 CARDS_FOLDER = ROOT / "model_cards"
 
@@ -34,8 +35,10 @@ def main() -> int:
         card = render_card(folder)
         for path in (folder / CARD_FILE, CARDS_FOLDER / f"{folder.name}.md"):
             write_if_different(path, card, changed, is_check)
-    table = json.dumps({"tables": {"models": table_of_models()}}, indent=1) + "\n"
-    write_if_different(RESULTS_FOLDER / "models.json", table, changed, is_check)
+    file, tables = RESULTS_FOLDER / "models.json", {"models": table_of_models()}
+    if not file.exists() or json.loads(file.read_text(encoding="utf-8"))["tables"] != tables:
+        document = provenance(seeds=[]) | {"tables": tables}
+        write_if_different(file, json.dumps(document, indent=1) + "\n", changed, is_check)
     orphans = sorted(set(CARDS_FOLDER.glob("*.md")) - {CARDS_FOLDER / f"{folder.name}.md" for folder in folders})
     for path in orphans:
         print(f"{path.relative_to(ROOT)} is the card of no bundled model: remove it")

@@ -1,5 +1,6 @@
 """
-Does denoising help sorting? `python benchmarks/denoised_sorting.py --out benchmarks/results/denoised_sorting.json`.
+Does denoising help sorting? `python benchmarks/denoising/denoised_sorting.py --out
+benchmarks/results/denoised_sorting.json`.
 
 The same generated recordings, raw and denoised, through the same sorters with their defaults. The difference in
 accuracy is paired: per recording, denoised minus raw; its interval comes from resampling recordings.
@@ -7,12 +8,8 @@ accuracy is paired: per recording, denoised minus raw; its interval comes from r
 
 import argparse
 import json
-import platform
-import shlex
-import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +19,7 @@ from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import run_sorter
 
 import si_deepsort
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.generation import GenerationSettings, generate_recording
 from si_deepsort.preprocessing import deep_interpolate, wavelet_denoise
@@ -110,9 +108,7 @@ def main():
     arguments = parser.parse_args()
     si_deepsort.register()
     document = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {"rows": []}
-    document["command"] = shlex.join(["python", *sys.argv])
-    document["versions"] = {name: version(name) for name in ("si-deepsort", "torch", "spikeinterface", "numpy")}
-    document["machine"] = platform.processor() or platform.machine()
+    document |= provenance(seeds=[int(seed) for seed in arguments.seeds.split(",")], earlier=document)
     done = {(row["sorter"], row["denoiser"], row["layout"], row["seed"]) for row in document["rows"]}
     for seed in map(int, arguments.seeds.split(",")):
         for layout in arguments.layouts.split(","):

@@ -1,5 +1,5 @@
 """
-Waveforms to units, single channel: `python benchmarks/waveforms.py --json FILE [--seeds 0 1]`
+Waveforms to units, single channel: `python benchmarks/waveforms/waveforms.py --json FILE [--seeds 0 1]`
 
 ee32009_waveforms, clean block: 5 folds by spike. difficult2_waveforms: learnt at noise .05, scored at noise .15 (the
 noise level of the unlabelled waveforms is used, overlaps are left out of the score). Peers see the same waveforms.
@@ -18,12 +18,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import markdown_table, write_results
-from si_deepsort.benchmarking.study import environment
 from si_deepsort.inference import predict_in_batches
 from si_deepsort.training.classification.train import ClassifierTrainingSettings, fit_classifier
 
-DATA = Path(os.environ.get("SI_DEEPSORT_DATA", Path(__file__).parent.parent / "../shared/data"))
+DATA = Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data"))
 NUM_SPIKES = 2176  # of ee32009_waveforms; the file repeats them with more noise
 COMMON = dict(batch_size=64, shift_max=0, balance=0.0, patience=40, progress_bar=False, device="cpu")
 LEARNING = dict(gain_sd=0.03, overlap_fraction=0.4, overlap_distance=0.04)
@@ -43,9 +43,7 @@ def main():
     table = summarize(rows)
     print(markdown_table(table))
     document = {
-        "command": " ".join(["python", "benchmarks/waveforms.py", *sys.argv[1:]]),
-        "environment": environment(),
-        "seeds": arguments.seeds,
+        **provenance(seeds=arguments.seeds),
         "results": rows,
         "tables": {"waveforms": table},
     }

@@ -25,9 +25,8 @@ QUICK = PredictorSettings(num_members=2, hidden_size=8, num_epochs=4, batch_size
 
 
 def data_folder() -> Path:
-    """Folder of the evaluation data: SI_DEEPSORT_DATA, or shared/data beside the repository."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    return Path(os.environ.get("SI_DEEPSORT_DATA", default))
+    """Folder of the evaluation data, named by the environment variable SI_DEEPSORT_DATA."""
+    return Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data"))
 
 
 def run_toy(seed: int) -> dict:

@@ -1,5 +1,5 @@
 """
-Classical detectors of miniature potentials, for `benchmarks/events.py`.
+Classical detectors of miniature potentials, for `benchmarks/events/events.py`.
 
 All see the same trace: at 10 kHz, drift removed, events upwards, in noise levels. Template methods are told the mean
 shape of the events.

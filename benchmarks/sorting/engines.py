@@ -1,24 +1,21 @@
 """
-The quick set of sorters on two engines: `python benchmarks/engines.py` writes benchmarks/results/engines.json.
+The quick set of sorters on two engines: `python benchmarks/sorting/engines.py` writes benchmarks/results/engines.json.
 
 Every case runs in a process of its own, once one after the other and once on a local dask cluster of two workers. Cases
-that are there already, e.g. from `benchmarks/sorters.py` on the same seed, are not run again. Accuracies must not
-depend on the engine; the time of the set is the sum over its cases, warm-up included, as one worker would need.
+that are there already, e.g. from `benchmarks/sorting/sorters.py` on the same seed, are not run again. Accuracies must
+not depend on the engine; the time of the set is the sum over its cases, warm-up included, as one worker would need.
 """
 
 import argparse
 import json
-import platform
-import shlex
-import sys
 from pathlib import Path
 
 from si_deepsort.benchmarking.peers import CORE_SORTERS
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.benchmarking.study import QUICK_RECORDINGS, plan_cases, run_cases
-from si_deepsort.report.environment import package_versions
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def main():
@@ -46,10 +43,7 @@ def main():
             )
         )
     document = dict(
-        command=shlex.join(["python", *sys.argv]),
-        versions=package_versions(),
-        machine=platform.machine(),
-        seed=arguments.seed,
+        **provenance(seeds=[arguments.seed]),
         cases=rows,
         num_identical=sum(row["identical_units"] for row in rows),
         total_cpu_minutes=sum(row["total_cpu_s"] for row in rows) / 60,

@@ -1,5 +1,6 @@
 """
-Denoisers compared at equal fitting cost: `python benchmarks/denoisers.py --out benchmarks/results/denoisers.json`.
+Denoisers compared at equal fitting cost: `python benchmarks/denoising/denoisers.py --out
+benchmarks/results/denoisers.json`.
 
 Generated recordings with the noise of real Neuropixels recordings; networks are fitted on the first part and judged on
 the last second, which none of them saw, and on noise that holds no spike at all. The original network (here in
@@ -9,10 +10,6 @@ before its first step. What the output file holds is not run again; `--methods` 
 
 import argparse
 import json
-import platform
-import shlex
-import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -22,6 +19,7 @@ from denoiser_snippets import on_real_noise
 from denoiser_speed import speed
 from denoiser_tables import summary, tables
 
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.zoo import CONFIG_FILE
 
@@ -146,9 +144,7 @@ def main():
     document = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {}
     if document.get("settings") != settings:
         document = dict(settings=settings, quality=[])
-    document["command"] = shlex.join(["python", *sys.argv])
-    document["versions"] = {name: version(name) for name in ("si-deepsort", "torch", "spikeinterface", "numpy")}
-    document["machine"] = platform.processor() or platform.machine()
+    document |= provenance(seeds=[int(seed) for seed in arguments.seeds.split(",")], earlier=document)
 
     def save():
         document["summary"] = summary(document["quality"])

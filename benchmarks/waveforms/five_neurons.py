@@ -1,8 +1,8 @@
 """
 Five neurons on one noisy channel, learnt from one labelled recording: who fired when in five noisier recordings?
 
-    python benchmarks/five_neurons.py --json FILE [--seeds 0 1 2] [--methods subtraction networks]
-    python benchmarks/five_neurons.py --folder DIR
+    python benchmarks/waveforms/five_neurons.py --json FILE [--seeds 0 1 2] [--methods subtraction networks]
+    python benchmarks/waveforms/five_neurons.py --folder DIR
 
 The first form makes a stand-in of the recordings from the waveforms in `ee32009_waveforms` and scores it. The second
 reads `labelled.npz` (trace, sampling_frequency, spike_samples, spike_classes) and `target_*.npz` (trace,
@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from spikeinterface.core import NumpyRecording, NumpySorting
 
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import markdown_table, write_results
-from si_deepsort.benchmarking.study import environment
 from si_deepsort.known_units.assign import assign_peaks
 from si_deepsort.noise import match_traces
 from si_deepsort.training.classification.known_units import find_units, learn_units, remove_baseline, tune_threshold
@@ -29,7 +29,7 @@ from si_deepsort.training.classification.train import ClassifierTrainingSettings
 from si_deepsort.training.detection.train import DetectorTrainingSettings, train_detector
 from si_deepsort.training.detection.tune import best_threshold, candidate_peaks
 
-DATA = Path(os.environ.get("SI_DEEPSORT_DATA", Path(__file__).parent.parent / "../shared/data")) / "ee32009_waveforms"
+DATA = Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data")) / "ee32009_waveforms"
 FREQUENCY = 25_000.0
 NUM_FRAMES = 1_440_000
 RATES = (7.95, 7.66, 7.05, 7.71, 7.41)
@@ -179,9 +179,7 @@ def run_stand_in(arguments):
     table = summarize(rows, arguments.methods, arguments.seeds)
     print(markdown_table(table))
     document = {
-        "command": " ".join(["python", "benchmarks/five_neurons.py", *sys.argv[1:]]),
-        "environment": environment(),
-        "seeds": arguments.seeds,
+        **provenance(seeds=arguments.seeds),
         "results": rows,
         "tables": {"five-neurons": table},
     }

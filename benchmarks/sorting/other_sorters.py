@@ -1,8 +1,8 @@
 """
 deepsort beside the sorters that are slower or rarely ahead, on few recordings.
 
-`python benchmarks/other_sorters.py` writes benchmarks/results/other_sorters.json. Kilosort4 is made for GPUs: it gets
-20 s of recording here. What `benchmarks/sorters.py` has run already is not run again.
+`python benchmarks/sorting/other_sorters.py` writes benchmarks/results/other_sorters.json. Kilosort4 is made for GPUs:
+it gets 20 s of recording here. What `benchmarks/sorting/sorters.py` has run already is not run again.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from si_deepsort.benchmarking.report import write_results
 from si_deepsort.benchmarking.study import QUICK_RECORDINGS, plan_cases, run_cases
 from si_deepsort.benchmarking.summary import summarize
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SEED = 101
 SORTERS = ("deepsort", "tridesclous2", "mountainsort5", "herdingspikes")
 SHORT_S = 20.0
@@ -22,7 +22,7 @@ def main():
     cases = plan_cases(QUICK_RECORDINGS, SORTERS, seeds=[SEED])
     short = plan_cases(QUICK_RECORDINGS[:2], ("deepsort", "kilosort4"), seeds=[SEED], duration_s=SHORT_S)
     folder = ROOT / "benchmarks" / "cache" / "sorters"
-    command = "python benchmarks/other_sorters.py"
+    command = "python benchmarks/sorting/other_sorters.py"
     document = summarize(run_cases(cases, folder), command=command)
     on_short = summarize(run_cases(short, folder), command=command)
     tables = {"other_sorters": document["tables"]["sorters"], "kilosort4": on_short["tables"]["sorters"]}

@@ -1,5 +1,6 @@
 """
-The bundled detectors on a real single channel, and their speed: `python benchmarks/detection_real.py --json FILE`.
+The bundled detectors on a real single channel, and their speed: `python benchmarks/detection/detection_real.py --json
+FILE`.
 
 The channel (20 kHz, 40 s) has one expert-sorted unit with positive-going spikes; no network was trained on it and
 every threshold is the model's own. Threshold crossings at 5 noise levels are shown beside them. Detections of other,
@@ -9,23 +10,23 @@ result.
 """
 
 import argparse
-import json
 import os
-import platform
-import sys
 import time
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
 
+from si_deepsort.benchmarking.provenance import provenance
+from si_deepsort.benchmarking.report import write_results
 from si_deepsort.detection.find_peaks import find_peaks
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 
 TOLERANCE_MS = 0.5
+# Seed of the generated recordings on which the speed is measured.
+SPEED_SEED = 9
 QUIET = dict(progress_bar=False, n_jobs=1)
 
 
@@ -61,7 +62,7 @@ def speed(method: str, layout: str, duration_s: float):
     """CPU seconds per recorded second of a band-passed 30 kHz recording, its noise level measured in the same time."""
     recording, _ = generate_recording(
         named_probe(layout),
-        GenerationSettings(duration_s=duration_s, num_units=5 if layout == "single" else 26, seed=9),
+        GenerationSettings(duration_s=duration_s, num_units=5 if layout == "single" else 26, seed=SPEED_SEED),
     )
     recording = spre.bandpass_filter(recording, freq_min=150.0, freq_max=7000.0, dtype="float32")
     recording = recording.save(format="memory", progress_bar=False)
@@ -74,7 +75,7 @@ def speed(method: str, layout: str, duration_s: float):
 def main():
     """Run everything and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "detection_real.json")
+    parser.add_argument("--json", type=Path, default=Path(__file__).parents[1] / "results" / "detection_real.json")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data")))
     parser.add_argument("--methods", nargs="+", default=["cnn", "gru", "locally_exclusive"])
     options = parser.parse_args()
@@ -93,9 +94,7 @@ def main():
             speeds.append(dict(method=method, layout=layout, cpu_s_per_recorded_s=cost))
             print(speeds[-1], flush=True)
     document = dict(
-        command=" ".join(["python", "benchmarks/detection_real.py", *sys.argv[1:]]),
-        versions={name: version(name) for name in ("si-deepsort", "spikeinterface", "torch", "numpy")},
-        machine=platform.processor() or platform.machine(),
+        **provenance(seeds=[SPEED_SEED]),
         tolerance_ms=TOLERANCE_MS,
         results=rows,
         speed=speeds,
@@ -110,8 +109,7 @@ def main():
             ),
         },
     )
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write_results(document, options.json)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """
 Cost against duration and channels, and identity of two runs with the same seed.
 
-`python benchmarks/scaling.py` writes benchmarks/results/scaling.json and scaling.png after each recording; with default
-settings, thus one worker. Each sorting runs in a process of its own, after one on the first seconds that loads and
-compiles everything; CPU time and peak memory are those of the process. The recordings hold 16-bit integers, as those
-of amplifiers do; the longest takes 14 GB on disk, and the sorter's cache as much.
+`python benchmarks/sorting/scaling.py` writes benchmarks/results/scaling.json and scaling.png after each recording; with
+default settings, thus one worker. Each sorting runs in a process of its own, after one on the first seconds that loads
+and compiles everything; CPU time and peak memory are those of the process. The recordings hold 16-bit integers, as
+those of amplifiers do; the longest takes 14 GB on disk, and the sorter's cache as much.
 """
 
 import argparse
 import hashlib
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -27,11 +26,11 @@ from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import read_sorter_folder, run_sorter
 
 import si_deepsort  # noqa: F401  the sorter makes itself known
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
-from si_deepsort.report.environment import package_versions
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 UV_PER_COUNT = 0.195
 
 
@@ -169,10 +168,7 @@ def main():
         sort_in_this_process(*arguments.sort)
         return
     document = dict(
-        command="python benchmarks/scaling.py",
-        versions=package_versions(),
-        machine=platform.machine(),
-        seed=arguments.seed,
+        **provenance(seeds=[arguments.seed]),
         conditions=arguments.conditions,
         records=[],
     )

@@ -1,7 +1,8 @@
 """
 What a sorter costs the process that runs it once: without the warm-up that other tables have, compilation counts.
 
-`python benchmarks/first_run.py` writes benchmarks/results/first_run.json. Most users sort one recording per process.
+`python benchmarks/sorting/first_run.py` writes benchmarks/results/first_run.json. Most users sort one recording per
+process.
 """
 
 from pathlib import Path
@@ -10,7 +11,7 @@ from si_deepsort.benchmarking.report import write_results
 from si_deepsort.benchmarking.study import plan_cases, run_cases
 from si_deepsort.benchmarking.summary import summarize
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SEED = 101
 RECORDINGS = ("linear32", "neuropixels1")
 SORTERS = ("deepsort", "lupin", "spykingcircus2")
@@ -20,7 +21,7 @@ def main():
     """Run what is missing and sum up."""
     cases = plan_cases(RECORDINGS, SORTERS, seeds=[SEED], warm_up=False)
     results = run_cases(cases, ROOT / "benchmarks" / "cache" / "first_run")
-    document = summarize(results, command="python benchmarks/first_run.py")
+    document = summarize(results, command="python benchmarks/sorting/first_run.py")
     document |= dict(name="first_run", tables={"first_run": first_run_table(results)})
     write_results(document, ROOT / "benchmarks" / "results" / "first_run.json")
 

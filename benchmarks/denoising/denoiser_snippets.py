@@ -18,8 +18,8 @@ from si_deepsort.noise import noise_levels
 from si_deepsort.preprocessing import deep_interpolate, wavelet_denoise
 from si_deepsort.preprocessing.injection import AMPLITUDE_NOISE_LEVELS, small_spikes
 
-ROOT = Path(__file__).parent.parent
-FOLDER = Path(os.environ.get("SI_DEEPSORT_DATA", ROOT / "../shared/data")) / "neuropixels_snippets"
+ROOT = Path(__file__).parents[2]
+FOLDER = Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data")) / "neuropixels_snippets"
 AMPLITUDES = (4.0, 8.0, 16.0)
 BLENDS = (0.0, 0.3, "auto")
 

@@ -1,5 +1,5 @@
 """
-The spike detectors beside those of SpikeInterface: `python benchmarks/detection.py --json FILE`.
+The spike detectors beside those of SpikeInterface: `python benchmarks/detection/detection.py --json FILE`.
 
 Recordings are made from biophysical templates that no detector was trained on. Each detector runs at a low threshold;
 its own score is then swept to the point where 95 % of what it reports, over all recordings of one front end, are
@@ -9,14 +9,10 @@ so the result is one of development; of each peer's settings the best on these r
 """
 
 import argparse
-import json
 import os
-import platform
-import sys
 import time
 import warnings
 from functools import partial
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +20,8 @@ import numpy as np
 import spikeinterface.preprocessing as spre
 from probeinterface import Probe
 
+from si_deepsort.benchmarking.provenance import provenance
+from si_deepsort.benchmarking.report import write_results
 from si_deepsort.detection.exclusion import largest_in_reach, make_exclusion
 from si_deepsort.detection.find_peaks import prepare_detector
 from si_deepsort.generation import GenerationSettings, generate_recording
@@ -38,10 +36,7 @@ PRECISION = 0.95
 MATCH_MS, MATCH_UM = 0.4, 100.0
 RADIUS_UM, EXCLUSIVE_MS = 75.0, 0.35
 # Settings of the peers, radius in um, exclusion in ms and sign: those of our detector, and SpikeInterface's defaults.
-PEER_SETTINGS = {
-    "same exclusion, negative": (RADIUS_UM, EXCLUSIVE_MS, "neg"),
-    "default": (50.0, 1.0, "neg"),
-}
+PEER_SETTINGS = {"same exclusion, negative": (RADIUS_UM, EXCLUSIVE_MS, "neg"), "default": (50.0, 1.0, "neg")}
 
 
 def biophysical_recording(folder: Path, layout: str, seed: int, duration_s: float):
@@ -243,7 +238,7 @@ def table(results):
 def main():
     """Run everything and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "detection.json")
+    parser.add_argument("--json", type=Path, default=Path(__file__).parents[1] / "results" / "detection.json")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data")))
     parser.add_argument("--models", nargs="+", default=["cnn", "gru"])
     parser.add_argument("--peers", nargs="*", default=["locally_exclusive", "matched_filtering"])
@@ -262,10 +257,7 @@ def main():
         results.append(row)
         print(row, flush=True)
     document = dict(
-        command=" ".join(["python", "benchmarks/detection.py", *sys.argv[1:]]),
-        versions={name: version(name) for name in ("si-deepsort", "spikeinterface", "torch", "numpy")},
-        machine=platform.processor() or platform.machine(),
-        seeds=options.seeds,
+        **provenance(seeds=options.seeds),
         duration_s=options.duration_s,
         layouts=options.layouts,
         snr_edges=[edge if np.isfinite(edge) else None for edge in SNR_EDGES],
@@ -273,8 +265,7 @@ def main():
         results=results,
         tables={"detection": table(results)},
     )
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write_results(document, options.json)
 
 
 def collect(options):

@@ -1,0 +1,46 @@
+"""Every result says how it was made, and every benchmark script is listed and can be started from the root."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from si_deepsort.benchmarking import provenance
+
+ROOT = Path(__file__).parents[2]
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+SCRIPTS = sorted((ROOT / "benchmarks").glob("*/*.py"))
+
+
+@pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)
+def test_results_say_how_they_were_made(file):
+    document = json.loads(file.read_text(encoding="utf-8"))
+    missing = {"command", "commit", "versions", "machine", "seeds"} - set(document)
+    assert not missing, f"{file.name} lacks {sorted(missing)}; write it with benchmarking.provenance"
+    assert len(document["commit"].removesuffix("-dirty")) == 40
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.stem)
+def test_scripts_are_listed(file):
+    name = file.relative_to(ROOT / "benchmarks").as_posix()
+    assert f"`{name}`" in (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8"), (
+        f"benchmarks/README.md does not list {name}"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.stem)
+def test_scripts_import_from_the_root(file):
+    code = f"import sys; sys.path.insert(0, {str(file.parent)!r}); import {file.stem}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_commit_of_results_that_are_completed_is_kept():
+    first = dict(commit="a" * 40)
+    second = provenance.provenance(seeds=[1], command="x", earlier=first)
+    assert second["earlier_commits"] == ["a" * 40]
+    assert second["seeds"] == [1] and second["command"] == "x"
+    assert "earlier_commits" not in provenance.provenance(seeds=[1], command="x", earlier=dict(commit=second["commit"]))
