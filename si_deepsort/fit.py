@@ -1,12 +1,13 @@
 """
-The one training loop: any network, any loss, any batches.
+The training loop of all networks.
 
-It shows a progress bar, stops early on validation data, is seeded, saves checkpoints that hold no pickle, continues
-after a kill exactly where it was, and averages gradients when started by `torchrun`. What the batches are, which
-loss, which augmentation: that belongs to the recipes in `si_deepsort/training`.
+It shows a progress bar, stops early on validation batches, is seeded, saves checkpoints without pickle, continues an
+interrupted training where it stopped, and averages gradients over processes when it is started by `torchrun`. The
+batches, the loss and the augmentation belong to the training functions in `si_deepsort/training`.
 """
 
 import copy
+import itertools
 import json
 import logging
 import math
@@ -28,18 +29,26 @@ logger = logging.getLogger(__name__)
 
 Batch = tuple[torch.Tensor, ...]
 
+# Values of each tensor of a batch by which the batches of an interrupted training are recognised. Eight float32 values
+# of two recordings do not agree by chance.
+NUM_FIRST_VALUES = 8
+# Factor between the epochs' random seeds: larger than any number of epochs, so that two seeds share no epoch.
+SEED_STEP = 1_000_003
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings(Settings):
-    """How a network is trained."""
+    """Settings of the training loop."""
 
-    num_epochs: int = setting(20, "Most passes over the batches", minimum=0)
+    num_epochs: int = setting(20, "Largest number of passes over the batches", minimum=0)
     learning_rate: float = setting(1e-3, "Highest learning rate of Adam; it follows a cosine to 0", minimum=0.0)
     warmup_steps: int = setting(0, "Steps over which the learning rate rises from 0, to spare a good start", minimum=0)
     weight_decay: float = setting(0.0, "Decay of the weights (AdamW)", minimum=0.0)
-    gradient_clip: float = setting(1.0, "Largest norm of the gradient", minimum=0.0)
-    patience: int = setting(5, "Epochs without progress on the validation batches before training stops", minimum=1)
-    seed: int = setting(0, "Seed of weights, batches and augmentation")
+    gradient_clip: float = setting(1.0, "Gradients with a larger norm are scaled down to it", minimum=0.0)
+    patience: int = setting(
+        5, "Training stops after so many epochs without progress on the validation batches", minimum=1
+    )
+    seed: int = setting(0, "Random seed of weights, batches and augmentation")
     device: str = setting("auto", "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'")
     amp: bool = setting(False, "Mixed precision: bfloat16 where the device is faster with it")
     progress_bar: bool = setting(True, "Show a progress bar")
@@ -56,42 +65,47 @@ def fit(
     label: str = "training",
 ) -> list[dict[str, float]]:
     """
-    Train a network in place; the weights that were best on the validation batches are restored at the end.
+    Train a network in place; at the end it has the weights that were best on the validation batches.
 
     Parameters
     ----------
     net : torch.nn.Module
-        The network, moved to the device and left there in evaluation mode.
+        It is moved to the device and left there in evaluation mode.
     loss : callable
-        `loss(net, batch)` gives a scalar, the mean over the batch.
+        `loss(net, batch)` returns a scalar tensor, the mean over the batch.
     training_batches : callable
-        `training_batches(epoch)` gives one epoch: tuples of tensors with the same first axis, seeded by the epoch.
+        `training_batches(epoch)` returns the batches of one epoch. A batch is a tuple of tensors whose first axis is
+        the batch. The same epoch must give the same batches.
     validation_batches : callable
-        `validation_batches()` gives the same batches at each call: held-out time, recordings or channels.
+        `validation_batches()` returns the same held-out batches at each call.
     settings : FitSettings
     checkpoint_folder : str | Path | None, default: None
-        Keeps the state after each epoch; an interrupted training continues from what it finds there, and ends with the
-        weights that it would have had without the interruption.
+        The state is saved here after each epoch. If the folder holds a state, training continues from it, and ends
+        with the weights that it would have had without the interruption. None saves nothing.
     label : str, default: "training"
-        Of the progress bar.
+        Text of the progress bar and of the log lines.
 
     Returns
     -------
     list of dict
-        One row per epoch: epoch, training_loss, validation_loss (nan without validation batches).
+        One row per epoch with epoch, training_loss and validation_loss (nan without validation batches).
 
     Raises
     ------
     ValueError
-        If a loss is not finite, or the checkpoint belongs to another network or other data.
+        If a loss is not finite, or if the checkpoint belongs to another network or to other batches.
     """
     device = choose_device(settings.device)
-    optimizer, checkpoint, history, best_weights = _begin(net, device, settings, validation_batches, checkpoint_folder)
     # The user's own random numbers are left as they were.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        checkpoint = None
+        if checkpoint_folder is not None:
+            first_values = _first_values(validation_batches, training_batches)
+            checkpoint = _Checkpoint(Path(checkpoint_folder), first_values)
+        optimizer, history, best_weights = _begin(net, device, settings, checkpoint)
         while len(history) < settings.num_epochs and not _should_stop(history, settings.patience):
             epoch = len(history)
-            torch.manual_seed(settings.seed + 1_000_003 * epoch)
+            torch.manual_seed(settings.seed + SEED_STEP * epoch)
             training_loss = _train_epoch(net, loss, training_batches(epoch), optimizer, epoch, settings, label)
             validation_loss = evaluate(net, loss, validation_batches(), device)
             history.append({"epoch": epoch, "training_loss": training_loss, "validation_loss": validation_loss})
@@ -107,8 +121,34 @@ def fit(
 
 
 @torch.no_grad()
-def evaluate(net, loss, batches: Iterable[Batch], device: torch.device) -> float:
-    """Mean loss over batches, each weighted by its size; nan if there are none."""
+def evaluate(
+    net: torch.nn.Module,
+    loss: Callable[[torch.nn.Module, Batch], torch.Tensor],
+    batches: Iterable[Batch],
+    device: torch.device,
+) -> float:
+    """
+    Mean loss of a network over batches, weighted by their sizes.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        On the device. It is set to evaluation mode.
+    loss, batches
+        As for `fit`.
+    device : torch.device
+        The batches are moved to it.
+
+    Returns
+    -------
+    float
+        nan if there are no batches.
+
+    Raises
+    ------
+    ValueError
+        If the loss of a batch is not finite.
+    """
     net.eval()
     total, count = 0.0, 0
     for batch in batches:
@@ -124,19 +164,16 @@ def evaluate(net, loss, batches: Iterable[Batch], device: torch.device) -> float
     return total / count if count else math.nan
 
 
-def _begin(net, device, settings, validation_batches, checkpoint_folder):
-    """Optimizer, checkpoint, history and best weights: of a new training, or of one that was interrupted."""
+def _begin(net, device, settings, checkpoint):
+    """Optimizer, history and best weights of a new training, or of the one that the checkpoint holds."""
     net.to(device)
     _same_start_everywhere(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    if checkpoint_folder is None:
-        return optimizer, None, [], copy.deepcopy(net.state_dict())
-    checkpoint = _Checkpoint(Path(checkpoint_folder), validation_batches)
-    if not checkpoint.path.exists():
-        return optimizer, checkpoint, [], copy.deepcopy(net.state_dict())
+    if checkpoint is None or not checkpoint.path.exists():
+        return optimizer, [], copy.deepcopy(net.state_dict())
     history, best_weights = checkpoint.restore(net, optimizer)
     logger.info("Training continues after epoch %d", len(history))
-    return optimizer, checkpoint, history, best_weights
+    return optimizer, history, best_weights
 
 
 def _train_epoch(net, loss, batches, optimizer, epoch, settings, label) -> float:
@@ -151,14 +188,17 @@ def _train_epoch(net, loss, batches, optimizer, epoch, settings, label) -> float
             group["lr"] = rate * (step + 1) / settings.warmup_steps if is_warming_up else rate
         share = tuple(tensor.to(device, non_blocking=True) for tensor in _share_of_this_process(batch))
         optimizer.zero_grad(set_to_none=True)
+        value = torch.zeros((), device=device)
         if len(share[0]):
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.amp):
                 value = loss(net, share)
-            if not torch.isfinite(value):
-                raise ValueError(
-                    f"The loss became {value.item()} in epoch {epoch}. Look for NaN or infinite values in the "
-                    f"recording, or lower learning_rate (now {settings.learning_rate})."
-                )
+        if not _is_finite_everywhere(value):
+            raise ValueError(
+                f"The loss became {value.item() if not value.isfinite() else 'infinite in another process'} in epoch "
+                f"{epoch}. Look for NaN or infinite values in the recording, or lower learning_rate (now "
+                f"{settings.learning_rate})."
+            )
+        if len(share[0]):
             value.backward()
             total += value.item() * len(share[0])
             count += len(share[0])
@@ -177,17 +217,22 @@ def _should_stop(history, patience) -> bool:
     return min(losses[-patience:]) > min(losses[:-patience])
 
 
+def _first_values(validation_batches, training_batches) -> list[list[float]]:
+    """
+    The first values of each tensor of all validation batches (of one training batch if there are none).
+
+    They are saved with a checkpoint, so that a folder is not taken for the training on other recordings.
+    """
+    batches = list(validation_batches()) or list(itertools.islice(training_batches(0), 1))
+    return [tensor.flatten()[:NUM_FIRST_VALUES].double().tolist() for batch in batches for tensor in batch]
+
+
 class _Checkpoint:
-    """
-    State of a training in one safetensors file, replaced atomically; plain values travel in its JSON header.
+    """State of a training in one safetensors file, replaced atomically; plain values are in its JSON header."""
 
-    The first held-out values are remembered too, so that a folder is not taken for the training of other data.
-    """
-
-    def __init__(self, folder: Path, validation_batches):
+    def __init__(self, folder: Path, first_values: list[list[float]]):
         self.path = folder / "training.safetensors"
-        first = next(iter(validation_batches()), ())
-        self.first_values = [tensor.flatten()[:16].double().tolist() for tensor in first]
+        self.first_values = first_values
 
     def save(self, net, optimizer, best_weights, history):
         tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
@@ -253,6 +298,14 @@ def _share_of_this_process(batch: Batch) -> Batch:
     if not _is_distributed():
         return batch
     return tuple(tensor[_rank() :: distributed.get_world_size()] for tensor in batch)
+
+
+def _is_finite_everywhere(value: torch.Tensor) -> bool:
+    """Whether a loss is finite in all processes: all must stop together, or the others wait for one forever."""
+    is_finite = torch.isfinite(value).all().float()
+    if _is_distributed():
+        distributed.all_reduce(is_finite, op=distributed.ReduceOp.MIN)
+    return bool(is_finite)
 
 
 def _same_start_everywhere(net):

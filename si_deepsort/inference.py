@@ -1,7 +1,6 @@
-"""A network over traces: which device, and chunks whose borders leave no trace in the result."""
+"""Choose a device, and apply a network to many inputs batch by batch."""
 
 import logging
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,12 +10,16 @@ logger = logging.getLogger(__name__)
 
 def choose_device(device: str = "auto") -> torch.device:
     """
-    The device to compute on.
+    Choose the device to compute on.
 
     Parameters
     ----------
     device : "auto" | "cpu" | "cuda" | "cuda:N" | "mps", default: "auto"
-        "auto" takes CUDA, then Apple's MPS, then the CPU.
+        "auto" takes CUDA if there is one, else Apple's MPS, else the CPU.
+
+    Returns
+    -------
+    torch.device
 
     Raises
     ------
@@ -33,51 +36,31 @@ def choose_device(device: str = "auto") -> torch.device:
     return torch.device(device)
 
 
-def run_in_chunks(
-    function: Callable[[np.ndarray], np.ndarray], traces: np.ndarray, *, margin: int, chunk_frames: int = 30_000
-) -> np.ndarray:
-    """
-    Apply a function with a finite reach over time, chunk by chunk.
-
-    Parameters
-    ----------
-    function : callable
-        Takes traces of shape (frames + 2 * margin, num_channels), returns an array of shape (frames, ...) whose row t
-        depends on input rows t to t + 2 * margin alone.
-    traces : np.ndarray, shape (num_frames + 2 * margin, num_channels)
-        Padded on both sides by the caller (`get_chunk_with_margin(add_reflect_padding=True)` of SpikeInterface).
-    margin : int
-        Reach of the function to either side, in frames.
-    chunk_frames : int, default: 30_000
-        Bounds the memory; does not change the result.
-
-    Returns
-    -------
-    np.ndarray, shape (num_frames, ...)
-    """
-    num_frames = len(traces) - 2 * margin
-    pieces = [
-        function(traces[start : min(start + chunk_frames, num_frames) + 2 * margin])
-        for start in range(0, max(num_frames, 1), chunk_frames)
-    ]
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-
-
 def predict_in_batches(
     net: torch.nn.Module, inputs: np.ndarray, *, batch_size: int = 4096, device: str = "cpu"
 ) -> np.ndarray:
     """
-    Output of a network for many independent inputs; a batch that does not fit in GPU memory is halved.
+    Output of a network for many independent inputs.
+
+    A batch that does not fit in GPU memory is halved.
 
     Parameters
     ----------
     net : torch.nn.Module
-        In evaluation mode.
+        On the device and in evaluation mode.
     inputs : np.ndarray, shape (num_inputs, ...), float32
+    batch_size : int, default: 4096
+        Inputs per call of the network. It bounds the memory and does not change the result.
+    device : str, default: "cpu"
 
     Returns
     -------
-    np.ndarray, shape (num_outputs, ...), float32
+    np.ndarray, shape (num_inputs, ...), float32
+
+    Raises
+    ------
+    torch.cuda.OutOfMemoryError
+        If a single input does not fit.
     """
     outputs, start = [], 0
     with torch.inference_mode():

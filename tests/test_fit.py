@@ -168,8 +168,20 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     run(checkpoint_folder=tmp_path, num_epochs=1)
     with pytest.raises(ValueError, match=r"other data.*Remove"):
         run(checkpoint_folder=tmp_path, validation_batches=lambda: list(make_batches(seed=5)))
+    with pytest.raises(ValueError, match="other data"):  # the first recording is the same, the second is another
+        run(checkpoint_folder=tmp_path, validation_batches=lambda: [validation()[0], next(make_batches(seed=5))])
     with pytest.raises(ValueError, match=r"(?s)another network.*Remove"):
         run(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1)), checkpoint_folder=tmp_path)
+
+
+def test_without_validation_a_checkpoint_of_other_training_batches_is_refused(tmp_path):
+    run(checkpoint_folder=tmp_path, num_epochs=1, validation_batches=lambda: [])
+    with pytest.raises(ValueError, match="other data"):
+        run(
+            training_batches=lambda epoch: make_batches(100 + epoch),
+            checkpoint_folder=tmp_path,
+            validation_batches=lambda: [],
+        )
 
 
 def test_a_damaged_checkpoint_says_so(tmp_path):
@@ -197,15 +209,40 @@ def _train_in_process(rank, batch_size, folder):
         torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("batch_size", [8, 5, 1])
-def test_two_processes_equal_one(tmp_path, batch_size):
+def _run_two_processes(function, *arguments):
+    """Exit codes of two processes; one that waits forever is ended, and its code is negative."""
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_train_in_process, args=(rank, batch_size, tmp_path)) for rank in range(2)]
+    workers = [context.Process(target=function, args=(rank, *arguments)) for rank in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(120)
-    assert [worker.exitcode for worker in workers] == [0, 0]
+        worker.kill()
+        worker.join()
+    return [worker.exitcode for worker in workers]
+
+
+def _meet_a_nan_in_one_process(rank, folder):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    inputs, targets = next(make_batches(seed=0))
+    targets = targets.clone()
+    targets[1] = torch.nan  # rows are dealt out in turn: the second process gets this one
+    try:
+        run(make_net(0.0), lambda epoch: [(inputs, targets)] * 3, num_epochs=2)
+    except ValueError as error:
+        Path(f"{folder}/{rank}.txt").write_text(str(error))
+
+
+def test_a_loss_that_is_nan_in_one_process_stops_both(tmp_path):
+    assert _run_two_processes(_meet_a_nan_in_one_process, tmp_path) == [0, 0]
+    assert "in another process" in (tmp_path / "0.txt").read_text()
+    assert "became nan" in (tmp_path / "1.txt").read_text()
+
+
+@pytest.mark.parametrize("batch_size", [8, 5, 1])
+def test_two_processes_equal_one(tmp_path, batch_size):
+    assert _run_two_processes(_train_in_process, batch_size, tmp_path) == [0, 0]
     expected, _ = run(make_net(dropout=0.0), lambda epoch: make_batches(epoch, batch_size=batch_size), num_epochs=3)
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)

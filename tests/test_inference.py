@@ -1,39 +1,10 @@
-"""Networks over traces: chunks leave no trace, batches do not matter, devices are chosen or refused."""
+"""Batches do not change the output of a network; devices are chosen or refused."""
 
 import numpy as np
 import pytest
 import torch
 
-from si_deepsort.inference import choose_device, predict_in_batches, run_in_chunks
-
-MARGIN = 7
-
-
-def moving_sum(traces):
-    """Row t from rows t to t + 2 * MARGIN alone."""
-    windows = np.lib.stride_tricks.sliding_window_view(traces, 2 * MARGIN + 1, axis=0)
-    return windows.sum(axis=-1)
-
-
-@pytest.mark.parametrize("num_frames", [1, 2, 99, 100, 101, 1000])
-@pytest.mark.parametrize("chunk_frames", [1, 3, 100, 10_000])
-def test_the_result_does_not_depend_on_the_chunks(num_frames, chunk_frames):
-    traces = np.random.default_rng(0).normal(size=(num_frames + 2 * MARGIN, 2))
-    chunked = run_in_chunks(moving_sum, traces, margin=MARGIN, chunk_frames=chunk_frames)
-    np.testing.assert_array_equal(chunked, moving_sum(traces))
-    assert chunked.shape == (num_frames, 2)
-
-
-def test_no_frame_gives_no_row():
-    def middle(traces):
-        return traces[MARGIN : len(traces) - MARGIN]
-
-    assert run_in_chunks(middle, np.zeros((2 * MARGIN, 3)), margin=MARGIN).shape == (0, 3)
-
-
-def test_without_margin_each_row_stands_alone():
-    traces = np.arange(10.0)[:, None]
-    np.testing.assert_array_equal(run_in_chunks(np.negative, traces, margin=0, chunk_frames=3), -traces)
+from si_deepsort.inference import choose_device, predict_in_batches
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10, 100])

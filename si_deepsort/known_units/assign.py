@@ -70,9 +70,9 @@ def assign_peaks(
     if len(frames) == 0:
         return np.zeros(0, dtype=int), np.zeros(0, dtype="float32")
     waveforms = cut_waveforms(traces, frames, nbefore=nbefore, nafter=config.num_samples - nbefore)
-    templates = net.templates.cpu().numpy()
     limits = net.distance_limits.cpu().numpy()
-    templates[-1] = 0.0
+    templates = net.templates.cpu().numpy().copy()
+    templates[-1] = 0.0  # the class of windows without a spike
     classes, probabilities, distances = _classify(net, waveforms, templates)
     pairs = _overlapping_pairs(frames, config.num_samples)
     cleaned = waveforms

@@ -5,6 +5,7 @@ The amplitude is kept: units of one shape and different size are different units
 convolutional or recurrent one, so a network is never poorer than logistic regression.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -87,13 +88,13 @@ class WaveformClassifier(Network):
         shape = (batch_size, self.config.num_channels, self.config.num_samples)
         return (torch.randn(shape, generator=generator),)
 
+    @abstractmethod
     def features(self, inputs: Tensor) -> Tensor:
-        """Features of standardized waveforms, defined by each architecture."""
-        raise NotImplementedError
+        """Standardized waveforms (batch, num_channels, num_samples) -> features (batch, num_features)."""
 
+    @abstractmethod
     def _make_features(self, config: ClassifierConfig) -> int:
-        """Make the layers of `features`; how many features they give."""
-        raise NotImplementedError
+        """Make the layers of `features`, and return the number of features."""
 
 
 class CNNClassifier(WaveformClassifier):

@@ -1,5 +1,6 @@
 """What all networks share: a frozen config that is saved with the weights, and a name in the registry."""
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields, is_dataclass
 
 import torch
@@ -21,7 +22,7 @@ class NetworkConfig:
         return asdict(self)
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """
     Base of all networks.
 
@@ -53,16 +54,18 @@ class Network(nn.Module):
         """A small valid config, for tests of the contract that all networks keep."""
         return cls.config_class()
 
+    @abstractmethod
     def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
         """
-        Arguments of `forward`, the same for the same seed; tensors have the batch as first axis, the rest is shared.
+        Arguments of `forward`, for tests of the contract that all networks keep.
 
-        Raises
-        ------
-        NotImplementedError
-            If the network has not said what it takes.
+        Parameters
+        ----------
+        batch_size : int, default: 2
+            Length of the first axis of each tensor. What is no tensor is shared by the batch.
+        seed : int, default: 0
+            The same seed gives the same values.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define example_input(batch_size, seed)")
 
 
 def _as_tuple(value):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from small_units import FS, SHAPES, make_recording
 from spikeinterface.core import NumpyRecording, NumpySorting
 
 from si_deepsort.known_units.assign import UNKNOWN, assign_peaks, cut_waveforms, with_known_units
@@ -15,29 +16,7 @@ from si_deepsort.training.classification.train import (
 )
 from si_deepsort.zoo import load_model
 
-FS = 20_000.0
-SHAPES = np.stack(
-    [
-        -12 * np.exp(-(((np.arange(48) - 16) / 3.0) ** 2)) + 5 * np.exp(-(((np.arange(48) - 26) / 6.0) ** 2)),
-        -9 * np.exp(-(((np.arange(48) - 16) / 6.0) ** 2)),
-        14 * np.exp(-(((np.arange(48) - 16) / 2.0) ** 2)) - 6 * np.exp(-(((np.arange(48) - 22) / 3.0) ** 2)),
-    ]
-)
 QUICK = ClassifierTrainingSettings(num_epochs=12, batch_size=32, progress_bar=False, device="cpu")
-
-
-def make_recording(seed=0, duration_s=12.0, units=(0, 1, 2), gain=1.0, offset=0.0, label_shift=0):
-    rng = np.random.default_rng(seed)
-    traces = rng.standard_normal((round(duration_s * FS), 1))
-    trains = {}
-    for unit in units:
-        frames = np.sort(rng.choice(len(traces) // 100 - 2, round(6 * duration_s), replace=False)) * 100
-        frames = frames + rng.integers(20, 80, len(frames))
-        for frame in frames:
-            traces[frame - 16 : frame + 32, 0] += SHAPES[unit]
-        trains[f"u{unit}"] = frames + label_shift
-    traces = (gain * traces + offset).astype("float32")
-    return NumpyRecording([traces], FS), NumpySorting.from_unit_dict([trains], FS)
 
 
 def scaled(recording):
@@ -92,6 +71,15 @@ def test_spikes_are_given_to_their_units_whatever_the_unit_of_the_traces(model_f
     silent = np.arange(1000, 200_000, 777)
     silent = silent[np.abs(silent[:, None] - spikes["sample_index"]).min(axis=1) > 60]
     assert (assign_peaks(scaled(recording), silent, net)[0] < 0).mean() > 0.95
+
+
+def test_the_network_of_the_caller_is_left_as_it_was(model_folder):
+    net = load_model(model_folder)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    assign_peaks(scaled(make_recording(seed=2, duration_s=1.0)[0]), np.array([500, 900]), net)
+    assert before["templates"][-1].abs().max() > 0
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name]), name
 
 
 def test_overlapping_spikes_are_resolved_by_subtraction(model_folder):

@@ -21,7 +21,7 @@ from ...fit import FitSettings, evaluate, fit
 from ...inference import choose_device
 from ...nets.interpolator import NEW_INTERPOLATOR, Interpolator, InterpolatorConfig
 from ...settings import setting
-from ...zoo import CONFIG_FILE, ModelInfo, load_model, parent_reference, save_model
+from ...zoo import ModelInfo, load_model, parent_reference, save_model
 from .batches import TrainingRecording, prepare_recordings
 from .start import resample_filters, start_filters, start_shared_part, start_table
 
@@ -100,7 +100,7 @@ def train_deep_interpolation(
     torch.manual_seed(settings.seed)
     net = _new_network(recordings, config, start_from, settings)
     prepared = prepare_recordings(recordings, net, settings)
-    start_loss = _start(net, prepared, settings, folder / "checkpoint" / "start", is_new=start_from is None)
+    start_loss = _start(net, prepared, settings, is_new=start_from is None)
     validation_loss = _fit_or_keep_start(net, prepared, settings, folder, start_loss)
     metrics = dict(start_validation_loss=start_loss, validation_loss=validation_loss)
     if _is_first_process():
@@ -202,29 +202,24 @@ def _new_network(recordings, config, start_from, settings) -> Interpolator:
     return net
 
 
-def _start(net, prepared, settings, folder: Path, *, is_new: bool) -> float:
-    """Bring the network to its closed-form start, or to the one of an interrupted training; returns its loss."""
-    is_resumed = (folder / CONFIG_FILE).is_file() and load_model(folder).config == net.config
-    if is_resumed:
-        net.load_state_dict(load_model(folder).state_dict())
-    else:
-        samples = [recording.sample(settings.wiener_s, settings.seed) for recording in prepared]
-        if is_new:
-            start_filters(net, prepared, samples)
-            start_shared_part(net, prepared, samples, noise_fraction=settings.noise_fraction)
-        if net.config.num_table_channels:
-            start_table(net, prepared[0], samples[0], noise_fraction=settings.noise_fraction)
+def _start(net, prepared, settings, *, is_new: bool) -> float:
+    """
+    Bring the network to its closed-form start; return the loss there.
+
+    An interrupted training computes it again: a start that was kept in the folder could be that of other recordings.
+    """
+    samples = [recording.sample(settings.wiener_s, settings.seed) for recording in prepared]
+    if is_new:
+        start_filters(net, prepared, samples)
+        start_shared_part(net, prepared, samples, noise_fraction=settings.noise_fraction)
+    if net.config.num_table_channels:
+        start_table(net, prepared[0], samples[0], noise_fraction=settings.noise_fraction)
     device = choose_device(settings.device)
     for recording in prepared:
         for plan in recording.plans:
             net.attach_table(plan, recording.channel_locations)
             plan.to(device)
-    if is_resumed:
-        return load_model(folder).info.metrics["validation_loss"]
-    loss = held_out_loss(net.to(device), prepared, settings)
-    if _is_first_process():
-        save_model(net, folder, ModelInfo(name="start", task="denoising", metrics=dict(validation_loss=loss)))
-    return loss
+    return held_out_loss(net.to(device), prepared, settings)
 
 
 def _batches(prepared, epoch, settings):

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from small_units import FS, make_recording
 from spikeinterface.core import NumpyRecording
-from test_classification import FS, make_recording
 
 from si_deepsort.training.detection.train import DetectorTrainingSettings, train_detector
 from si_deepsort.training.detection.tune import best_threshold, candidate_peaks, standard_front_ends, tune_detector

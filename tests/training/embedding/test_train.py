@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from small_units import make_recording
 
 from si_deepsort.nets.autoencoder import Autoencoder, AutoencoderConfig
 from si_deepsort.training.embedding.train import (
@@ -59,8 +60,6 @@ def test_it_is_never_worse_than_pca_on_what_stopped_it():
 
 
 def test_it_is_trained_on_a_recording(tmp_path):
-    from test_classification import make_recording
-
     settings = AutoencoderTrainingSettings(num_epochs=3, progress_bar=False, device="cpu")
     net = train_autoencoder(*make_recording(duration_s=5.0), folder=tmp_path / "model", settings=settings)
     assert net.info.metrics["autoencoder_error"] <= net.info.metrics["pca_error"] * 1.0001

@@ -229,6 +229,23 @@ def test_training_continues_after_a_kill(recording, tmp_path):
         assert torch.equal(first, second)
 
 
+def test_training_that_was_killed_in_its_first_epoch_leaves_nothing_to_the_next(recording, tmp_path, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+        yield
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("si_deepsort.training.interpolation.train._batches", killed)
+        train_deep_interpolation(generated(seed=5), tmp_path / "reused", config=SMALL, settings=QUICK)
+    reused, fresh = (
+        load_model(train_deep_interpolation(recording, tmp_path / name, config=SMALL, settings=QUICK))
+        for name in ("reused", "fresh")
+    )
+    assert reused.info.metrics == fresh.info.metrics
+    for first, second in zip(reused.state_dict().values(), fresh.state_dict().values(), strict=True):
+        assert torch.equal(first, second)
+
+
 def test_training_explains_bad_input(recording, tmp_path):
     short = si.NumpyRecording([recording.get_traces(end_frame=100)], 30_000.0)
     short.set_probe(recording.get_probe())
@@ -243,7 +260,8 @@ def test_training_explains_bad_input(recording, tmp_path):
 PARALLEL = """
 import sys
 sys.path.insert(0, {tests!r})
-from test_deep_interpolation import QUICK, SMALL, generated
+sys.path.insert(0, {tests!r} + "/training/interpolation")
+from test_train import QUICK, SMALL, generated
 from si_deepsort.training.interpolation.train import train_deep_interpolation
 train_deep_interpolation(generated(duration_s=1.0), {folder!r}, config=SMALL, settings=QUICK)
 """
