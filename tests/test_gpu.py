@@ -9,9 +9,9 @@ import torch
 from small_interpolator import save_random_interpolator
 
 import si_deepsort
-from si_deepsort import fit
 from si_deepsort.events.segment import segment_events
 from si_deepsort.events.simulate import simulate_events
+from si_deepsort.fit.checkpoint import Checkpoint
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 from si_deepsort.nets.interpolator import InterpolatorConfig
 from si_deepsort.preprocessing import deep_interpolate
@@ -67,7 +67,7 @@ def test_training_ends_where_the_cpu_ends(recording, amp, tmp_path):
 def test_training_continues_after_an_interruption(recording, tmp_path, monkeypatch):
     longer = replace(QUICK, num_epochs=4, patience=9)
     whole = train_deep_interpolation(recording, tmp_path / "whole", config=SMALL, settings=longer)
-    save = fit._Checkpoint.save
+    save = Checkpoint.save
 
     def save_and_interrupt(self, net, optimizer, best_weights, history):
         save(self, net, optimizer, best_weights, history)
@@ -75,7 +75,7 @@ def test_training_continues_after_an_interruption(recording, tmp_path, monkeypat
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(fit._Checkpoint, "save", save_and_interrupt)
+        patched.setattr(Checkpoint, "save", save_and_interrupt)
         train_deep_interpolation(recording, tmp_path / "cut", config=SMALL, settings=longer)
     resumed = train_deep_interpolation(recording, tmp_path / "cut", config=SMALL, settings=longer)
     for first, second in zip(*(load_model(model).state_dict().values() for model in (whole, resumed)), strict=True):

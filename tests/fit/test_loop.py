@@ -135,7 +135,7 @@ def test_resuming_after_a_kill_gives_the_same_weights(tmp_path, killed_in_epoch)
 VICTIM = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from test_fit import make_batches, run
+from test_loop import make_batches, run
 
 def slow(epoch):
     if epoch == 3:
