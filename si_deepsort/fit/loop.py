@@ -80,8 +80,8 @@ def fit(
         `validation_batches()` returns the same held-out batches at each call.
     settings : FitSettings
     checkpoint_folder : str | Path | None, default: None
-        The state is saved here after each epoch. If the folder holds a state, training continues from it, and ends
-        with the weights that it would have had without the interruption. None saves nothing.
+        The state is saved here after each epoch. An interrupted training continues from it, and ends with the weights
+        that it would have had without the interruption.
     label : str, default: "training"
         Text of the progress bar and of the log lines.
 
