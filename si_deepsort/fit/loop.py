@@ -73,11 +73,9 @@ def fit(
         It is moved to the device and left there in evaluation mode.
     loss : callable
         `loss(net, batch)` returns a scalar tensor, the mean over the batch.
-    training_batches : callable
-        `training_batches(epoch)` returns the batches of one epoch. A batch is a tuple of tensors whose first axis is
-        the batch. The same epoch must give the same batches.
-    validation_batches : callable
-        `validation_batches()` returns the same held-out batches at each call.
+    training_batches, validation_batches : callable
+        `training_batches(epoch)` returns the batches of an epoch, `validation_batches()` the held-out ones, both the
+        same at each call. A batch is a tuple of tensors whose first axis is the batch.
     settings : FitSettings
     checkpoint_folder : str | Path | None, default: None
         The state is saved here after each epoch. An interrupted training continues from it, and ends with the weights
