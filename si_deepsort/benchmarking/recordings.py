@@ -10,12 +10,13 @@ import json
 import os
 import shutil
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import spikeinterface.core as si
 
+from ..generation import Disturbances, SpikeStatistics
 from ..noise import recording_noise_levels
 from .synthesis import available_origin, synthesize
 
@@ -45,6 +46,16 @@ class Recipe:
         The tissue moves up and down by this much, twice in a recording.
     simulated_noise : bool
         Whether to take the usual, unrealistic noise.
+    statistics : SpikeStatistics | None
+        How neurons fire and how their spikes vary. None: independent Poisson trains.
+    burst_fraction : float
+        Share of units that fire bursts.
+    synchrony : float
+        Share of the spikes of a neighbour that each unit joins, with a lag of at most `synchrony_ms`.
+    disturbances : Disturbances | None
+        Line noise, stimulation artefacts, dead channels. None: none.
+    is_plain : bool
+        Whether the recording comes from SpikeInterface's own generator, noise included.
     """
 
     description: str
@@ -55,7 +66,15 @@ class Recipe:
     firing_rate: tuple[float, float] = (0.5, 15.0)
     drift_um: float = 0.0
     simulated_noise: bool = False
+    statistics: SpikeStatistics | None = None
+    burst_fraction: float = 0.2
+    synchrony: float = 0.0
+    disturbances: Disturbances | None = None
+    is_plain: bool = False
 
+
+# Fields that a recipe did not have at first: they belong to the identity of a recording only where they are in use.
+_LATER_FIELDS = ("statistics", "burst_fraction", "synchrony", "disturbances", "is_plain")
 
 _BASE = {
     "tetrode": Recipe("tetrode", "tetrode", "tetrode", 8),
@@ -74,25 +93,94 @@ _BASE = {
     ),
     "small": Recipe("small units: most under SNR 5", "neuropixels2_64", "neuropixels2", 48, peak_uV=(25.0, 60.0)),
 }
+_HYBRID = Recipe("real Neuropixels units in noise of their covariance", "real", "neuropixels1", 20)
+
+# Half of the units fire bursts whose spikes shrink; amplitudes vary by 6 % from spike to spike and slowly by 10 %.
+_LIVELY = SpikeStatistics()
+_SYNCHRONOUS_DENSE = Recipe(
+    "32 channels, 45 units at 10-40 Hz, 25 % of a neighbour's spikes joined",
+    "linear32",
+    "linear32",
+    45,
+    firing_rate=(10.0, 40.0),
+    statistics=_LIVELY,
+    burst_fraction=0.5,
+    synchrony=0.25,
+)
+_SYNCHRONOUS_SMALL = Recipe(
+    "32 channels, 48 small units, 15 % of a neighbour's spikes joined",
+    "linear32",
+    "linear32",
+    48,
+    peak_uV=(25.0, 60.0),
+    statistics=_LIVELY,
+    burst_fraction=0.5,
+    synchrony=0.15,
+)
+_REALISTIC = {
+    "synchronous_dense": _SYNCHRONOUS_DENSE,
+    "synchronous_small": _SYNCHRONOUS_SMALL,
+    "independent_dense": replace(
+        _SYNCHRONOUS_DENSE, description="the units of synchronous_dense, each on its own", synchrony=0.0
+    ),
+    "independent_small": replace(
+        _SYNCHRONOUS_SMALL, description="the units of synchronous_small, each on its own", synchrony=0.0
+    ),
+    "bursting": Recipe(
+        "Neuropixels 1.0, half of the units fire bursts whose spikes shrink",
+        "neuropixels1_64",
+        "neuropixels1",
+        40,
+        firing_rate=(1.0, 30.0),
+        statistics=replace(_LIVELY, deep_burst_share=0.2),
+        burst_fraction=0.5,
+    ),
+    "changing": Recipe(
+        "Neuropixels 1.0, units that start, stop or fade in mid-recording, slow changes of amplitude",
+        "neuropixels1_64",
+        "neuropixels1",
+        40,
+        firing_rate=(1.0, 30.0),
+        statistics=replace(_LIVELY, slow_amplitude_sd=0.2, start_share=0.2, stop_share=0.2, fade_share=0.25),
+    ),
+    "artefacts": Recipe(
+        "32 channels, stimulation artefacts of 4 mV and 50 ms at 5 Hz, 50 Hz line noise",
+        "linear32",
+        "linear32",
+        26,
+        statistics=_LIVELY,
+        disturbances=Disturbances(
+            line_noise_uV=500.0, line_harmonics=0.02, artefact_rate=5.0, artefact_uV=4000.0, artefact_ms=50.0
+        ),
+    ),
+    "rates": Recipe(
+        "Neuropixels 2.0, lognormal rates from .1 to 100 Hz",
+        "neuropixels2_64",
+        "neuropixels2",
+        40,
+        firing_rate=(0.1, 100.0),
+        statistics=replace(_LIVELY, log_rate_sd=1.5),
+    ),
+}
 RECIPES: dict[str, Recipe] = {
     **_BASE,
-    "hybrid": Recipe("real Neuropixels units in noise of their covariance", "real", "neuropixels1", 20),
+    "hybrid": _HYBRID,
     "four_shanks": Recipe("four shanks of 16 channels", None, "four_shanks", 32),
     **{
-        f"{name}_generated": Recipe(
-            recipe.description + ", generated templates",
-            None,
-            recipe.layout,
-            recipe.num_units,
-            recipe.peak_uV,
-            recipe.firing_rate,
-            recipe.drift_um,
-        )
-        for name, recipe in _BASE.items()
+        f"{name}_generated": replace(recipe, description=recipe.description + ", generated templates", data_file=None)
+        for name, recipe in {**_BASE, **_REALISTIC}.items()
     },
     "linear32_simulated_noise": Recipe(
         "warning example: 32 channels, the usual simulated noise", "linear32", "linear32", 26, simulated_noise=True
     ),
+    **_REALISTIC,
+    "plain": Recipe("SpikeInterface's own generator, as users try it", None, "", 25, is_plain=True),
+    **{
+        f"{name}_synchronous": replace(
+            recipe, description=recipe.description + ", 20 % of a neighbour's spikes joined", synchrony=0.2
+        )
+        for name, recipe in {**_BASE, "hybrid": _HYBRID}.items()
+    },
 }
 
 
@@ -134,7 +222,7 @@ def ground_truth_recording(name: str, seed: int = 0, duration_s: float = 120.0, 
     recipe = RECIPES[name]
     origin = available_origin(recipe)
     identity = dict(version=RECIPE_VERSION, name=name, origin=origin, seed=seed, duration_s=duration_s)
-    identity["recipe"] = json.loads(json.dumps(asdict(recipe)))
+    identity["recipe"] = _recipe_identity(recipe)
     folder = Path(cache or cache_folder()) / f"{name}-{origin}-seed{seed}-{duration_s:g}s"
     if not _holds(folder, identity):
         _save(folder, identity, *synthesize(recipe, seed=seed, duration_s=duration_s))
@@ -145,6 +233,13 @@ def cache_folder() -> Path:
     """Where recordings are kept: `SI_DEEPSORT_CACHE`, else `si_deepsort/recordings` in the user's cache folder."""
     user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("SI_DEEPSORT_CACHE") or Path(user_cache) / "si_deepsort") / "recordings"
+
+
+def _recipe_identity(recipe: Recipe) -> dict:
+    """The recipe as JSON holds it, without later fields that are not in use."""
+    unused = {field.name for field in fields(recipe) if getattr(recipe, field.name) == field.default}
+    values = {name: value for name, value in asdict(recipe).items() if name not in unused & set(_LATER_FIELDS)}
+    return json.loads(json.dumps(values))
 
 
 def _holds(folder: Path, identity: dict) -> bool:

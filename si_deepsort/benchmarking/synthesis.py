@@ -1,11 +1,28 @@
 """From a recipe to traces: units, amplitudes of spikes, drift, background and noise put together, lazily."""
 
 import numpy as np
-from spikeinterface.core.generate import InjectTemplatesRecording
+from probeinterface import generate_multi_columns_probe
+from spikeinterface.core.generate import InjectTemplatesRecording, generate_ground_truth_recording
 
-from ..generation import ColoredNoiseRecording, GenerationSettings, random_far_templates, random_sorting
+from ..generation import (
+    ColoredNoiseRecording,
+    DisturbedRecording,
+    GenerationSettings,
+    draw_spikes,
+    join_neighbours,
+    lognormal_rates,
+    random_far_templates,
+    random_sorting,
+    to_sorting,
+    unit_locations,
+)
 from .templates import HYBRID_FILE, biophysical_templates, data_folder, generated_templates, real_templates
 
+# Neighbours that fire together do so within this many ms of each other: monosynaptic and common input lags.
+SYNCHRONY_MS = 0.8
+REFRACTORY_MS = 2.0
+# Relative standard deviation of the amplitude from spike to spike in recordings of independent Poisson trains.
+AMPLITUDE_VARIATION = 0.05
 # Power of the usual simulated noise: a resonance at 300 Hz plus white noise.
 SIMULATED_NOISE_FREQUENCIES = (0, 100, 200, 250, 300, 350, 450, 600, 900, 1500, 15000)
 SIMULATED_NOISE_POWER = (0.1, 0.4, 2.0, 8.0, 20.0, 8.0, 2.0, 0.8, 0.4, 0.3, 0.3)
@@ -22,6 +39,8 @@ def synthesize(recipe, *, seed: int, duration_s: float):
     sorting : NumpySorting
         With the properties `gt_peak_uV` and `gt_firing_rate`.
     """
+    if recipe.is_plain:
+        return plain_recording(recipe.num_units, seed=seed, duration_s=duration_s)
     rng = np.random.default_rng([seed, 20])
     units = _unit_templates(recipe, rng)
     if recipe.peak_uV is not None:
@@ -38,14 +57,95 @@ def synthesize(recipe, *, seed: int, duration_s: float):
     far, far_nbefore = random_far_templates(units.probe.contact_positions, settings, rng)
     far_sorting = random_sorting(len(far), settings, rng, rates=rng.uniform(1, 20, len(far)))
     background = InjectTemplatesRecording(far_sorting, far, nbefore=far_nbefore, parent_recording=noise)
-    sorting = random_sorting(len(units.templates_uV), settings, rng)
-    recording = _inject(units, sorting, background, spike_amplitude_factors(sorting, rng), recipe, duration_s)
+    sorting, factors = _spikes(units, recipe, settings, rng)
+    recording = _inject(units, sorting, background, factors, recipe, duration_s)
+    if recipe.disturbances is not None:
+        recording = DisturbedRecording(recording, recipe.disturbances, seed)
     sorting.set_property("gt_peak_uV", np.abs(units.templates_uV).max(axis=(1, 2)))
     sorting.set_property("gt_firing_rate", sorting.count_num_spikes_per_unit(outputs="array") / duration_s)
     return recording, sorting
 
 
-def spike_amplitude_factors(sorting, rng: np.random.Generator, *, variation=0.05, burst_loss=0.2, burst_ms=10.0):
+def _spikes(units, recipe, settings, rng):
+    """The true sorting and the amplitude of each of its spikes."""
+    rates_rng, spikes_rng, synchrony_rng = np.random.default_rng([settings.seed, 21]).spawn(3)
+    timing = dict(duration_s=settings.duration_s, sampling_frequency=settings.sampling_frequency)
+    num_units = len(units.templates_uV)
+    if recipe.statistics is not None:
+        low, high = recipe.firing_rate
+        log_rate_sd = recipe.statistics.log_rate_sd
+        rates = lognormal_rates(num_units, rates_rng, rate_min=low, rate_max=high, log_rate_sd=log_rate_sd)
+        times, amplitudes = draw_spikes(
+            rates,
+            recipe.statistics,
+            spikes_rng,
+            duration_s=settings.duration_s,
+            burst_fraction=recipe.burst_fraction,
+        )
+        amplitude_sd = recipe.statistics.amplitude_sd
+    else:
+        sorting = random_sorting(num_units, settings, rng)
+        factors = spike_amplitude_factors(sorting, rng)
+        if not recipe.synchrony:
+            return sorting, factors
+        spikes = sorting.to_spike_vector()
+        members = [np.flatnonzero(spikes["unit_index"] == unit) for unit in range(num_units)]
+        times = [spikes["sample_index"][own] / settings.sampling_frequency for own in members]
+        amplitudes = [factors[own] for own in members]
+        amplitude_sd = AMPLITUDE_VARIATION
+    if recipe.synchrony:
+        times, amplitudes = join_neighbours(
+            times,
+            amplitudes,
+            unit_locations(units.templates_uV, units.probe.contact_positions[:, :2]),
+            synchrony_rng,
+            share=recipe.synchrony,
+            max_lag_ms=SYNCHRONY_MS,
+            refractory_ms=REFRACTORY_MS,
+            amplitude_sd=amplitude_sd,
+        )
+    return to_sorting(times, amplitudes, **timing)
+
+
+def plain_recording(num_units: int, *, seed: int, duration_s: float):
+    """
+    A recording of SpikeInterface's own generator on 64 channels in two columns, as users try it.
+
+    Parameters
+    ----------
+    num_units : int
+    seed : int
+        Of the generator.
+    duration_s : float
+
+    Returns
+    -------
+    recording : BaseRecording
+        float32, in uV.
+    sorting : BaseSorting
+        With the properties `gt_peak_uV` and `gt_firing_rate`.
+    """
+    shape = dict(contact_shapes="square", contact_shape_params={"width": 12})
+    probe = generate_multi_columns_probe(num_columns=2, num_contact_per_column=32, xpitch=32, ypitch=20, **shape)
+    probe.set_device_channel_indices(np.arange(64))
+    recording, sorting = generate_ground_truth_recording(
+        durations=[duration_s],
+        sampling_frequency=30_000.0,
+        num_channels=64,
+        num_units=num_units,
+        probe=probe,
+        seed=seed,
+        generate_sorting_kwargs=dict(firing_rates=(1.0, 12.0), refractory_period_ms=3.0),
+        noise_kwargs=dict(noise_levels=8.0, strategy="on_the_fly"),
+    )
+    sorting.set_property("gt_peak_uV", np.abs(recording.templates).max(axis=(1, 2)))
+    sorting.set_property("gt_firing_rate", sorting.count_num_spikes_per_unit(outputs="array") / duration_s)
+    return recording, sorting
+
+
+def spike_amplitude_factors(
+    sorting, rng: np.random.Generator, *, variation=AMPLITUDE_VARIATION, burst_loss=0.2, burst_ms=10.0
+):
     """
     Relative amplitude of each spike: it varies a little and drops within bursts.
 
