@@ -73,6 +73,19 @@ def as_recording(traces, folder=None, probe=True):
     return recording.save(folder=folder, verbose=False)
 
 
+def white_recording_of(recording):
+    """The lazy white traces that the sorter computes with its default settings, without motion correction."""
+    from si_deepsort.sorter.adapter import DeepSortSettings
+    from si_deepsort.sorter.front_end.whitening import filtered_recording, white_recording
+
+    settings = DeepSortSettings()
+    filtered = filtered_recording(
+        recording, freq_min=settings.freq_min, freq_max=settings.freq_max, with_reference=settings.common_reference
+    )
+    options = dict(order=settings.whitening_order, radius_um=settings.whitening_radius_um, seed=settings.seed)
+    return white_recording(filtered, motion=None, **options)
+
+
 def small_recording(folder=None, **options):
     """Recording and true sorting."""
     traces, trains = small_traces(**options)

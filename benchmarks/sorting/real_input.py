@@ -23,8 +23,8 @@ import si_deepsort
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.noise import recording_noise_levels
+from si_deepsort.preprocessing.band_pass import band_pass
 from si_deepsort.report import analyze
-from si_deepsort.sorter.front_end.preprocess import band_pass
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data"))
@@ -63,7 +63,7 @@ def openephys_snippet():
 
 def with_added_noise(recording, folder: Path):
     """The recording as floats, with white noise added."""
-    levels = recording_noise_levels(band_pass(recording, 150.0, 7000.0), seed=SEED)
+    levels = recording_noise_levels(band_pass(recording, freq_min=150.0, freq_max=7000.0), seed=SEED)
     traces = recording.get_traces().astype("float32")
     noise = np.random.default_rng(SEED).standard_normal(traces.shape).astype("float32")
     noisy = si.NumpyRecording([traces + ADDED_NOISE * levels * noise], recording.get_sampling_frequency())

@@ -9,8 +9,9 @@ import numpy as np
 import spikeinterface.core as si
 
 from ..geometry import recording_geometry
+from ..preprocessing.band_pass import band_pass
+from ..preprocessing.reference import common_reference
 from ..sorter.adapter import DeepSortSettings
-from ..sorter.front_end.preprocess import band_pass, common_reference
 from .figures import make_figures
 from .page import render_page
 
@@ -132,7 +133,7 @@ def _prepared(recording, params):
         recording.set_dummy_probe_from_locations(np.zeros((1, 2)))
     if not params["apply_preprocessing"]:
         return recording
-    prepared = band_pass(recording, params["freq_min"], params["freq_max"])
+    prepared = band_pass(recording, freq_min=params["freq_min"], freq_max=params["freq_max"])
     return common_reference(prepared) if params["common_reference"] else prepared
 
 

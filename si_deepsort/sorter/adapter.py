@@ -123,7 +123,7 @@ class DeepSortSorter(BaseSorter):
     @classmethod
     def initialize_folder(cls, recording, output_folder, verbose, remove_existing_folder):
         """Complain about what cannot be sorted before anything is written."""
-        from .front_end.preprocess import check_recording
+        from .front_end.check import check_recording
 
         folder = Path(output_folder or f"{cls.sorter_name}_output")
         if folder.is_dir() and not remove_existing_folder:
@@ -158,8 +158,8 @@ class DeepSortSorter(BaseSorter):
     @classmethod
     def _run_from_folder(cls, sorter_output_folder, params, verbose):
         from ..known_units.assign import with_known_units
+        from ..preprocessing.band_pass import band_pass
         from ..zoo import model_provenance
-        from .front_end.preprocess import band_pass
         from .pipeline import sort_recording
 
         folder = Path(sorter_output_folder)
@@ -181,7 +181,7 @@ class DeepSortSorter(BaseSorter):
             gc.unfreeze()
         if classifier is not None:
             if settings.apply_preprocessing:
-                recording = band_pass(recording, settings.freq_min, settings.freq_max)
+                recording = band_pass(recording, freq_min=settings.freq_min, freq_max=settings.freq_max)
             sorting = with_known_units(recording, sorting, classifier, seed=settings.seed)
         sorting.annotate(models={name: model_provenance(net) for name, net in nets.items()})
         sorting.save(folder=folder / "sorting", overwrite=True)

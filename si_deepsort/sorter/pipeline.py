@@ -17,8 +17,9 @@ from ..noise import noise_levels, sample_traces
 from .clusters.cluster import cluster_by_channel
 from .clusters.embed import describe_peaks, peak_embeddings, select_peaks
 from .clusters.split import split_units
-from .front_end.motion import find_drift, is_moving, load_drift, save_drift
-from .front_end.preprocess import cache_traces, preprocess
+from .front_end.cache import cache_traces
+from .front_end.motion import find_drift, is_moving, load_drift, preset_motion, save_drift
+from .front_end.whitening import filtered_recording, white_recording
 from .matching.match import REFRACTORY_MS, match_templates
 from .matching.residual_peaks import unexplained_peaks, worth_clustering
 from .output import clean_units
@@ -83,8 +84,25 @@ def steady_traces_and_peaks(recording, settings, folder: Path, job_kwargs: dict)
     """White traces, lazy and cached, and their peaks; all three anew along the drift where there is any."""
 
     def start(name, motion=None):
-        white = preprocess(recording, settings, folder / "motion", motion)
-        traces = cache_traces(white, settings.cache, folder / name, job_kwargs)
+        if settings.apply_preprocessing:
+            filtered = filtered_recording(
+                recording,
+                freq_min=settings.freq_min,
+                freq_max=settings.freq_max,
+                with_reference=settings.common_reference,
+            )
+        else:
+            filtered = recording.astype("float32")
+        if settings.motion_correction not in ("auto", None):
+            motion = preset_motion(filtered, preset=settings.motion_correction, folder=folder / "motion")
+        white = white_recording(
+            filtered,
+            motion=motion,
+            order=settings.whitening_order,
+            radius_um=settings.whitening_radius_um,
+            seed=settings.seed,
+        )
+        traces = cache_traces(white, mode=settings.cache, folder=folder / name, job_kwargs=job_kwargs)
         path = folder / "steps" / f"{name.replace('traces', 'peaks')}.npy"
         return white, traces, _step(path, lambda: find_spike_peaks(traces, white.whitening, settings, job_kwargs))
 

@@ -1,13 +1,11 @@
-"""Band-pass and reference are those of SpikeInterface, whatever the type, the chunks, the segments and the shanks."""
+"""The band-pass is that of SpikeInterface, whatever the dtype, the chunks and the segments."""
 
 import numpy as np
 import pytest
 import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
-from probeinterface import generate_multi_shank
 
-from si_deepsort.preprocessing.band_pass import band_pass_forth_and_back, subtract_medians
-from si_deepsort.sorter.front_end.preprocess import common_reference
+from si_deepsort.preprocessing.band_pass import band_pass
 
 RATE = 20_000.0
 
@@ -22,7 +20,7 @@ def make(num_channels=5, num_frames=8000, dtype="int16", num_segments=1, seed=0)
 
 
 def filtered(recording):
-    return band_pass_forth_and_back(recording, freq_min=150.0, freq_max=7000.0)
+    return band_pass(recording, freq_min=150.0, freq_max=7000.0)
 
 
 @pytest.mark.parametrize("dtype", ["int16", "uint16", "float32", "float64"])
@@ -56,42 +54,3 @@ def test_a_constant_does_not_pass_and_its_offset_is_forgotten():
     band = filtered(recording)
     assert band.is_filtered() and not recording.is_filtered()
     assert abs(band.get_traces(return_in_uV=True).mean()) < 1
-
-
-@pytest.mark.parametrize("num_channels", [1, 4, 5])
-def test_the_median_is_that_of_spikeinterface(num_channels):
-    recording = make(num_channels, dtype="float32")
-    expected = spre.common_reference(recording, operator="median").get_traces()
-    np.testing.assert_allclose(
-        subtract_medians(recording, groups=[range(num_channels)]).get_traces(), expected, atol=1e-3
-    )
-
-
-def test_groups_have_medians_of_their_own_and_other_channels_stay():
-    recording = make(7)
-    traces = recording.get_traces().astype("float32")
-    found = subtract_medians(recording, groups=[[0, 2, 4], [1, 3]])
-    assert found.get_dtype() == np.float32
-    expected = traces.copy()
-    for group in ([0, 2, 4], [1, 3]):
-        expected[:, group] -= np.median(traces[:, group], axis=1)[:, None]
-    np.testing.assert_allclose(found.get_traces(), expected)
-    np.testing.assert_allclose(found.get_traces(channel_ids=[6, 2]), expected[:, [6, 2]])
-
-
-def test_only_shanks_with_many_channels_are_referenced():
-    recording = make(36)
-    probe = generate_multi_shank(num_shank=1, num_columns=1, num_contact_per_column=36)
-    probe.set_shank_ids(["a"] * 32 + ["b"] * 4)
-    probe.set_device_channel_indices(range(36))
-    recording.set_probe(probe)
-    traces, found = recording.get_traces(), common_reference(recording).get_traces()
-    np.testing.assert_array_equal(found[:, 32:], traces[:, 32:])
-    np.testing.assert_allclose(np.median(found[:, :32], axis=1), 0, atol=1e-3)
-
-
-def test_they_travel_to_other_processes(tmp_path):
-    saved = make().save(folder=tmp_path / "saved", verbose=False)
-    recording = subtract_medians(filtered(saved), groups=[range(5)])
-    loaded = si.load(recording.to_dict(recursive=True))
-    np.testing.assert_array_equal(loaded.get_traces(), recording.get_traces())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.signal
-from small_recording import as_recording, small_traces
+from small_recording import as_recording, small_traces, white_recording_of
 
 from si_deepsort.preprocessing.estimate_whitening import (
     living_stretches,
@@ -13,8 +13,6 @@ from si_deepsort.preprocessing.estimate_whitening import (
 )
 from si_deepsort.preprocessing.whiten import whiten_time_space
 from si_deepsort.preprocessing.whitening import filter_over_time
-from si_deepsort.sorter.adapter import DeepSortSettings
-from si_deepsort.sorter.front_end.preprocess import preprocess
 
 NUM_CHANNELS = 4
 
@@ -114,9 +112,8 @@ def test_late_nan_is_named_when_it_is_read():
 def test_integers_with_an_offset_give_what_floats_give(dtype, scale, offset):
     traces, _ = small_traces(duration_s=2.0)
     counts = np.round(traces * scale)
-    settings = DeepSortSettings()
-    floats = preprocess(as_recording(counts.astype("float32")), settings).get_traces()
-    integers = preprocess(as_recording((counts + offset).astype(dtype)), settings).get_traces()
+    floats = white_recording_of(as_recording(counts.astype("float32"))).get_traces()
+    integers = white_recording_of(as_recording((counts + offset).astype(dtype))).get_traces()
     inside = slice(500, -500)
     np.testing.assert_allclose(integers[inside], floats[inside], atol=0.02)
 

@@ -7,7 +7,6 @@ from small_recording import (
     SAMPLING_FREQUENCY,
     add_spikes,
     as_recording,
-    line_probe,
     small_traces,
     spike_trains,
     unit_templates,
@@ -15,8 +14,6 @@ from small_recording import (
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import run_sorter
 from spikeinterface.sorters.utils import SpikeSortingError
-
-from si_deepsort.sorter.front_end import preprocess
 
 QUICK = dict(clustering="hdbscan", num_rounds=0)
 
@@ -41,15 +38,6 @@ def test_no_probe(tmp_path):
 def test_one_channel_needs_no_probe(tmp_path, probe):
     traces, trains = small_traces(num_channels=1, num_units=1)
     assert accuracies(sort(traces, tmp_path, probe=probe), trains).min() > 0.9
-
-
-def test_two_contacts_at_the_same_place(monkeypatch):
-    """Probeinterface refuses such a probe; recordings of other origin may have one."""
-    locations = line_probe(4).contact_positions
-    locations[2] = locations[1]
-    monkeypatch.setattr(preprocess, "recording_geometry", lambda recording: (locations, np.zeros(4, int)))
-    with pytest.raises(ValueError, match=r"Channels 1, 2 have the same location.*remove_channels"):
-        preprocess.check_recording(as_recording(small_traces(duration_s=2.0)[0]))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -124,10 +124,10 @@ def test_caches_give_the_same_units(scene, tmp_path):
 
 
 def test_preprocessed_recording_is_left_alone(scene, tmp_path):
-    from si_deepsort.sorter.front_end.preprocess import band_pass
+    from si_deepsort.preprocessing.band_pass import band_pass
 
     recording, truth = scene
-    sorting = sort(band_pass(recording, 150.0, 7000.0), tmp_path / "out", apply_preprocessing=False)
+    sorting = sort(band_pass(recording, freq_min=150.0, freq_max=7000.0), tmp_path / "out", apply_preprocessing=False)
     accuracy = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()["accuracy"]
     assert accuracy.min() > 0.9
 

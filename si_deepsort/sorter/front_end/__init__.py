@@ -1,0 +1,12 @@
+"""
+Front end of the sorter: from a recording to cached white traces.
+
+In the order of the flow:
+
+- `check`: refuse recordings that cannot be sorted.
+- `whitening`: band-pass, common reference, motion correction and whitening, all lazy.
+- `motion`: find drift of the tissue, by the depths of peaks (`source_depths`).
+- `cache`: compute the white traces once and keep them.
+
+The lazy recordings themselves, and the blanking of artefacts, are in `si_deepsort.preprocessing`.
+"""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small_recording import as_recording, small_traces
+from small_recording import as_recording, small_traces, white_recording_of
 from spikeinterface.core.base import base_peak_dtype
 
 from si_deepsort.geometry import channels_within
@@ -15,7 +15,6 @@ from si_deepsort.sorter.clusters.embed import (
     read_waveforms,
     select_peaks,
 )
-from si_deepsort.sorter.front_end.preprocess import preprocess
 
 
 def make_peaks(frames, channels):
@@ -77,7 +76,7 @@ def test_selection_keeps_order_and_limits_each_channel():
 def jittered():
     """Descriptions of the spikes of one unit, detected up to 2 samples early or late."""
     traces, trains = small_traces(num_units=1, duration_s=6.0)
-    white = preprocess(as_recording(traces), DeepSortSettings())
+    white = white_recording_of(as_recording(traces))
     jitter = np.random.default_rng(0).integers(-2, 3, len(trains[0]))
     peaks = make_peaks(trains[0] + jitter, np.full(len(trains[0]), 1))
     return white, trains[0], jitter, describe_peaks(white, white.whitening, peaks, radius_um=80.0)

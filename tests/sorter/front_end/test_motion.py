@@ -5,18 +5,24 @@ import logging
 import numpy as np
 import pytest
 import spikeinterface.core as si
-from small_recording import SAMPLING_FREQUENCY, line_probe, small_recording, spike_shape, spike_trains
+from small_recording import (
+    SAMPLING_FREQUENCY,
+    line_probe,
+    small_recording,
+    spike_shape,
+    spike_trains,
+    white_recording_of,
+)
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.core import Motion
 from spikeinterface.preprocessing import get_motion_presets
 from spikeinterface.sorters import run_sorter
 from spikeinterface.sorters.utils import SpikeSortingError
 
-from si_deepsort.preprocessing.motion_interpolation import MovingKernels, follow_motion
 from si_deepsort.sorter import pipeline
 from si_deepsort.sorter.adapter import MOTION_PRESETS, DeepSortSettings
-from si_deepsort.sorter.front_end.motion import find_drift, is_moving, load_drift, peak_depths, save_drift
-from si_deepsort.sorter.front_end.preprocess import preprocess
+from si_deepsort.sorter.front_end.motion import find_drift, is_moving, load_drift, save_drift
+from si_deepsort.sorter.front_end.source_depths import peak_depths
 from si_deepsort.sorter.peaks.find import find_spike_peaks
 from si_deepsort.sorter.resume import resume_sorter
 
@@ -57,7 +63,7 @@ def moving_recording(amplitude_um, *, num_units=8, rate_hz=12.0, pitch_um=PITCH_
 
 def drift_of(recording):
     settings = DeepSortSettings()
-    white = preprocess(recording, settings)
+    white = white_recording_of(recording)
     traces = white.save(format="memory", n_jobs=1, progress_bar=False)
     peaks = find_spike_peaks(traces, white.whitening, settings, dict(n_jobs=1))
     return find_drift(traces, white.whitening, peaks, seed=0)
@@ -125,9 +131,8 @@ def test_motion_is_kept(tmp_path):
 
 
 def test_depths_lie_between_contacts():
-    settings = DeepSortSettings()
     recording, truth = moving_recording(0.0, num_units=3)
-    white = preprocess(recording, settings)
+    white = white_recording_of(recording)
     traces = white.save(format="memory", n_jobs=1, progress_bar=False)
     peaks = np.zeros(20, dtype=[("sample_index", "int64"), ("channel_index", "int64"), ("segment_index", "int64")])
     peaks["sample_index"] = truth.get_unit_spike_train(1)[:20]
@@ -135,52 +140,6 @@ def test_depths_lie_between_contacts():
     peaks["channel_index"] = round(source / PITCH_UM)
     depths, energies = peak_depths(traces, white.whitening, peaks)
     assert np.all(np.abs(depths - source) < 5.0) and np.all(energies > 9.0)
-
-
-def constant_motion(um):
-    return Motion([np.full((2, 1), float(um))], [np.array([0.0, 1.0])], np.array([0.0]))
-
-
-def spikes_seen_at(shift_um, num_frames=400):
-    places = PITCH_UM * np.arange(NUM_CHANNELS)
-    rows = np.stack([profile(places, source + shift_um) for source in np.linspace(60, 240, num_frames)])
-    recording = si.NumpyRecording(rows.astype("float32"), SAMPLING_FREQUENCY)
-    recording.set_probe(line_probe(NUM_CHANNELS, PITCH_UM))
-    return recording
-
-
-def test_traces_follow_the_motion():
-    expected = spikes_seen_at(0.0).get_traces()
-    moved = spikes_seen_at(8.0)
-    followed = follow_motion(moved, constant_motion(8.0), usable=[True] * NUM_CHANNELS)
-    before, after = (np.mean((part.get_traces() - expected) ** 2) for part in (moved, followed))
-    assert after < 0.05 * before
-    np.testing.assert_array_equal(followed.get_traces(start_frame=100, end_frame=200), followed.get_traces()[100:200])
-    one = followed.channel_ids[3:4]
-    np.testing.assert_array_equal(followed.get_traces(channel_ids=one)[:, 0], followed.get_traces()[:, 3])
-
-
-def test_followed_recording_can_be_saved_and_read(tmp_path):
-    followed = follow_motion(spikes_seen_at(8.0).save(folder=tmp_path / "raw", verbose=False), constant_motion(8.0))
-    followed.dump(tmp_path / "followed.json")
-    again = si.load(tmp_path / "followed.json")
-    np.testing.assert_array_equal(again.get_traces(), followed.get_traces())
-
-
-def test_dead_channels_are_neither_used_nor_filled():
-    traces = spikes_seen_at(8.0).get_traces() + np.random.default_rng(0).normal(0, 0.01, (400, NUM_CHANNELS))
-    traces[:, 5] = 0.0
-    recording = si.NumpyRecording(traces.astype("float32"), SAMPLING_FREQUENCY)
-    recording.set_probe(line_probe(NUM_CHANNELS, PITCH_UM))
-    followed = follow_motion(recording, constant_motion(8.0)).get_traces()
-    assert not followed[:, 5].any()
-    assert np.abs(followed[:, 6] - spikes_seen_at(0.0).get_traces()[:, 6]).max() < 0.1
-
-
-def test_shanks_do_not_mix():
-    locations = np.array([[0.0, 0.0], [0.0, 20.0], [10.0, 0.0], [10.0, 20.0]])
-    matrix = MovingKernels(locations, np.array([0, 0, 1, 1]), np.ones(4, dtype=bool)).matrix(np.full(4, 7.0))
-    assert not matrix[:2, 2:].any() and not matrix[2:, :2].any() and matrix[0, 0] > 0
 
 
 def test_sorting_stands_drift_and_goes_on_after_an_interruption(moving, tmp_path, monkeypatch):

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from small_recording import as_recording, small_traces, unit_templates
+from small_recording import as_recording, small_traces, unit_templates, white_recording_of
 
 from si_deepsort.geometry import channel_distances
 from si_deepsort.preprocessing.whitening import Whitening
 from si_deepsort.sorter.adapter import DeepSortSettings
-from si_deepsort.sorter.front_end.preprocess import preprocess
 from si_deepsort.sorter.peaks.energy import DECAYS_UM, REACH_UM, make_energy_filters, spike_energy, spike_energy_at
 from si_deepsort.sorter.peaks.find import find_spike_peaks
 
@@ -16,7 +15,7 @@ JOB = dict(n_jobs=1, progress_bar=False)
 
 def peaks_of(traces, **job):
     settings = DeepSortSettings()
-    white = preprocess(as_recording(traces), settings)
+    white = white_recording_of(as_recording(traces))
     return find_spike_peaks(white, white.whitening, settings, {**JOB, **job})
 
 
@@ -62,7 +61,7 @@ def test_chunks_equal_the_whole():
 
 
 def test_energy_is_that_of_the_products_with_directions_and_profiles():
-    white = preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings())
+    white = white_recording_of(as_recording(small_traces(duration_s=1.0)[0]))
     filters, traces = filters_of(white), white.get_traces(end_frame=5000)
     windows = np.lib.stride_tricks.sliding_window_view(traces, filters.directions.shape[1], axis=0)
     seen = np.einsum("dcn,fns,ks->dcfk", filters.profiles, windows, filters.directions, optimize=True)
@@ -77,18 +76,18 @@ def test_energy_is_that_of_the_products_with_directions_and_profiles():
 
 
 def test_traces_that_are_shorter_than_a_spike_have_no_energy():
-    filters = filters_of(preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings()))
+    filters = filters_of(white_recording_of(as_recording(small_traces(duration_s=1.0)[0])))
     assert spike_energy(np.zeros((10, 4), "float32"), filters).shape == (0, 4)
 
 
 def test_directions_and_profiles_have_norm_1():
-    filters = filters_of(preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings()))
+    filters = filters_of(white_recording_of(as_recording(small_traces(duration_s=1.0)[0])))
     np.testing.assert_allclose(filters.directions @ filters.directions.T, np.eye(len(filters.directions)), atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(filters.profiles, axis=2), 1.0, atol=1e-4)
 
 
 def test_middle_profile_is_nearly_a_mixture_of_the_others():
-    white = preprocess(as_recording(small_traces(duration_s=1.0)[0]), DeepSortSettings())
+    white = white_recording_of(as_recording(small_traces(duration_s=1.0)[0]))
     filters, matrix = filters_of(white), white.whitening.space_matrix
     distances = channel_distances(white.get_channel_locations()[:, :2])
     middle = (np.exp(-distances / DECAYS_UM[1]) * (distances <= REACH_UM)) @ matrix
@@ -104,5 +103,5 @@ def test_channel_without_neighbours_has_profiles_of_norm_1():
 @pytest.mark.parametrize("method", ["energy", "locally_exclusive"])
 def test_all_zero_traces_have_no_peaks(method):
     settings = DeepSortSettings(detection=method)
-    white = preprocess(as_recording(np.zeros((40_000, 4), "float32")), settings)
+    white = white_recording_of(as_recording(np.zeros((40_000, 4), "float32")))
     assert len(find_spike_peaks(white, white.whitening, settings, JOB)) == 0

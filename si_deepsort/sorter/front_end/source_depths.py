@@ -1,0 +1,79 @@
+"""Depths of the most likely sources of peaks, from white traces of the channels around them."""
+
+import numpy as np
+
+from ...geometry import channels_within
+from ...preprocessing.whitening import Whitening
+from ..clusters.embed import read_waveforms
+from ..peaks.energy import make_energy_filters
+
+RADIUS_UM = 80.0
+DECAYS_UM = (15.0, 30.0, 60.0)
+DISTANCE_UM = 20.0
+GRID_X_UM = np.linspace(-32.0, 32.0, 5)
+GRID_Y_UM = np.linspace(-40.0, 40.0, 33)
+
+
+def peak_depths(traces, whitening: Whitening, peaks) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Depths of the most likely sources of peaks, in white noise.
+
+    Returns
+    -------
+    depths : np.ndarray, shape (num_peaks,), float
+        In um.
+    energies : np.ndarray, shape (num_peaks,), float
+        Square root of the energy that the source explains, in noise standard deviations.
+    """
+    locations = traces.get_channel_locations()[:, :2]
+    filters = make_energy_filters(whitening, locations, sampling_frequency=traces.get_sampling_frequency())
+    neighbors = channels_within(locations, RADIUS_UM)
+    profiles = {
+        channel: source_profiles(locations, whitening.space_matrix, channel, neighbors[channel])
+        for channel in np.unique(peaks["channel_index"])
+    }
+    depths, energies = np.zeros(len(peaks)), np.zeros(len(peaks))
+    reach = dict(nbefore=filters.nbefore, nafter=filters.directions.shape[1] - filters.nbefore)
+    for positions, waveforms in read_waveforms(traces, peaks, neighbors, **reach):
+        channels = peaks["channel_index"][positions]
+        parts = np.einsum("nsc,ks->knc", waveforms, filters.directions, optimize=True)
+        for channel in np.unique(channels):
+            own = channels == channel
+            fits = sum((part[own] @ profiles[channel].T) ** 2 for part in parts).reshape(own.sum(), -1, len(GRID_Y_UM))
+            depths[positions[own]] = locations[channel, 1] + _highest(fits.max(axis=1))
+            energies[positions[own]] = np.sqrt(fits.max(axis=(1, 2)))
+    return depths, energies
+
+
+def source_profiles(locations, matrix, channel, seen) -> np.ndarray:
+    """
+    What white channels see of sources on a grid around a channel.
+
+    Parameters
+    ----------
+    seen : np.ndarray, shape (num_seen,), int
+        Channels that are looked at; -1 for none, which sees nothing.
+
+    Returns
+    -------
+    np.ndarray, shape (num_kinds * len(GRID_Y_UM), num_seen), float32
+        Of norm 1; the depth varies fastest.
+    """
+    kinds, x, y = np.meshgrid(DECAYS_UM, GRID_X_UM, GRID_Y_UM, indexing="ij")
+    places = locations[channel] + np.column_stack([x.ravel(), y.ravel()])
+    # Whitening is local: what it takes from far channels is nothing.
+    near = np.flatnonzero(np.any(matrix[:, seen] != 0, axis=1))
+    squares = ((places[:, None] - locations[near]) ** 2).sum(axis=-1)
+    profiles = np.exp(-np.sqrt(squares + DISTANCE_UM**2) / kinds.ravel()[:, None]) @ matrix[np.ix_(near, seen)]
+    profiles[:, seen < 0] = 0
+    return (profiles / np.maximum(np.linalg.norm(profiles, axis=1, keepdims=True), 1e-9)).astype("float32")
+
+
+def _highest(fits):
+    """Where on the grid of depths each row is highest, between the points of the grid by a parabola."""
+    rows = np.arange(len(fits))
+    best = np.clip(fits.argmax(axis=1), 1, fits.shape[1] - 2)
+    below, at, above = (fits[rows, best + step] for step in (-1, 0, 1))
+    curvature = below - 2 * at + above
+    shift = np.where(curvature < 0, 0.5 * (below - above) / np.where(curvature < 0, curvature, 1.0), 0.0)
+    return GRID_Y_UM[best] + np.clip(shift, -0.5, 0.5) * (GRID_Y_UM[1] - GRID_Y_UM[0])

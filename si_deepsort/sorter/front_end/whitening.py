@@ -1,0 +1,71 @@
+"""White traces of a recording: band-passed, referenced, corrected for motion and whitened; all of it lazy."""
+
+import numpy as np
+from spikeinterface.core import BaseRecording, Motion
+
+from ...geometry import recording_geometry
+from ...preprocessing.band_pass import band_pass
+from ...preprocessing.motion_interpolation import follow_motion
+from ...preprocessing.reference import common_reference
+from ...preprocessing.whiten import WhitenTimeSpaceRecording, whiten_time_space
+
+# Distance in um by which shanks are moved apart: farther than any radius in the sorter.
+SHANK_DISTANCE_UM = 10_000.0
+
+
+def filtered_recording(
+    recording: BaseRecording, *, freq_min: float, freq_max: float, with_reference: bool
+) -> BaseRecording:
+    """
+    Band-pass a recording and subtract the common reference.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Unfiltered traces.
+    freq_min, freq_max : float
+        Edges of the band in Hz.
+    with_reference : bool
+        Whether to subtract the median of shanks with many channels.
+
+    Returns
+    -------
+    BaseRecording
+        Lazy, float32.
+    """
+    filtered = band_pass(recording, freq_min=freq_min, freq_max=freq_max)
+    return common_reference(filtered) if with_reference else filtered
+
+
+def white_recording(
+    filtered: BaseRecording, *, motion: Motion | None, order: int, radius_um: float, seed: int
+) -> WhitenTimeSpaceRecording:
+    """
+    Correct a recording for motion and whiten it.
+
+    Parameters
+    ----------
+    filtered : BaseRecording
+        Band-passed traces.
+    motion : Motion | None
+        Motion of the tissue, if it is to be corrected.
+    order : int
+        Order of the whitening filter over time; 0 for none.
+    radius_um : float
+        Channels this close are whitened together.
+    seed : int
+        Random seed of the chunks from which noise is estimated.
+
+    Returns
+    -------
+    WhitenTimeSpaceRecording
+        Lazy, float32; the noise of each channel has standard deviation 1. Shanks lie so far apart that distance alone
+        separates them in all later steps.
+    """
+    if motion is not None:
+        filtered = follow_motion(filtered, motion, seed=seed)
+    white = whiten_time_space(filtered, order=order, radius_um=radius_um, seed=seed)
+    locations, shanks = recording_geometry(filtered)
+    if shanks.max() > 0 or not white.has_channel_location():
+        white.set_dummy_probe_from_locations(locations + np.outer(shanks, [SHANK_DISTANCE_UM, 0.0]))
+    return white
