@@ -5,12 +5,17 @@ Neural networks for extracellular electrophysiology, inside SpikeInterface.
 `matched_filter` to SpikeInterface. PyTorch is imported only when a network is used.
 """
 
+import sys
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from ._version import __version__
 
 # Public name -> module that holds it. Imported on first use, so that `import si_deepsort` stays light.
 _PUBLIC = {
+    "DEEPSORT": "register",
+    "register": "register",
     "load_model": "zoo",
     "save_model": "zoo",
     "list_models": "zoo",
@@ -42,19 +47,23 @@ _PUBLIC = {
     "cross_validate": "lfp.crossval",
     "leave_one_band_out": "lfp.ablation",
 }
-__all__ = ["DEEPSORT", "__version__", "register", *sorted(_PUBLIC)]
+__all__ = ["__version__", *sorted(_PUBLIC)]
+# The program whose help is shown without importing SpikeInterface; its commands call `register` themselves.
+_COMMAND = "si-deepsort"
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'si_deepsort' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    # The module `register` would hide the function of the same name.
+    globals()[name] = value
+    return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *_PUBLIC])
 
 
-from .register import DEEPSORT, register  # noqa: E402
-
-register()
+if Path(sys.argv[0] if sys.argv else "").stem != _COMMAND:
+    __getattr__("register")()

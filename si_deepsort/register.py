@@ -1,8 +1,8 @@
 """
-Make SpikeInterface know us.
+Add the sorter and the preprocessors to SpikeInterface.
 
-SpikeInterface 0.105 has no plug-in entry point, so its own lists are extended in place; a contract test names every
-object touched here. Importing `si_deepsort` calls `register`, as often as it likes.
+SpikeInterface 0.105 has no plug-in entry point, so its own lists are extended in place. A contract test names every
+object that is touched here. `import si_deepsort` calls `register`; calling it again changes nothing.
 """
 
 from spikeinterface import preprocessing
@@ -15,8 +15,8 @@ from .sorter.adapter import DeepSortSorter
 CONTAINER_IMAGE = "si-deepsort:latest"
 
 
-def register():
-    """Add the sorter and the preprocessors to SpikeInterface's lists, once."""
+def register() -> None:
+    """Add the sorter and the preprocessors to SpikeInterface's lists, each once."""
     sorterlist.sorter_dict[DeepSortSorter.sorter_name] = DeepSortSorter
     if DeepSortSorter not in sorterlist.sorter_full_list:
         sorterlist.sorter_full_list.append(DeepSortSorter)
@@ -33,7 +33,7 @@ class SorterName(str):
     """
     Name of the sorter that imports this package wherever it is unpickled.
 
-    Worker processes of joblib, spawn and dask start without us and would not know the sorter.
+    Worker processes of joblib, spawn and dask start without this package and would not know the sorter.
     """
 
     def __reduce__(self):
@@ -41,8 +41,8 @@ class SorterName(str):
 
 
 def _sorter_name(name: str) -> SorterName:
-    import_package = __import__("si_deepsort")
-    assert import_package is not None
+    # In workers of the command line, importing the package is not enough.
+    register()
     return SorterName(name)
 
 

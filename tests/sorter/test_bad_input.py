@@ -136,26 +136,8 @@ def test_existing_folder_without_a_run_cannot_be_resumed(tmp_path):
         sort(small_traces(num_units=0, duration_s=2.0)[0], tmp_path)
 
 
-@pytest.mark.parametrize(
-    "params, message",
-    [
-        (dict(detect_treshold=5.0), r"Unknown setting 'detect_treshold'.*detect_threshold"),
-        (dict(clustering="kmeans"), r"clustering.*kmeans.*isosplit"),
-        (dict(freq_min="low"), r"freq_min.*expected a number"),
-        (dict(freq_min=8000.0), "freq_max.*must be above freq_min"),
-        (dict(num_rounds=-1), "at least 0"),
-        (dict(detection="kilo"), r"'kilo' is none of energy, cnn, gru, locally_exclusive.*Unknown model"),
-    ],
-    ids=str,
-)
-def test_wrong_settings_are_named_and_leave_no_folder(tmp_path, params, message):
-    with pytest.raises(ValueError, match=message):
-        sort(small_traces(duration_s=2.0)[0], tmp_path, **params)
-    assert not (tmp_path / "out").exists()
-
-
 def test_recording_in_memory_only(tmp_path):
     recording = as_recording(small_traces(duration_s=2.0)[0])
-    with pytest.raises(ValueError, match=r"in memory alone.*recording.save\(folder"):
+    with pytest.raises(ValueError, match=r"in memory only.*recording.save\(folder"):
         sort(recording, tmp_path)
     assert not (tmp_path / "out").exists()
