@@ -7,8 +7,9 @@ from spikeinterface.core import NumpySorting
 
 from ..preprocessing.whitening import Whitening
 from .matching.correlate import squared_norms
+from .units.averages import UnitAverages
 from .units.spike_features import read_spike_features
-from .units.templates import MOST_SHIFT, UnitAverages
+from .units.templates import MOST_SHIFT
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from spikeinterface.core.base import minimum_spike_dtype
 
 from ..chunks import are_inside, spread_chunks
 from ..geometry import channel_distances
 from ..noise import noise_levels, sample_traces
+from ..spike_vectors import in_order, main_channels, make_spike_vector, without_doubles
 from .clusters.cluster import cluster_by_channel
 from .clusters.embed import describe_peaks, peak_embeddings, select_peaks
 from .clusters.split import split_units
@@ -24,8 +24,10 @@ from .matching.match import REFRACTORY_MS, match_templates
 from .matching.residual_peaks import unexplained_peaks, worth_clustering
 from .output import clean_units
 from .peaks.find import find_spike_peaks
-from .units.refine import average_units, in_order, merge_units, template_samples, without_doubles
-from .units.templates import measure_background, peak_offsets
+from .units.averages import average_units
+from .units.background import measure_background
+from .units.refine import RefinementValues, refine_along_drift, refine_clusters, refine_matched, refine_round
+from .units.templates import peak_offsets
 
 logger = logging.getLogger(__name__)
 
@@ -59,17 +61,16 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
     white, traces, peaks = steady_traces_and_peaks(recording, settings, folder, job_kwargs)
     whitening = white.whitening
     noise_before = noise_levels(sample_traces(white.get_parent(), seed=settings.seed, chunk_s=0.1))
-    nbefore, nafter = template_samples(traces, settings)
-    background = measure_background(traces, num_samples=nbefore + nafter, seed=settings.seed)
+    values = refinement_values(settings, traces.get_sampling_frequency())
+    background = measure_background(traces, num_samples=values.nbefore + values.nafter, seed=settings.seed)
     spikes = _step(steps / "clusters.npy", lambda: cluster_peaks(traces, whitening, peaks, settings))
     if settings.matching is not None:
         spikes = match_in_rounds(traces, whitening, background, peaks, spikes, settings, steps, job_kwargs)
-        # Until here parts of a unit that drift leaves different have templates of their own, each for its moments.
-        options = dict(are_matched=True, follows_drift=follows_drift(settings, folder / "motion"))
+        refine = refine_along_drift if follows_drift(settings, folder / "motion") else refine_matched
     else:
         # A unit makes clusters on several channels.
-        options = dict(are_matched=False, are_complete=False)
-    spikes, averages = merge_units(traces, background, spikes, settings, **options)
+        refine = refine_clusters
+    spikes, averages = refine(traces, spikes, background, values)
     if settings.matching is None:
         # One spike makes peaks on several channels.
         spikes = without_doubles(spikes, round(REFRACTORY_MS * traces.get_sampling_frequency() / 1000))
@@ -78,6 +79,19 @@ def sort_recording(recording, settings, folder: Path, job_kwargs: dict):
         shutil.rmtree(folder / name, ignore_errors=True)
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting
+
+
+def refinement_values(settings, sampling_frequency: float) -> RefinementValues:
+    """The settings that refinements of units use, with times in samples."""
+    return RefinementValues(
+        nbefore=round(settings.ms_before * sampling_frequency / 1000),
+        nafter=round(settings.ms_after * sampling_frequency / 1000),
+        fewest_spikes=settings.min_cluster_size,
+        merge_distance=settings.merge_distance,
+        merge_separation=settings.merge_separation,
+        amplitude_variance=settings.amplitude_variance,
+        seed=settings.seed,
+    )
 
 
 def steady_traces_and_peaks(recording, settings, folder: Path, job_kwargs: dict):
@@ -138,15 +152,18 @@ def match_in_rounds(traces, whitening, background, peaks, spikes, settings, step
     """
     few, many = (spread_chunks(traces, most_s) for most_s in (MOST_CLUSTERED_S, MOST_LEARNT_S))
 
-    def match(name, spikes, chunks, *, are_matched=False, are_complete=True):
-        options = dict(are_matched=are_matched, are_complete=are_complete, chunks=chunks, job_kwargs=job_kwargs)
+    values = refinement_values(settings, traces.get_sampling_frequency())
+
+    def match(name, spikes, chunks, refine=refine_round):
+        options = dict(refine=refine, chunks=chunks, job_kwargs=job_kwargs)
         return _step(steps / f"{name}.npy", lambda: rematch(traces, background, spikes, settings, **options))
 
     def look_again(number, spikes, chunks):
         def look():
             path = steps / f"clustered_{number - 1}.npy"
             before = np.load(path) if path.exists() else np.zeros(0, dtype=int)
-            templates = average_units(traces, background, spikes, settings).templates()
+            reach = dict(nbefore=values.nbefore, nafter=values.nafter)
+            templates = average_units(traces, spikes, background, **reach, seed=settings.seed).templates()
             missed = np.flatnonzero(are_inside(peaks, chunks))
             missed = missed[are_missed(traces, templates, peaks[missed], spikes, settings)]
             chosen, clustered = worth_clustering(peaks["channel_index"], missed, before)
@@ -157,12 +174,12 @@ def match_in_rounds(traces, whitening, background, peaks, spikes, settings, step
         return _step(steps / f"clusters_{number}.npy", look)
 
     last = settings.num_rounds
-    spikes = match("matched_clusters", spikes, few if last > 0 else None, are_complete=False)
+    spikes = match("matched_clusters", spikes, few if last > 0 else None, refine_clusters)
     for number in range(1, last + 1):
         spikes = look_again(number, spikes, few if number == 1 else many)
         spikes = match(f"matched_clusters_{number}", spikes, few if number == last else many)
     if last > 0:
-        spikes = match("matched", spikes, None, are_matched=True)
+        spikes = match("matched", spikes, None, refine_matched)
     return spikes
 
 
@@ -178,17 +195,18 @@ def cluster_peaks(traces, whitening, peaks, settings):
         seed=settings.seed,
     )
     logger.info("%d clusters of %d peaks", labels.max(initial=-1) + 1, len(peaks))
-    return _spike_vector(descriptions.aligned(labels), labels, peaks["segment_index"])
+    kept = labels >= 0
+    units = np.unique(labels[kept], return_inverse=True)[1]
+    return make_spike_vector(descriptions.aligned(labels)[kept], units, peaks["segment_index"][kept])
 
 
 def are_missed(traces, templates, peaks, spikes, settings) -> np.ndarray:
     """Which peaks no spike explains: small units may be among them that larger ones had hidden."""
-    main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
     offsets = peak_offsets(templates)
     return unexplained_peaks(
         peaks,
         spikes["sample_index"] + offsets[spikes["unit_index"]],
-        main_channels[spikes["unit_index"]],
+        main_channels(templates.values)[spikes["unit_index"]],
         spikes["segment_index"],
         channel_distances(traces.get_channel_locations()[:, :2]) <= settings.embedding_radius_um,
         reach=round(EXPLAINED_MS * traces.get_sampling_frequency() / 1000),
@@ -203,12 +221,13 @@ def with_new_units(traces, whitening, templates, missed_peaks, spikes, settings)
     return in_order(np.concatenate([spikes, more]))
 
 
-def rematch(traces, background, spikes, settings, *, are_matched: bool, are_complete: bool, chunks, job_kwargs):
+def rematch(traces, background, spikes, settings, *, refine, chunks, job_kwargs):
     """All spikes of some chunks matched anew, with the templates of the spikes so far."""
-    _, averages = merge_units(traces, background, spikes, settings, are_matched=are_matched, are_complete=are_complete)
+    _, averages = refine(traces, spikes, background, refinement_values(settings, traces.get_sampling_frequency()))
     return match_templates(
         traces,
-        averages.templates(),
+        averages.templates().values,
+        averages.nbefore,
         method=settings.matching,
         threshold=settings.match_threshold,
         amplitude_variance=settings.amplitude_variance,
@@ -216,15 +235,6 @@ def rematch(traces, background, spikes, settings, *, are_matched: bool, are_comp
         chunks=chunks,
         job_kwargs=job_kwargs,
     )
-
-
-def _spike_vector(frames, labels, segments):
-    """Sorted spike vector with unit indices 0, 1, ...; label -1 is left out."""
-    kept = labels >= 0
-    spikes = np.zeros(kept.sum(), dtype=minimum_spike_dtype)
-    spikes["sample_index"], spikes["segment_index"] = frames[kept], segments[kept]
-    spikes["unit_index"] = np.unique(labels[kept], return_inverse=True)[1]
-    return in_order(spikes)
 
 
 def _step(path: Path, compute):

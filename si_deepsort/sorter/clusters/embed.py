@@ -8,14 +8,13 @@ are distances in noise units.
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import scipy.signal
 
-from ...chunks import chunk_frames
 from ...geometry import channels_within
 from ...preprocessing.whitening import Whitening
 from ..peaks.energy import make_energy_filters, spike_shapes
+from ..waveforms import read_waveforms
 
 # Of coefficients, in noise standard deviations: half-precision floats end there.
 LARGEST = 6e4
@@ -36,56 +35,6 @@ def select_peaks(peaks: np.ndarray, *, most_per_channel: int, seed: int) -> np.n
         own = np.flatnonzero(peaks["channel_index"] == channel)
         kept.append(own if len(own) <= most_per_channel else rng.choice(own, most_per_channel, replace=False))
     return peaks[np.sort(np.concatenate(kept))] if kept else peaks[:0]
-
-
-def read_waveforms(recording, peaks, neighbors, *, nbefore: int, nafter: int, chunk_s: float = 2.0):
-    """
-    Waveforms of many peaks, in one pass over the recording and chunk by chunk, so that memory does not follow their
-    number.
-
-    Parameters
-    ----------
-    peaks : np.ndarray
-        SpikeInterface's peak dtype, sorted by segment and sample.
-    neighbors : np.ndarray, shape (num_channels, max_neighbors), int
-        Channels that are read around each channel.
-
-    Yields
-    ------
-    positions : np.ndarray, shape (num_read,), int
-        Of peaks.
-    waveforms : np.ndarray, shape (num_read, nbefore + nafter, max_neighbors), float32
-        0 beyond the ends of the recording and where there is no neighbour.
-    """
-    chunk = chunk_frames(recording, chunk_s)
-    num_samples = nbefore + nafter
-    for segment_index in range(recording.get_num_segments()):
-        own = np.flatnonzero(peaks["segment_index"] == segment_index)
-        frames = peaks["sample_index"][own]
-        num_frames = recording.get_num_frames(segment_index)
-        for start in range(0, num_frames, chunk):
-            # Spikes that were moved beyond the end, to the peak of their unit, are passed over.
-            stop = min(start + chunk, num_frames)
-            first, last = np.searchsorted(frames, [start, stop])
-            if last == first:
-                continue
-            begin, end = max(0, start - num_samples), min(num_frames, stop + num_samples)
-            traces = recording.get_traces(segment_index, begin, end).astype("float32", copy=False)
-            positions = own[first:last]
-            onsets = frames[first:last].astype("int64") - begin - nbefore
-            yield positions, _cut_out(traces, onsets, neighbors[peaks["channel_index"][positions]], num_samples)
-
-
-@numba.njit(cache=True, nogil=True)
-def _cut_out(traces, onsets, channels, num_samples):
-    waveforms = np.zeros((len(onsets), num_samples, channels.shape[1]), dtype=np.float32)
-    for spike in range(len(onsets)):
-        first, last = max(0, -onsets[spike]), min(num_samples, len(traces) - onsets[spike])
-        for sample in range(first, last):
-            for place in range(channels.shape[1]):
-                if channels[spike, place] >= 0:
-                    waveforms[spike, sample, place] = traces[onsets[spike] + sample, channels[spike, place]]
-    return waveforms
 
 
 ALIGN_SAMPLES = 5

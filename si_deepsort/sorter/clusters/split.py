@@ -12,14 +12,14 @@ import numpy as np
 from sklearn.cluster import KMeans
 
 from ...channel_mixture import principal_components
-from ..units.refine import in_order
+from ...spike_vectors import in_order
 from ..units.spike_features import SpikeFeatures, read_spike_features
 from ..units.templates import UnitTemplates
 from .cluster import METHODS, NUM_COMPONENTS, split_recursively
 
 # Spikes of a unit that are looked at, and the energy that others may add to them: less than what two units differ by.
-MOST_SPIKES = 500
-MOST_OVERLAP = 10.0
+MOST_SPLIT_SPIKES = 500
+SPLIT_ISOLATED_OVERLAP = 10.0
 # Variance of the time between a spike and the nearest sample.
 JITTER_VARIANCE = 1 / 12
 # A component counts if its variance is this much larger than the largest that noise alone has (Marchenko & Pastur).
@@ -47,7 +47,7 @@ def split_units(traces, spikes: np.ndarray, templates: UnitTemplates, settings) 
         not looked at are left out.
     """
     min_size = settings.min_cluster_size
-    limits = dict(most_spikes=MOST_SPIKES, most_overlap=MOST_OVERLAP)
+    limits = dict(most_spikes=MOST_SPLIT_SPIKES, most_overlap=SPLIT_ISOLATED_OVERLAP)
     features = read_spike_features(traces, spikes, templates, seed=settings.seed, **limits)
     partition = partial(parts_above_noise, method=settings.clustering, min_size=min_size, seed=settings.seed)
     labels = spikes["unit_index"].astype("int64").copy()

@@ -4,8 +4,8 @@ import numpy as np
 
 from ...geometry import channels_within
 from ...preprocessing.whitening import Whitening
-from ..clusters.embed import read_waveforms
 from ..peaks.energy import make_energy_filters
+from ..waveforms import read_waveforms
 
 RADIUS_UM = 80.0
 DECAYS_UM = (15.0, 30.0, 60.0)

@@ -1,20 +1,23 @@
-"""Step 5 of the sorter: every spike of every unit, overlapping ones resolved, by template matching."""
+"""Template matching: find all spikes of all units in white traces, overlapping spikes included."""
 
 import numpy as np
 from spikeinterface.core import ChannelSparsity, Templates
-from spikeinterface.core.base import minimum_spike_dtype
 from spikeinterface.core.node_pipeline import run_node_pipeline
 from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 from spikeinterface.sortingcomponents.matching.base import BaseTemplateMatching
 
 from ...noise import MAD_TO_SD, medians, sample_traces
-from ..units.templates import UnitTemplates
+from ...spike_vectors import main_channels, make_spike_vector
 from .correlate import correlate_templates, correlation_stride, make_matched_filters
 from .overlaps import make_template_overlaps
 from .pursuit import pursue_spikes
 
-CLASSICAL = ("wobble", "circus-omp", "tdc-peeler", "nearest")
+# Matching methods of SpikeInterface that can be chosen instead of "pursuit".
+SI_MATCHING_METHODS = ("wobble", "circus-omp", "tdc-peeler", "nearest")
+# Two spikes of a unit are at least this far apart in ms: no longer than the shortest intervals in bursts.
 REFRACTORY_MS = 0.5
+# Random chunks, and their length in s, in which the correlation of templates with noise is measured.
+NOISE_CHUNKS, NOISE_CHUNK_S = 6, 0.3
 
 
 class PursuitMatching(BaseTemplateMatching):
@@ -24,13 +27,13 @@ class PursuitMatching(BaseTemplateMatching):
     Parameters
     ----------
     recording : BaseRecording
-        White.
+        White traces.
     templates : Templates
-        Of SpikeInterface.
+        SpikeInterface's container of templates.
     thresholds : np.ndarray, shape (num_units,), float
-        Smallest score of each unit.
+        Smallest score of a spike of each unit.
     amplitude_variance : float
-        Of a unit's spikes, relative to its template.
+        Variance of the amplitudes of a unit's spikes, relative to its template.
     """
 
     name = "pursuit"
@@ -44,15 +47,15 @@ class PursuitMatching(BaseTemplateMatching):
         dense = templates.get_dense_templates()
         stride = correlation_stride(recording.get_sampling_frequency())
         self.filters, self.overlaps = make_matched_filters(dense, stride), make_template_overlaps(dense, stride)
-        self.main_channels = np.abs(dense).max(axis=1).argmax(axis=1)
+        self.main_channels = main_channels(dense)
 
     def get_margin(self):
-        """Frames on either side of a chunk: spikes there may overlap with those inside."""
-        # Two templates, as a multiple of the stride, so that all chunks are looked at at the same frames.
+        """Frames to either side of a chunk in which spikes may overlap with those inside."""
+        # Two templates, as a multiple of the stride, so that all chunks are correlated at the same frames.
         return 2 * self.overlaps.num_lags * self.overlaps.stride
 
     def compute_matching(self, traces, start_frame, end_frame, segment_index):
-        """Spikes of a chunk, as SpikeInterface's matching dtype."""
+        """Spikes of a chunk in SpikeInterface's matching dtype."""
         frames, units, amplitudes, _ = pursue_spikes(
             traces,
             self.filters,
@@ -71,22 +74,37 @@ class PursuitMatching(BaseTemplateMatching):
 
 def noise_scales(recording, templates: np.ndarray, *, seed: int) -> np.ndarray:
     """
-    Standard deviation of each template's correlation with noise, relative to white noise.
+    Standard deviation of each template's correlation with noise, relative to that in white noise.
 
-    Far units and what whitening left over make it larger than 1; scores are to be divided by its square.
+    Far units, and what whitening leaves over, make it larger than 1. Scores grow with its square.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        White traces.
+    templates : np.ndarray, shape (num_units, num_samples, num_channels), float
+        In noise standard deviations.
+    seed : int
+        Seed of the choice of chunks.
+
+    Returns
+    -------
+    np.ndarray, shape (num_units,), float
+        At least 1.
     """
-    traces = sample_traces(recording, seed=seed, num_chunks=6, chunk_s=0.3)
+    traces = sample_traces(recording, seed=seed, num_chunks=NOISE_CHUNKS, chunk_s=NOISE_CHUNK_S)
     filters = make_matched_filters(templates, correlation_stride(recording.get_sampling_frequency()))
     if len(traces) < filters.num_samples:
         return np.ones(len(templates))
-    # One by one, so that copies stay in the processor's cache.
+    # One template after the other, so that copies stay in the processor's cache.
     spread = MAD_TO_SD * np.array([medians(np.abs(own)) for own in correlate_templates(traces, filters)])
     return np.maximum(spread / np.sqrt(np.maximum(filters.norms, 1e-9)), 1.0)
 
 
 def match_templates(
     recording,
-    templates: UnitTemplates,
+    templates: np.ndarray,
+    nbefore: int,
     *,
     method: str,
     threshold: float,
@@ -94,33 +112,43 @@ def match_templates(
     seed: int,
     job_kwargs: dict,
     chunks: list | None = None,
-):
+) -> np.ndarray:
     """
-    Spikes of all units.
+    Find the spikes of all units.
 
     Parameters
     ----------
     recording : BaseRecording
-        White.
+        White traces.
+    templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
+        In noise standard deviations; exactly 0 on channels where a unit is not visible.
+    nbefore : int
+        Sample of the spike time in a template.
     method : "pursuit" | "wobble" | "circus-omp" | "tdc-peeler" | "nearest"
-        Ours, or one of SpikeInterface's.
+        This package's method, or one of SpikeInterface's.
     threshold : float
-        Smallest score of a spike (twice its log likelihood ratio against noise).
+        Smallest score of a spike: twice its log likelihood ratio against noise. Only for "pursuit".
+    amplitude_variance : float
+        Variance of the amplitudes of a unit's spikes, relative to its template. Only for "pursuit".
+    seed : int
+        Seed of the chunks in which noise is measured. Only for "pursuit".
+    job_kwargs : dict
+        SpikeInterface's job_kwargs.
     chunks : list of tuple | None, default: None
-        Segment, first frame and end of what is looked at; None for everything. Methods of SpikeInterface look at
-        everything.
+        Segment, first frame and end of each chunk that is matched; None matches the whole recording. SpikeInterface's
+        methods always match the whole recording.
 
     Returns
     -------
     np.ndarray
-        Of SpikeInterface's spike vector dtype, sorted by segment and sample.
+        Sorted spike vector.
     """
-    if len(templates.values) == 0:
-        # find_spikes_from_templates fails on zero templates (SpikeInterface 0.105.3).
-        return np.zeros(0, dtype=minimum_spike_dtype)
-    wrapped = as_si_templates(recording, templates)
+    if len(templates) == 0:
+        # find_spikes_from_templates fails without templates (SpikeInterface 0.105.3).
+        return make_spike_vector([], [], [])
+    wrapped = as_si_templates(recording, templates, nbefore)
     if method == "pursuit":
-        scales = noise_scales(recording, templates.values, seed=seed)
+        scales = noise_scales(recording, templates, seed=seed)
         node = PursuitMatching(
             recording, wrapped, thresholds=threshold * scales**2, amplitude_variance=amplitude_variance
         )
@@ -131,20 +159,17 @@ def match_templates(
         found = find_spikes_from_templates(
             recording, wrapped, method=method, method_kwargs=params, job_kwargs=job_kwargs
         )
-    spikes = np.zeros(len(found), dtype=minimum_spike_dtype)
-    for name, source in [("sample_index",) * 2, ("unit_index", "cluster_index"), ("segment_index",) * 2]:
-        spikes[name] = found[source]
-    return spikes[np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))]
+    return make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
 
 
-def as_si_templates(recording, templates: UnitTemplates) -> Templates:
-    """SpikeInterface's container of the templates, sparse where they are 0."""
-    unit_ids = np.arange(len(templates.values))
-    mask = np.any(templates.values != 0, axis=1)
+def as_si_templates(recording, templates: np.ndarray, nbefore: int) -> Templates:
+    """Templates in SpikeInterface's container, sparse where they are 0; parameters as in `match_templates`."""
+    unit_ids = np.arange(len(templates))
+    mask = np.any(templates != 0, axis=1)
     dense = Templates(
-        templates_array=templates.values,
+        templates_array=templates,
         sampling_frequency=recording.get_sampling_frequency(),
-        nbefore=templates.nbefore,
+        nbefore=nbefore,
         channel_ids=recording.channel_ids,
         unit_ids=unit_ids,
         probe=recording.get_probe(),

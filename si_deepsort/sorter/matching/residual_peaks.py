@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ...spike_vectors import SEGMENT_FRAMES, absolute_times
+
 # Where fewer peaks than this share have come or gone since the last look, clusters would be the same.
 CHANGED_SHARE = 0.1
 
@@ -25,11 +27,10 @@ def unexplained_peaks(peaks, frames, channels, segments, nearby: np.ndarray, *, 
     -------
     np.ndarray, shape (num_peaks,), bool
     """
-    # Segments are laid end to end, far apart.
-    times = frames + segments * 2**40
+    times = frames + segments * SEGMENT_FRAMES
     order = np.argsort(times, kind="stable")
     times, channels = times[order], channels[order]
-    peak_times = peaks["sample_index"] + peaks["segment_index"] * 2**40
+    peak_times = absolute_times(peaks)
     first, last = np.searchsorted(times, [peak_times - reach, peak_times + reach + 1])
     return np.array(
         [

@@ -1,86 +1,100 @@
-"""Average waveforms of units, in one pass over the recording."""
+"""Average waveforms of units, made from isolated spikes, which can be moved in time and joined."""
 
-import numba
+from dataclasses import dataclass
+
 import numpy as np
 
-from ...chunks import chunk_frames
-from ...geometry import channel_distances
+from ...spike_vectors import main_channels, some_of_each
+from ..waveforms import average_waveforms
+from .background import Background
+from .isolated import are_isolated
+from .templates import MOST_SHIFT, UnitTemplates, clean_averages
 
-# Spikes of a unit that are averaged, at most: more hardly change it.
-MOST_SPIKES = 250
-# Averages reach this far from the main channel.
-AVERAGE_RADIUS_UM = 300.0
+# Spikes of each unit in the first, rough average, which only has to show how much the unit overlaps with others.
+MOST_ROUGH_SPIKES = 50
 
 
-def average_waveforms(
-    recording,
-    spikes,
-    num_units: int,
-    *,
-    nbefore: int,
-    nafter: int,
-    seed: int,
-    main_channels: np.ndarray | None = None,
-    chunk_s: float = 2.0,
-):
+@dataclass(frozen=True)
+class UnitAverages:
     """
-    Average waveform of each unit, from at most `MOST_SPIKES` spikes.
+    Average waveforms that are longer than templates, so that units can be moved in time and joined without reading
+    the traces again.
+
+    Attributes
+    ----------
+    values : np.ndarray, shape (num_units, num_samples + 2 * MOST_SHIFT, num_channels), float32
+        In noise standard deviations.
+    nbefore : int
+        Sample of the spike time in a template; in `values` it is MOST_SHIFT samples later.
+    num_spikes : np.ndarray, shape (num_units,), int
+        Number of spikes in each average.
+    background : Background
+        Background of the recording.
+    """
+
+    values: np.ndarray
+    nbefore: int
+    num_spikes: np.ndarray
+    background: Background
+
+    def templates(self) -> UnitTemplates:
+        """Templates: the averages without their margins and without noise."""
+        core = self.values[:, MOST_SHIFT : self.values.shape[1] - MOST_SHIFT]
+        return clean_averages(core, self.num_spikes, self.nbefore, self.background)
+
+    def joined(self, labels: np.ndarray, shifts: np.ndarray | None = None) -> "UnitAverages":
+        """
+        Averages of new units, each of which takes all spikes of some of these units.
+
+        Parameters
+        ----------
+        labels : np.ndarray, shape (num_units,), int
+            New unit 0, 1, ... of each unit; -1 drops it.
+        shifts : np.ndarray | None, shape (num_units,), int, default: None
+            Samples that are added to the spike times of each unit, at most MOST_SHIFT; None moves nothing.
+        """
+        num_new = int(labels.max(initial=-1)) + 1
+        shifts = np.zeros(len(labels), dtype=int) if shifts is None else shifts
+        kept = np.flatnonzero(labels >= 0)
+        counts = np.zeros(num_new, dtype=self.num_spikes.dtype)
+        np.add.at(counts, labels[kept], self.num_spikes[kept])
+        values, length = np.zeros((num_new, *self.values.shape[1:]), dtype="float32"), self.values.shape[1]
+        for unit in kept:
+            # Spike times `shift` samples later show the waveform `shift` samples earlier; 0 where it was not measured.
+            new, shift = labels[unit], shifts[unit]
+            moved = self.values[unit, max(shift, 0) : length + min(shift, 0)]
+            share = np.float32(self.num_spikes[unit] / max(counts[new], 1))
+            values[new, max(-shift, 0) : length - max(shift, 0)] += share * moved
+        return UnitAverages(values, self.nbefore, counts, self.background)
+
+
+def average_units(
+    traces, spikes: np.ndarray, background: Background, *, nbefore: int, nafter: int, seed: int
+) -> UnitAverages:
+    """
+    Average the isolated spikes of each unit.
+
+    A rough average of a few spikes tells how much energy each unit adds to the waveforms of others; the final average
+    uses the spikes to which others add little.
 
     Parameters
     ----------
-    recording : BaseRecording
-        White.
+    traces : BaseRecording
+        White traces.
     spikes : np.ndarray
-        With fields segment_index, sample_index, unit_index, sorted by the first two.
-    main_channels : np.ndarray, shape (num_units,), int | None, default: None
-        Of the units: channels beyond all that are near them are left out, which is most of the work on a long probe.
-
-    Returns
-    -------
-    np.ndarray, shape (num_units, nbefore + nafter, num_channels), float32
+        Sorted spike vector.
+    background : Background
+        Background of the traces.
+    nbefore, nafter : int
+        Samples of a template before and from the spike time on.
+    seed : int
+        Seed of the choice of spikes.
     """
-    num_channels = recording.get_num_channels()
-    sums = np.zeros((num_units, nbefore + nafter, num_channels), dtype="float32")
-    counts = np.zeros(num_units, dtype=int)
-    spikes = spikes[some_of_each(spikes["unit_index"], MOST_SPIKES, seed)]
-    bounds = np.tile([0, num_channels], (num_units, 1))
-    if main_channels is not None:
-        is_near = channel_distances(recording.get_channel_locations()[:, :2])[main_channels] <= AVERAGE_RADIUS_UM
-        bounds = np.column_stack([is_near.argmax(axis=1), num_channels - is_near[:, ::-1].argmax(axis=1)])
-    chunk = chunk_frames(recording, chunk_s)
-    for segment_index in range(recording.get_num_segments()):
-        own = spikes[spikes["segment_index"] == segment_index]
-        num_frames = recording.get_num_frames(segment_index)
-        for start in range(0, num_frames, chunk):
-            first, last = np.searchsorted(own["sample_index"], [start, start + chunk])
-            if last == first:
-                continue
-            begin, end = max(0, start - nbefore), min(num_frames, start + chunk + nafter)
-            traces = np.ascontiguousarray(recording.get_traces(segment_index, begin, end), dtype="float32")
-            onsets = own["sample_index"][first:last].astype("int64") - begin - nbefore
-            _add_waveforms(sums, counts, traces, onsets, own["unit_index"][first:last].astype("int64"), bounds)
-    sums /= np.maximum(counts, 1)[:, None, None].astype("float32")
-    return sums
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_waveforms(sums, counts, traces, onsets, units, bounds):
-    num_samples = sums.shape[1]
-    for spike in range(len(onsets)):
-        onset, unit = onsets[spike], units[spike]
-        if onset >= 0 and onset + num_samples <= len(traces):
-            first, last = bounds[unit]
-            for sample in range(num_samples):
-                total, waveform = sums[unit, sample, first:last], traces[onset + sample, first:last]
-                for place in range(len(total)):
-                    total[place] += waveform[place]
-            counts[unit] += 1
-
-
-def some_of_each(units: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Positions, in order, of at most so many random spikes of each unit."""
-    shuffled = np.random.default_rng(seed).permutation(len(units))
-    by_unit = shuffled[np.argsort(units[shuffled], kind="stable")]
-    sorted_units = units[by_unit]
-    ranks = np.arange(len(units)) - np.searchsorted(sorted_units, sorted_units)
-    return np.sort(by_unit[ranks < most])
+    num_units = int(spikes["unit_index"].max(initial=-1)) + 1
+    some = spikes[some_of_each(spikes["unit_index"], MOST_ROUGH_SPIKES, seed)]
+    values = average_waveforms(traces, some, num_units, nbefore=nbefore, nafter=nafter, seed=seed)
+    rough = clean_averages(values, np.bincount(some["unit_index"], minlength=num_units), nbefore, background)
+    isolated = spikes[are_isolated(spikes, rough.values, traces.get_channel_locations()[:, :2])]
+    reach = dict(nbefore=nbefore + MOST_SHIFT, nafter=nafter + MOST_SHIFT)
+    values = average_waveforms(traces, isolated, num_units, **reach, seed=seed, main_channels=main_channels(values))
+    return UnitAverages(values, nbefore, np.bincount(isolated["unit_index"], minlength=num_units), background)

@@ -1,39 +1,43 @@
 """
-Which spikes are nearly alone.
+Isolated spikes: those in whose window hardly any other spike falls.
 
-Whatever else fires within a spike's window adds to its waveform more than noise does, and spikes that a larger unit
-leaves over are never alone. Averages, and comparisons between units, are made from the others.
+Another spike in the window of a spike adds more to its waveform than noise does, and residuals of a larger unit are
+never isolated. Averages of units, and comparisons between units, are therefore made from isolated spikes.
 """
 
 import numba
 import numpy as np
 
 from ...geometry import channel_distances
-from .templates import UnitTemplates
+from ...spike_vectors import absolute_times, main_channels
 
-# Channels around the main one of a unit on which others count.
-RADIUS_UM = 150.0
-# Energy that the templates of others may have on the samples and channels of a spike: about as much as noise has there.
-MOST_OVERLAP = 200.0
-# Where hardly any spike of a unit is alone, those count that are so most nearly.
-FEWEST = 60
+# Channels within this radius in um around the main channel of a unit count when overlaps are measured: beyond it few
+# units are visible.
+ISOLATION_RADIUS_UM = 150.0
+# Energy, in squared noise standard deviations, that the templates of other spikes may have in the window of an isolated
+# spike: about what noise has there.
+ISOLATED_OVERLAP = 200.0
+# Fewest spikes of each unit that are used: if fewer are isolated, the least overlapped ones are added. Noise in the
+# average of as many is an eighth of that in a single spike.
+FEWEST_ISOLATED = 60
 
 
-def are_alone(
-    spikes: np.ndarray, templates: UnitTemplates, locations: np.ndarray, *, most_overlap: float = MOST_OVERLAP
+def are_isolated(
+    spikes: np.ndarray, templates: np.ndarray, locations: np.ndarray, *, most_overlap: float = ISOLATED_OVERLAP
 ) -> np.ndarray:
     """
-    Which spikes are nearly alone; of each unit at least `FEWEST`, if it has them.
+    Tell which spikes are isolated; at least `FEWEST_ISOLATED` of each unit, if it has as many.
 
     Parameters
     ----------
     spikes : np.ndarray
-        Spike vector, sorted.
-    templates : UnitTemplates
+        Sorted spike vector.
+    templates : np.ndarray, shape (num_units, num_samples, num_channels), float
+        In noise standard deviations; 0 on channels where a unit is not visible.
     locations : np.ndarray, shape (num_channels, 2), float
-        In um.
-    most_overlap : float
-        Energy that others may add, in squared noise standard deviations.
+        Channel locations in um.
+    most_overlap : float, default: ISOLATED_OVERLAP
+        Energy that other spikes may add, in squared noise standard deviations.
 
     Returns
     -------
@@ -43,31 +47,36 @@ def are_alone(
     units = spikes["unit_index"]
     order = np.lexsort((energies, units))
     ranks = np.arange(len(units)) - np.searchsorted(units[order], units[order])
-    alone = energies < most_overlap
-    alone[order[ranks < FEWEST]] = True
-    return alone
+    isolated = energies < most_overlap
+    isolated[order[ranks < FEWEST_ISOLATED]] = True
+    return isolated
 
 
-def overlap_energies(spikes: np.ndarray, templates: UnitTemplates, locations: np.ndarray) -> np.ndarray:
+def overlap_energies(spikes: np.ndarray, templates: np.ndarray, locations: np.ndarray) -> np.ndarray:
     """
     Energy that the templates of other spikes have in the window of each spike, near the main channel of its unit.
 
-    The arguments are those of `are_alone`; the result, shape (num_spikes,), is in squared noise standard deviations.
+    Parameters
+    ----------
+    spikes, templates, locations
+        See `are_isolated`.
+
+    Returns
+    -------
+    np.ndarray, shape (num_spikes,), float
+        In squared noise standard deviations.
     """
-    # Segments are laid end to end, far apart.
-    times = spikes["sample_index"].astype("int64") + spikes["segment_index"].astype("int64") * 2**40
-    main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
-    is_near = (channel_distances(locations) <= RADIUS_UM)[main_channels]
-    visible = np.any(templates.values != 0, axis=1)
-    # Of units on a long probe most are seen nowhere near each other.
+    is_near = (channel_distances(locations) <= ISOLATION_RADIUS_UM)[main_channels(templates)]
+    visible = np.any(templates != 0, axis=1)
+    # Most pairs of units on a long probe are far apart.
     are_near = is_near.astype("float32") @ visible.T.astype("float32") > 0
-    # One row for each channel where a template is visible: its energy, summed up over samples.
+    # One row for each channel on which a template is visible: its energy, summed up over samples.
     owners, channels = np.nonzero(visible)
-    rows = np.searchsorted(owners, np.arange(len(templates.values) + 1))
-    squares = templates.values[owners, :, channels].astype("float64") ** 2
+    rows = np.searchsorted(owners, np.arange(len(templates) + 1))
+    squares = templates[owners, :, channels].astype("float64") ** 2
     cumulative = np.pad(np.cumsum(squares, axis=1), ((0, 0), (1, 0)))
     units = spikes["unit_index"].astype("int64")
-    return _sum_overlaps(times, units, is_near, are_near, rows, channels, cumulative)
+    return _sum_overlaps(absolute_times(spikes), units, is_near, are_near, rows, channels, cumulative)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,125 +1,222 @@
-"""Units of a spike vector: their average waveforms, and which of them are one."""
+"""
+Refinement of units: align, merge, and drop those that are none.
+
+Each function below serves one situation in the flow of the sorter and is made of the same steps. What differs is how
+far the spikes can be trusted: clusters hold few spikes of a unit, and may hold large peaks of one unit together with
+side lobes of another; spikes that were matched with templates of such clusters are more, but no purer; only spikes that
+were matched with templates of matched spikes are nearly complete and pure.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from .averages import average_waveforms, some_of_each
-from .isolated import are_alone
-from .merge import find_leftovers, find_mixtures, merge_similar, trains_of
+from ...spike_vectors import consecutive_labels, relabelled, trains_of
+from .averages import UnitAverages, average_units
+from .background import Background
+from .collisions import find_collision_units
+from .merge import (
+    MergeRule,
+    merge_similar,
+    same_along_drift,
+    same_by_refractory_period,
+    same_by_spikes,
+    same_by_templates,
+    template_cosines,
+    template_norms,
+)
+from .satellites import find_satellite_spikes
 from .spike_features import read_spike_features
-from .templates import MOST_SHIFT, Background, UnitAverages, clean_averages, peak_offsets, template_distances
-
-# Spikes of a unit that tell roughly what it adds to those of others.
-MOST_ROUGH = 50
+from .templates import peak_offsets, template_distances
 
 
-def merge_units(
-    traces, background, spikes, settings, *, are_matched: bool, are_complete: bool = True, follows_drift: bool = False
-):
+@dataclass(frozen=True, kw_only=True)
+class RefinementValues:
     """
-    Similar units joined, mixtures of units and small units dropped.
+    The values that all refinements share.
+
+    Attributes
+    ----------
+    nbefore, nafter : int
+        Samples of a template before and from the spike time on.
+    fewest_spikes : int
+        Units with fewer spikes are dropped.
+    merge_distance : float
+        Clusters whose templates are closer, in noise standard deviations, are one unit.
+    merge_separation : float
+        Units whose matched spikes are closer, in their own standard deviations, are one unit.
+    amplitude_variance : float
+        Variance of the amplitudes of a unit's spikes, relative to its template.
+    seed : int
+        Seed of the choice of spikes.
+    """
+
+    nbefore: int
+    nafter: int
+    fewest_spikes: int
+    merge_distance: float
+    merge_separation: float
+    amplitude_variance: float
+    seed: int
+
+
+def refine_clusters(
+    traces, spikes: np.ndarray, background: Background, values: RefinementValues
+) -> tuple[np.ndarray, UnitAverages]:
+    """
+    Refine the units of clustered peaks.
 
     Parameters
     ----------
-    are_matched : bool
-        Whether the spikes are as pure as matching makes them. Clusters, and what their templates match, may hold the
-        largest peaks of one unit and side lobes of another one.
-    are_complete : bool, default: True
-        Whether units have nearly all of their spikes, as after a matching; those of new clusters beside them are few.
-    follows_drift : bool, default: False
-        See `merge_similar`.
+    traces : BaseRecording
+        White traces.
+    spikes : np.ndarray
+        Sorted spike vector.
+    background : Background
+        Background of the traces.
+    values : RefinementValues
 
     Returns
     -------
     spikes : np.ndarray
-        Spike vector.
+        Sorted spike vector of the refined units.
     averages : UnitAverages
+        Their average waveforms.
     """
-    averages = average_units(traces, background, spikes, settings)
-    # A cluster may sit on a side lobe of its waveform; templates are compared with their largest peaks aligned.
+    spikes, averages = _aligned_units(traces, spikes, background, values)
+    spikes, averages = merge_by_templates(traces, spikes, averages, values)
+    is_collision = find_collision_units(averages.templates(), None, traces.get_sampling_frequency())
+    return keep_units(spikes, averages, ~is_collision)
+
+
+def refine_round(
+    traces, spikes: np.ndarray, background: Background, values: RefinementValues
+) -> tuple[np.ndarray, UnitAverages]:
+    """
+    Refine units that were matched with templates of clusters, and the new clusters beside them.
+
+    Units have most of their spikes, whose number tells units from collisions; but the spikes are not pure enough to
+    tell which units are one. Parameters and results as in `refine_clusters`.
+    """
+    spikes, averages = _aligned_units(traces, spikes, background, values)
+    spikes, averages = merge_by_templates(traces, spikes, averages, values)
+    trains = trains_of(spikes, len(averages.values))
+    is_collision = find_collision_units(averages.templates(), trains, traces.get_sampling_frequency())
+    return keep_units(spikes, averages, ~is_collision)
+
+
+def refine_matched(
+    traces, spikes: np.ndarray, background: Background, values: RefinementValues
+) -> tuple[np.ndarray, UnitAverages]:
+    """
+    Refine units whose spikes are nearly complete and pure.
+
+    Parameters and results as in `refine_clusters`.
+    """
+    spikes, averages = _aligned_units(traces, spikes, background, values)
+    spikes, averages = merge_by_spikes(traces, spikes, averages, values)
+    return drop_collisions_and_satellites(traces, spikes, averages, values)
+
+
+def refine_along_drift(
+    traces, spikes: np.ndarray, background: Background, values: RefinementValues
+) -> tuple[np.ndarray, UnitAverages]:
+    """
+    Refine units of the last matching in traces that were interpolated along drift.
+
+    Until then, parts of a unit that drift leaves different have templates of their own, each for its moments of the
+    recording; here they become one unit. Parameters and results as in `refine_clusters`.
+    """
+    spikes, averages = _aligned_units(traces, spikes, background, values)
+    spikes, averages = merge_parts_along_drift(traces, spikes, averages, values)
+    return drop_collisions_and_satellites(traces, spikes, averages, values)
+
+
+def align_to_peaks(spikes: np.ndarray, averages: UnitAverages) -> tuple[np.ndarray, UnitAverages]:
+    """Move spike times to the largest peak of each template: a cluster may sit on a side lobe of its waveform."""
     offsets = peak_offsets(averages.templates())
-    averages = averages.joined(np.arange(len(offsets)), offsets)
-    spikes = _relabelled(spikes, np.arange(len(offsets)), offsets)
+    same = np.arange(len(offsets))
+    return relabelled(spikes, same, offsets), averages.joined(same, offsets)
+
+
+def merge_by_templates(
+    traces, spikes: np.ndarray, averages: UnitAverages, values: RefinementValues
+) -> tuple[np.ndarray, UnitAverages]:
+    """Merge units whose templates are close, or which share a refractory period; drop units with few spikes."""
     templates = averages.templates()
     distances, lags = template_distances(templates)
-    # Clusters, and what their templates match, are not so pure that spikes tell which units are one.
-    if are_matched:
-        features = read_spike_features(traces, spikes, templates, seed=settings.seed)
+    cosines = template_cosines(template_norms(templates), distances)
+    rules = [
+        same_by_templates(distances, values.merge_distance),
+        same_by_refractory_period(cosines, traces.get_sampling_frequency()),
+    ]
+    return _merge(spikes, averages, templates, rules, distances, lags, values.fewest_spikes)
 
-        def is_same(one, other):
-            separation = features.separation(one, other, lags[one, other], settings.amplitude_variance)
-            return separation < settings.merge_separation
-    else:
 
-        def is_same(one, other):
-            return distances[one, other] < settings.merge_distance
-
-    pairs = dict(distances=distances, lags=lags, is_same=is_same, follows_drift=follows_drift)
-    representative, shifts = merge_similar(templates, spikes, traces.get_sampling_frequency(), **pairs)
-    counts = np.bincount(representative[spikes["unit_index"]], minlength=len(representative))
-    labels = _consecutive(np.where(counts[representative] >= settings.min_cluster_size, representative, -1))
-    averages, spikes = averages.joined(labels, shifts), _relabelled(spikes, labels, shifts)
+def merge_by_spikes(
+    traces, spikes: np.ndarray, averages: UnitAverages, values: RefinementValues
+) -> tuple[np.ndarray, UnitAverages]:
+    """Merge units whose spikes are close, or which share a refractory period; drop units with few spikes."""
     templates = averages.templates()
-    trains = trains_of(spikes, len(templates.values)) if are_complete else None
-    is_none = find_mixtures(templates, trains, traces.get_sampling_frequency())
-    # With templates of matched spikes, those that follow a larger unit are left over by it.
-    if are_matched and settings.num_rounds > 0:
-        spikes = spikes[~find_leftovers(templates, spikes, traces.get_sampling_frequency())]
-        is_none |= np.bincount(spikes["unit_index"], minlength=len(is_none)) < settings.min_cluster_size
-    labels = _consecutive(np.where(is_none, -1, np.arange(len(is_none))))
-    shifts = np.zeros(len(labels), dtype=int)
-    return _relabelled(spikes, labels, shifts), averages.joined(labels, shifts)
+    distances, lags = template_distances(templates)
+    cosines = template_cosines(template_norms(templates), distances)
+    rules = [
+        _rule_by_spikes(traces, spikes, templates, lags, values),
+        same_by_refractory_period(cosines, traces.get_sampling_frequency()),
+    ]
+    return _merge(spikes, averages, templates, rules, distances, lags, values.fewest_spikes)
 
 
-def template_samples(traces, settings) -> tuple[int, int]:
-    """Samples of a template before and after the spike time."""
-    sampling_frequency = traces.get_sampling_frequency()
-    return round(settings.ms_before * sampling_frequency / 1000), round(settings.ms_after * sampling_frequency / 1000)
+def merge_parts_along_drift(
+    traces, spikes: np.ndarray, averages: UnitAverages, values: RefinementValues
+) -> tuple[np.ndarray, UnitAverages]:
+    """Merge as `merge_by_spikes`, and parts of a drifting unit as well."""
+    templates = averages.templates()
+    distances, lags = template_distances(templates)
+    norms = template_norms(templates)
+    cosines = template_cosines(norms, distances)
+    rules = [
+        _rule_by_spikes(traces, spikes, templates, lags, values),
+        same_along_drift(cosines, norms, traces.get_sampling_frequency()),
+        same_by_refractory_period(cosines, traces.get_sampling_frequency()),
+    ]
+    return _merge(spikes, averages, templates, rules, distances, lags, values.fewest_spikes)
 
 
-def average_units(traces, background: Background, spikes, settings) -> UnitAverages:
-    """Average waveforms of the units of a spike vector, from spikes that are nearly alone."""
-    nbefore, nafter = template_samples(traces, settings)
-    num_units = int(spikes["unit_index"].max(initial=-1)) + 1
-
-    def average(chosen, margin, main_channels=None):
-        reach = dict(nbefore=nbefore + margin, nafter=nafter + margin)
-        counts = np.bincount(chosen["unit_index"], minlength=num_units)
-        options = dict(main_channels=main_channels, seed=settings.seed)
-        return average_waveforms(traces, chosen, num_units, **reach, **options), counts
-
-    some = spikes[some_of_each(spikes["unit_index"], MOST_ROUGH, settings.seed)]
-    values, counts = average(some, 0)
-    rough = clean_averages(values, counts, nbefore, background)
-    alone = are_alone(spikes, rough, traces.get_channel_locations()[:, :2])
-    values, counts = average(spikes[alone], MOST_SHIFT, np.abs(values).max(axis=1).argmax(axis=1))
-    return UnitAverages(values, nbefore, counts, background)
+def drop_collisions_and_satellites(
+    traces, spikes: np.ndarray, averages: UnitAverages, values: RefinementValues
+) -> tuple[np.ndarray, UnitAverages]:
+    """Drop collisions, spikes that larger units leave over, and units that then have few spikes."""
+    templates, sampling_frequency = averages.templates(), traces.get_sampling_frequency()
+    num_units = len(templates.values)
+    is_kept = ~find_collision_units(templates, trains_of(spikes, num_units), sampling_frequency)
+    spikes = spikes[~find_satellite_spikes(templates, spikes, sampling_frequency)]
+    is_kept &= np.bincount(spikes["unit_index"], minlength=num_units) >= values.fewest_spikes
+    return keep_units(spikes, averages, is_kept)
 
 
-def _relabelled(spikes, labels, shifts):
-    """Spikes with a new label for each unit, -1 to drop it, their times moved by the shift of their unit."""
-    spikes = spikes[labels[spikes["unit_index"]] >= 0].copy()
-    spikes["sample_index"] += shifts[spikes["unit_index"]]
-    spikes["unit_index"] = labels[spikes["unit_index"]]
-    return in_order(spikes)
+def keep_units(spikes: np.ndarray, averages: UnitAverages, is_kept: np.ndarray) -> tuple[np.ndarray, UnitAverages]:
+    """Keep some units, `is_kept` of shape (num_units,), and number them anew."""
+    labels = consecutive_labels(np.where(is_kept, np.arange(len(is_kept)), -1))
+    return relabelled(spikes, labels), averages.joined(labels)
 
 
-def _consecutive(labels):
-    """Labels as 0, 1, ...; -1 stays."""
-    values, positions = np.unique(labels, return_inverse=True)
-    return positions - np.count_nonzero(values < 0)
+def _aligned_units(traces, spikes, background, values):
+    averages = average_units(traces, spikes, background, nbefore=values.nbefore, nafter=values.nafter, seed=values.seed)
+    return align_to_peaks(spikes, averages)
 
 
-def in_order(spikes: np.ndarray) -> np.ndarray:
-    """A spike vector sorted by segment, sample and unit."""
-    return spikes[np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))]
+def _rule_by_spikes(traces, spikes, templates, lags, values) -> MergeRule:
+    features = read_spike_features(traces, spikes, templates, seed=values.seed)
+    return same_by_spikes(
+        features, lags, merge_separation=values.merge_separation, amplitude_variance=values.amplitude_variance
+    )
 
 
-def without_doubles(spikes: np.ndarray, reach: int) -> np.ndarray:
-    """The spike vector without spikes that come at most `reach` frames after another one of their unit."""
-    order = np.lexsort((spikes["sample_index"], spikes["segment_index"], spikes["unit_index"]))
-    ordered = spikes[order]
-    is_double = np.zeros(len(spikes), dtype=bool)
-    is_double[1:] = np.diff(ordered["sample_index"]) <= reach
-    for name in ("unit_index", "segment_index"):
-        is_double[1:] &= np.diff(ordered[name]) == 0
-    return in_order(ordered[~is_double])
+def _merge(spikes, averages, templates, rules, distances, lags, fewest_spikes):
+    """Apply merge rules; drop merged units that have fewer than `fewest_spikes` spikes."""
+    trains = trains_of(spikes, len(distances))
+    representative, shifts = merge_similar(templates, trains, rules, distances=distances, lags=lags)
+    counts = np.bincount(representative[spikes["unit_index"]], minlength=len(representative))
+    labels = consecutive_labels(np.where(counts[representative] >= fewest_spikes, representative, -1))
+    return relabelled(spikes, labels, shifts), averages.joined(labels, shifts)

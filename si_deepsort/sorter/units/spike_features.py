@@ -1,9 +1,8 @@
 """
-How well the spikes of two units can be told apart.
+Features of single spikes of each unit, by which units can be told apart.
 
-Two templates differ by what their units differ, by the noise of averages of few spikes, and by whatever made a
-clustering cut one unit in two. Only the spikes tell which: each is compared with averages that it is no part of. The
-halves of one unit then overlap, however it was cut; two units do not.
+Two templates differ because their units differ, because of noise, or because a clustering cut one unit in two. The
+single spikes tell which: the halves of one unit overlap, however it was cut; two units do not.
 """
 
 from dataclasses import dataclass
@@ -12,42 +11,41 @@ import numpy as np
 from spikeinterface.core.base import base_peak_dtype
 
 from ...geometry import channels_within
-from ...noise import MAD_TO_SD
-from ..clusters.embed import read_waveforms
+from ...spike_vectors import main_channels, some_of_each
 from ..matching.overlaps import waveform_directions
-from .averages import some_of_each
-from .isolated import MOST_OVERLAP, RADIUS_UM, are_alone
+from ..waveforms import read_waveforms
+from .discriminate import cross_validated_separation, means_without_each
+from .isolated import ISOLATED_OVERLAP, ISOLATION_RADIUS_UM, are_isolated
 from .templates import UnitTemplates
 
-# Spikes of a unit that are looked at.
-MOST_SPIKES = 200
-# Of the energy of two units on channels that are looked at for either, the part on those that are for both.
-MIN_COMMON = 0.9
-# Standard deviation of one unit's spikes along a line, at most: noise with what other units add to it, and variation
-# as a fraction of the unit's size.
-MOST_NOISE, MOST_VARIATION = 1.15, 0.057
-# Fewer spikes tell nothing.
-MIN_SPIKES = 5
+# Isolated spikes of each unit that are compared: enough for a median that is precise to a tenth of their spread.
+MOST_COMPARED_SPIKES = 200
+# Smallest fraction of the joint energy of two units that must lie on channels which were read for both: otherwise they
+# are told apart by the channels that were read for one of them only.
+LEAST_SHARED_ENERGY = 0.9
+# Units with fewer isolated spikes cannot be compared: a median and its spread mean nothing.
+FEWEST_COMPARED_SPIKES = 5
 
 
-@dataclass
+@dataclass(frozen=True)
 class SpikeFeatures:
     """
-    Some spikes of each unit, as coefficients in the waveform directions that the units share.
+    Isolated spikes of each unit, as coefficients in the waveform directions that the units share.
 
     Attributes
     ----------
     coefficients : np.ndarray, shape (num_spikes, num_directions, max_neighbors), float32
+        In noise standard deviations.
     positions : list of np.ndarray, int
-        Rows of each unit.
+        Rows of `coefficients` that belong to each unit.
     chosen : np.ndarray, shape (num_spikes,), int
         Position of each row in the spike vector that it was chosen from.
     channels : np.ndarray, shape (num_units, max_neighbors), int
-        Channels of each unit, -1 for none.
+        Channels that were read for each unit, -1 for none.
     energies : np.ndarray, shape (num_units, num_channels), float
-        Of the templates.
+        Energy of the templates in squared noise standard deviations.
     directions : np.ndarray, shape (num_directions, num_samples), float32
-        Orthonormal.
+        Orthonormal waveforms.
     """
 
     coefficients: np.ndarray
@@ -63,26 +61,29 @@ class SpikeFeatures:
 
         Parameters
         ----------
+        first, second : int
+            The two units.
         lag : int
             In samples: spikes of the second unit are read this much earlier.
         amplitude_variance : float
-            Of a unit's spikes, relative to its template: a difference in size alone counts for little.
+            Variance of the amplitudes of a unit's spikes, relative to its template: a difference in size alone counts
+            for little.
 
         Returns
         -------
         float
-            nan if one of them has too few spikes, inf if they are seen on different channels.
+            nan if one of them has too few spikes, inf if they are visible on different channels.
         """
         energies = self.energies[first] + self.energies[second]
         channels = self.channels[first], self.channels[second]
         common, either = (
             np.intersect1d(join(*channels), np.flatnonzero(energies)) for join in (np.intersect1d, np.union1d)
         )
-        # Units that are seen where only the other one is not looked at are told apart there.
-        if np.sum(energies[common]) < MIN_COMMON * np.sum(energies[either]):
+        # Units that are visible on channels which were read for only one of them are told apart there.
+        if np.sum(energies[common]) < LEAST_SHARED_ENERGY * np.sum(energies[either]):
             return np.inf
         spikes, others = (self._on_channels(unit, common) for unit in (first, second))
-        if min(len(spikes), len(others)) < MIN_SPIKES:
+        if min(len(spikes), len(others)) < FEWEST_COMPARED_SPIKES:
             return np.nan
         if lag != 0:
             others = np.einsum("lk,nkc->nlc", self.moved(lag), others, optimize=True)
@@ -92,10 +93,10 @@ class SpikeFeatures:
 
     def typical_size(self, unit: int) -> float:
         """
-        What a spike of a unit shows of the mean of the others, in standard deviations of white noise; the median.
+        Median projection of the spikes of a unit on the mean of its other spikes, in noise standard deviations.
 
-        The norm of a mean is never small: noise adds to it, and so do a few large spikes of other units. A typical
-        spike holds neither.
+        The norm of a mean is never small, because noise and a few large spikes of other units add to it. The
+        projection of a typical spike holds neither.
 
         Returns
         -------
@@ -103,9 +104,9 @@ class SpikeFeatures:
             nan if there are too few spikes.
         """
         spikes = self.of_unit(unit)
-        if len(spikes) < MIN_SPIKES:
+        if len(spikes) < FEWEST_COMPARED_SPIKES:
             return np.nan
-        others = _means_without_each(spikes)
+        others = means_without_each(spikes)
         lengths = np.maximum(np.linalg.norm(others, axis=1), 1e-9)
         return float(np.median(np.einsum("nf,nf->n", spikes, others) / lengths))
 
@@ -120,7 +121,9 @@ class SpikeFeatures:
 
     def moved(self, lag: int) -> np.ndarray:
         """
-        What reading `lag` samples earlier does to coefficients, as far as the directions show it.
+        Matrix that turns coefficients into those of the waveform read `lag` samples earlier.
+
+        What such a waveform has outside the directions is lost.
 
         Returns
         -------
@@ -140,34 +143,38 @@ def read_spike_features(
     templates: UnitTemplates,
     *,
     seed: int,
-    most_spikes: int = MOST_SPIKES,
-    most_overlap: float = MOST_OVERLAP,
+    most_spikes: int = MOST_COMPARED_SPIKES,
+    most_overlap: float = ISOLATED_OVERLAP,
 ) -> SpikeFeatures:
     """
-    Features of some spikes of each unit that are nearly alone.
+    Read features of isolated spikes of each unit.
 
     Parameters
     ----------
     traces : BaseRecording
-        White.
+        White traces.
     spikes : np.ndarray
-        Spike vector of the units, sorted.
-    most_spikes : int
-        Of each unit that are looked at.
-    most_overlap : float
-        See `are_alone`.
+        Sorted spike vector.
+    templates : UnitTemplates
+        Templates of the units.
+    seed : int
+        Seed of the choice of spikes.
+    most_spikes : int, default: MOST_COMPARED_SPIKES
+        Spikes of each unit that are read, at most.
+    most_overlap : float, default: ISOLATED_OVERLAP
+        Energy that other spikes may add to an isolated one, see `are_isolated`.
     """
     num_units = len(templates.values)
     directions = waveform_directions(templates.values)
     locations = traces.get_channel_locations()[:, :2]
-    neighbors = channels_within(locations, RADIUS_UM)
-    main_channels = np.abs(templates.values).max(axis=1).argmax(axis=1)
-    alone = np.flatnonzero(are_alone(spikes, templates, locations, most_overlap=most_overlap))
-    chosen = alone[some_of_each(spikes["unit_index"][alone], most_spikes, seed)]
+    neighbors = channels_within(locations, ISOLATION_RADIUS_UM)
+    peak_channels = main_channels(templates.values)
+    isolated = np.flatnonzero(are_isolated(spikes, templates.values, locations, most_overlap=most_overlap))
+    chosen = isolated[some_of_each(spikes["unit_index"][isolated], most_spikes, seed)]
     spikes = spikes[chosen]
     as_peaks = np.zeros(len(spikes), dtype=base_peak_dtype)
     as_peaks["sample_index"], as_peaks["segment_index"] = spikes["sample_index"], spikes["segment_index"]
-    as_peaks["channel_index"] = main_channels[spikes["unit_index"]]
+    as_peaks["channel_index"] = peak_channels[spikes["unit_index"]]
     coefficients = np.zeros((len(spikes), len(directions), neighbors.shape[1]), dtype="float32")
     reach = dict(nbefore=templates.nbefore, nafter=templates.values.shape[1] - templates.nbefore)
     for positions, waveforms in read_waveforms(traces, as_peaks, neighbors, **reach):
@@ -176,51 +183,7 @@ def read_spike_features(
         coefficients,
         [np.flatnonzero(spikes["unit_index"] == unit) for unit in range(num_units)],
         chosen,
-        neighbors[main_channels],
+        neighbors[peak_channels],
         np.sum(templates.values**2, axis=1),
         directions,
     )
-
-
-def cross_validated_separation(first: np.ndarray, second: np.ndarray, amplitude_variance: float) -> float:
-    """
-    Distance between two groups along the line between their means, in standard deviations of either.
-
-    Each point is projected on the line between the mean of its group without itself and the mean of the other. Along
-    the common mean, amplitudes vary by more than noise, and the line is tilted away from it (Fisher's discriminant).
-    Points that spread wider than those of one unit can are of several, which is no reason to add another one.
-
-    Parameters
-    ----------
-    first, second : np.ndarray, shape (num_points, num_features), float
-
-    Returns
-    -------
-    float
-        Below 0 if the two means tell no more than chance.
-    """
-    means = first.mean(axis=0), second.mean(axis=0)
-    largest = max(np.linalg.norm(mean) for mean in means)
-    above = _projections(first, *means, amplitude_variance)
-    below = -_projections(second, *means[::-1], amplitude_variance)
-    spread = np.sqrt(0.5 * (_robust_variance(above) + _robust_variance(below)))
-    spread = np.clip(spread, 1e-9, max(MOST_NOISE, MOST_VARIATION * largest))
-    return float((np.median(above) - np.median(below)) / spread)
-
-
-def _projections(points, own_mean, other_mean, amplitude_variance):
-    without = _means_without_each(points)
-    common = 0.5 * (own_mean + other_mean)
-    lines = without - other_mean
-    weight = amplitude_variance / (1.0 + amplitude_variance * common @ common)
-    lines = lines - weight * (lines @ common)[:, None] * common
-    lines /= np.maximum(np.linalg.norm(lines, axis=1, keepdims=True), 1e-9)
-    return np.einsum("nf,nf->n", points - 0.5 * (without + other_mean), lines)
-
-
-def _means_without_each(points):
-    return (np.sum(points, axis=0) - points) / (len(points) - 1)
-
-
-def _robust_variance(values):
-    return (MAD_TO_SD * np.median(np.abs(values - np.median(values)))) ** 2

@@ -1,39 +1,41 @@
 """
-Step 4 of the sorter: one template for each unit, as free of noise as its spikes allow, and no unit twice.
+Templates of units, and the distances between them.
 
-A template is an average of white traces, so its own noise is known: variance 1 / num_spikes per sample. Everything
-here counts with it: channels where a template does not stand out are set to 0, and two templates are the same unit if
-their distance, less what noise adds to it, is too small to tell their spikes apart.
+A template is made from an average of white traces, so the noise of the average is known: its variance is
+1 / num_spikes at each sample. A template is 0 on channels where it does not stand out from this noise, and the
+distance between two templates is what remains after subtracting what noise adds to it.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 
-from ...geometry import channel_distances
-from ...noise import sample_traces
 from ..matching.overlaps import correlate_pairs
-from .averages import MOST_SPIKES
+from ..waveforms import MOST_AVERAGED_SPIKES
+from .background import Background
 
-NUM_DIRECTIONS = 12
+# Waveform directions on which templates are projected. Tuned on generated development recordings (seeds 1-5).
+TEMPLATE_DIRECTIONS = 12
+# Channels of each unit, those where it is largest, from which the waveform directions are computed.
+DIRECTION_CHANNELS = 4
+# Units count for the waveform directions by the square root of their number of spikes; more than these count no more.
+MOST_WEIGHTED_SPIKES = 200
+# Largest lag in samples at which two templates are compared: spike times of one unit differ by less.
 MAX_LAG = 10
-# A channel farther than this from the main one shows a unit only if its energy is this fraction of the largest.
+# A channel farther than this from the main channel, in um, shows a unit only if its energy is at least FAR_ENERGY of
+# the largest; nearer channels need NEAR_ENERGY. Tuned on generated development recordings (seeds 1-5).
 FAR_UM = 120.0
 FAR_ENERGY = 0.05
 NEAR_ENERGY = 0.01
-# Frames of which pairs are averaged; many times a template's.
-BACKGROUND_FRAMES = 8192
-# Larger values are artefacts, in noise standard deviations.
-MOST_EXTREME = 200.0
-# Averages of the same unit may lie part of a sample apart.
+# Standard deviations by which the energy on a channel must exceed that of noise, if energies were normally distributed.
+VISIBLE_SDS = 3.0
+# Delays in samples that are tried when two templates are compared: spike times lie between samples.
 DELAYS = (-0.5, -0.25, 0.0, 0.25)
-# Farthest that the spike times of a cluster are moved, in samples: to its largest peak, then to a similar unit.
+# Farthest that the spike times of a unit are moved, in samples: first to its largest peak, then to a similar unit.
 MOST_SHIFT = 30
 
 
-@dataclass
+@dataclass(frozen=True)
 class UnitTemplates:
     """
     Templates of units.
@@ -41,13 +43,14 @@ class UnitTemplates:
     Attributes
     ----------
     values : np.ndarray, shape (num_units, num_samples, num_channels), float32
-        In noise standard deviations; exactly 0 where a unit is not visible.
+        In noise standard deviations; exactly 0 on channels where a unit is not visible.
     nbefore : int
         Sample of the spike time.
     num_spikes : np.ndarray, shape (num_units,), int
-        Spikes that made each template.
+        Number of spikes that each template was made from.
     noise_energy : np.ndarray, shape (num_channels,), float
-        What noise and the spikes of all units add, on average, to the squared norm of a single waveform.
+        Mean energy that noise and the spikes of other units add to a single waveform, in squared noise standard
+        deviations.
     """
 
     values: np.ndarray
@@ -56,114 +59,35 @@ class UnitTemplates:
     noise_energy: np.ndarray
 
     def squared_errors(self) -> np.ndarray:
-        """Expected squared error of each template on each channel where it is visible; (num_units, num_channels)."""
+        """
+        Expected squared error of each template on each channel where it is visible.
+
+        Returns
+        -------
+        np.ndarray, shape (num_units, num_channels), float
+            In squared noise standard deviations.
+        """
         visible = np.any(self.values != 0, axis=1)
-        return visible * self.noise_energy / np.clip(self.num_spikes, 1, MOST_SPIKES)[:, None]
-
-
-@dataclass
-class UnitAverages:
-    """
-    Average waveforms that reach further than templates, so that units can be moved in time and joined without reading
-    the traces again.
-
-    Attributes
-    ----------
-    values : np.ndarray, shape (num_units, num_samples + 2 * MOST_SHIFT, num_channels), float32
-    nbefore : int
-        Sample of the spike time in a template; in `values` it is MOST_SHIFT samples later.
-    num_spikes : np.ndarray, shape (num_units,), int
-    background : Background
-    """
-
-    values: np.ndarray
-    nbefore: int
-    num_spikes: np.ndarray
-    background: "Background"
-
-    @property
-    def num_samples(self) -> int:
-        """Of a template."""
-        return self.values.shape[1] - 2 * MOST_SHIFT
-
-    def templates(self) -> "UnitTemplates":
-        """The averages without what noise put into them."""
-        core = self.values[:, MOST_SHIFT : MOST_SHIFT + self.num_samples]
-        return clean_averages(core, self.num_spikes, self.nbefore, self.background)
-
-    def joined(self, labels: np.ndarray, shifts: np.ndarray) -> "UnitAverages":
-        """
-        Averages of new units, each of which takes some of these.
-
-        Parameters
-        ----------
-        labels : np.ndarray, shape (num_units,), int
-            New unit 0, 1, ... of each unit; -1 to drop it.
-        shifts : np.ndarray, shape (num_units,), int
-            Added to the times of its spikes; at most MOST_SHIFT.
-        """
-        num_new = int(labels.max(initial=-1)) + 1
-        kept = np.flatnonzero(labels >= 0)
-        counts = np.zeros(num_new, dtype=self.num_spikes.dtype)
-        np.add.at(counts, labels[kept], self.num_spikes[kept])
-        values, length = np.zeros((num_new, *self.values.shape[1:]), dtype="float32"), self.values.shape[1]
-        for unit in kept:
-            # At spike times that are `shift` samples later; 0 where it was not measured.
-            new, shift = labels[unit], shifts[unit]
-            moved = self.values[unit, max(shift, 0) : length + min(shift, 0)]
-            share = np.float32(self.num_spikes[unit] / max(counts[new], 1))
-            values[new, max(-shift, 0) : length - max(shift, 0)] += share * moved
-        return UnitAverages(values, self.nbefore, counts, self.background)
-
-
-@dataclass
-class Background:
-    """
-    What a waveform is added to: noise, and the spikes of all other units.
-
-    Attributes
-    ----------
-    autocovariances : np.ndarray, shape (num_channels, num_samples), float
-        Of the traces of each channel at lag 0, 1, ...
-    distances_um : np.ndarray, shape (num_channels, num_channels), float
-        Between channels.
-    """
-
-    autocovariances: np.ndarray
-    distances_um: np.ndarray
-
-    def energy(self, directions: np.ndarray) -> np.ndarray:
-        """Mean energy in some orthonormal waveforms, (num_directions, num_samples), on each channel."""
-        num_samples = directions.shape[1]
-        weights = sum(np.correlate(one, one, "full")[num_samples - 1 :] for one in directions.astype("float64"))
-        weights[1:] *= 2
-        return np.maximum(self.autocovariances @ weights, 1e-3)
-
-
-def measure_background(recording, *, num_samples: int, seed: int) -> Background:
-    """The background of a recording's waveforms, from random chunks."""
-    traces = np.clip(sample_traces(recording, seed=seed, num_chunks=10), -MOST_EXTREME, MOST_EXTREME)
-    num_blocks = max(1, math.ceil(len(traces) / BACKGROUND_FRAMES))
-    length = len(traces) // num_blocks
-    size = scipy.fft.next_fast_len(length + num_samples, real=True)
-    blocks = [channel[: num_blocks * length].reshape(num_blocks, length) for channel in traces.T]
-    power = [np.sum(np.abs(scipy.fft.rfft(own, size, axis=1)) ** 2, axis=0) for own in blocks]
-    covariances = scipy.fft.irfft(power, size, axis=1)[:, :num_samples] / max(num_blocks * length, 1)
-    return Background(covariances, channel_distances(recording.get_channel_locations()[:, :2]))
+        return visible * self.noise_energy / np.clip(self.num_spikes, 1, MOST_AVERAGED_SPIKES)[:, None]
 
 
 def clean_averages(averages: np.ndarray, num_spikes: np.ndarray, nbefore: int, background: Background) -> UnitTemplates:
     """
-    Averages without what noise put into them.
+    Remove noise from average waveforms.
 
-    Each is projected on the few waveform directions that the units of this recording share, and set to 0 on channels
-    where its energy does not exceed that of noise. Far from the main channel, where chance overlaps with the spikes of
-    other units are likelier than a trace of this one, it has to be a good part of the largest.
+    Each average is projected on the few waveform directions that the units of this recording share, and set to 0 on
+    channels where its energy does not exceed that of noise. Far from the main channel, where a chance overlap with
+    other units is more likely than a trace of this one, its energy must be a larger part of the maximum.
 
     Parameters
     ----------
     averages : np.ndarray, shape (num_units, num_samples, num_channels), float32
+        In noise standard deviations.
     num_spikes : np.ndarray, shape (num_units,), int
+        Number of spikes in each average.
+    nbefore : int
+        Sample of the spike time.
+    background : Background
     """
     if len(averages) == 0:
         return UnitTemplates(averages, nbefore, num_spikes, np.zeros(averages.shape[2]))
@@ -171,8 +95,8 @@ def clean_averages(averages: np.ndarray, num_spikes: np.ndarray, nbefore: int, b
     coefficients = directions @ averages
     energy = np.sum(coefficients**2, axis=1)
     noise_energy = background.energy(directions)
-    count = np.clip(num_spikes, 1, MOST_SPIKES)[:, None]
-    visible = energy > noise_energy * (1 + 3.0 * np.sqrt(2 / len(directions))) / count
+    count = np.clip(num_spikes, 1, MOST_AVERAGED_SPIKES)[:, None]
+    visible = energy > noise_energy * (1 + VISIBLE_SDS * np.sqrt(2 / len(directions))) / count
     is_far = background.distances_um[energy.argmax(axis=1)] > FAR_UM
     visible &= energy >= np.where(is_far, FAR_ENERGY, NEAR_ENERGY) * energy.max(axis=1, keepdims=True)
     values = np.zeros(averages.shape, dtype="float32")
@@ -182,22 +106,24 @@ def clean_averages(averages: np.ndarray, num_spikes: np.ndarray, nbefore: int, b
 
 
 def _shared_directions(averages, num_spikes):
+    """Orthonormal waveforms (num_directions, num_samples) that the averages are made of, the most important first."""
     rows = []
     for average, count in zip(averages, num_spikes, strict=True):
         sizes = np.linalg.norm(average, axis=0)
-        best = np.argsort(-sizes)[:4]
-        rows.append(average[:, best].T / max(sizes.max(), 1e-9) * np.sqrt(min(count, 200)))
+        best = np.argsort(-sizes)[:DIRECTION_CHANNELS]
+        rows.append(average[:, best].T / max(sizes.max(), 1e-9) * np.sqrt(min(count, MOST_WEIGHTED_SPIKES)))
     _, _, right = np.linalg.svd(np.concatenate(rows), full_matrices=False)
-    return right[:NUM_DIRECTIONS]
+    return right[:TEMPLATE_DIRECTIONS]
 
 
 def peak_offsets(templates: UnitTemplates) -> np.ndarray:
     """
-    How many samples after the spike time each template has its largest peak, at most MOST_SHIFT - MAX_LAG.
+    Number of samples from the spike time to the largest peak of each template.
 
     Returns
     -------
     np.ndarray, shape (num_units,), int
+        At most MOST_SHIFT - MAX_LAG in either direction.
     """
     if len(templates.values) == 0:
         return np.zeros(0, dtype=int)
@@ -209,14 +135,14 @@ def peak_offsets(templates: UnitTemplates) -> np.ndarray:
 
 def template_distances(templates: UnitTemplates) -> tuple[np.ndarray, np.ndarray]:
     """
-    Distance between templates at the best lag, less what noise adds.
+    Distance between each pair of templates at its best lag, without what noise adds to it.
 
     Returns
     -------
     distances : np.ndarray, shape (num_units, num_units), float
         In noise standard deviations; inf for units that share no channel.
     lags : np.ndarray, shape (num_units, num_units), int
-        lags[i, j] samples after a spike of unit i at time t, template j fits best at t - lags[i, j].
+        If unit i fires at frame t, template j fits best with its spike time at t - lags[i, j].
     """
     num_units = len(templates.values)
     norms = np.einsum("usc,usc->u", templates.values, templates.values, dtype="float64")

@@ -10,7 +10,6 @@ from si_deepsort.sorter.matching.kernels import peak_between
 from si_deepsort.sorter.matching.match import match_templates, noise_scales
 from si_deepsort.sorter.matching.overlaps import INTERPOLATION_REACH, JITTERS, correlate_pairs, make_template_overlaps
 from si_deepsort.sorter.matching.pursuit import pursue_spikes
-from si_deepsort.sorter.units.templates import UnitTemplates
 
 NUM_CHANNELS = 4
 TEMPLATES, NBEFORE = unit_templates(3, NUM_CHANNELS, amplitude_uV=12.0)
@@ -90,8 +89,8 @@ def test_traces_shorter_than_a_template_and_no_templates():
 
 def matched(traces, **options):
     options = {"method": "pursuit", "job_kwargs": dict(n_jobs=1, progress_bar=False), **options}
-    templates = UnitTemplates(TEMPLATES.astype("float32"), NBEFORE, np.full(3, 500), np.full(NUM_CHANNELS, 15.0))
-    return match_templates(as_recording(traces), templates, threshold=18.0, amplitude_variance=0.02, seed=0, **options)
+    options = dict(threshold=18.0, amplitude_variance=0.02, seed=0) | options
+    return match_templates(as_recording(traces), TEMPLATES.astype("float32"), NBEFORE, **options)
 
 
 def scene(seed=0, num_frames=60_000):

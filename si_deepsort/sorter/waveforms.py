@@ -1,0 +1,152 @@
+"""
+Waveforms around many peaks or spikes, and their averages, read in one pass over the recording.
+
+SpikeInterface's waveform extractors hold all waveforms at once; here a chunk's waveforms are handed on and forgotten.
+"""
+
+from collections.abc import Iterator
+
+import numba
+import numpy as np
+
+from ..chunks import chunk_frames
+from ..geometry import channel_distances
+from ..spike_vectors import some_of_each
+
+# Seconds of traces that are read at once, unless there are so many channels that memory asks for fewer.
+CHUNK_S = 2.0
+# Spikes that are averaged for each unit, at most. Noise adds 1 / MOST_AVERAGED_SPIKES to the variance of an average of
+# white traces: more spikes cost time and hardly change it.
+MOST_AVERAGED_SPIKES = 250
+# Radius in um around the main channel within which averages are computed: farther channels see nothing of a unit.
+AVERAGE_RADIUS_UM = 300.0
+
+
+def read_waveforms(
+    recording, peaks: np.ndarray, neighbors: np.ndarray, *, nbefore: int, nafter: int, chunk_s: float = CHUNK_S
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """
+    Waveforms of peaks on the channels around them, chunk by chunk: memory does not grow with the number of peaks.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    peaks : np.ndarray, shape (num_peaks,)
+        SpikeInterface's peak dtype, sorted by segment and sample.
+    neighbors : np.ndarray, shape (num_channels, max_neighbors), int
+        Channels that are read around each channel; -1 where there are fewer.
+    nbefore, nafter : int
+        Samples before and from the peak on.
+    chunk_s : float, default: CHUNK_S
+        Longest chunk in seconds.
+
+    Yields
+    ------
+    positions : np.ndarray, shape (num_read,), int
+        Positions in `peaks`.
+    waveforms : np.ndarray, shape (num_read, nbefore + nafter, max_neighbors), float32
+        0 beyond the ends of the recording and where there is no neighbour.
+    """
+    chunk = chunk_frames(recording, chunk_s)
+    num_samples = nbefore + nafter
+    for segment_index in range(recording.get_num_segments()):
+        own = np.flatnonzero(peaks["segment_index"] == segment_index)
+        frames = peaks["sample_index"][own]
+        num_frames = recording.get_num_frames(segment_index)
+        for start in range(0, num_frames, chunk):
+            # Spikes that an alignment has moved beyond the end are skipped.
+            stop = min(start + chunk, num_frames)
+            first, last = np.searchsorted(frames, [start, stop])
+            if last == first:
+                continue
+            begin, end = max(0, start - num_samples), min(num_frames, stop + num_samples)
+            traces = recording.get_traces(segment_index, begin, end).astype("float32", copy=False)
+            positions = own[first:last]
+            onsets = frames[first:last].astype("int64") - begin - nbefore
+            yield positions, _cut_out(traces, onsets, neighbors[peaks["channel_index"][positions]], num_samples)
+
+
+@numba.njit(cache=True, nogil=True)
+def _cut_out(traces, onsets, channels, num_samples):
+    waveforms = np.zeros((len(onsets), num_samples, channels.shape[1]), dtype=np.float32)
+    for spike in range(len(onsets)):
+        first, last = max(0, -onsets[spike]), min(num_samples, len(traces) - onsets[spike])
+        for sample in range(first, last):
+            for place in range(channels.shape[1]):
+                if channels[spike, place] >= 0:
+                    waveforms[spike, sample, place] = traces[onsets[spike] + sample, channels[spike, place]]
+    return waveforms
+
+
+def average_waveforms(
+    recording,
+    spikes: np.ndarray,
+    num_units: int,
+    *,
+    nbefore: int,
+    nafter: int,
+    seed: int,
+    main_channels: np.ndarray | None = None,
+    chunk_s: float = CHUNK_S,
+) -> np.ndarray:
+    """
+    Average waveform of each unit, from at most `MOST_AVERAGED_SPIKES` randomly chosen spikes.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        White traces.
+    spikes : np.ndarray
+        Sorted spike vector.
+    num_units : int
+    nbefore, nafter : int
+        Samples before and from the spike time on.
+    seed : int
+        Seed of the choice of spikes.
+    main_channels : np.ndarray, shape (num_units,), int | None, default: None
+        Main channel of each unit. Channels outside the smallest range that holds all channels within
+        `AVERAGE_RADIUS_UM` of it are skipped and stay 0, which saves most of the work on a long probe.
+    chunk_s : float, default: CHUNK_S
+        Longest chunk in seconds.
+
+    Returns
+    -------
+    np.ndarray, shape (num_units, nbefore + nafter, num_channels), float32
+        0 for units without spikes. Spikes too close to an end of the recording are left out.
+    """
+    num_channels = recording.get_num_channels()
+    sums = np.zeros((num_units, nbefore + nafter, num_channels), dtype="float32")
+    counts = np.zeros(num_units, dtype=int)
+    spikes = spikes[some_of_each(spikes["unit_index"], MOST_AVERAGED_SPIKES, seed)]
+    bounds = np.tile([0, num_channels], (num_units, 1))
+    if main_channels is not None:
+        is_near = channel_distances(recording.get_channel_locations()[:, :2])[main_channels] <= AVERAGE_RADIUS_UM
+        bounds = np.column_stack([is_near.argmax(axis=1), num_channels - is_near[:, ::-1].argmax(axis=1)])
+    chunk = chunk_frames(recording, chunk_s)
+    for segment_index in range(recording.get_num_segments()):
+        own = spikes[spikes["segment_index"] == segment_index]
+        num_frames = recording.get_num_frames(segment_index)
+        for start in range(0, num_frames, chunk):
+            first, last = np.searchsorted(own["sample_index"], [start, start + chunk])
+            if last == first:
+                continue
+            begin, end = max(0, start - nbefore), min(num_frames, start + chunk + nafter)
+            traces = np.ascontiguousarray(recording.get_traces(segment_index, begin, end), dtype="float32")
+            onsets = own["sample_index"][first:last].astype("int64") - begin - nbefore
+            _add_waveforms(sums, counts, traces, onsets, own["unit_index"][first:last].astype("int64"), bounds)
+    sums /= np.maximum(counts, 1)[:, None, None].astype("float32")
+    return sums
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_waveforms(sums, counts, traces, onsets, units, bounds):
+    num_samples = sums.shape[1]
+    for spike in range(len(onsets)):
+        onset, unit = onsets[spike], units[spike]
+        if onset >= 0 and onset + num_samples <= len(traces):
+            first, last = bounds[unit]
+            for sample in range(num_samples):
+                total, waveform = sums[unit, sample, first:last], traces[onset + sample, first:last]
+                for place in range(len(total)):
+                    total[place] += waveform[place]
+            counts[unit] += 1

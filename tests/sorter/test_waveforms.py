@@ -1,0 +1,78 @@
+"""Waveforms and averages: read around the right frame, once, whatever the chunks."""
+
+import numpy as np
+import pytest
+from small_recording import as_recording
+from spikeinterface.core.base import base_peak_dtype
+from unit_scenes import white_scene
+
+from si_deepsort.geometry import channels_within
+from si_deepsort.sorter.waveforms import average_waveforms, read_waveforms
+
+
+def make_peaks(frames, channels):
+    peaks = np.zeros(len(frames), dtype=base_peak_dtype)
+    peaks["sample_index"], peaks["channel_index"] = frames, channels
+    return peaks
+
+
+def waveforms_of(recording, peaks, radius_um, **reach):
+    neighbors = channels_within(recording.get_channel_locations()[:, :2], radius_um)
+    found = np.full((len(peaks), reach["nbefore"] + reach["nafter"], neighbors.shape[1]), np.nan)
+    for positions, waveforms in read_waveforms(recording, peaks, neighbors, **reach):
+        assert np.all(np.isnan(found[positions])), "a peak is read once"
+        found[positions] = waveforms
+    return found
+
+
+def test_waveforms_are_those_around_the_peak():
+    traces = np.arange(20_000 * 3, dtype="float32").reshape(-1, 3)
+    frames = np.array([50, 999, 1000, 12_345])
+    found = waveforms_of(
+        as_recording(traces), make_peaks(frames, [0, 1, 2, 1]), 1000, nbefore=10, nafter=20, chunk_s=0.05
+    )
+    for waveform, frame in zip(found, frames, strict=True):
+        np.testing.assert_array_equal(waveform, traces[frame - 10 : frame + 20])
+
+
+def test_waveforms_at_the_edges_are_filled_with_zeros():
+    found = waveforms_of(
+        as_recording(np.ones((1000, 2), dtype="float32")), make_peaks([2, 998], [0, 1]), 100, nbefore=5, nafter=5
+    )
+    assert found[0, :3].sum() == 0 and found[1, 7:].sum() == 0
+    assert np.all(found[0, 3:] == 1)
+
+
+@pytest.mark.parametrize("nbefore", [2, 30])
+def test_peaks_that_were_moved_beyond_the_ends_are_passed_over(nbefore):
+    found = waveforms_of(
+        as_recording(np.ones((1000, 2), "float32")),
+        make_peaks([-3, 500, 1020], [0, 0, 0]),
+        100,
+        nbefore=nbefore,
+        nafter=5,
+    )
+    assert np.all(np.isnan(found[[0, 2]])) and np.all(found[1] == 1)
+
+
+@pytest.mark.parametrize("chunk_s", [0.05, 2.0])
+def test_average_is_the_template_whatever_the_chunks(chunk_s):
+    traces, spikes, templates, nbefore = white_scene()
+    nafter = templates.shape[1] - nbefore
+    averages = average_waveforms(
+        as_recording(traces), spikes, 3, nbefore=nbefore, nafter=nafter, seed=0, chunk_s=chunk_s
+    )
+    np.testing.assert_allclose(averages, templates, atol=1.2)
+    assert np.corrcoef(averages.ravel(), templates.ravel())[0, 1] > 0.97
+
+
+def test_averages_end_far_from_the_main_channel():
+    traces, spikes, templates, nbefore = white_scene()
+    recording, reach = as_recording(traces), dict(nbefore=nbefore, nafter=templates.shape[1] - nbefore, seed=0)
+    # The first three channels lie within 300 um of the first, the others beyond.
+    recording.set_dummy_probe_from_locations(np.column_stack([np.zeros(6), [0, 20, 290, 310, 600, 900]]).astype(float))
+    whole = average_waveforms(recording, spikes, 3, **reach)
+    near = average_waveforms(recording, spikes, 3, **reach, main_channels=np.array([0, 0, 5]))
+    np.testing.assert_array_equal(near[:2, :, :3], whole[:2, :, :3])
+    np.testing.assert_array_equal(near[2, :, 4:], whole[2, :, 4:])
+    assert np.all(near[:2, :, 3:] == 0) and np.all(near[2, :, :4] == 0)
