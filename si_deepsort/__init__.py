@@ -35,7 +35,7 @@ _PUBLIC = {
     "train_autoencoder": "training.embedding.train",
     "tune_detector": "training.detection.tune",
     "find_peaks": "detection.find_peaks",
-    "detection_probability": "detection.find_peaks",
+    "detection_probability": "detection.probability",
     "resume_sorter": "sorter.resume",
     "run_sorter_jobs": "jobs",
     "write_report": "report",

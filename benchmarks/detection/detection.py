@@ -23,7 +23,7 @@ from probeinterface import Probe
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.detection.exclusion import largest_in_reach, make_exclusion
-from si_deepsort.detection.find_peaks import prepare_detector
+from si_deepsort.detection.prepare import prepare_detector
 from si_deepsort.generation import GenerationSettings, generate_recording
 from si_deepsort.geometry import channel_distances
 from si_deepsort.noise import noise_levels, sample_traces

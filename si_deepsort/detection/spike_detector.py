@@ -1,44 +1,33 @@
-"""
-A detection network made ready for one probe: arrays in, spikes out.
-
-Where the SpikeInterface objects are gone and only traces are left; `detect.py` is the door to recordings.
-"""
+"""A detection network with all that it must know of one probe and one sampling rate: traces in, spikes out."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..noise import noise_levels as robust_levels
+from ..nets.detector import DetectorConfig
+from ..nets.network import Network
+from ..noise import noise_levels
 from .candidates import cut_windows, find_candidates, make_window_plan, with_empty_channel
-from .exclusion import Exclusion, largest_in_reach
+from .exclusion import EXCLUSIVE_MS, Exclusion, largest_in_reach
 
-BUNDLED = {"cnn": "detector-cnn", "gru": "detector-gru"}
 # Windows per call of the network: bounds the memory, does not change the result.
 BATCH = 4096
-
-
-def load_detector(model):
-    """A detection network by short name ("cnn", "gru"), name, folder, or as it is; a ValueError if it is none."""
-    if isinstance(model, str) or hasattr(model, "__fspath__"):
-        from ..zoo import load_model
-
-        model = load_model(BUNDLED.get(str(model), model))
-    if not model.architecture.startswith("detector"):
-        raise ValueError(f"A model for detection was expected, {model.architecture!r} is none.")
-    return model
+# Settings of a model that was saved without them: an undecided probability, and half of SpikeInterface's threshold,
+# below which extrema of noise are so many that few of them are spikes.
+DEFAULT_THRESHOLD, DEFAULT_CANDIDATE_THRESHOLD = 0.5, 2.5
 
 
 @dataclass(frozen=True)
 class ChannelStatistics:
     """
-    What must be known of each channel before spikes are sought.
+    What a detector must know of each channel.
 
     Attributes
     ----------
     noise_levels : np.ndarray, shape (num_channels,), float32
-        Robust noise, in the unit of the traces; a channel of level 0 is dead.
+        Robust noise levels in the unit of the traces; a channel of level 0 is dead.
     baseline : np.ndarray, shape (num_channels,), float32
-        Median, in the unit of the traces.
+        Medians in the unit of the traces.
     activity : np.ndarray, shape (num_channels, num_heights), float32
         Logarithm of 1 + the rate in Hz of candidates above each of the network's `activity_heights`.
     """
@@ -48,7 +37,7 @@ class ChannelStatistics:
     activity: np.ndarray
 
     def scaled(self, traces: np.ndarray) -> np.ndarray:
-        """Traces in noise levels, float32; values that are not finite, and dead channels, become 0."""
+        """Traces (frames, channels) in noise levels, float32; values that are not finite, and dead channels, are 0."""
         scale = np.where(self.usable, 1 / np.where(self.usable, self.noise_levels, 1), 0).astype("float32")
         scaled = (traces.astype("float32", copy=False) - self.baseline) * scale
         return scaled if np.isfinite(scaled).all() else np.nan_to_num(scaled, posinf=0.0, neginf=0.0)
@@ -61,33 +50,29 @@ class ChannelStatistics:
 
 def measure_channels(
     sampled: np.ndarray,
-    config,
+    config: DetectorConfig,
     channel_locations: np.ndarray,
     sampling_frequency: float,
     *,
     shanks: np.ndarray | None = None,
-    noise_levels: np.ndarray | None = None,
 ) -> ChannelStatistics:
     """
-    Statistics of the channels from a sample of the traces.
+    Measure the statistics of the channels on a sample of the traces.
 
     Parameters
     ----------
     sampled : np.ndarray, shape (num_frames, num_channels)
         As `noise.sample_traces` draws them.
     config : DetectorConfig
-        Of the network that will use them.
+        Structure of the network that will use them.
     channel_locations : np.ndarray, shape (num_channels, 2), float
         In um.
     sampling_frequency : float
         In Hz.
     shanks : np.ndarray | None, shape (num_channels,), default: None
-    noise_levels : np.ndarray | None, shape (num_channels,), default: None
-        If they are known already.
     """
     finite = sampled if np.isfinite(sampled).all() else np.nan_to_num(sampled, posinf=0.0, neginf=0.0)
-    levels = robust_levels(finite) if noise_levels is None else noise_levels
-    levels, baseline = np.asarray(levels, "float32"), np.median(finite, axis=0).astype("float32")
+    levels, baseline = noise_levels(finite).astype("float32"), np.median(finite, axis=0).astype("float32")
     heights = config.activity_heights
     activity = np.zeros((len(levels), len(heights)), dtype="float32")
     statistics = ChannelStatistics(levels, baseline, activity)
@@ -104,7 +89,7 @@ def measure_channels(
 
 class SpikeDetector:
     """
-    A detection network made ready for one probe and one sampling rate: arrays in, arrays out.
+    A detection network made ready for one probe and one sampling rate.
 
     Parameters
     ----------
@@ -113,17 +98,24 @@ class SpikeDetector:
     channel_locations : np.ndarray, shape (num_channels, 2), float
         In um.
     sampling_frequency : float
-        Of the traces, in Hz.
+        Sampling rate of the traces in Hz.
     statistics : ChannelStatistics
         As `measure_channels` gives them.
     shanks : np.ndarray | None, shape (num_channels,), default: None
     candidate_threshold : float | None, default: None
-        Smallest candidate, in noise levels. None takes the model's.
+        Smallest height of a candidate in noise levels. None takes the model's.
+
+    Attributes
+    ----------
+    threshold : float
+        Smallest probability of a spike, as the model was saved with it.
+    exclusive_ms : float
+        Time in ms in which the largest of several peaks stays, as the model was saved with it.
     """
 
     def __init__(
         self,
-        net,
+        net: Network,
         channel_locations: np.ndarray,
         sampling_frequency: float,
         statistics: ChannelStatistics,
@@ -132,24 +124,28 @@ class SpikeDetector:
         candidate_threshold: float | None = None,
     ):
         self.net = net
+        self.channel_locations = channel_locations
+        self.sampling_frequency = sampling_frequency
+        self.shanks = shanks
         self.statistics = statistics
         self.plan = make_window_plan(
             net.config, channel_locations, sampling_frequency, shanks=shanks, usable=statistics.usable
         )
         stored = net.info.settings if net.info is not None else {}
-        self.threshold = stored.get("threshold", 0.5)
+        self.threshold: float = stored.get("threshold", DEFAULT_THRESHOLD)
+        self.exclusive_ms: float = stored.get("exclusive_ms", EXCLUSIVE_MS)
         if candidate_threshold is None:
-            candidate_threshold = stored.get("candidate_threshold", 2.5)
-        self.candidate_threshold = candidate_threshold
+            candidate_threshold = stored.get("candidate_threshold", DEFAULT_CANDIDATE_THRESHOLD)
+        self.candidate_threshold: float = candidate_threshold
 
     @property
     def margin(self) -> int:
         """Frames on either side that a probability depends on."""
         return self.plan.before + self.plan.rival_frames
 
-    def candidates(self, scaled: np.ndarray, margin: int):
+    def candidates(self, scaled: np.ndarray, margin: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """
-        Candidates and their probabilities.
+        Find the candidates in traces, and the probability of each that it is the peak of a spike.
 
         Parameters
         ----------
@@ -185,7 +181,7 @@ class SpikeDetector:
         traces : np.ndarray, shape (num_frames, num_channels)
             A whole segment.
         chunk_frames : int, default: 300_000
-            Bounds the memory; does not change the result.
+            It bounds the memory and does not change the result.
 
         Returns
         -------
@@ -203,7 +199,7 @@ class SpikeDetector:
         return result
 
 
-def probabilities_of(net, windows: np.ndarray, distances_um: np.ndarray, activity: np.ndarray) -> np.ndarray:
+def probabilities_of(net: Network, windows: np.ndarray, distances_um: np.ndarray, activity: np.ndarray) -> np.ndarray:
     """
     Probability that the middle of each window is the peak of a spike.
 
@@ -239,9 +235,9 @@ def detect_in_traces(
     *,
     threshold: float,
     margin: int | None = None,
-):
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """
-    The spikes in a stretch of traces.
+    Detect the spikes in a stretch of traces.
 
     Parameters
     ----------

@@ -196,7 +196,7 @@ def _put_back(folder: Path) -> None:
 
 def _load_networks(settings: DeepSortSettings) -> dict[str, Any]:
     """The networks of a run by setting, verified before anything is computed."""
-    from ..detection.find_peaks import load_detector
+    from ..detection.prepare import load_detector
     from ..known_units.assign import load_classifier
 
     nets = {}

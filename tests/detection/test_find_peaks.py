@@ -1,16 +1,21 @@
 """Detection: laws of candidates, windows and peaks; the bundled detectors on generated recordings."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
 
+import si_deepsort.zoo
 from si_deepsort.detection.bimodal import standing_out
 from si_deepsort.detection.candidates import cut_windows, find_candidates, make_window_plan, with_empty_channel
 from si_deepsort.detection.exclusion import largest_in_reach, make_exclusion
-from si_deepsort.detection.find_peaks import NetworkPeakDetector, detection_probability, find_peaks, load_detector
+from si_deepsort.detection.find_peaks import find_peaks
+from si_deepsort.detection.node import NetworkPeakDetector
+from si_deepsort.detection.prepare import load_detector, prepare_detector
+from si_deepsort.detection.probability import detection_probability
 from si_deepsort.detection.spike_detector import SpikeDetector, detect_in_traces, measure_channels, probabilities_of
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 from si_deepsort.nets.detector import CNNDetector, DetectorConfig, GRUDetector
@@ -102,16 +107,73 @@ def test_threads_find_the_same(tetrode):
     np.testing.assert_array_equal(alone["sample_index"], find_peaks(recording, job_kwargs=how)["sample_index"])
 
 
-def test_a_node_sent_to_another_process_leaves_the_network_at_home_and_finds_the_same(tetrode):
+def test_a_node_sent_to_another_process_finds_the_same_and_loads_nothing(tetrode, monkeypatch):
     recording, _ = tetrode
-    node = NetworkPeakDetector(recording, "cnn")
-    state = node.__getstate__()
-    assert state["_detector"] is None
+    node = NetworkPeakDetector(recording, prepare_detector(recording, "cnn"))
+    state = {name: value for name, value in node.__getstate__().items() if name not in RECORDINGS}
+    monkeypatch.setattr("si_deepsort.zoo.load.verify_files", None)
     sent = NetworkPeakDetector.__new__(NetworkPeakDetector)
-    sent.__dict__.update(pickle.loads(pickle.dumps({k: v for k, v in state.items() if k not in RECORDINGS})))  # noqa: S301
+    sent.__setstate__(pickle.loads(pickle.dumps(state)))  # noqa: S301
     traces, margin = recording.get_traces(end_frame=30_000), node.get_margin()
     sent_peaks = sent.compute(traces, margin, 30_000 - margin, 0, margin)[0]
     np.testing.assert_array_equal(node.compute(traces, margin, 30_000 - margin, 0, margin)[0], sent_peaks)
+
+
+def test_a_network_is_verified_once(tetrode, monkeypatch):
+    verified, verify_files = [], si_deepsort.zoo.load.verify_files
+
+    def count(folder, config):
+        verified.append(folder)
+        return verify_files(folder, config)
+
+    monkeypatch.setattr("si_deepsort.zoo.load.verify_files", count)
+    find_peaks(tetrode[0].frame_slice(0, 3000), method="cnn", job_kwargs=QUIET)
+    assert len(verified) == 1
+
+
+def test_a_network_that_was_never_saved_serves_several_processes(tetrode):
+    recording, net = tetrode[0].frame_slice(0, 60_000), load_detector("cnn")
+    net.info = None
+    how = dict(progress_bar=False, n_jobs=2, chunk_duration="0.5s", mp_context="spawn")
+    recording = recording.save(format="memory", sharedmem=True, progress_bar=False)
+    alone = find_peaks(recording, method=net, job_kwargs=QUIET)
+    np.testing.assert_array_equal(alone, find_peaks(recording, method=net, job_kwargs=how))
+
+
+def tuned(**settings):
+    """The bundled network, saved with other settings."""
+    net = load_detector("cnn")
+    net.info = replace(net.info, settings=net.info.settings | settings)
+    return net
+
+
+def test_the_exclusive_time_that_a_model_is_saved_with_takes_effect(tetrode):
+    recording = tetrode[0]
+    long_time = find_peaks(recording, method="cnn", exclusive_ms=5.0, job_kwargs=QUIET)
+    assert len(long_time) < len(find_peaks(recording, method="cnn", job_kwargs=QUIET))
+    np.testing.assert_array_equal(find_peaks(recording, method=tuned(exclusive_ms=5.0), job_kwargs=QUIET), long_time)
+
+
+def test_the_front_end_that_a_model_is_saved_with_takes_effect(tetrode):
+    recording, steps = tetrode[0], [{"name": "bandpass_filter", "params": {"freq_min": 1000.0, "freq_max": 4000.0}}]
+    net, filtered = tuned(front_end=steps), spre.bandpass_filter(recording, freq_min=1000.0, freq_max=4000.0)
+    expected = find_peaks(filtered, method="cnn", job_kwargs=QUIET)
+    assert len(expected) != len(find_peaks(recording, method="cnn", job_kwargs=QUIET))
+    np.testing.assert_array_equal(find_peaks(recording, method=net, job_kwargs=QUIET), expected)
+    np.testing.assert_array_equal(detection_probability(recording, net)[0], detection_probability(filtered)[0])
+    given = find_peaks(filtered, method=net, applied_front_end=steps, job_kwargs=QUIET)
+    np.testing.assert_array_equal(given, expected)
+    with pytest.warns(UserWarning, match="trained on traces of the front end"):
+        find_peaks(filtered, method=net, applied_front_end=[], job_kwargs=QUIET)
+    with pytest.raises(ValueError, match="cannot be applied"):
+        find_peaks(recording, method=tuned(front_end=[{"name": "nonsense"}]), job_kwargs=QUIET)
+
+
+def test_a_model_of_another_sampling_rate_warns(tetrode):
+    net = load_detector("cnn")
+    net.info = replace(net.info, sampling_frequency=20_000.0)
+    with pytest.warns(UserWarning, match="trained at 20000 Hz, the recording has 30000 Hz"):
+        find_peaks(tetrode[0].frame_slice(0, 3000), method=net, job_kwargs=QUIET)
 
 
 def test_segments_are_searched_alone():

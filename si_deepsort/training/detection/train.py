@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...detection.find_peaks import load_detector
+from ...detection.prepare import load_detector
 from ...detection.spike_detector import probabilities_of
 from ...fit import FitSettings, fit
 from ...nets import network_class

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...detection.exclusion import largest_in_reach, make_exclusion
-from ...detection.find_peaks import load_detector, prepare_detector
+from ...detection.prepare import load_detector, prepare_detector
 from ...geometry import recording_geometry
 from ...noise import match
 from ...zoo import save_model

@@ -1,0 +1,86 @@
+"""
+The front end of a detector: the preprocessing between the recording of a user and the traces that the network sees.
+
+A front end is a list of steps as SpikeInterface's preprocessing pipelines have them, such as
+`[{"name": "bandpass_filter", "params": {"freq_min": 300.0}}]`. It is saved with a model (`info.settings["front_end"]`),
+so that the model sees the same traces wherever it is used. A model without one takes the recording as it is.
+"""
+
+import json
+import warnings
+
+from spikeinterface.core import BaseRecording
+
+from ..nets.network import Network
+
+FrontEnd = list[dict]
+
+
+def front_end_of(net: Network) -> FrontEnd:
+    """The steps that are saved with a network; none for a network that takes the recording as it is."""
+    return list(net.info.settings.get("front_end", [])) if net.info is not None else []
+
+
+def apply_front_end(recording: BaseRecording, steps: FrontEnd) -> BaseRecording:
+    """
+    Apply the steps of a front end, lazily.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    steps : list of dict
+        Each with `name`, a preprocessor of SpikeInterface, and `params`, its keyword arguments.
+
+    Returns
+    -------
+    BaseRecording
+
+    Raises
+    ------
+    ValueError
+        If a step is unknown or its parameters do not fit.
+    """
+    from spikeinterface.preprocessing import apply_preprocessing_pipeline
+
+    for step in steps:
+        try:
+            recording = apply_preprocessing_pipeline(recording, [{"params": {}, **step}])
+        except (TypeError, AssertionError) as error:
+            raise ValueError(
+                f"The front end's step {step!r} cannot be applied: {error}. Expected "
+                "{'name': a preprocessor of SpikeInterface, 'params': its keyword arguments}."
+            ) from error
+    return recording
+
+
+def traces_for(recording: BaseRecording, net: Network, applied_front_end: FrontEnd | None) -> BaseRecording:
+    """
+    The recording as a network shall see it.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    net : Network
+        A detector.
+    applied_front_end : list of dict | None
+        The steps that the recording has been through already. None applies those of the network.
+
+    Warns
+    -----
+    UserWarning
+        If other steps were applied than those that the network was trained on.
+    """
+    own = front_end_of(net)
+    if applied_front_end is None:
+        return apply_front_end(recording, own)
+    if own and _as_json(own) != _as_json(applied_front_end):
+        warnings.warn(
+            f"The detector '{net.info.name}' was trained on traces of the front end {own}, these traces are of "
+            f"{applied_front_end}. It may miss spikes: use the same settings, or train a detector on these traces.",
+            stacklevel=4,
+        )
+    return recording
+
+
+def _as_json(steps: FrontEnd) -> str:
+    return json.dumps(steps, sort_keys=True, default=lambda value: value.tolist())
