@@ -264,6 +264,8 @@ class _Handler(BaseHTTPRequestHandler):
                 else None
             )
             siblings.append({"rfilename": path, "size": len(content), "blobId": git_hash(content), "lfs": lfs})
+        if self.hub.listing_extra is not None:
+            siblings.append({"rfilename": self.hub.listing_extra, "size": 4, "blobId": git_hash(b"evil")})
         rest = {"private": repository.private, "gated": "manual" if repository.gated else False, "tags": []}
         sha = self.hub.sha_answer or commit
         self.answer({"id": repo_id, "modelId": repo_id, "sha": sha, "siblings": siblings, **rest})

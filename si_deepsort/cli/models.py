@@ -93,13 +93,24 @@ def pull_command(
 
 @models_app.command("push")
 def push_command(
-    model: Annotated[str, typer.Argument(help="A model folder, or the name of a bundled model.")],
-    repo_id: Annotated[str, typer.Argument(help="owner/name on the Hub.")],
+    model: Annotated[str | None, typer.Argument(help="A model folder, or the name of a bundled model.")] = None,
+    repo_id: Annotated[str | None, typer.Argument(help="owner/name on the Hub.")] = None,
+    all_to: Annotated[
+        str | None, typer.Option("--all", metavar="OWNER", help="Publish every bundled model as OWNER/name.")
+    ] = None,
     tag: Annotated[str | None, typer.Option(help="Name of this version, such as v1. A tag is never moved.")] = None,
     private: Annotated[bool | None, typer.Option("--private/--public", help="Of a new repository.")] = None,
     message: Annotated[str, typer.Option(help="Of the commit.")] = "Upload model",
 ):
     """Publish a model on the Hub with its card; prints the reference that nobody can move."""
-    from ..zoo import push_to_hub
+    from ..zoo import push_all, push_to_hub
 
+    if all_to is not None:
+        if model is not None or tag is not None:
+            raise ValueError("--all OWNER publishes every bundled model: leave out MODEL, REPO_ID and --tag.")
+        for name, reference in push_all(all_to, private=private, message=message).items():
+            print(f"{name!r}: {reference!r},")
+        return
+    if model is None or repo_id is None:
+        raise ValueError("Give MODEL and REPO_ID (owner/name), or --all OWNER to publish every bundled model.")
     print(push_to_hub(model, repo_id, tag=tag, private=private, message=message))

@@ -9,9 +9,8 @@ import pandas
 import scipy.ndimage
 import scipy.signal
 
-from ..inference import choose_device
-from ..nets.event_unet import EVENT, ONSET, EventAutoencoder
-from ..zoo import load_model
+from ..nets.event_unet import EVENT, ONSET, EventAutoencoder, EventUNet
+from ..zoo import load_network
 from .anomaly import find_anomalies
 from .measure import empty_table, mark_neighbours, measure_events
 from .probability import event_probabilities
@@ -176,14 +175,8 @@ def one_channel(recording, channel_id=None):
 
 
 def _event_network(model, device):
-    choose_device(device)
-    if model is None or isinstance(model, str | Path):
-        net = load_model(DEFAULT_MODEL if model is None else model, device=device)
-    else:
-        net = model.to(device).eval()
-    if net.architecture not in ("event_unet", "event_autoencoder"):
-        raise ValueError(f"The model is a '{net.architecture}', expected one for events, e.g. '{DEFAULT_MODEL}'.")
-    return net
+    kinds = (EventUNet, EventAutoencoder)
+    return load_network(DEFAULT_MODEL if model is None else model, kinds, purpose="events", device=device)
 
 
 def _check_options(net, polarity, threshold, time_scale) -> float:

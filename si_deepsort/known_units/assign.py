@@ -230,16 +230,14 @@ class _ClassifierTraces:
 
 def load_classifier(classifier):
     """A classifier of known units by folder, name or as it is; a ValueError if the model is none."""
-    if isinstance(classifier, str) or hasattr(classifier, "__fspath__"):
-        from ..zoo import load_model
+    from ..nets.classifier import CNNClassifier, GRUClassifier
+    from ..zoo import load_network
 
-        classifier = load_model(classifier)
-    if not classifier.architecture.startswith("classifier") or "unit_ids" not in classifier.info.settings:
-        raise ValueError(
-            f"A classifier of known units was expected, {classifier.architecture!r} is none. Make one with "
-            "si_deepsort.train_classifier(recording, sorting, folder=...)."
-        )
-    return classifier
+    remedy = "Make one with si_deepsort.train_classifier(recording, sorting, folder=...)."
+    net = load_network(classifier, (CNNClassifier, GRUClassifier), purpose="known units", remedy=remedy)
+    if net.info is None or "unit_ids" not in net.info.settings:
+        raise ValueError(f"The classifier does not know which units it was trained on. {remedy}")
+    return net
 
 
 def _let_clusters_vote(known, clusters, vote):

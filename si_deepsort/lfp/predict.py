@@ -6,7 +6,7 @@ import numpy as np
 
 from ..nets.spike_predictor import SpikePredictor
 from ..settings import settings_from_dict
-from ..zoo import load_model
+from ..zoo import load_network
 from .features import FeatureSettings, extract_features
 from .windows import predict_output, to_rate
 
@@ -98,12 +98,10 @@ def predict_spikes(recording, model, *, device: str = "cpu") -> SpikePrediction:
     >>> prediction = predict_spikes(other_lfp_recording, "unit7")
     >>> prediction.times, prediction.rate_hz
     """
-    net = model if isinstance(model, SpikePredictor) else load_model(model)
-    if not isinstance(net, SpikePredictor) or net.info is None or "features" not in net.info.settings:
-        raise ValueError(
-            f"{model} is a {type(net).__name__} without the features it needs; expected a model that was made by "
-            "train_spike_predictor."
-        )
+    remedy = "Make one with si_deepsort.train_spike_predictor."
+    net = load_network(model, SpikePredictor, purpose="spike prediction", remedy=remedy)
+    if net.info is None or "features" not in net.info.settings:
+        raise ValueError(f"The network does not say which features of the recording it needs. {remedy}")
     if recording.get_num_segments() != 1:
         raise ValueError(f"The recording has {recording.get_num_segments()} segments; select one of them.")
     stored = net.info.settings

@@ -15,7 +15,7 @@ from ..inference import choose_device
 from ..nets.keras_unet import KerasUNet, read_keras_unet
 from ..nets.network import Network
 from ..nets.probe_plan import make_probe_plan
-from ..zoo import find_model_folder, load_model, pin_model
+from ..zoo import locate_model
 
 TILE_FRAMES = {"interpolator": 384, "keras_unet": 64}
 
@@ -41,14 +41,14 @@ def load_interpolator(model: str | Path, *, device: str = "cpu", num_channels: i
         If there is no such model, or it does another task.
     """
     is_keras = str(model).lower().endswith((".h5", ".hdf5"))
-    model = model if is_keras else pin_model(model)
-    path = Path(model).expanduser() if is_keras else find_model_folder(model) / "config.json"
+    located = None if is_keras else locate_model(model)
+    path = Path(model).expanduser() if located is None else located.folder / "config.json"
     if not path.is_file():
         raise ValueError(f"There is no file {path}. Give the Keras .h5 file, a model folder or the name of a model.")
     key = (str(path.resolve()), path.stat().st_mtime_ns, device, num_channels if is_keras else None)
     with _models_lock:
         if key not in _models:
-            net = read_keras_unet(path, num_channels=num_channels) if is_keras else load_model(model)
+            net = read_keras_unet(path, num_channels=num_channels) if located is None else located.load()
             if net.architecture not in TILE_FRAMES:
                 raise ValueError(
                     f"The model '{model}' is a {net.architecture}, expected one that denoises: {sorted(TILE_FRAMES)}."

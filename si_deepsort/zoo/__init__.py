@@ -10,10 +10,21 @@ repository on the Hugging Face Hub.
 from .cards import render_card
 from .catalogue import list_models
 from .hub import pull
-from .load import describe_model, find_model_folder, load_model, model_provenance, parent_reference, pin_model, verify
+from .load import (
+    LocatedModel,
+    describe_model,
+    find_model_folder,
+    load_model,
+    load_network,
+    locate_model,
+    model_provenance,
+    parent_reference,
+    pin_model,
+    verify,
+)
 from .model_folder import CARD_FILE, CONFIG_FILE, FORMAT_VERSION, WEIGHTS_FILE, ModelInfo, save_model
 from .names import BUNDLED_FOLDER, REGISTRY
-from .publish import push_to_hub
+from .publish import push_all, push_to_hub
 
 __all__ = [
     "BUNDLED_FOLDER",
@@ -22,15 +33,19 @@ __all__ = [
     "FORMAT_VERSION",
     "REGISTRY",
     "WEIGHTS_FILE",
+    "LocatedModel",
     "ModelInfo",
     "describe_model",
     "find_model_folder",
     "list_models",
     "load_model",
+    "load_network",
+    "locate_model",
     "model_provenance",
     "parent_reference",
     "pin_model",
     "pull",
+    "push_all",
     "push_to_hub",
     "render_card",
     "save_model",

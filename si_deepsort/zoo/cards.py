@@ -30,7 +30,10 @@ _PURPOSES = {
     "lfp": "Predicts spiking from local field potentials.",
     "events": "Finds synaptic events (miniature potentials) in intracellular recordings.",
 }
-
+# The Hub's own names of tasks; it has none for most of ours.
+_PIPELINE_TAGS = {"embedding": "feature-extraction"}
+# Tasks of spike sorting, whose models are found by the tag of the field.
+_SORTING_TASKS = ("detection", "classification", "embedding", "denoising")
 _FINE_TUNING = {
     "denoising": ("recording", "No labels are needed: it learns to predict each sample from others."),
     "detection": ("recording, sorting", "The sorting holds known spikes of the recording."),
@@ -102,7 +105,8 @@ def _metadata(config: dict, info: ModelInfo) -> str:
         model_name=info.name,
         library_name="si_deepsort",
         license=info.license.lower(),
-        tags=["si_deepsort", "spikeinterface", "electrophysiology", info.task],
+        pipeline_tag=_PIPELINE_TAGS.get(info.task, "other"),
+        tags=_tags(info),
         eval_results=results or None,
         si_deepsort={
             "architecture": config["architecture"],
@@ -112,6 +116,16 @@ def _metadata(config: dict, info: ModelInfo) -> str:
         },
     )
     return card_data.to_yaml()
+
+
+def _tags(info: ModelInfo) -> list[str]:
+    """Words by which users of the Hub find the model."""
+    tags = ["si_deepsort", "spikeinterface", "neuroscience", "electrophysiology", info.task]
+    if info.task in _SORTING_TASKS:
+        tags.append("spike-sorting")
+        if info.probe == "any" or "neuropixels" in info.probe.lower():
+            tags.append("neuropixels")
+    return tags
 
 
 def metric_entries(info: ModelInfo) -> dict[str, dict]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .hub import cached_folder, cached_models
+from .hub_calls import HubPlace
 from .model_folder import CONFIG_FILE, TASKS, WEIGHTS_FILE, ModelInfo, info_of, read_config
 from .names import BUNDLED_FOLDER, COMMIT, REGISTRY, bundled_names
 
@@ -46,7 +47,7 @@ def list_models(
     rows = [_row(name, BUNDLED_FOLDER / name, "bundled") for name in bundled_names()]
     registered = {f"{reference.repo_id}@{reference.revision}": name for name, reference in REGISTRY.items()}
     for name, reference in REGISTRY.items():
-        if cached_folder(reference, cache_dir) is None:
+        if cached_folder(reference, HubPlace(cache_dir)) is None:
             rows.append({"name": name, "where": "hub"})
     for repo_id, commit, folder in cached_models(cache_dir):
         if COMMIT.fullmatch(commit):

@@ -1,33 +1,81 @@
 """Calls to the Hub's client: a bounded number of tries, and errors that say what to do."""
 
 import difflib
-import errno
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from .names import HubReference
 
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+# Seconds between tries; a server that is restarted, or asks for patience, usually answers within a few seconds.
 RETRY_SECONDS = (0.5, 1.0, 2.0)
+# Seconds that a server can make us wait by `Retry-After`.
 LONGEST_WAIT_S = 10.0
+# Seconds without an answer after which a question to the Hub fails.
 REQUEST_TIMEOUT_S = 10.0
+# HTTP: too many requests; errors of servers and gateways that pass.
 _PASSING_TROUBLE = (429, 500, 502, 503, 504)
+# What the client raises when an answer is not what it expects, such as the login page of a guest network.
 _WRONG_ANSWERS = (json.JSONDecodeError, KeyError, TypeError, AttributeError, AssertionError)
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class HubPlace:
+    """
+    Where models come from and where they are kept.
+
+    Attributes
+    ----------
+    cache_dir : str | Path | None
+        Cache of the Hub's client; None takes `HF_HOME`.
+    token : str | bool | None
+        Login; None takes what `hf auth login` stored, False none.
+    endpoint_argument : str | None
+        Address of the Hub; None takes `HF_ENDPOINT`.
+    """
+
+    cache_dir: str | Path | None = None
+    token: str | bool | None = field(default=None, repr=False)
+    endpoint_argument: str | None = None
+
+    @property
+    def cache(self) -> Path:
+        """Folder of the cache."""
+        from huggingface_hub import constants
+
+        return Path(self.cache_dir or constants.HF_HUB_CACHE).expanduser()
+
+    @property
+    def endpoint(self) -> str:
+        """Address of the Hub."""
+        from huggingface_hub import constants
+
+        return self.endpoint_argument or constants.ENDPOINT
+
+    def api(self) -> "HfApi":
+        """The Hub's client."""
+        from huggingface_hub import HfApi
+
+        return HfApi(endpoint=self.endpoint, token=self.token)
 
 
 def call_hub(
-    call: Callable,
+    call: Callable[[], _Answer],
     reference: HubReference,
+    place: HubPlace,
     *,
-    cache_dir=None,
-    token=None,
-    endpoint=None,
     is_push: bool = False,
-    has_retries: bool = False,
-):
+    repeats_broken: bool = False,
+) -> _Answer:
     """
-    Result of `call()`; 429 and 5xx are tried again, other errors are explained for who fetches, or pushes, a model.
+    Result of `call()`; 429 and 5xx are tried again, other errors are explained to the user.
 
     Parameters
     ----------
@@ -35,12 +83,11 @@ def call_hub(
         Asks the Hub.
     reference : HubReference
         What it asks for.
-    cache_dir, token, endpoint
-        As for `load_model`.
+    place : HubPlace
     is_push : bool, default: False
         Whether a model is published, so that the advice is not about fetching it.
-    has_retries : bool, default: False
-        Whether the client itself tries this call again.
+    repeats_broken : bool, default: False
+        Whether a connection that breaks is tried again too.
 
     Raises
     ------
@@ -48,67 +95,44 @@ def call_hub(
         If the Hub answers that there is no such thing, or that this user may not have it.
     ConnectionError
         If it does not answer, or not as a Hub does.
-    OSError
-        If the cache cannot be written.
     """
-    from huggingface_hub import get_session
     from huggingface_hub.errors import HfHubHTTPError
 
-    hooks = get_session().event_hooks["response"]
-    if _refuse_paths_in_headers not in hooks:
-        hooks.append(_refuse_paths_in_headers)
-    place = _Place(reference, cache_dir, token, endpoint, is_push)
+    explanation = _Explanation(reference, place, is_push)
     # The base of HfHubHTTPError is the HTTP library's own error; which library differs between versions of the client.
     network_error = HfHubHTTPError.__mro__[1]
-    for wait_s in (*(() if has_retries else RETRY_SECONDS), None):
+    for wait_s in (*RETRY_SECONDS, None):
         try:
             return call()
-        except (network_error, OSError) as error:
+        except (network_error, ConnectionError, TimeoutError) as error:
             response = _response_of(error)
-            if wait_s is None or response is None or response.status_code not in _PASSING_TROUBLE:
-                raise place.explain(error) from error
-            asked_s = response.headers.get("Retry-After", "")
+            passes = repeats_broken if response is None else response.status_code in _PASSING_TROUBLE
+            if wait_s is None or not passes:
+                raise explanation.of(error) from error
+            asked_s = "" if response is None else response.headers.get("Retry-After", "")
             time.sleep(min(float(asked_s) if asked_s.isdigit() else wait_s, LONGEST_WAIT_S))
         except _WRONG_ANSWERS as error:
-            raise place.unreachable(f"it answered what no Hub answers: {type(error).__name__} {error}") from error
+            raise explanation.unreachable(f"it answered what no Hub answers: {type(error).__name__} {error}") from error
     raise AssertionError("the last try returns or raises")
 
 
-def _refuse_paths_in_headers(response):
-    # The client names files of its cache by these headers of a HEAD as they come (seen in 2.4.0): without this, a
-    # malicious server could write a file of its choice anywhere on this machine. Other answers have harmless tags.
-    if response.request.method != "HEAD":
-        return
-    for name in ("ETag", "X-Linked-Etag", "X-Repo-Commit"):
-        value = response.headers.get(name, "").removeprefix("W/")
-        if any(part in value for part in ("/", "\\", "..")):
-            raise ValueError(
-                f"The server {response.url.host} sent {value!r} as {name}, which no Hub does. Do not trust it."
-            )
-
-
-def unreachable_error(reference: HubReference, reason: str, cache_dir=None, endpoint=None) -> ConnectionError:
+def unreachable_error(reference: HubReference, reason: str, place: HubPlace) -> ConnectionError:
     """The error for a model that is neither in the cache nor within reach, with both remedies."""
-    return _Place(reference, cache_dir=cache_dir, endpoint=endpoint).unreachable(reason)
+    return _Explanation(reference, place).unreachable(reason)
 
 
-class _Place:
-    """Where a model was looked for."""
+class _Explanation:
+    """Explains why a model was not found where it was looked for."""
 
-    def __init__(self, reference, cache_dir=None, token=None, endpoint=None, is_push=False):
-        from huggingface_hub import constants
+    def __init__(self, reference: HubReference, place: HubPlace, is_push: bool = False):
+        self.reference, self.place, self.is_push = reference, place, is_push
+        self.endpoint = place.endpoint
 
-        self.reference, self.token, self.endpoint_argument, self.is_push = reference, token, endpoint, is_push
-        self.cache = Path(cache_dir or constants.HF_HUB_CACHE)
-        self.endpoint = endpoint or constants.ENDPOINT
-
-    def explain(self, error: Exception) -> Exception:
+    def of(self, error: Exception) -> Exception:
         """The error that tells a user what to do about a failed call."""
         from huggingface_hub import errors
 
         reference, repo_id = self.reference, self.reference.repo_id
-        if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
-            return self.explain(error.__cause__)
         if isinstance(error, errors.GatedRepoError):
             return ValueError(
                 f"{repo_id} is gated: its owner must let you in. Ask on {self.endpoint}/{repo_id}, then log in with "
@@ -126,16 +150,14 @@ class _Place:
         response = _response_of(error)
         if response is not None:
             return self._explain_status(response.status_code)
-        # A full disk or a folder without permission is a trouble of this machine, not of the Hub.
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS):
-            return OSError(f"The cache {self.cache} cannot be written ({error.strerror}). Set HF_HOME or cache_dir.")
         return self.unreachable(f"{type(error).__name__}: {error}")
 
     def unreachable(self, reason: str) -> ConnectionError:
+        """The error for a Hub that cannot be asked, with what to do."""
         if self.is_push:
             return ConnectionError(f"{self.endpoint} did not take {self.reference.repo_id}: {reason}. Try again later.")
         return ConnectionError(
-            f"{self.reference} is not in the cache {self.cache}, and {self.endpoint} cannot be asked: {reason}.\n"
+            f"{self.reference} is not in the cache {self.place.cache}, and {self.endpoint} cannot be asked: {reason}.\n"
             f"  Remedy 1: where there is internet, run `si-deepsort models pull {self.reference} --to FOLDER`, bring "
             "FOLDER here and give its path in place of the name.\n"
             "  Remedy 2: bring the cache of a machine that has the model here, and set HF_HOME (or cache_dir) to it."
@@ -166,13 +188,12 @@ class _Place:
         names = [ref.name for found in refs for ref in (*found.tags, *found.branches)]
         return f" It has {names}." if names else ""
 
-    def _ask(self, question: Callable) -> list:
+    def _ask(self, question: "Callable[[HfApi], list]") -> list:
         """A list that makes an error message better; empty if the Hub does not answer this one."""
-        from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError
 
         try:
-            return question(HfApi(endpoint=self.endpoint_argument, token=self.token))
+            return question(self.place.api())
         except (HfHubHTTPError.__mro__[1], OSError, ValueError, *_WRONG_ANSWERS):
             return []
 

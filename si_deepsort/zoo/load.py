@@ -1,17 +1,49 @@
 """Load a network by its name, and say afterwards which weights exactly it has."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from .hub import cached_folder, fetch, verify_snapshot, warn_if_unpinned
-from .hub_calls import unreachable_error
+from .hub import cached_folder, fetch, verified_config, warn_if_unpinned
+from .hub_calls import HubPlace, unreachable_error
 from .model_folder import WEIGHTS_FILE, info_of, read_config, verify_files
 from .names import BUNDLED_FOLDER, HubReference, find_model
-from .weights import build_network
 
 if TYPE_CHECKING:
     from ..nets.network import Network
+
+_NetworkT = TypeVar("_NetworkT", bound="Network")
+
+
+@dataclass(frozen=True)
+class LocatedModel:
+    """
+    A model that is on this machine and whose files are what its config says.
+
+    Attributes
+    ----------
+    folder : Path
+    config : dict
+        Contents of `config.json`.
+    source : dict
+        Where it comes from: kind, reference and, from the Hub, repo_id, revision and commit.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    source: dict[str, str]
+
+    def load(self, *, device: str = "cpu") -> "Network":
+        """The network on a device, in evaluation mode, see `load_model`."""
+        # PyTorch is imported from here on: a model that is not there is told without waiting for it.
+        from ..inference import choose_device
+        from .weights import build_network
+
+        chosen = choose_device(device)
+        net = build_network(self.folder, self.config)
+        sha256 = self.config["files"][WEIGHTS_FILE]["sha256"]
+        net.info = info_of(self.config, source={**self.source, "sha256": sha256})
+        return net.to(chosen)
 
 
 def load_model(
@@ -57,17 +89,56 @@ def load_model(
     ConnectionError
         If it is not in the cache and the Hub cannot be reached.
     """
-    place = {"cache_dir": cache_dir, "token": token, "endpoint": endpoint}
-    folder, source = _locate(name_or_folder_or_repo, revision=revision, local_files_only=local_files_only, **place)
-    config = read_config(folder)
-    verify_files(folder, config)
-    # PyTorch is imported from here on: a model that is not there is told without waiting for it.
-    from ..inference import choose_device
+    place = HubPlace(cache_dir, token, endpoint)
+    return _locate(name_or_folder_or_repo, revision, local_files_only, place).load(device=device)
 
-    device = choose_device(device)
-    net = build_network(folder, config)
-    net.info = info_of(config, source={**source, "sha256": config["files"][WEIGHTS_FILE]["sha256"]})
-    return net.to(device)
+
+def load_network(
+    model: "Network | str | Path",
+    expected: "type[_NetworkT] | tuple[type[_NetworkT], ...]",
+    *,
+    purpose: str,
+    remedy: str = "",
+    device: str | None = None,
+) -> "_NetworkT":
+    """
+    Load a network of one kind, or check that a loaded one is of this kind.
+
+    Parameters
+    ----------
+    model : Network | str | Path
+        A network, or whatever `load_model` takes.
+    expected : type of Network, or a tuple of them
+    purpose : str
+        What the model is needed for, for the error, such as "detection".
+    remedy : str, default: ""
+        A sentence on how to get such a model, for the error.
+    device : str | None, default: None
+        Where the network goes, see `load_model`; None leaves a loaded network where it is.
+
+    Returns
+    -------
+    Network
+        One of `expected`, in evaluation mode.
+
+    Raises
+    ------
+    ValueError, ConnectionError
+        As `load_model`, and if the network is of another kind.
+    """
+    from ..inference import choose_device
+    from ..nets.network import Network
+
+    net = model if isinstance(model, Network) else load_model(model, device=device or "cpu")
+    if not isinstance(net, expected):
+        kinds = expected if isinstance(expected, tuple) else (expected,)
+        names = " or ".join(f"'{kind.architecture}'" for kind in kinds)
+        given = "the given network" if isinstance(model, Network) else f"'{model}'"
+        text = (
+            f"A model for {purpose} was expected ({names}), but {given} is of the kind '{net.architecture}'. {remedy}"
+        )
+        raise ValueError(text.strip())
+    return (net if device is None else net.to(choose_device(device))).eval()
 
 
 def describe_model(name_or_folder_or_repo: str | Path, **hub_arguments) -> dict:
@@ -86,8 +157,8 @@ def describe_model(name_or_folder_or_repo: str | Path, **hub_arguments) -> dict:
     dict
         The contents of `config.json`, with `source` and `folder`.
     """
-    folder, source = _locate(name_or_folder_or_repo, **hub_arguments)
-    return {"folder": str(folder), "source": source, **read_config(folder)}
+    located = locate_model(name_or_folder_or_repo, **hub_arguments)
+    return {"folder": str(located.folder), "source": located.source, **located.config}
 
 
 def verify(name_or_folder_or_repo: str | Path, **hub_arguments) -> dict:
@@ -134,7 +205,7 @@ def model_provenance(net: "Network") -> dict:
 
 def find_model_folder(name_or_folder_or_repo: str | Path, **hub_arguments) -> Path:
     """Folder of a model, fetched if need be; the arguments are those of `pin_model`."""
-    return _locate(name_or_folder_or_repo, **hub_arguments)[0]
+    return locate_model(name_or_folder_or_repo, **hub_arguments).folder
 
 
 def parent_reference(net: "Network") -> str | None:
@@ -168,36 +239,63 @@ def pin_model(name_or_folder_or_repo: str | Path, **hub_arguments) -> str:
     str
         Name of a bundled model, absolute path of a folder, or "owner/name@commit".
     """
-    return _locate(name_or_folder_or_repo, **hub_arguments)[1]["reference"]
+    return locate_model(name_or_folder_or_repo, **hub_arguments).source["reference"]
 
 
-def _locate(name_or_folder_or_repo, *, revision=None, local_files_only=False, **hub_arguments) -> tuple[Path, dict]:
-    """Folder of a model, fetched if need be, and where it comes from."""
-    found = find_model(name_or_folder_or_repo)
+def locate_model(
+    name_or_folder_or_repo: str | Path,
+    *,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    endpoint: str | None = None,
+) -> LocatedModel:
+    """
+    Find a model, fetch it if need be, and verify its files once; its network is not built yet.
+
+    Parameters
+    ----------
+    name_or_folder_or_repo, revision, cache_dir, local_files_only, token, endpoint
+        As for `load_model`.
+
+    Returns
+    -------
+    LocatedModel
+
+    Raises
+    ------
+    ValueError, ConnectionError
+        As `load_model`.
+    """
+    return _locate(name_or_folder_or_repo, revision, local_files_only, HubPlace(cache_dir, token, endpoint))
+
+
+def _locate(name, revision: str | None, local_files_only: bool, place: HubPlace) -> LocatedModel:
+    found = find_model(name)
     if isinstance(found, Path):
         if revision is not None:
-            raise ValueError(
-                f"revision={revision!r} was given, but '{name_or_folder_or_repo}' is no repository on the Hub."
-            )
+            raise ValueError(f"revision={revision!r} was given, but '{name}' is no repository on the Hub.")
         is_bundled = found.parent == BUNDLED_FOLDER
         kind, reference = ("bundled", found.name) if is_bundled else ("folder", str(found))
-        return found, {"kind": kind, "reference": reference}
+        config = read_config(found)
+        verify_files(found, config)
+        return LocatedModel(found, config, {"kind": kind, "reference": reference})
     if revision is not None:
-        if "@" in str(name_or_folder_or_repo) and revision != found.revision:
-            raise ValueError(f"revision={revision!r} was given, but '{name_or_folder_or_repo}' names another.")
+        if "@" in str(name) and revision != found.revision:
+            raise ValueError(f"revision={revision!r} was given, but '{name}' names another.")
         found = replace(found, revision=revision)
-    folder, commit = _folder_of_repository(found, local_files_only, hub_arguments)
-    warn_if_unpinned(found, commit)
-    source = {"kind": "hub", "reference": f"{found.repo_id}@{commit}"}
-    return folder, source | {"repo_id": found.repo_id, "revision": found.revision, "commit": commit}
+    folder, config = _folder_of_repository(found, local_files_only, place)
+    warn_if_unpinned(found, folder.name)
+    source = {"kind": "hub", "reference": f"{found.repo_id}@{folder.name}"}
+    source |= {"repo_id": found.repo_id, "revision": found.revision, "commit": folder.name}
+    return LocatedModel(folder, config, source)
 
 
-def _folder_of_repository(reference: HubReference, local_files_only, hub_arguments) -> tuple[Path, str]:
-    cached = cached_folder(reference, hub_arguments.get("cache_dir"))
+def _folder_of_repository(reference: HubReference, local_files_only: bool, place: HubPlace) -> tuple[Path, dict]:
+    cached = cached_folder(reference, place)
     if cached is not None:
-        verify_snapshot(cached[0], reference)
-        return cached
+        return cached, verified_config(cached, reference)
     if local_files_only:
-        reason = "local_files_only=True"
-        raise unreachable_error(reference, reason, hub_arguments.get("cache_dir"), hub_arguments.get("endpoint"))
-    return fetch(reference, **hub_arguments)
+        raise unreachable_error(reference, "local_files_only=True", place)
+    return fetch(reference, place)

@@ -23,6 +23,8 @@ CONFIG_FILE = "config.json"
 CARD_FILE = "README.md"
 MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE)
 TASKS = ("detection", "classification", "embedding", "denoising", "lfp", "events")
+# First bytes of a pointer, by the specification of Git LFS.
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LARGEST_CONFIG = 1_000_000  # bytes; a config is a few kB, so a larger file is no config
 
 
@@ -198,6 +200,11 @@ def verify_files(folder: Path, config: dict):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} lacks the file {name!r} that its {CONFIG_FILE} names. Fetch the model again.")
         found = fingerprint(folder / name)
+        if found != expected and _is_lfs_pointer(folder / name):
+            raise ValueError(
+                f"{folder / name} is a pointer of Git LFS, not the file itself. Run `git lfs pull` in {folder}, or "
+                "fetch the model with `si-deepsort models pull owner/name --to FOLDER`."
+            )
         if found != expected:
             sha256, size = (
                 (expected.get("sha256"), expected.get("size")) if isinstance(expected, dict) else (None, None)
@@ -212,6 +219,12 @@ def fingerprint(path: Path) -> dict:
     """sha256 and size in bytes of a file."""
     with open(path, "rb") as file:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": path.stat().st_size}
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is what `git clone` leaves of a large file where Git LFS is not installed."""
+    with open(path, "rb") as file:
+        return file.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 def write_file(path: Path, content: bytes):

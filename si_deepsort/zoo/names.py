@@ -10,6 +10,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from .model_folder import CONFIG_FILE
 
@@ -17,6 +18,12 @@ BUNDLED_FOLDER = Path(__file__).parent.parent / "models"
 HUB_PREFIX = "hf://"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# How saved recordings and sortings name a model of the Hub: it means the same whatever folders there are.
+_PINNED = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
+# Addresses of the public Hub, beside the one that HF_ENDPOINT names.
+_PUBLIC_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
+# What follows owner/name in the address of a page, before the revision.
+_PAGES_OF_REVISION = ("tree", "blob", "resolve", "raw", "commit")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*")
 
 
@@ -60,7 +67,8 @@ class HubReference:
 
 
 # Pretrained models that are not bundled: name -> repository at a commit, with the sha256 of its config (which holds the
-# sha256 of the weights). A test refuses entries that are not pinned.
+# sha256 of the weights). This is the only place that names them. `si-deepsort models push --all OWNER` prints entries
+# in this form, and a test refuses entries that are not pinned.
 REGISTRY: dict[str, HubReference] = {}
 
 
@@ -72,7 +80,8 @@ def find_model(name_or_folder_or_repo: str | Path) -> Path | HubReference:
     ----------
     name_or_folder_or_repo : str | Path
         Name of a bundled or registered model; a folder (any `Path`; any text that starts with ".", "/", "~" or a drive,
-        and any text that is an existing folder); or "owner/name", "owner/name@revision", "hf://owner/name@revision".
+        and any text that is an existing folder); or "owner/name", "owner/name@revision", "hf://owner/name@revision",
+        or the address of a repository's page. "owner/name@commit", as saved results hold it, is never a folder.
 
     Raises
     ------
@@ -86,6 +95,10 @@ def find_model(name_or_folder_or_repo: str | Path) -> Path | HubReference:
     if isinstance(name_or_folder_or_repo, str):
         if text.startswith(HUB_PREFIX):
             return _hub_reference(text.removeprefix(HUB_PREFIX))
+        if text.lower().startswith(("http://", "https://")):
+            return _reference_of_address(text)
+        if _PINNED.fullmatch(text):
+            return _hub_reference(text)
         # A name means the same wherever the program runs: a folder of this name is written "./name".
         if text in bundled_names():
             return BUNDLED_FOLDER / text
@@ -109,13 +122,33 @@ def _looks_like_a_path(text: str) -> bool:
     if text == "" or text[0] in "./~" or "\\" in text or re.match(r"[A-Za-z]:", text):
         return True
     first, *rest = text.split("/")
-    # "models/my-nte" beside a folder "models" is a typo of a path; a repository has one slash before its revision.
-    return bool(rest) and (Path(first).is_dir() or text.split("@")[0].count("/") > 1)
+    repository, at, _ = text.partition("@")
+    # A repository has one slash before its revision. Without a revision, "models/my-nte" beside a folder "models" is
+    # a typo of a path.
+    return bool(rest) and (repository.count("/") > 1 or (not at and Path(first).is_dir()))
 
 
 def _hub_reference(text: str) -> HubReference:
     repo_id, _, revision = text.partition("@")
     return HubReference(repo_id=repo_id, revision=revision or "main")
+
+
+def _reference_of_address(text: str) -> HubReference:
+    """The repository whose page has this address, as copied from a browser."""
+    from huggingface_hub import constants
+
+    parts = urlsplit(text)
+    known = {*_PUBLIC_HOSTS, urlsplit(constants.ENDPOINT).netloc.lower()}
+    if parts.netloc.lower() not in known:
+        raise ValueError(
+            f"{text} is no address of the Hub ({constants.ENDPOINT}). Write 'owner/name@revision', and set HF_ENDPOINT "
+            "for another Hub; or download the model and give its folder."
+        )
+    segments = [segment for segment in parts.path.split("/") if segment]
+    if len(segments) < 2 or segments[0] in ("datasets", "spaces", "api", "docs", "collections"):
+        raise ValueError(f"{text} is not the page of a model, expected {constants.ENDPOINT}/owner/name.")
+    revision = unquote(segments[3]) if len(segments) > 3 and segments[2] in _PAGES_OF_REVISION else "main"
+    return HubReference(repo_id="/".join(segments[:2]), revision=revision)
 
 
 def _no_such_folder(folder: Path) -> str:

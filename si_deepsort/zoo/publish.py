@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cards import render_card
-from .hub_calls import call_hub
+from .hub_calls import HubPlace, call_hub
 from .load import find_model_folder, load_model
 from .model_folder import (
     CARD_FILE,
     CONFIG_FILE,
     MODEL_FILES,
     WEIGHTS_FILE,
+    fingerprint,
     read_config,
     save_model,
-    verify_files,
     write_file,
 )
-from .names import HubReference
+from .names import BUNDLED_FOLDER, HubReference, bundled_names
 
 if TYPE_CHECKING:
     from ..nets.network import Network
@@ -65,13 +65,12 @@ def push_to_hub(
     ValueError, ConnectionError
         If the model is damaged, the tag exists or the token has no right to write; if the Hub cannot be reached.
     """
-    from huggingface_hub import HfApi
-
     reference = HubReference(repo_id=repo_id, revision=tag or "main")
-    api = HfApi(endpoint=endpoint, token=token)
+    place = HubPlace(token=token, endpoint_argument=endpoint)
+    api = place.api()
 
     def ask(call):
-        return call_hub(call, reference, token=token, endpoint=endpoint, is_push=True)
+        return call_hub(call, reference, place, is_push=True)
 
     with tempfile.TemporaryDirectory() as folder:
         staged = _stage(model, info, Path(folder))
@@ -86,13 +85,49 @@ def push_to_hub(
     return f"{repo_id}@{found.sha}"
 
 
+def push_all(
+    owner: str,
+    *,
+    private: bool | None = None,
+    message: str = "Upload model",
+    token: str | bool | None = None,
+    endpoint: str | None = None,
+) -> dict[str, HubReference]:
+    """
+    Publish every bundled model with its card, each as "owner/NAME". Doing it again publishes only what has changed.
+
+    Parameters
+    ----------
+    owner : str
+        User or organisation on the Hub.
+    private, message, token, endpoint
+        As for `push_to_hub`.
+
+    Returns
+    -------
+    dict
+        Name -> repository at its commit, with the sha256 of its config: the entries of `names.REGISTRY`.
+
+    Raises
+    ------
+    ValueError, ConnectionError
+        As `push_to_hub`; models before the one that failed are published.
+    """
+    published = {}
+    for name in bundled_names():
+        pinned = push_to_hub(name, f"{owner}/{name}", private=private, message=message, token=token, endpoint=endpoint)
+        repo_id, _, commit = pinned.partition("@")
+        sha256 = fingerprint(BUNDLED_FOLDER / name / CONFIG_FILE)["sha256"]
+        published[name] = HubReference(repo_id=repo_id, revision=commit, config_sha256=sha256)
+    return published
+
+
 def _stage(model, info, folder: Path) -> Path:
     """A complete, verified model folder with a card, to be uploaded as it is."""
     if isinstance(model, str | Path):
         if info is not None:
             raise ValueError("info was given with a saved model, which has its own. Load the model to publish it anew.")
         origin = find_model_folder(model)
-        verify_files(origin, read_config(origin))
         for name in MODEL_FILES:
             if (origin / name).is_file():
                 write_file(folder / name, (origin / name).read_bytes())

@@ -1,19 +1,23 @@
 """From a verified folder to a network: strict, and without trusting what the config says about sizes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch.overrides import TorchFunctionMode
 
 from ..nets import network_class
+from ..nets.network import Network, NetworkConfig
 from .model_folder import CONFIG_FILE, WEIGHTS_FILE
 
-if TYPE_CHECKING:
-    from ..nets.network import Network
-
-# Calls to torch that building a network may take: a config that asks for a million layers is stopped early.
+# Calls to torch that building a network may take: ten times what the largest network of the package needs. A config
+# that asks for a million layers is stopped early.
 MOST_CALLS = 20_000
 
 
-def build_network(folder: Path, config: dict) -> "Network":
+def build_network(folder: Path, config: dict[str, Any]) -> Network:
     """
     Network of a folder, with exactly the tensors that its architecture has.
 
@@ -26,14 +30,11 @@ def build_network(folder: Path, config: dict) -> "Network":
         If the architecture is unknown, its config does not fit, or a tensor is missing, extra, of another shape, not
         finite, or the weights file is no safetensors file.
     """
-    import torch
-    from safetensors.torch import load_file
-
     net_class = network_class(config["architecture"])
     shapes = _stored_shapes(folder / WEIGHTS_FILE)
     with torch.random.fork_rng(devices=[]):  # loading a model leaves the user's random numbers alone
         network_config = _checked_config(net_class, config["network"], folder)
-        with _call_budget(), torch.device("meta"):
+        with _CallBudget(), torch.device("meta"):
             sketch = _construct(net_class, network_config, folder)
         _compare(shapes, {name: tuple(value.shape) for name, value in sketch.state_dict().items()}, folder)
         net = _construct(net_class, network_config, folder)
@@ -48,8 +49,6 @@ def build_network(folder: Path, config: dict) -> "Network":
 
 
 def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
@@ -60,7 +59,7 @@ def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         ) from error
 
 
-def _checked_config(net_class, values: dict, folder: Path):
+def _checked_config(net_class: type[Network], values: dict[str, Any], folder: Path) -> NetworkConfig:
     try:
         return net_class.config_class(**values)
     except TypeError as error:
@@ -70,7 +69,7 @@ def _checked_config(net_class, values: dict, folder: Path):
         ) from error
 
 
-def _construct(net_class, network_config, folder: Path) -> "Network":
+def _construct(net_class: type[Network], network_config: NetworkConfig, folder: Path) -> Network:
     try:
         return net_class(network_config)
     except (TypeError, RuntimeError, OverflowError, MemoryError, ArithmeticError, LookupError, AssertionError) as error:
@@ -93,16 +92,13 @@ def _compare(found: dict, expected: dict, folder: Path):
         raise ValueError(f"The weights in {folder} do not fit their config. Tensors {'; '.join(texts)}.")
 
 
-def _call_budget():
-    from torch.overrides import TorchFunctionMode
+class _CallBudget(TorchFunctionMode):
+    """Raises when more than `MOST_CALLS` functions of torch are called inside the block."""
 
-    class CallBudget(TorchFunctionMode):
-        num_calls = 0
+    num_calls = 0
 
-        def __torch_function__(self, function, types, args=(), kwargs=None):
-            self.num_calls += 1
-            if self.num_calls > MOST_CALLS:
-                raise RuntimeError(f"more than {MOST_CALLS} operations to build it")
-            return function(*args, **(kwargs or {}))
-
-    return CallBudget()
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.num_calls += 1
+        if self.num_calls > MOST_CALLS:
+            raise RuntimeError(f"more than {MOST_CALLS} operations to build it")
+        return function(*args, **(kwargs or {}))

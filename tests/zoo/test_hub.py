@@ -1,5 +1,6 @@
 """Models through the Hub: published, fetched, cached, offline. The server is `loopback_hub`."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -10,11 +11,12 @@ import threading
 import time
 import traceback
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import spikeinterface.core as si
-from huggingface_hub import ModelCard, constants
+from huggingface_hub import ModelCard, constants, get_session
 from loopback_hub import WRITE_TOKEN
 from small_model import INFO, make_net, publish, same_weights
 
@@ -24,12 +26,14 @@ from si_deepsort.zoo import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     ModelInfo,
+    download,
     list_models,
     load_model,
     model_provenance,
     names,
     pin_model,
     pull,
+    push_all,
     push_to_hub,
     save_model,
 )
@@ -83,6 +87,31 @@ def test_push_without_info_or_right_says_what_to_do(hub):
         push_to_hub(make_net(), "lab/our-probe", token=WRITE_TOKEN, endpoint=hub.endpoint)
     with pytest.raises(ValueError, match="hf auth login"):
         push_to_hub(make_net(), "lab/our-probe", info=INFO, token=False, endpoint=hub.endpoint)
+
+
+def test_all_bundled_models_are_published_with_card_and_query_file(hub, here):
+    published = push_all("lab", token=WRITE_TOKEN, endpoint=hub.endpoint)
+    assert sorted(published) == names.bundled_names()
+    for name, reference in published.items():
+        files = hub.repositories[f"lab/{name}"].commits[reference.revision]
+        card = ModelCard(files["README.md"].decode()).data
+        assert card.library_name == "si_deepsort" and card.pipeline_tag
+        assert {"neuroscience", "electrophysiology", "spikeinterface"} <= set(card.tags)
+        assert reference.is_pinned and hashlib.sha256(files[CONFIG_FILE]).hexdigest() == reference.config_sha256
+    sorting_tags = ModelCard(hub_file(hub, "lab/detector-cnn", "README.md")).data.tags
+    assert {"spike-sorting", "neuropixels"} <= set(sorting_tags)
+    name = "waveform-autoencoder"
+    hub.requests.clear()
+    assert same_weights(load_model(str(published[name]), **here), load_model(name))
+    asked = [path for method, path in hub.requests if method == "GET" and path.endswith(f"/{CONFIG_FILE}")]
+    assert len(asked) == 1, "the Hub counts requests of this file"
+    again = push_all("lab", token=WRITE_TOKEN, endpoint=hub.endpoint)
+    assert again == published
+
+
+def hub_file(hub, repo_id, name):
+    repository = hub.repositories[repo_id]
+    return repository.commits[repository.branches["main"]][name].decode()
 
 
 # Cache and offline
@@ -214,6 +243,72 @@ def test_a_denoised_recording_keeps_the_commit(hub, here, tmp_path, monkeypatch)
     hub.stop()
     copy = si.load(denoised.to_dict(recursive=True))
     assert np.array_equal(copy.get_traces(end_frame=500), denoised.get_traces(end_frame=500))
+
+
+def test_the_client_is_left_as_it_was(hub, here):
+    get_session().event_hooks = {"request": [lambda request: None], "response": []}
+    before = {name: list(hooks) for name, hooks in get_session().event_hooks.items()}
+    load_model(publish(hub), **here)
+    assert get_session().event_hooks == before
+
+
+def test_a_damaged_file_is_repaired_where_links_are_not_allowed(hub, here, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(22, "A required privilege is not held by the client")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    pinned = publish(hub)
+    for name in (WEIGHTS_FILE, CONFIG_FILE):
+        file = pull(pinned, **here) / name
+        assert not file.is_symlink()
+        file.write_bytes(file.read_bytes()[:-9] + b"?" + file.read_bytes()[-8:])
+        with pytest.raises(ValueError, match="models pull"):
+            load_model(pinned, **here)
+        pull(pinned, **here)
+        hub.requests.clear()
+        assert same_weights(load_model(pinned, **here), make_net()) and hub.requests == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(hub, here, monkeypatch):
+    pinned = publish(hub, tag="v1")
+    monkeypatch.setattr(download, "_put", raise_read_only)
+    with pytest.raises(OSError, match=r"cache .* cannot be written.*HF_HOME"):
+        load_model(pinned, **here)
+    monkeypatch.undo()
+    load_model(pinned, **here)
+    monkeypatch.setattr(Path, "write_bytes", raise_read_only)
+    hub.stop()
+    assert same_weights(load_model(pinned, **here), make_net()), "what is there is only read"
+
+
+def raise_read_only(*arguments, **options):
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.mark.parametrize(
+    ("page", "revision"),
+    [("", "main"), ("/", "main"), ("/tree/v1", "v1"), ("/blob/v1/config.json", "v1"), ("/resolve/a%2Fb/x", "a/b")],
+)
+def test_the_address_of_a_page_is_the_repository(page, revision):
+    found = names.find_model(f"{constants.ENDPOINT}/lab/ours{page}?download=true")
+    assert found == names.HubReference(repo_id="lab/ours", revision=revision)
+
+
+@pytest.mark.parametrize("address", ["https://example.org/lab/ours", "/datasets/lab/ours", "/lab", ""])
+def test_other_addresses_are_refused(address):
+    with pytest.raises(ValueError, match=r"no address of the Hub|not the page of a model"):
+        names.find_model(address if "://" in address else constants.ENDPOINT + address)
+
+
+def test_a_folder_named_like_the_owner_does_not_hide_a_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    commit = "0" * 40
+    (tmp_path / "lab").mkdir()
+    assert names.find_model("lab/ours@v1").revision == "v1"
+    save_model(make_net(), tmp_path / "lab" / f"ours@{commit}", INFO)
+    assert names.find_model(f"lab/ours@{commit}") == names.HubReference(repo_id="lab/ours", revision=commit)
+    with pytest.raises(ValueError, match="no model folder"):
+        names.find_model("lab/ours")
 
 
 # Rights

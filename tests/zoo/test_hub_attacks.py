@@ -33,8 +33,9 @@ def test_a_download_of_the_same_size_with_other_bytes(hub, here, name):
     hub.tampered[name] = flip
     with pytest.raises(ValueError, match="damaged or was changed"):
         load_model(pinned, **here)
-    with pytest.raises(ValueError, match="damaged or was changed"):
+    with pytest.raises(ConnectionError, match="not in the cache"):
         load_model(pinned, **here, local_files_only=True)
+    assert not list(here["cache_dir"].rglob("*.partial")), "what is not the file leaves nothing behind"
     hub.tampered.clear()
     pull(pinned, **here)
     assert same_weights(load_model(pinned, **here), make_net())
@@ -117,18 +118,23 @@ def test_a_listing_with_a_path_out_of_the_cache(hub, here, tmp_path):
     assert outside - before <= {here["cache_dir"]}
 
 
-@pytest.mark.parametrize("name", [WEIGHTS_FILE, "README.md"])
-def test_an_etag_that_is_a_path(hub, here, tmp_path, name, monkeypatch):
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, CONFIG_FILE, "README.md"])
+@pytest.mark.parametrize("asked", ["hub_hash", "git_hash"])
+def test_a_hash_that_is_a_path(hub, here, tmp_path, name, asked, monkeypatch):
     pinned = publish(hub)
-    true_hash = loopback_hub.hub_hash
-
-    def evil_hash(path, content):
-        return "../../../../evil" if path == name else true_hash(path, content)
-
-    monkeypatch.setattr(loopback_hub, "hub_hash", evil_hash)
-    with pytest.raises(ValueError, match="Do not trust it"):
+    monkeypatch.setattr(loopback_hub, asked, lambda *arguments: "../../../../evil")
+    try:
         load_model(pinned, **here)
-    assert not list(tmp_path.rglob("evil*")) and not list(tmp_path.parent.glob("evil*"))
+    except ValueError as error:
+        assert "damaged or was changed" in str(error)
+    assert not list(tmp_path.rglob("*evil*")) and not list(tmp_path.parent.glob("*evil*"))
+
+
+def test_more_bytes_than_were_listed_are_not_written(hub, here):
+    pinned = publish(hub)
+    hub.tampered[WEIGHTS_FILE] = lambda content: content * 100
+    with pytest.raises(ValueError, match="damaged or was changed"):
+        load_model(pinned, **here)
 
 
 def test_a_commit_that_is_a_path(hub, here, tmp_path):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from small_model import INFO, make_net, same_weights
 
 import si_deepsort
+from si_deepsort.nets import network_class
 from si_deepsort.zoo import (
     BUNDLED_FOLDER,
     CONFIG_FILE,
@@ -21,6 +22,8 @@ from si_deepsort.zoo import (
     describe_model,
     list_models,
     load_model,
+    load_network,
+    model_folder,
     model_provenance,
     pin_model,
     pull,
@@ -285,6 +288,27 @@ def test_a_config_without_hashes_is_not_trusted(folder):
     change_config(folder, lambda config: config.update(files={}))
     with pytest.raises(ValueError, match="names no sha256"):
         load_model(folder)
+
+
+def test_a_pointer_of_git_lfs_is_named(folder):
+    (folder / WEIGHTS_FILE).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    with pytest.raises(ValueError, match="git lfs pull"):
+        load_model(folder)
+
+
+def test_files_are_verified_once(folder, monkeypatch):
+    calls, fingerprint = [], model_folder.fingerprint
+    monkeypatch.setattr(model_folder, "fingerprint", lambda path: calls.append(path) or fingerprint(path))
+    load_model(folder)
+    assert calls == [folder / WEIGHTS_FILE]
+
+
+def test_a_network_of_another_kind_is_refused(folder):
+    net = load_model(folder)
+    assert load_network(net, type(net), purpose="embedding") is net
+    for given in (net, folder):
+        with pytest.raises(ValueError, match=r"model for detection was expected \('detector_cnn'\).*'autoencoder'"):
+            load_network(given, network_class("detector_cnn"), purpose="detection")
 
 
 def test_no_pickle_is_ever_read():
