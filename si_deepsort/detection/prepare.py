@@ -6,8 +6,10 @@ from pathlib import Path
 from spikeinterface.core import BaseRecording
 
 from ..geometry import recording_geometry
+from ..nets.detector import CNNDetector, GRUDetector
 from ..nets.network import Network
 from ..noise import sample_traces
+from ..zoo import load_network
 from .spike_detector import SpikeDetector, measure_channels
 
 # Short names of the bundled detectors.
@@ -25,13 +27,8 @@ def load_detector(model: str | Path | Network) -> Network:
     ValueError
         If there is no such model, or it is not for detection.
     """
-    if isinstance(model, str | Path):
-        from ..zoo import load_model
-
-        model = load_model(BUNDLED.get(str(model), model))
-    if not model.architecture.startswith("detector"):
-        raise ValueError(f"A model for detection was expected, {model.architecture!r} is none.")
-    return model
+    named = BUNDLED.get(model, model) if isinstance(model, str) else model
+    return load_network(named, (CNNDetector, GRUDetector), purpose="detection")
 
 
 def prepare_detector(
