@@ -17,13 +17,12 @@ from .load import (
     load_model,
     load_network,
     locate_model,
-    model_provenance,
-    parent_reference,
     pin_model,
     verify,
 )
 from .model_folder import CARD_FILE, CONFIG_FILE, FORMAT_VERSION, WEIGHTS_FILE, ModelInfo, save_model
 from .names import BUNDLED_FOLDER, REGISTRY
+from .provenance import model_provenance, parent_reference
 from .publish import push_all, push_to_hub
 
 __all__ = [

@@ -8,6 +8,7 @@ from .hub import cached_folder, fetch, verified_config, warn_if_unpinned
 from .hub_calls import HubPlace, unreachable_error
 from .model_folder import WEIGHTS_FILE, info_of, read_config, verify_files
 from .names import BUNDLED_FOLDER, HubReference, find_model
+from .provenance import model_provenance
 
 if TYPE_CHECKING:
     from ..nets.network import Network
@@ -185,42 +186,9 @@ def verify(name_or_folder_or_repo: str | Path, **hub_arguments) -> dict:
     return model_provenance(load_model(name_or_folder_or_repo, **hub_arguments))
 
 
-def model_provenance(net: "Network") -> dict:
-    """
-    Which weights a network has, as plain values for JSON: to be kept with every result that was computed with it.
-
-    Returns
-    -------
-    dict
-        name, architecture, task, license, parent, and of a loaded network kind ("bundled", "folder" or "hub"),
-        reference (what gives the same weights again), sha256 of the weights, and for "hub" repo_id, revision (as asked
-        for) and commit. kind is "unsaved" for a network that was not loaded.
-    """
-    provenance = {"architecture": net.architecture, "kind": "unsaved"}
-    if net.info is not None:
-        described = ("name", "task", "license", "parent")
-        provenance |= {name: getattr(net.info, name) for name in described} | net.info.source
-    return provenance
-
-
 def find_model_folder(name_or_folder_or_repo: str | Path, **hub_arguments) -> Path:
     """Folder of a model, fetched if need be; the arguments are those of `pin_model`."""
     return locate_model(name_or_folder_or_repo, **hub_arguments).folder
-
-
-def parent_reference(net: "Network") -> str | None:
-    """
-    What a model that starts from this network calls its parent: a repository at a commit, or name and sha256.
-
-    None if the network has no info: it starts from nothing.
-    """
-    if net.info is None:
-        return None
-    provenance = model_provenance(net)
-    if provenance["kind"] == "hub":
-        return provenance["reference"]
-    sha256 = provenance.get("sha256")
-    return f"{net.info.name} ({f'sha256 {sha256}' if sha256 else 'never saved'})"
 
 
 def pin_model(name_or_folder_or_repo: str | Path, **hub_arguments) -> str:
