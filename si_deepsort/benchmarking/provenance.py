@@ -1,5 +1,6 @@
 """Describe how a result was made: commit, command, versions, machine and seeds, for every results file."""
 
+import json
 import os
 import platform
 import shlex
@@ -41,6 +42,30 @@ def provenance(*, seeds: object, command: str | None = None, earlier: dict | Non
         seeds=seeds,
     )
     return found | (dict(earlier_commits=sorted(commits)) if commits else {})
+
+
+def sources_table(folder: str | Path) -> dict:
+    """
+    One row for each results file of a folder: how, when (by its commit) and where it was made.
+
+    Parameters
+    ----------
+    folder : str | Path
+        Holds `*.json` whose documents begin with `provenance`.
+
+    Returns
+    -------
+    dict
+        `columns` and `rows`, as the tables of results are.
+    """
+    rows = []
+    for file in sorted(Path(folder).glob("*.json")):
+        document = json.loads(file.read_text(encoding="utf-8"))
+        if "tables" in document:
+            commit, machine = document["commit"] or "none", document["machine"]
+            machine = f"{machine['cpu']}, {machine['num_cores']} cores" if isinstance(machine, dict) else machine
+            rows.append([file.name, f"`{document['command']}`", commit[:10], machine, json.dumps(document["seeds"])])
+    return dict(columns=["results", "command", "commit", "machine", "seeds"], rows=rows)
 
 
 def current_commit() -> str | None:

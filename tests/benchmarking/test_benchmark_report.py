@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 
 from si_deepsort.benchmarking import plots, summary
+from si_deepsort.benchmarking.provenance import sources_table
 from si_deepsort.benchmarking.report import fill_tables, markdown_table, read_tables, write_results
 
 ROOT = Path(__file__).parents[2]
 TABLE = dict(columns=["sorter", "accuracy"], rows=[["a|b", 0.91234], ["c", None]])
 
 
-@pytest.mark.parametrize("file", ["README.md"])
+@pytest.mark.parametrize("file", ["README.md", "docs/benchmarks.md"])
 def test_text_and_results_agree(file):
     text = (ROOT / file).read_text()
-    tables = read_tables(ROOT / "benchmarks" / "results")
+    folder = ROOT / "benchmarks" / "results"
+    tables = read_tables(folder) | {"sources": sources_table(folder)}
     assert fill_tables(text, tables) == text, "run python benchmarks/report.py"
 
 

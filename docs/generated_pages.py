@@ -1,0 +1,114 @@
+"""
+Pages of the documentation that are made from the code when it is built: nothing in them can be out of date.
+
+MkDocs calls `on_files`. The functions return Markdown, and the tests call them, too.
+"""
+
+import re
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def on_files(files, config):
+    """Add the generated pages to those that MkDocs found."""
+    from mkdocs.structure.files import File
+
+    for name, make in PAGES.items():
+        files.append(File.generated(config, name, content=make()))
+    return files
+
+
+def api_page() -> str:
+    """Every public name with its docstring."""
+    import si_deepsort
+    from si_deepsort.preprocessing import PREPROCESSORS
+
+    lines = ["# Python", "", "Everything below is imported as `from si_deepsort import NAME`.", ""]
+    for name in sorted(si_deepsort.__all__, key=str.lower):
+        # SpikeInterface makes the function of a preprocessor from its class, which has the docstring.
+        public = PREPROCESSORS[name][0] if name in PREPROCESSORS else getattr(si_deepsort, name)
+        if callable(public):
+            # The place of its definition, because packages import names from their files.
+            place = f"{public.__module__}.{public.__qualname__}"
+            lines += [f"::: {place}", "    options:", "      heading_level: 2", f"      heading: {name}", ""]
+    return "\n".join(lines)
+
+
+def settings_page() -> str:
+    """The settings of the sorter, from their dataclass."""
+    from si_deepsort.settings import params_description
+    from si_deepsort.sorter.adapter import DeepSortSettings
+
+    descriptions = params_description(DeepSortSettings)
+    lines = [
+        "# Settings of the sorter",
+        "",
+        'Give them to `run_sorter("deepsort", recording, folder="out", NAME=VALUE)`, to `si-deepsort sort` as options, '
+        "or in a TOML file.",
+        "",
+        "| setting | default | what it does |",
+        "| --- | --- | --- |",
+    ]
+    for record in fields(DeepSortSettings):
+        default = record.default if record.default is not MISSING else record.default_factory()
+        lines.append(f"| `{record.name}` | `{default!r}` | {_in_cell(descriptions[record.name])} |")
+    return "\n".join(lines) + "\n"
+
+
+def command_line_page() -> str:
+    """Every command of `si-deepsort` with its arguments and options."""
+    lines = ["# Command line", "", "`si-deepsort --help` lists the commands.", ""]
+    for name, command in commands().items():
+        lines += [f"## si-deepsort {name}", "", (command.help or "").strip(), "", "| option | default | meaning |"]
+        lines.append("| --- | --- | --- |")
+        for parameter in command.params:
+            names = ", ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts])
+            default = parameter.default
+            has_default = isinstance(default, str | int | float | Path) and str(default) not in ("", "None", "False")
+            default = f"`{default}`" if has_default else ""
+            lines.append(f"| {names} | {default} | {_in_cell(getattr(parameter, 'help', None) or '')} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def commands() -> dict:
+    """Full name -> command, for all commands and sub-commands."""
+    import typer.main
+
+    from si_deepsort.cli import app
+
+    def walk(group, prefix):
+        for name, command in sorted(group.commands.items()):
+            if hasattr(command, "commands"):
+                yield from walk(command, [*prefix, name])
+            else:
+                yield " ".join([*prefix, name]), command
+
+    return dict(walk(typer.main.get_command(app), []))
+
+
+def glossary_page() -> str:
+    """The glossary of CONTRIBUTING.md."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    terms = re.search(r"<!-- glossary -->\n(.*?)<!-- /glossary -->", text, re.DOTALL).group(1)
+    return f"# Glossary\n\n{terms}"
+
+
+def changelog_page() -> str:
+    """CHANGELOG.md."""
+    return (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def _in_cell(text: str) -> str:
+    return " ".join(str(text).replace("|", "\\|").split())
+
+
+PAGES = {
+    "reference/api.md": api_page,
+    "reference/settings.md": settings_page,
+    "reference/command_line.md": command_line_page,
+    "reference/glossary.md": glossary_page,
+    "changelog.md": changelog_page,
+}

@@ -1,0 +1,100 @@
+"""Every snippet of the README and the documentation runs, and every command line in them is one that exists."""
+
+import importlib.util
+import re
+import shlex
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# What a page asks of the reader's own files, and what stands for it here.
+STAND_INS = {'si.read_openephys("my_recording")': "own_recording()"}
+# Settings with which training takes seconds: module, name and values.
+SHORT_TRAINING = [
+    ("detection", "DetectorTrainingSettings", dict(num_epochs=1, num_negatives=2000)),
+    ("classification", "ClassifierTrainingSettings", dict(num_epochs=1)),
+    ("interpolation", "InterpolationTrainingSettings", dict(num_epochs=1, steps_per_epoch=2, wiener_s=1.0)),
+]
+
+
+def snippets(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def pages_with(language: str):
+    return [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in PAGES if snippets(page, language)]
+
+
+def own_recording():
+    settings = GenerationSettings(duration_s=15.0, num_units=3, num_far_units=5, amplitude_min_uV=100.0, seed=1)
+    recording, _ = generate_recording(named_probe("tetrode"), settings)
+    return recording.save(folder="own_recording")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", pages_with("python"))
+def test_snippets_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for task, name, values in SHORT_TRAINING:
+        module = importlib.import_module(f"si_deepsort.training.{task}.train")
+        monkeypatch.setattr(module, name, partial(getattr(module, name), **values))
+    namespace = {"__name__": "__main__", "own_recording": own_recording}
+    for number, code in enumerate(snippets(page, "python")):
+        for text, stand_in in STAND_INS.items():
+            code = code.replace(text, stand_in)
+        exec(compile(code, f"{page.name}, snippet {number + 1}", "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", pages_with("bash"))
+def test_commands_exist(page):
+    commands = generated_pages().commands()
+    for line in command_lines(page):
+        words = shlex.split(line, comments=True)
+        if words[0] == "si-deepsort":
+            name = " ".join(words[1:3]) if " ".join(words[1:3]) in commands else words[1]
+            assert name in commands, f"{page.name}: there is no command '{line}'"
+            command = commands[name]
+            known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+            options = [word for word in words if word.startswith("--")]
+            assert set(options) <= known, f"{page.name}: '{line}' has unknown options"
+        elif words[:2] == ["python", "-m"] or words[0] != "python":
+            continue
+        else:
+            assert (ROOT / words[1]).is_file(), f"{page.name}: there is no script '{line}'"
+
+
+def command_lines(page: Path) -> list[str]:
+    joined = "\n".join(snippets(page, "bash")).replace("\\\n", " ")
+    return [part.strip() for line in joined.splitlines() for part in line.split("&&") if part.strip()]
+
+
+def test_generated_pages_have_content():
+    for name, make in generated_pages().PAGES.items():
+        assert make().startswith("# "), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    generated = {ROOT / "docs" / name for name in generated_pages().PAGES}
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            file = (page.parent / target).resolve()
+            assert file.exists() or file in generated, f"{page.name} links to {target}, which is not there"
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def generated_pages():
+    """The module that makes pages when the documentation is built."""
+    specification = importlib.util.spec_from_file_location("generated_pages", ROOT / "docs" / "generated_pages.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
