@@ -28,6 +28,7 @@ FLOORS = [
 ENTRY_POINTS = {
     "benchmarking.sorter_study": "opens results as SpikeInterface's SorterStudy",
     "lfp.simulate": "field potentials with known coupling",
+    "sorter.band_pass": "named in files that version 0.1.0 wrote",
 }
 # Files that are still too long.
 LONG_FILES = {"tests/loopback_hub.py", "tests/zoo/test_hub.py", "tests/zoo/test_zoo.py"}

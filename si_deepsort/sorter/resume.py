@@ -1,23 +1,46 @@
-"""Going on with a sorting that was interrupted or killed, from its last finished step."""
+"""Go on with a sorting that was interrupted or killed, from its last finished step."""
 
 import json
 from pathlib import Path
+from typing import Any
 
-from .adapter import PARAMS_FILE, DeepSortSorter
+from spikeinterface.core import BaseSorting
+
+from .._version import __version__
+from ..settings import default_params
+from .adapter import PARAMS_FILE, VERSION_FILE, DeepSortSorter
+from .settings import DeepSortSettings
 
 LOG_FILE = "spikeinterface_log.json"
 
 
-def resume_sorter(folder: str | Path, *, verbose: bool = False):
+class CannotResumeError(ValueError):
     """
-    Go on with a run of `run_sorter("deepsort", recording, folder=folder)` that did not end.
+    A folder holds no run that can be resumed.
 
-    The recording and the settings are those of the first run. A run that did end is only read.
+    Attributes
+    ----------
+    reason : str
+        Why; the command line adds its own remedy.
+    """
+
+    def __init__(self, reason: str):
+        super().__init__(
+            f"{reason} Begin anew with run_sorter(..., remove_existing_folder=True), or choose another folder."
+        )
+        self.reason = reason
+
+
+def resume_sorter(folder: str | Path, *, verbose: bool = False) -> BaseSorting:
+    """
+    Go on with a run of `run_sorter("deepsort", recording, folder=folder)` that was interrupted.
+
+    The recording and the settings are those of the first run. A finished run is read and not computed again.
 
     Parameters
     ----------
     folder : str | Path
-        Of the first run.
+        Output folder of the first run.
     verbose : bool, default: False
         Show progress bars.
 
@@ -28,39 +51,55 @@ def resume_sorter(folder: str | Path, *, verbose: bool = False):
     Raises
     ------
     ValueError
-        If the folder holds no run of this sorter.
+        If the folder holds no run of this sorter, or one that another version of this package has begun.
     SpikeSortingError
         If the run fails.
     """
     folder = Path(folder)
     sorting_settings(folder)
     if not is_finished(folder):
+        _check_version(folder)
         DeepSortSorter.run_from_folder(folder, raise_error=True, verbose=verbose)
     return DeepSortSorter.get_result_from_folder(folder)
 
 
 def is_finished(folder: str | Path) -> bool:
-    """Whether the run in a folder came to its end without an error."""
-    log_file = Path(folder) / LOG_FILE
-    return log_file.exists() and not json.loads(log_file.read_text(encoding="utf-8"))["error"]
+    """Whether the run in a folder ended without an error."""
+    try:
+        return not json.loads((Path(folder) / LOG_FILE).read_text(encoding="utf8"))["error"]
+    except (FileNotFoundError, json.JSONDecodeError):
+        # The log is written at the end; a process that is killed meanwhile leaves half of it.
+        return False
 
 
-def sorting_settings(folder: str | Path) -> dict:
+def sorting_settings(folder: str | Path) -> dict[str, Any]:
     """
-    Settings of the run in a folder.
+    Settings of the run in a folder; a setting that its version did not have yet has its default.
 
     Raises
     ------
-    ValueError
+    CannotResumeError
         If the folder holds no run of this sorter.
     """
     params_file = Path(folder) / PARAMS_FILE
-    if not params_file.exists():
-        raise ValueError(
-            f"{folder} holds no sorting to go on with ({PARAMS_FILE} is missing). Give the folder of an interrupted "
-            "run, or start a new one with run_sorter."
+    try:
+        params = json.loads(params_file.read_text(encoding="utf8"))
+        sorter_name, stored = params["sorter_name"], params["sorter_params"]
+    except FileNotFoundError:
+        raise CannotResumeError(f"{folder} holds no sorting to go on with ({PARAMS_FILE} is missing).") from None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise CannotResumeError(f"{params_file} is damaged ({type(error).__name__}: {error}).") from error
+    if sorter_name != DeepSortSorter.sorter_name:
+        raise CannotResumeError(f"{folder} was made by {sorter_name}; only runs of deepsort can be resumed.")
+    return {**default_params(DeepSortSettings), **stored}
+
+
+def _check_version(folder: Path) -> None:
+    """Steps of two versions must not be mixed: their files may mean different things."""
+    version_file = folder / VERSION_FILE
+    begun_by = version_file.read_text(encoding="utf8").strip() if version_file.exists() else "0.1.0 or earlier"
+    if begun_by != __version__:
+        raise CannotResumeError(
+            f"The run in {folder} was begun by si_deepsort {begun_by} and cannot be finished by {__version__}. Install "
+            "the version that began it."
         )
-    params = json.loads(params_file.read_text(encoding="utf-8"))
-    if params["sorter_name"] != DeepSortSorter.sorter_name:
-        raise ValueError(f"{folder} was made by {params['sorter_name']}; only runs of deepsort can be resumed.")
-    return params["sorter_params"]

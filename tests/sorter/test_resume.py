@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from spikeinterface.sorters import run_sorter
 
 import si_deepsort
 from si_deepsort.sorter import pipeline
-from si_deepsort.sorter.resume import is_finished
+from si_deepsort.sorter.adapter import VERSION_FILE
+from si_deepsort.sorter.resume import is_finished, sorting_settings
+from si_deepsort.sorter.settings import DeepSortSettings
 
 QUICK = dict(clustering="hdbscan", num_rounds=1)
 # A process that stops for good in its second matching, as a long recording would.
@@ -109,8 +112,46 @@ def test_second_round_knows_what_the_first_looked_at(scene, tmp_path):
 
 
 def test_folders_that_hold_no_sorting_are_named(tmp_path):
-    with pytest.raises(ValueError, match="holds no sorting to go on with"):
+    with pytest.raises(ValueError, match=r"holds no sorting to go on with.*remove_existing_folder=True"):
         si_deepsort.resume_sorter(tmp_path)
-    (tmp_path / "spikeinterface_params.json").write_text(json.dumps(dict(sorter_name="lupin", sorter_params={})))
-    with pytest.raises(ValueError, match="made by lupin"):
+    for content, message in (
+        (dict(sorter_name="lupin", sorter_params={}), "made by lupin"),
+        (dict(sorter_params={}), r"spikeinterface_params.json is damaged \(KeyError: 'sorter_name'\)"),
+        ([], "is damaged"),
+    ):
+        (tmp_path / "spikeinterface_params.json").write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=message):
+            si_deepsort.resume_sorter(tmp_path)
+    (tmp_path / "spikeinterface_params.json").write_text('{"sorter_na')
+    with pytest.raises(ValueError, match="is damaged"):
         si_deepsort.resume_sorter(tmp_path)
+
+
+@pytest.fixture
+def older(scene, tmp_path):
+    """A finished run as version 0.1.0 left it: no version, a setting missing."""
+    folder = tmp_path / "older"
+    shutil.copytree(scene[0] / "undisturbed", folder)
+    (folder / VERSION_FILE).unlink()
+    params_file = folder / "spikeinterface_params.json"
+    params = json.loads(params_file.read_text())
+    del params["sorter_params"]["min_spike_size"]
+    params_file.write_text(json.dumps(params))
+    return folder
+
+
+def test_finished_run_of_an_older_version_is_read(older, scene):
+    assert_same(si_deepsort.resume_sorter(older), scene[2])
+    assert sorting_settings(older)["min_spike_size"] == DeepSortSettings().min_spike_size
+
+
+@pytest.mark.parametrize("log", [None, '{"error": '], ids=["missing", "half written"])
+def test_interrupted_run_of_an_older_version_is_refused_with_the_remedy(older, log):
+    (older / "spikeinterface_log.json").unlink()
+    if log is not None:
+        (older / "spikeinterface_log.json").write_text(log)
+    with pytest.raises(ValueError, match=r"begun by si_deepsort 0.1.0 or earlier.*Install.*Begin anew"):
+        si_deepsort.resume_sorter(older)
+    (older / VERSION_FILE).write_text("9.9.9")
+    with pytest.raises(ValueError, match=r"begun by si_deepsort 9.9.9"):
+        si_deepsort.resume_sorter(older)
