@@ -1,11 +1,19 @@
 """
-Where the channels are: neighbours, offsets between them, shanks.
+Positions of the channels: neighbours, offsets between them, shanks.
 
 A network that serves every probe must not know channel numbers, only positions relative to a channel. Neighbours are
 therefore ordered by a fixed rule on relative position, never by channel number.
 """
 
+import warnings
+
 import numpy as np
+from spikeinterface.core import BaseRecording
+
+# The units of length that a probe may have, in um.
+UM_PER_UNIT = {"um": 1.0, "mm": 1e3, "m": 1e6}
+# Contacts whose distance from a plane, in um, differs by less than this lie in it; less than the size of a contact.
+FLATNESS_UM = 1.0
 
 
 def channel_distances(channel_locations: np.ndarray) -> np.ndarray:
@@ -119,39 +127,102 @@ def relative_offsets(channel_locations: np.ndarray, neighbors: np.ndarray) -> np
     return offsets
 
 
-def recording_geometry(recording) -> tuple[np.ndarray, np.ndarray]:
+def recording_geometry(recording: BaseRecording) -> tuple[np.ndarray, np.ndarray]:
     """
-    Channel locations and shanks of a SpikeInterface recording.
+    Channel locations and shanks of a SpikeInterface recording, both from its probe.
 
-    A recording of one channel needs no probe: its channel lies at the origin.
+    Contacts belong to the same shank if their probe, their shank and their side of the shank are the same. The property
+    `group` is not used: it may hold anything, such as brain regions.
+
+    A three-dimensional probe is projected on the plane of each shank, so that distances within a shank are kept. A
+    recording of one channel needs no probe: its channel lies at the origin.
+
+    Parameters
+    ----------
+    recording : BaseRecording
 
     Returns
     -------
     channel_locations : np.ndarray, shape (num_channels, 2), float
-        Positions in um.
+        Positions across and along the shank in um, whatever the unit of the probe.
     shanks : np.ndarray, shape (num_channels,), int
         Shank of each channel, counted from 0 over all probes.
 
     Raises
     ------
     ValueError
-        If there are several channels and no probe.
+        If there are several channels and no probe, if a position is not finite, or if the contacts of a shank do not
+        lie in a plane.
+
+    Warns
+    -----
+    UserWarning
+        If the property `group` divides the contacts of a shank.
     """
     num_channels = recording.get_num_channels()
-    if not recording.has_channel_location():
+    if not recording.has_probe():
         if num_channels == 1:
             return np.zeros((1, 2)), np.zeros(1, dtype=int)
         raise ValueError(
             f"The recording has {num_channels} channels and no probe, but the positions of the contacts are needed. "
             "Attach one with recording.set_probe(probe); probeinterface makes and reads probes."
         )
-    locations = np.asarray(recording.get_channel_locations(), dtype=float)[:, :2]
-    groups = recording.get_channel_groups() if "group" in recording.get_property_keys() else None
-    if recording.has_probe():
-        contacts = recording.get_property("contact_vector")
-        if contacts is not None:
-            groups = [f"{c['probe_index']}/{c['shank_ids'] if 'shank_ids' in c.dtype.names else ''}" for c in contacts]
-    if groups is None:
-        groups = np.zeros(num_channels, dtype=int)
-    _, shanks = np.unique(np.asarray(groups), return_inverse=True)
-    return locations, shanks
+    contacts = recording.get_probegroup().to_numpy(complete=True)
+    keys = [name for name in ("probe_index", "shank_ids", "contact_sides") if name in contacts.dtype.names]
+    _, shanks = np.unique(contacts[keys], return_inverse=True)
+    axes = [name for name in ("x", "y", "z") if name in contacts.dtype.names]
+    positions = np.column_stack([contacts[name] for name in axes]).astype(float)
+    positions *= np.array([UM_PER_UNIT[unit] for unit in contacts["si_units"]])[:, None]
+    unknown = ~np.isfinite(positions).all(axis=1)
+    if unknown.any():
+        raise ValueError(
+            f"The probe holds no position (NaN or inf) for {unknown.sum()} of {num_channels} channels: "
+            f"{recording.channel_ids[unknown][:10].tolist()}. Correct the probe and attach it with "
+            "recording.set_probe(probe), or leave the channels out with recording.remove_channels([...])."
+        )
+    _warn_if_groups_divide(recording, shanks)
+    if len(axes) == 3:
+        planar = np.zeros((num_channels, 2))
+        for shank in np.unique(shanks):
+            planar[shanks == shank] = _in_plane(positions[shanks == shank])
+        positions = planar
+    return positions, shanks
+
+
+def _warn_if_groups_divide(recording, shanks):
+    """Warn if the property "group" gives channels of the same shank different values."""
+    if "group" not in recording.get_property_keys():
+        return
+    groups = recording.get_channel_groups()
+    if any(len(np.unique(groups[shanks == shank])) > 1 for shank in np.unique(shanks)):
+        warnings.warn(
+            f"The property 'group' divides the channels into {len(np.unique(groups))} groups, the probe into "
+            f"{shanks.max() + 1} shanks. The shanks of the probe are used. If the groups are shanks, set them with "
+            "probe.set_shank_ids(...) and recording.set_probe(probe); if they are to be processed apart, use "
+            "recording.split_by('group').",
+            stacklevel=3,
+        )
+
+
+def _in_plane(positions: np.ndarray) -> np.ndarray:
+    """Positions of the contacts of a shank, (num_contacts, 3), as positions across and along it, (num_contacts, 2)."""
+    varying = np.flatnonzero(np.ptp(positions, axis=0) > FLATNESS_UM)
+    if len(varying) < 3:
+        along = 1 if 1 in varying or 2 not in varying else 2
+        across = next((axis for axis in varying if axis != along), 0)
+        return positions[:, [across, along]]
+    center = positions.mean(axis=0)
+    _, _, directions = np.linalg.svd(positions - center)
+    thickness_um = np.ptp(positions @ directions[2])
+    if thickness_um > FLATNESS_UM:
+        raise ValueError(
+            f"The contacts of a shank do not lie in a plane, they are spread over {thickness_um:.0f} um across it. "
+            "Tell shanks or sides apart with probe.set_shank_ids(...) or contact_sides, or select channels with "
+            "recording.select_channels([...])."
+        )
+    plane = directions[:2]
+    # The depth is y where the plane is not nearly perpendicular to it, else z.
+    along = plane[:, 1] if np.linalg.norm(plane[:, 1]) > 0.5 else plane[:, 2]
+    along = along / np.linalg.norm(along)
+    across = np.array([along[1], -along[0]])
+    return positions @ plane.T @ np.column_stack([across, along])

@@ -14,10 +14,13 @@ import scipy.signal
 from spikeinterface.core import BaseRecording, NumpyRecording
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
+from ..chunks import tiles
 from .levels import MAD_TO_SD, noise_filter, sample_traces, synthesize_noise
 
 # The longest window of which a fifth is free of spikes is taken.
 WINDOW_FRAMES = (1024, 512, 256, 128)
+# Frames of noise that are made at once, always the same ones: Fourier transforms of other lengths round differently.
+TILE_FRAMES = 30_000
 # A spike that drowns in the noise of single samples stands out after averaging over about its own width.
 AVERAGED_MS = (0.0, 0.2, 0.5, 1.0)
 
@@ -199,14 +202,11 @@ class _NoiseMatchedSegment(BasePreprocessorSegment):
     def get_traces(self, start_frame, end_frame, channel_indices):
         """Traces with the noise that is missing, (num_frames, num_channels)."""
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None)).astype("float32")
-        white = synthesize_noise(
-            start_frame,
-            end_frame + len(self.taps) - 1,
-            taps=np.ones(1),
-            mixing=self.mixing,
-            seed=self.seed,
-        )
-        traces = traces + scipy.signal.oaconvolve(white, self.taps.astype("float32"), mode="valid", axes=0)
+        taps = self.taps.astype("float32")
+        for first, in_tile, in_chunk in tiles(start_frame, end_frame, TILE_FRAMES):
+            last = first + TILE_FRAMES + len(taps) - 1
+            white = synthesize_noise(first, last, taps=np.ones(1), mixing=self.mixing, seed=self.seed)
+            traces[in_chunk] += scipy.signal.oaconvolve(white, taps, mode="valid", axes=0)[in_tile]
         return traces if channel_indices is None else traces[:, channel_indices]
 
 

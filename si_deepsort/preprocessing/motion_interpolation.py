@@ -12,6 +12,7 @@ from spikeinterface.core import Motion
 from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
+from ..chunks import tiles
 from ..geometry import recording_geometry
 from ..noise import noise_levels, sample_traces
 
@@ -133,16 +134,14 @@ class _FollowMotionSegment(BasePreprocessorSegment):
         traces = traces.astype("float32", copy=False)
         moved = np.empty_like(traces)
         step, depths = self.step, self.kernels.locations[:, 1]
-        # Steps count from the start of the recording, so that chunks do not matter.
-        for start in range(start_frame // step * step, end_frame, step):
-            time_s = self.parent_recording_segment.sample_index_to_time(start + step / 2)
+        for first, in_step, in_chunk in tiles(start_frame, end_frame, step):
+            middle = min(first + step // 2, self.get_num_samples() - 1)
+            time_s = self.parent_recording_segment.sample_index_to_time(middle)
             displacements = self.motion.get_displacement_at_time_and_depth(
                 np.full(len(depths), time_s), depths, segment_index=self.index
             )
-            first, last = max(start, start_frame), min(start + step, end_frame)
-            own = slice(first - start_frame, last - start_frame)
             # Always a product of whole steps: on some machines the last bits of a row depend on the number of rows.
             whole = np.zeros((step, traces.shape[1]), dtype="float32")
-            whole[first - start : last - start] = traces[own]
-            moved[own] = (whole @ self.kernels.matrix(displacements))[first - start : last - start]
+            whole[in_step] = traces[in_chunk]
+            moved[in_chunk] = (whole @ self.kernels.matrix(displacements))[in_step]
         return moved if channel_indices is None else moved[:, channel_indices]

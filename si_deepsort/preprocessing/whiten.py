@@ -11,14 +11,18 @@ from spikeinterface.core import get_chunk_with_margin
 from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
-from ..chunks import CACHED_FRAMES
+from ..chunks import CACHED_FRAMES, tiles
 from .artefacts import blank_artefacts
 from .estimate_whitening import estimate_whitening
 from .traces import check_finite
 from .whitening import Whitening, filter_over_time
 
+# Largest white value, in noise standard deviations: the cache holds half-precision floats, which end at 65504.
 LARGEST = 6e4
+# Frames this close to an artefact, in ms, are blanked too.
 ARTEFACT_REACH_MS = 6.0
+# Channels that are whitened by one matrix product. Whitening is local, so that few channels need few others.
+GROUP_CHANNELS = 32
 
 
 class WhitenTimeSpaceRecording(BasePreprocessor):
@@ -69,7 +73,8 @@ class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
     def __init__(self, parent_segment, whitening, reach):
         BasePreprocessorSegment.__init__(self, parent_segment)
         self.time_filter, self.space_matrix = whitening.time_filter, whitening.space_matrix
-        self.reach = reach
+        self.reach, self.is_living = reach, np.any(self.space_matrix != 0, axis=0)
+        self.products = _local_products(self.space_matrix)
 
     def get_traces(self, start_frame, end_frame, channel_indices):
         """White traces, (num_frames, num_channels), float32; the same whatever the chunks."""
@@ -80,20 +85,37 @@ class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
         )
         traces = traces[: len(traces) - margin + reach].astype("float32", copy=False)
         check_finite(traces, f"between frames {start_frame} and {end_frame}")
-        whitened = self._whiten(traces)
-        blank_artefacts(whitened, reach)
+        whitened = self._whiten(traces, start_frame - reach)
+        blank_artefacts(whitened, reach, num_living=int(self.is_living.sum()))
         whitened = whitened[reach : len(whitened) - reach]
         return whitened if channel_indices is None else whitened[:, channel_indices]
 
-    def _whiten(self, traces):
+    def _whiten(self, traces, first_frame):
+        """White traces from `first_frame` on; the given traces start `order` frames earlier."""
         order = len(self.time_filter) - 1
-        whitened = np.empty((max(0, len(traces) - order), traces.shape[1]), dtype="float32")
-        for start in range(0, len(whitened), CACHED_FRAMES):
-            stretch = np.ascontiguousarray(traces[start : start + CACHED_FRAMES + order])
-            block = filter_over_time(stretch, self.time_filter) @ self.space_matrix
-            # The cache holds half-precision floats, which end at 65504.
-            np.clip(block, -LARGEST, LARGEST, out=whitened[start : start + len(block)])
+        num_frames = len(traces) - order
+        whitened = np.zeros((num_frames, traces.shape[1]), dtype="float32")
+        for _, in_tile, in_chunk in tiles(first_frame, first_frame + num_frames, CACHED_FRAMES):
+            stretch = np.ascontiguousarray(traces[in_chunk.start : in_chunk.stop + order])
+            # Always a product of a whole tile: on some machines the last bits of a row depend on the number of rows.
+            block = np.zeros((CACHED_FRAMES, traces.shape[1]), dtype="float32")
+            block[in_tile] = filter_over_time(stretch, self.time_filter)
+            for channels, seen, weights in self.products:
+                whitened[in_chunk, channels] = (block[:, seen] @ weights)[in_tile]
+            np.clip(whitened[in_chunk], -LARGEST, LARGEST, out=whitened[in_chunk])
         return whitened
+
+
+def _local_products(matrix):
+    """Channels in groups; for each group the stretch of channels that it needs and their weights. The rest is 0."""
+    groups = []
+    for start in range(0, len(matrix), GROUP_CHANNELS):
+        channels = slice(start, min(start + GROUP_CHANNELS, len(matrix)))
+        used = np.flatnonzero(np.any(matrix[:, channels] != 0, axis=1))
+        if len(used):
+            seen = slice(used[0], used[-1] + 1)
+            groups.append((channels, seen, np.ascontiguousarray(matrix[seen, channels])))
+    return groups
 
 
 whiten_time_space = define_function_from_class(source_class=WhitenTimeSpaceRecording, name="whiten_time_space")

@@ -66,6 +66,6 @@ def white_recording(
         filtered = follow_motion(filtered, motion, seed=seed)
     white = whiten_time_space(filtered, order=order, radius_um=radius_um, seed=seed)
     locations, shanks = recording_geometry(filtered)
-    if shanks.max() > 0 or not white.has_channel_location():
-        white.set_dummy_probe_from_locations(locations + np.outer(shanks, [SHANK_DISTANCE_UM, 0.0]))
+    # All later steps read plain positions in um, and see shanks only by their distance.
+    white.set_dummy_probe_from_locations(locations + np.outer(shanks, [SHANK_DISTANCE_UM, 0.0]))
     return white
