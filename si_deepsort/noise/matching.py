@@ -14,7 +14,6 @@ import scipy.signal
 from spikeinterface.core import BaseRecording, NumpyRecording
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
-from ..chunks import tiles
 from .levels import MAD_TO_SD, noise_filter, sample_traces, synthesize_noise
 
 # The longest window of which a fifth is free of spikes is taken.
@@ -203,10 +202,12 @@ class _NoiseMatchedSegment(BasePreprocessorSegment):
         """Traces with the noise that is missing, (num_frames, num_channels)."""
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None)).astype("float32")
         taps = self.taps.astype("float32")
-        for first, in_tile, in_chunk in tiles(start_frame, end_frame, TILE_FRAMES):
+        for first in range(start_frame // TILE_FRAMES * TILE_FRAMES, end_frame, TILE_FRAMES):
             last = first + TILE_FRAMES + len(taps) - 1
             white = synthesize_noise(first, last, taps=np.ones(1), mixing=self.mixing, seed=self.seed)
-            traces[in_chunk] += scipy.signal.oaconvolve(white, taps, mode="valid", axes=0)[in_tile]
+            noise = scipy.signal.oaconvolve(white, taps, mode="valid", axes=0)
+            start, end = max(first, start_frame), min(first + TILE_FRAMES, end_frame)
+            traces[start - start_frame : end - start_frame] += noise[start - first : end - first]
         return traces if channel_indices is None else traces[:, channel_indices]
 
 

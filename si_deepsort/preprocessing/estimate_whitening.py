@@ -22,6 +22,7 @@ MOST_FILTER_CHANNELS = 16
 BLOCK_FRAMES = 20_000
 QUIET_THRESHOLD = 4.0
 RIDGE = 1e-3
+MIN_QUIET_FRAMES = 100
 # Stretches in which a channel is this much quieter than usual, it was dead. If most channels are at once, though not
 # silent, and for more than a share of all stretches, what is usual is an artefact.
 DEAD_RATIO = 0.05
@@ -43,7 +44,11 @@ def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) ->
     # The band-pass leaves rounding noise on a constant channel.
     alive = levels > 1e-3 * np.median(levels[levels > 0]) if np.any(levels > 0) else levels > 0
     scaled = traces[:, alive] / levels[alive].astype("float32")
-    quiet = quiet_frames(scaled, reach=2 * max(order, 16)) & living[:, alive]
+    _check_centred(scaled, recording.channel_ids[alive])
+    living = living[:, alive]
+    quiet = quiet_frames(scaled, reach=2 * max(order, 16)) & living
+    # A channel that is never quiet is whitened by all that it has.
+    quiet |= living & (quiet.sum(axis=0) < MIN_QUIET_FRAMES)
     # One filter for all channels: some of them tell enough.
     some = slice(None, None, max(1, scaled.shape[1] // MOST_FILTER_CHANNELS))
     time_filter = prediction_error_filter(scaled[:, some], quiet[:, some], order)
@@ -53,6 +58,18 @@ def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) ->
     quiet[:order] = False
     nearby = (channel_distances(locations) <= radius_um) & (shanks[:, None] == shanks[None])
     return Whitening(time_filter, local_whitening_matrix(traces, quiet, nearby & alive[:, None] & alive[None]))
+
+
+def _check_centred(scaled_traces, channel_ids):
+    """Refuse traces, in noise levels, whose median is far from 0: whitening has no use for a constant."""
+    is_off = np.abs(np.median(scaled_traces[:: len(scaled_traces) // 1000 + 1], axis=0)) > QUIET_THRESHOLD
+    if is_off.any():
+        raise ValueError(
+            f"The traces of {is_off.sum()} of {len(is_off)} channels are not centred on 0: "
+            f"{channel_ids[is_off][:10].tolist()}. Band-pass the recording first, e.g. with "
+            "spikeinterface.preprocessing.bandpass_filter(recording), or let the sorter do it with "
+            "apply_preprocessing=True."
+        )
 
 
 def living_stretches(traces: np.ndarray) -> np.ndarray:
