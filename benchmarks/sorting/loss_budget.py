@@ -12,7 +12,6 @@ neurons; fragments; background), and how many found spikes double another or mat
 
 import argparse
 import ast
-import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -24,7 +23,9 @@ from spikeinterface.sorters import run_sorter
 import si_deepsort
 from si_deepsort.benchmarking.coincidence import coincidences
 from si_deepsort.benchmarking.losses import FATES, KINDS, MATCH_ACCURACY, step_losses
+from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.recordings import ground_truth_recording
+from si_deepsort.benchmarking.report import write_results
 
 # Units whose main channels are closer than this can collide or absorb each other.
 NEAR_UM = 100.0
@@ -196,7 +197,7 @@ def main():
                 results.append({**source, **budget(recording, truth, folder)})
                 print_budget(results[-1])
                 if arguments.json:
-                    arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+                    write_results(provenance(seeds=arguments.seeds) | dict(results=results), arguments.json)
 
 
 def _value(text: str):

@@ -32,7 +32,7 @@ def pages_with(language: str):
 
 
 def own_recording():
-    settings = GenerationSettings(duration_s=15.0, num_units=3, num_far_units=5, amplitude_min_uV=100.0, seed=1)
+    settings = GenerationSettings(duration_s=8.0, num_units=3, num_far_units=5, amplitude_min_uV=100.0, seed=1)
     recording, _ = generate_recording(named_probe("tetrode"), settings)
     return recording.save(folder="own_recording")
 
