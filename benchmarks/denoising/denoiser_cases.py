@@ -7,7 +7,7 @@ import spikeinterface.core as si
 from probeinterface import generate_linear_probe, generate_multi_columns_probe
 
 from si_deepsort.benchmarking.denoising import KnownSpikes, score_denoising
-from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
+from si_deepsort.generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording, named_probe
 from si_deepsort.noise import noise_levels
 
 SAMPLING_FREQUENCY = 30_000.0
@@ -44,7 +44,8 @@ def make_probe(name: str):
 
 def make_case(name: str, seed: int, duration_s: float, test_s: float) -> Case:
     """A recording of busy units of 25 to 250 uV, and noise alone with the same properties."""
-    common = dict(sampling_frequency=SAMPLING_FREQUENCY, noise_uV=8.0, seed=10_000 + seed)
+    # The clean traces are put together from the templates, so that spikes must be alike.
+    common = dict(sampling_frequency=SAMPLING_FREQUENCY, noise_uV=8.0, seed=10_000 + seed, **INDEPENDENT_POISSON)
     settings = GenerationSettings(
         duration_s=duration_s,
         num_units=20,

@@ -24,7 +24,7 @@ from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.detection.exclusion import largest_in_reach, make_exclusion
 from si_deepsort.detection.prepare import prepare_detector
-from si_deepsort.generation import GenerationSettings, generate_recording
+from si_deepsort.generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording
 from si_deepsort.geometry import channel_distances
 from si_deepsort.noise import noise_levels, sample_traces
 from si_deepsort.preprocessing.whiten import whiten_time_space
@@ -52,7 +52,7 @@ def biophysical_recording(folder: Path, layout: str, seed: int, duration_s: floa
     probe = Probe(ndim=2)
     probe.set_contacts(data["contact_positions_um"][:, :2], shapes="circle", shape_params={"radius": 6})
     probe.create_auto_shape()
-    settings = GenerationSettings(duration_s=duration_s, seed=seed)
+    settings = GenerationSettings(duration_s=duration_s, seed=seed, **INDEPENDENT_POISSON)
     recording, sorting = generate_recording(probe, settings, templates_uV=templates, nbefore=60)
     far = recording._kwargs["parent_recording"]._kwargs["sorting"]
     return recording, sorting, far

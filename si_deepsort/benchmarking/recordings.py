@@ -54,6 +54,8 @@ class Recipe:
         Share of the spikes of a neighbour that each unit joins, with a lag of at most `synchrony_ms`.
     disturbances : Disturbances | None
         Line noise, stimulation artefacts, dead channels. None: none.
+    jump_um : float
+        Standard deviation of sudden jumps of the tissue.
     is_plain : bool
         Whether the recording comes from SpikeInterface's own generator, noise included.
     """
@@ -70,11 +72,12 @@ class Recipe:
     burst_fraction: float = 0.2
     synchrony: float = 0.0
     disturbances: Disturbances | None = None
+    jump_um: float = 0.0
     is_plain: bool = False
 
 
 # Fields that a recipe did not have at first: they belong to the identity of a recording only where they are in use.
-_LATER_FIELDS = ("statistics", "burst_fraction", "synchrony", "disturbances", "is_plain")
+_LATER_FIELDS = ("statistics", "burst_fraction", "synchrony", "disturbances", "jump_um", "is_plain")
 
 _BASE = {
     "tetrode": Recipe("tetrode", "tetrode", "tetrode", 8),
@@ -96,7 +99,7 @@ _BASE = {
 _HYBRID = Recipe("real Neuropixels units in noise of their covariance", "real", "neuropixels1", 20)
 
 # Half of the units fire bursts whose spikes shrink; amplitudes vary by 6 % from spike to spike and slowly by 10 %.
-_LIVELY = SpikeStatistics()
+_LIVELY = SpikeStatistics(shape_change_sd=0.0)
 _SYNCHRONOUS_DENSE = Recipe(
     "32 channels, 45 units at 10-40 Hz, 25 % of a neighbour's spikes joined",
     "linear32",
@@ -141,7 +144,18 @@ _REALISTIC = {
         "neuropixels1",
         40,
         firing_rate=(1.0, 30.0),
-        statistics=replace(_LIVELY, slow_amplitude_sd=0.2, start_share=0.2, stop_share=0.2, fade_share=0.25),
+        statistics=replace(
+            _LIVELY, slow_amplitude_sd=0.2, shape_change_sd=0.1, start_share=0.2, stop_share=0.2, fade_share=0.25
+        ),
+    ),
+    "jumps": Recipe(
+        "Neuropixels 2.0, drift of +-10 um with jumps of 5 um",
+        "neuropixels2_64",
+        "neuropixels2",
+        40,
+        drift_um=10.0,
+        statistics=_LIVELY,
+        jump_um=5.0,
     ),
     "artefacts": Recipe(
         "32 channels, stimulation artefacts of 4 mV and 50 ms at 5 Hz, 50 Hz line noise",

@@ -1,5 +1,7 @@
 """From a recipe to traces: units, amplitudes of spikes, drift, background and noise put together, lazily."""
 
+from dataclasses import replace
+
 import numpy as np
 from probeinterface import generate_multi_columns_probe
 from spikeinterface.core.generate import InjectTemplatesRecording, generate_ground_truth_recording
@@ -8,19 +10,19 @@ from ..generation import (
     ColoredNoiseRecording,
     DisturbedRecording,
     GenerationSettings,
-    draw_spikes,
-    join_neighbours,
-    lognormal_rates,
+    MovingTemplates,
+    Population,
+    draw_population,
+    inject_moving_units,
+    inject_units,
+    motion_um,
     random_far_templates,
     random_sorting,
-    to_sorting,
     unit_locations,
+    with_synchrony,
 )
 from .templates import HYBRID_FILE, biophysical_templates, data_folder, generated_templates, real_templates
 
-# Neighbours that fire together do so within this many ms of each other: monosynaptic and common input lags.
-SYNCHRONY_MS = 0.8
-REFRACTORY_MS = 2.0
 # Relative standard deviation of the amplitude from spike to spike in recordings of independent Poisson trains.
 AMPLITUDE_VARIATION = 0.05
 # Power of the usual simulated noise: a resonance at 300 Hz plus white noise.
@@ -50,15 +52,31 @@ def synthesize(recipe, *, seed: int, duration_s: float):
         units.templates_uV = units.templates_uV * scale
         units.moved_uV = None if units.moved_uV is None else units.moved_uV * scale
     settings = GenerationSettings(
-        duration_s=duration_s, seed=seed, firing_rate_min=recipe.firing_rate[0], firing_rate_max=recipe.firing_rate[1]
+        duration_s=duration_s,
+        seed=seed,
+        firing_rate_min=recipe.firing_rate[0],
+        firing_rate_max=recipe.firing_rate[1],
+        burst_fraction=recipe.burst_fraction,
+        synchrony=recipe.synchrony,
+        statistics=recipe.statistics,
     )
     noise_power = (SIMULATED_NOISE_FREQUENCIES, SIMULATED_NOISE_POWER) if recipe.simulated_noise else None
     noise = ColoredNoiseRecording(units.probe, settings, noise_power)
     far, far_nbefore = random_far_templates(units.probe.contact_positions, settings, rng)
-    far_sorting = random_sorting(len(far), settings, rng, rates=rng.uniform(1, 20, len(far)))
+    # The far units are the same crowd whatever the near ones do.
+    crowd = replace(settings, burst_fraction=GenerationSettings.burst_fraction)
+    far_sorting = random_sorting(len(far), crowd, rng, rates=rng.uniform(1, 20, len(far)))
     background = InjectTemplatesRecording(far_sorting, far, nbefore=far_nbefore, parent_recording=noise)
-    sorting, factors = _spikes(units, recipe, settings, rng)
-    recording = _inject(units, sorting, background, factors, recipe, duration_s)
+    spikes = _spikes(units, recipe, settings, rng)
+    sorting = spikes.sorting
+    options = dict(nbefore=units.nbefore, amplitudes=spikes.amplitudes)
+    if recipe.drift_um or recipe.jump_um:
+        motion_rng = np.random.default_rng([seed, 22])
+        motion = motion_um(duration_s, motion_rng, drift_um=recipe.drift_um, jump_um=recipe.jump_um)
+        moving = MovingTemplates(units.moved_uV, units.displacements_um, motion)
+        recording = inject_moving_units(background, sorting, moving, units.probe, **options)
+    else:
+        recording = inject_units(background, sorting, units.templates_uV, widening=spikes.widening, **options)
     if recipe.disturbances is not None:
         recording = DisturbedRecording(recording, recipe.disturbances, seed)
     sorting.set_property("gt_peak_uV", np.abs(units.templates_uV).max(axis=(1, 2)))
@@ -66,45 +84,14 @@ def synthesize(recipe, *, seed: int, duration_s: float):
     return recording, sorting
 
 
-def _spikes(units, recipe, settings, rng):
-    """The true sorting and the amplitude of each of its spikes."""
-    rates_rng, spikes_rng, synchrony_rng = np.random.default_rng([settings.seed, 21]).spawn(3)
-    timing = dict(duration_s=settings.duration_s, sampling_frequency=settings.sampling_frequency)
-    num_units = len(units.templates_uV)
+def _spikes(units, recipe, settings, rng) -> Population:
+    """The true spikes, with amplitudes and shapes."""
+    locations = unit_locations(units.templates_uV, units.probe.contact_positions[:, :2])
     if recipe.statistics is not None:
-        low, high = recipe.firing_rate
-        log_rate_sd = recipe.statistics.log_rate_sd
-        rates = lognormal_rates(num_units, rates_rng, rate_min=low, rate_max=high, log_rate_sd=log_rate_sd)
-        times, amplitudes = draw_spikes(
-            rates,
-            recipe.statistics,
-            spikes_rng,
-            duration_s=settings.duration_s,
-            burst_fraction=recipe.burst_fraction,
-        )
-        amplitude_sd = recipe.statistics.amplitude_sd
-    else:
-        sorting = random_sorting(num_units, settings, rng)
-        factors = spike_amplitude_factors(sorting, rng)
-        if not recipe.synchrony:
-            return sorting, factors
-        spikes = sorting.to_spike_vector()
-        members = [np.flatnonzero(spikes["unit_index"] == unit) for unit in range(num_units)]
-        times = [spikes["sample_index"][own] / settings.sampling_frequency for own in members]
-        amplitudes = [factors[own] for own in members]
-        amplitude_sd = AMPLITUDE_VARIATION
-    if recipe.synchrony:
-        times, amplitudes = join_neighbours(
-            times,
-            amplitudes,
-            unit_locations(units.templates_uV, units.probe.contact_positions[:, :2]),
-            synchrony_rng,
-            share=recipe.synchrony,
-            max_lag_ms=SYNCHRONY_MS,
-            refractory_ms=REFRACTORY_MS,
-            amplitude_sd=amplitude_sd,
-        )
-    return to_sorting(times, amplitudes, **timing)
+        return draw_population(locations, settings)
+    sorting = random_sorting(len(units.templates_uV), settings, rng)
+    population = Population(sorting, spike_amplitude_factors(sorting, rng))
+    return with_synchrony(population, locations, settings, amplitude_sd=AMPLITUDE_VARIATION)
 
 
 def plain_recording(num_units: int, *, seed: int, duration_s: float):
@@ -171,41 +158,6 @@ def spike_amplitude_factors(
     return factors.astype("float32")
 
 
-def displacement_um(times_s: np.ndarray, amplitude_um: float, duration_s: float) -> np.ndarray:
-    """Displacement of the tissue: two slow sine waves in a recording."""
-    return amplitude_um * np.sin(4 * np.pi * np.asarray(times_s) / duration_s)
-
-
-def _inject(units, sorting, background, factors, recipe, duration_s):
-    if not recipe.drift_um:
-        return InjectTemplatesRecording(
-            sorting,
-            units.templates_uV,
-            nbefore=units.nbefore,
-            amplitude_factor=factors,
-            parent_recording=background,
-        )
-    from spikeinterface.generation.drift_tools import DriftingTemplates, InjectDriftingTemplatesRecording
-
-    steps = np.stack([np.zeros_like(units.displacements_um), units.displacements_um], axis=1)
-    drifting = DriftingTemplates.from_precomputed_templates(
-        units.moved_uV, steps, background.get_sampling_frequency(), units.nbefore, units.probe
-    )
-    rate = 10.0
-    times = np.arange(int(np.ceil((duration_s + 1) * rate))) / rate
-    motion = np.zeros((len(times), 2, 1))
-    motion[:, 1, 0] = displacement_um(times, recipe.drift_um, duration_s)
-    return InjectDriftingTemplatesRecording(
-        sorting=sorting,
-        drifting_templates=drifting,
-        displacement_vectors=[motion],
-        displacement_sampling_frequency=rate,
-        displacement_unit_factor=np.ones((len(sorting.unit_ids), 1)),
-        parent_recording=background,
-        amplitude_factor=factors,
-    )
-
-
 def available_origin(recipe) -> str:
     """Where the templates of a recipe come from here: "biophysical", "real" or "generated"."""
     folder = data_folder()
@@ -221,7 +173,7 @@ def _unit_templates(recipe, rng):
     origin = available_origin(recipe)
     if origin == "real":
         return real_templates(recipe.num_units, rng)
-    drift = recipe.drift_um > 0
+    drift = recipe.drift_um > 0 or recipe.jump_um > 0
     if origin == "biophysical":
         return biophysical_templates(recipe.data_file, recipe.num_units, rng, drift=drift)
     return generated_templates(recipe.layout, recipe.num_units, rng, drift=drift)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from probeinterface import Probe
 
-from ..generation import GenerationSettings, named_probe, random_templates
+from ..generation import GenerationSettings, moved_templates, named_probe, random_templates
 
 HYBRID_FILE = "neuropixels_templates/121817_SU_waves_allNeg_gridEst.mat"
 
@@ -143,11 +143,8 @@ def generated_templates(layout: str, num_units: int, rng: np.random.Generator, *
     templates = np.concatenate(parts)
     if not drift:
         return UnitTemplates(templates, nbefore, probe, "generated")
-    from spikeinterface.generation.drift_tools import make_linear_displacement, move_dense_templates
-
-    steps = make_linear_displacement(np.array([0.0, -20.0]), np.array([0.0, 20.0]), num_step=41)
-    moved = move_dense_templates(templates, steps, probe).astype("float32")
-    return UnitTemplates(templates, nbefore, probe, "generated", moved, steps[:, 1])
+    moved, displacements = moved_templates(templates, probe, reach_um=20.0, num_steps=41)
+    return UnitTemplates(templates, nbefore, probe, "generated", moved, displacements)
 
 
 def interpolate_displacements(moved: np.ndarray, displacements: np.ndarray, wanted: np.ndarray) -> np.ndarray:

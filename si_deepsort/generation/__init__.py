@@ -8,29 +8,35 @@ the background hash without which every sorter looks better than it is.
 
 from .colored_noise import ColoredNoiseRecording
 from .disturbances import DisturbedRecording
+from .injection import MovingTemplates, inject_moving_units, inject_units
+from .motion import motion_um, moved_templates
 from .poisson import random_sorting
-from .population import draw_spikes, join_neighbours, to_sorting
+from .population import Population, draw_population, with_synchrony
 from .probes import named_probe
 from .recording import generate_recording
-from .settings import Disturbances, GenerationSettings, SpikeStatistics
+from .settings import INDEPENDENT_POISSON, Disturbances, GenerationSettings, SpikeStatistics
 from .synchrony import unit_locations
 from .templates import random_far_templates, random_templates
-from .trains import lognormal_rates
 
 __all__ = [
+    "INDEPENDENT_POISSON",
     "ColoredNoiseRecording",
     "Disturbances",
     "DisturbedRecording",
     "GenerationSettings",
+    "MovingTemplates",
+    "Population",
     "SpikeStatistics",
-    "draw_spikes",
+    "draw_population",
     "generate_recording",
-    "join_neighbours",
-    "lognormal_rates",
+    "inject_moving_units",
+    "inject_units",
+    "motion_um",
+    "moved_templates",
     "named_probe",
     "random_far_templates",
     "random_sorting",
     "random_templates",
-    "to_sorting",
     "unit_locations",
+    "with_synchrony",
 ]

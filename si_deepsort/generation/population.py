@@ -1,17 +1,129 @@
 """The spikes of a whole population: trains, bursts, lifetimes, synchrony and amplitudes put together."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import spikeinterface.core as si
 
 from .amplitudes import burst_amplitudes, draw_lifetimes, fade, slow_change
-from .settings import SpikeStatistics
-from .synchrony import copied_spikes, draw_partners, join_copies
-from .trains import add_bursts, after_refractory, gamma_train, rate_modulation
+from .settings import GenerationSettings, SpikeStatistics
+from .synchrony import join_neighbours
+from .trains import add_bursts, after_refractory, gamma_train, lognormal_rates, rate_modulation
 
+# Own spikes this close to a copied one, in ms, give way where trains have no refractory period of their own.
+REFRACTORY_MS = 2.0
 # Spikes this close to an end of the recording, in s, are left out: their templates would be cut off.
 EDGE_S = 0.003
 # Shrinking of the spikes in bursts of the units that shrink most, from spike to spike; they reach half at the third.
 DEEP_BURST_DECAY = 0.7
+
+
+@dataclass(frozen=True)
+class Population:
+    """
+    The spikes of a population.
+
+    Attributes
+    ----------
+    sorting : NumpySorting
+        With unit ids "0", "1", ...
+    amplitudes : np.ndarray, shape (num_spikes,), float32
+        Relative to the template, in the order of the spike vector.
+    widening : np.ndarray | None, shape (num_spikes,), float32
+        By how much each spike is wider than its template. None: not at all.
+    """
+
+    sorting: si.NumpySorting
+    amplitudes: np.ndarray
+    widening: np.ndarray | None = None
+
+
+def draw_population(locations: np.ndarray, settings: GenerationSettings) -> Population:
+    """
+    The spikes of neurons at given places, with the statistics of the settings.
+
+    Parameters
+    ----------
+    locations : np.ndarray, shape (num_units, 2), float
+        In um: neighbours fire together.
+    settings : GenerationSettings
+        Its `statistics` are not None.
+
+    Returns
+    -------
+    Population
+    """
+    statistics, duration_s = settings.statistics, settings.duration_s
+    rates_rng, spikes_rng, synchrony_rng, shapes_rng = np.random.default_rng([settings.seed, 21]).spawn(4)
+    rates = lognormal_rates(
+        len(locations),
+        rates_rng,
+        rate_min=settings.firing_rate_min,
+        rate_max=settings.firing_rate_max,
+        log_rate_sd=statistics.log_rate_sd,
+    )
+    times, amplitudes = draw_spikes(
+        rates, statistics, spikes_rng, duration_s=duration_s, burst_fraction=settings.burst_fraction
+    )
+    if settings.synchrony:
+        times, amplitudes = join_neighbours(
+            times,
+            amplitudes,
+            locations,
+            synchrony_rng,
+            share=settings.synchrony,
+            refractory_ms=statistics.refractory_ms,
+            amplitude_sd=statistics.amplitude_sd,
+        )
+    sorting, in_order = to_sorting(
+        times, amplitudes, duration_s=duration_s, sampling_frequency=settings.sampling_frequency
+    )
+    if statistics.shape_change_sd == 0:
+        return Population(sorting, in_order)
+    spikes = sorting.to_spike_vector()
+    widening = np.zeros(len(spikes), dtype="float32")
+    for unit, own_rng in enumerate(shapes_rng.spawn(len(locations))):
+        members = spikes["unit_index"] == unit
+        own_times = spikes["sample_index"][members] / settings.sampling_frequency
+        widening[members] = slow_change(own_times, duration_s, own_rng, sd=statistics.shape_change_sd) - 1
+    return Population(sorting, in_order, widening)
+
+
+def with_synchrony(
+    population: Population, locations: np.ndarray, settings: GenerationSettings, *, amplitude_sd: float
+) -> Population:
+    """
+    A population whose neurons ignored each other, with neighbours that fire together.
+
+    Parameters
+    ----------
+    population : Population
+    locations : np.ndarray, shape (num_units, 2), float
+        In um.
+    settings : GenerationSettings
+        Seed, synchrony and timing are taken from it.
+    amplitude_sd : float
+        Standard deviation of the amplitudes of the spikes that are added.
+
+    Returns
+    -------
+    Population
+    """
+    if settings.synchrony == 0:
+        return population
+    spikes = population.sorting.to_spike_vector()
+    members = [np.flatnonzero(spikes["unit_index"] == unit) for unit in range(len(locations))]
+    times, amplitudes = join_neighbours(
+        [spikes["sample_index"][own] / settings.sampling_frequency for own in members],
+        [population.amplitudes[own] for own in members],
+        locations,
+        np.random.default_rng([settings.seed, 21]).spawn(3)[2],
+        share=settings.synchrony,
+        refractory_ms=REFRACTORY_MS,
+        amplitude_sd=amplitude_sd,
+    )
+    timing = dict(duration_s=settings.duration_s, sampling_frequency=settings.sampling_frequency)
+    return Population(*to_sorting(times, amplitudes, **timing))
 
 
 def draw_spikes(
@@ -110,57 +222,6 @@ def _bursting_train(rate, statistics, train_rng, burst_rng, duration_s, modulati
     )
     kept = after_refractory(times, refractory_ms / 1000) & (times < duration_s)
     return times[kept], burst_amplitudes(position[kept], decay=decay)
-
-
-def join_neighbours(
-    times_s: list[np.ndarray],
-    amplitudes: list[np.ndarray],
-    locations: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    share: float,
-    max_lag_ms: float,
-    refractory_ms: float,
-    amplitude_sd: float,
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """
-    Let each unit fire together with one of its three nearest neighbours.
-
-    Parameters
-    ----------
-    times_s, amplitudes : list of np.ndarray, shape (num_spikes,), float64
-        Of `draw_spikes`.
-    locations : np.ndarray, shape (num_units, 2), float64
-        In um.
-    rng : np.random.Generator
-    share : float
-        Share of the spikes of the neighbour that are copied into the train.
-    max_lag_ms : float
-        Lags are uniform between minus and plus this.
-    refractory_ms : float
-        Own spikes this close to a copied one give way.
-    amplitude_sd : float
-        Standard deviation of the amplitudes of copied spikes; each else has the amplitude of the nearest own spike.
-
-    Returns
-    -------
-    times_s, amplitudes : list of np.ndarray, shape (num_spikes,), float64
-    """
-    partner_rng, copy_rng, amplitude_rng = rng.spawn(3)
-    partners = draw_partners(locations, partner_rng)
-    copies = copied_spikes(times_s, partners, copy_rng, share=share, max_lag_ms=max_lag_ms)
-    joined_times, joined_amplitudes = [], []
-    own_rngs = amplitude_rng.spawn(len(times_s))
-    for times, own, copied, own_rng in zip(times_s, amplitudes, copies, own_rngs, strict=True):
-        # A unit that has not started yet, or has stopped, joins nobody.
-        copied = copied[(copied >= times[0]) & (copied <= times[-1])] if len(times) else times
-        joined, origin = join_copies(times, copied, refractory_ms=refractory_ms)
-        values = own[origin] if len(own) else np.zeros(0)
-        is_copy = origin < 0
-        values[is_copy] = 1 + amplitude_sd * own_rng.standard_normal(is_copy.sum())
-        joined_times.append(joined)
-        joined_amplitudes.append(values)
-    return joined_times, joined_amplitudes
 
 
 def to_sorting(

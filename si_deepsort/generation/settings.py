@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..noise import NEUROPIXELS_NOISE_CORRELATION, NEUROPIXELS_NOISE_LENGTH_UM
-from ..settings import Settings, setting
+from ..settings import SettingError, Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,9 @@ class SpikeStatistics(Settings):
     theta_depth: float = setting(0.2, "Depth of the modulation of all rates by theta", minimum=0.0, maximum=1.0)
     gamma_depth: float = setting(0.1, "Depth of the modulation of all rates by gamma", minimum=0.0, maximum=1.0)
     up_down_depth: float = setting(0.3, "Depth of the modulation by up and down states", minimum=0.0, maximum=1.0)
-    burst_probability: float = setting(0.12, "Share of spikes of a bursting unit that start a burst", minimum=0.0)
+    burst_probability: float = setting(
+        0.12, "Share of spikes of a bursting unit that start a burst", minimum=0.0, maximum=1.0
+    )
     burst_most_extra: int = setting(3, "Most further spikes in a burst", minimum=0)
     burst_interval_min_ms: float = setting(4.0, "Shortest interval within bursts in ms", minimum=0.0)
     burst_interval_max_ms: float = setting(10.0, "Longest interval within bursts in ms", minimum=0.0)
@@ -26,10 +28,20 @@ class SpikeStatistics(Settings):
     )
     amplitude_sd: float = setting(0.06, "Relative standard deviation of the amplitude of spikes", minimum=0.0)
     slow_amplitude_sd: float = setting(0.1, "Standard deviation of slow amplitude changes", minimum=0.0)
+    shape_change_sd: float = setting(0.05, "Standard deviation of slow changes of the width of spikes", minimum=0.0)
     start_share: float = setting(0.0, "Share of units that start to fire in mid-recording", minimum=0.0, maximum=1.0)
     stop_share: float = setting(0.0, "Share of units that stop in mid-recording", minimum=0.0, maximum=1.0)
     fade_share: float = setting(0.0, "Share of units that fade in the second half", minimum=0.0, maximum=1.0)
     fade_to: float = setting(0.3, "Relative amplitude of fading units at the end", minimum=0.0, maximum=1.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.burst_interval_max_ms < self.burst_interval_min_ms:
+            raise SettingError(
+                "burst_interval_max_ms",
+                f"got {self.burst_interval_max_ms:g}, expected at least burst_interval_min_ms "
+                f"({self.burst_interval_min_ms:g}).",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +71,22 @@ class GenerationSettings(Settings):
     firing_rate_max: float = setting(15.0, "Highest firing rate in Hz", minimum=0.0)
     burst_fraction: float = setting(0.2, "Fraction of units that fire bursts", minimum=0.0, maximum=1.0)
     positive_fraction: float = setting(0.05, "Fraction of units with positive-going spikes", minimum=0.0, maximum=1.0)
+    synchrony: float = setting(
+        0.1, "Share of the spikes of a neighbour that a unit joins within .8 ms", minimum=0.0, maximum=1.0
+    )
+    statistics: SpikeStatistics | None = setting(
+        SpikeStatistics(),
+        "How neurons fire and how their spikes vary; None: independent Poisson trains of equal spikes",
+    )
+    disturbances: Disturbances = setting(Disturbances(), "Line noise, artefacts and dying channels")
+    drift_um: float = setting(0.0, "The tissue moves slowly up and down by this much in um", minimum=0.0)
+    jump_um: float = setting(0.0, "Standard deviation of sudden jumps of the tissue in um", minimum=0.0)
     noise_uV: float = setting(8.0, "Standard deviation of the noise in uV", minimum=0.0)
     noise_correlation: float = setting(NEUROPIXELS_NOISE_CORRELATION, "Noise correlation of near contacts", minimum=0.0)
     noise_length_um: float = setting(NEUROPIXELS_NOISE_LENGTH_UM, "Decay length of the noise correlation", minimum=1.0)
     seed: int = setting(0, "Of everything")
+
+
+# Settings for trains as they were before there were others: Poisson trains of neurons that ignore each other, and whose
+# spikes are all alike. Networks that were trained on such recordings can be trained again only with these.
+INDEPENDENT_POISSON = dict(statistics=None, synchrony=0.0)

@@ -4,6 +4,8 @@ import numpy as np
 
 from .trains import after_refractory
 
+# Neurons that fire together do so within this many ms: lags of monosynaptic connections and of common input.
+SYNCHRONY_MS = 0.8
 # The partner of a unit is drawn from this many nearest units.
 NUM_NEIGHBOURS = 3
 
@@ -108,3 +110,51 @@ def join_copies(times_s: np.ndarray, copies_s: np.ndarray, *, refractory_ms: flo
     origin = np.concatenate([own, np.full(len(copies_s), -1)])
     order = np.argsort(joined, kind="stable")
     return joined[order], origin[order]
+
+
+def join_neighbours(
+    times_s: list[np.ndarray],
+    amplitudes: list[np.ndarray],
+    locations: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    share: float,
+    refractory_ms: float,
+    amplitude_sd: float,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """
+    Let each unit fire together with one of its three nearest neighbours.
+
+    Parameters
+    ----------
+    times_s, amplitudes : list of np.ndarray, shape (num_spikes,), float64
+        Of `draw_spikes`.
+    locations : np.ndarray, shape (num_units, 2), float64
+        In um.
+    rng : np.random.Generator
+    share : float
+        Share of the spikes of the neighbour that are copied into the train, with uniform lags of up to `SYNCHRONY_MS`.
+    refractory_ms : float
+        Own spikes this close to a copied one give way.
+    amplitude_sd : float
+        Standard deviation of the amplitudes of copied spikes around 1.
+
+    Returns
+    -------
+    times_s, amplitudes : list of np.ndarray, shape (num_spikes,), float64
+    """
+    partner_rng, copy_rng, amplitude_rng = rng.spawn(3)
+    partners = draw_partners(locations, partner_rng)
+    copies = copied_spikes(times_s, partners, copy_rng, share=share, max_lag_ms=SYNCHRONY_MS)
+    joined_times, joined_amplitudes = [], []
+    own_rngs = amplitude_rng.spawn(len(times_s))
+    for times, own, copied, own_rng in zip(times_s, amplitudes, copies, own_rngs, strict=True):
+        # A unit that has not started yet, or has stopped, joins nobody.
+        copied = copied[(copied >= times[0]) & (copied <= times[-1])] if len(times) else times
+        joined, origin = join_copies(times, copied, refractory_ms=refractory_ms)
+        values = own[origin] if len(own) else np.zeros(0)
+        is_copy = origin < 0
+        values[is_copy] = 1 + amplitude_sd * own_rng.standard_normal(is_copy.sum())
+        joined_times.append(joined)
+        joined_amplitudes.append(values)
+    return joined_times, joined_amplitudes

@@ -11,7 +11,7 @@ import numpy as np
 import spikeinterface.preprocessing as spre
 from probeinterface import Probe
 
-from ..generation import GenerationSettings, generate_recording, named_probe, random_templates
+from ..generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording, named_probe, random_templates
 from ..noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
 from ..preprocessing.whiten import whiten_time_space
 
@@ -57,6 +57,7 @@ def random_recording(seed: int):
         noise_correlation=float(rng.uniform(0.0, 0.85)),
         noise_length_um=float(rng.uniform(30, 250)),
         seed=seed,
+        **INDEPENDENT_POISSON,
     )
     locations = probe.contact_positions[:, :2]
     templates_uV, nbefore = varied_templates(locations, settings, rng)

@@ -52,7 +52,7 @@ def test_usual_simulated_noise_is_more_predictable(no_data):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_gives_a_recording_without_data(name, no_data):
     recipe = recordings.RECIPES[name]
-    if recipe.drift_um:
+    if recipe.drift_um or recipe.jump_um:
         pytest.skip("moving generated templates takes long; one such name is tested below")
     recording, sorting = synthesis.synthesize(recipe, seed=1, duration_s=0.5)
     assert len(sorting.unit_ids) == recipe.num_units
@@ -126,6 +126,50 @@ def test_units_spread_over_all_amplitudes():
     chosen = templates.choose_over_all_amplitudes(peaks, 20, np.random.default_rng(0))
     assert len(np.unique(chosen)) == 20
     assert np.median(np.asarray(peaks)[chosen]) > 1.5 * np.median(peaks)
+
+
+def test_later_fields_change_no_identity_where_they_are_not_in_use():
+    old = recordings._recipe_identity(recordings.RECIPES["linear32"])
+    assert not set(old) & set(recordings._LATER_FIELDS)
+    new = recordings._recipe_identity(recordings.RECIPES["linear32_synchronous"])
+    assert set(new) - set(old) == {"synchrony"}
+
+
+def pairs_within(sorting, reach_ms):
+    """Share of spikes that have a spike of another unit this close."""
+    spikes = sorting.to_spike_vector()
+    gaps = np.diff(spikes["sample_index"]) / sorting.get_sampling_frequency() * 1000
+    is_pair = (gaps <= reach_ms) & (np.diff(spikes["unit_index"]) != 0)
+    return (np.r_[is_pair, False] | np.r_[False, is_pair]).mean()
+
+
+@pytest.mark.parametrize("name", ["tetrode", "linear32"])
+def test_synchronous_twins_have_the_same_units_that_fire_together(name, no_data):
+    alone, together = (
+        synthesis.synthesize(recordings.RECIPES[twin], seed=3, duration_s=20.0)[1]
+        for twin in (name, f"{name}_synchronous")
+    )
+    np.testing.assert_array_equal(alone.get_property("gt_peak_uV"), together.get_property("gt_peak_uV"))
+    assert pairs_within(together, 0.8) > pairs_within(alone, 0.8) + 0.15
+    for unit in alone.unit_ids:
+        own = alone.get_unit_spike_train(unit)
+        assert np.isin(own, together.get_unit_spike_train(unit)).mean() > 0.9
+
+
+def test_units_of_independent_recordings_fire_apart(no_data):
+    alone, together = (
+        synthesis.synthesize(recordings.RECIPES[f"{kind}_small_generated"], seed=0, duration_s=20.0)[1]
+        for kind in ("independent", "synchronous")
+    )
+    np.testing.assert_array_equal(alone.get_property("gt_peak_uV"), together.get_property("gt_peak_uV"))
+    assert pairs_within(together, 0.8) > pairs_within(alone, 0.8) + 0.1
+
+
+def test_plain_recordings_are_those_of_spikeinterface():
+    recording, sorting = synthesis.synthesize(recordings.RECIPES["plain"], seed=42, duration_s=2.0)
+    assert recording.get_num_channels() == 64 and len(sorting.unit_ids) == 25
+    template = recording.templates[0]
+    assert sorting.get_property("gt_peak_uV")[0] == np.abs(template).max()
 
 
 @needs_data

@@ -9,7 +9,7 @@ import argparse
 import numpy as np
 from spikeinterface.preprocessing import bandpass_filter
 
-from ...generation import GenerationSettings, generate_recording, named_probe
+from ...generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording, named_probe
 from ...preprocessing.estimate_whitening import estimate_whitening
 from ...sorter.clusters.embed import AUTOENCODER_SAMPLES
 from ...sorter.peaks.energy import spike_shapes
@@ -35,7 +35,9 @@ def white_waveforms(num_waveforms: int, seed: int) -> np.ndarray:
         slope = rng.uniform(0.5, 1.5)
         frequencies = np.linspace(0, SAMPLING_FREQUENCY / 2, 60)
         power = 1 / (1 + (frequencies / rng.uniform(800, 4000)) ** (2 * slope))
-        settings = GenerationSettings(duration_s=3.0, num_units=0, num_far_units=20, seed=int(seed * 100 + part))
+        settings = GenerationSettings(
+            duration_s=3.0, num_units=0, num_far_units=20, seed=int(seed * 100 + part), **INDEPENDENT_POISSON
+        )
         recording, _ = generate_recording(named_probe("tetrode"), settings, noise_power=(frequencies, power))
         band = bandpass_filter(recording, 150.0, 7000.0, ftype="bessel", filter_order=2, dtype="float32")
         time_filter = estimate_whitening(band, order=24, radius_um=100.0, seed=seed).time_filter

@@ -12,7 +12,7 @@ import numpy as np
 import spikeinterface.core as si
 from probeinterface import generate_linear_probe, generate_multi_columns_probe, generate_tetrode
 
-from ...generation import GenerationSettings, generate_recording, named_probe
+from ...generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording, named_probe
 from ...noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
 from ...zoo import load_model, save_model
 from .batches import prepare_recordings
@@ -66,6 +66,7 @@ def training_recording(layout: str, *, seed: int, duration_s: float = 8.0):
         noise_correlation=float(rng.uniform(0.35, 0.8)),
         noise_length_um=float(rng.uniform(60, 200)),
         seed=seed,
+        **INDEPENDENT_POISSON,
     )
     power = np.asarray(NEUROPIXELS_NOISE_POWER) ** rng.uniform(0.7, 1.25)
     recording, _ = generate_recording(probe, settings, noise_power=(NEUROPIXELS_NOISE_FREQUENCIES, power))
