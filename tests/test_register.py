@@ -2,15 +2,22 @@
 The contract with SpikeInterface: every object of it that this package touches or relies on.
 
 If one of these tests fails after an update of SpikeInterface, `si_deepsort/register.py` and `si_deepsort/jobs.py` are
-the places to mend.
+the places to mend first.
 """
 
+import ast
+import inspect
 import pickle
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
+import numpy as np
 import pytest
 import spikeinterface.preprocessing as spre
+from spikeinterface.core import NumpyRecording, node_pipeline
+from spikeinterface.core.base import base_peak_dtype, minimum_spike_dtype
 from spikeinterface.preprocessing import pipeline, preprocessing_classes
 from spikeinterface.sorters import (
     BaseSorter,
@@ -24,7 +31,49 @@ from spikeinterface.sorters import (
 
 import si_deepsort
 from si_deepsort.preprocessing import PREPROCESSORS
-from si_deepsort.sorter.adapter import DeepSortSettings, DeepSortSorter
+from si_deepsort.sorter.adapter import DeepSortSorter
+from si_deepsort.sorter.settings import DeepSortSettings
+
+PACKAGE = Path(si_deepsort.__file__).parent
+# Packages of SpikeInterface whose names are public; whatever is imported from deeper modules is named below.
+PUBLIC_PACKAGES = (
+    *("core", "preprocessing", "sorters", "comparison", "extractors", "widgets", "exporters", "generation"),
+    *("benchmark", "postprocessing", "metrics", "curation"),
+)
+INTERNALS = {
+    "spikeinterface.core.base": {"base_peak_dtype", "minimum_spike_dtype"},
+    "spikeinterface.core.core_tools": {
+        "check_json",
+        "define_function_from_class",
+        "define_function_handling_dict_from_class",
+    },
+    "spikeinterface.core.generate": {
+        "InjectTemplatesRecording",
+        "generate_ground_truth_recording",
+        "generate_templates",
+        "generate_unit_locations",
+    },
+    "spikeinterface.core.job_tools": {"ensure_chunk_size", "fix_job_kwargs", "job_keys"},
+    "spikeinterface.core.node_pipeline": {"PeakDetector", "run_node_pipeline"},
+    "spikeinterface.core.recording_tools": {"get_chunk_with_margin"},
+    "spikeinterface.extractors.extractor_classes": {"recording_extractor_full_dict"},
+    "spikeinterface.generation.drift_tools": {
+        "DriftingTemplates",
+        "InjectDriftingTemplatesRecording",
+        "make_linear_displacement",
+        "move_dense_templates",
+    },
+    "spikeinterface.preprocessing.basepreprocessor": {"BasePreprocessor", "BasePreprocessorSegment"},
+    "spikeinterface.sorters.utils": {"SpikeSortingError"},
+    "spikeinterface.sortingcomponents.clustering": {"isosplit_isocut"},
+    "spikeinterface.sortingcomponents.matching": {"find_spikes_from_templates"},
+    "spikeinterface.sortingcomponents.matching.base": {"BaseTemplateMatching"},
+    "spikeinterface.sortingcomponents.motion": {"estimate_motion"},
+    "spikeinterface.sortingcomponents.peak_detection.method_list": {"detect_peak_methods"},
+    "spikeinterface.sortingcomponents.tools": {"get_prototype_and_waveforms_from_recording"},
+}
+# Private attributes of SpikeInterface's objects that the package reads.
+SPIKEINTERFACES_ATTRIBUTES = {"_kwargs", "_recording_segments", "_all_preprocesser_dict"}
 
 
 def test_sorter_is_in_spikeinterfaces_lists():
@@ -73,20 +122,59 @@ def test_methods_that_the_sorter_replaces_exist():
         assert callable(getattr(BaseSorter, name)), name
 
 
-def test_other_private_parts_exist():
-    from spikeinterface.core import get_chunk_with_margin
-    from spikeinterface.core.base import base_peak_dtype, minimum_spike_dtype
-    from spikeinterface.core.core_tools import check_json, define_function_from_class
-    from spikeinterface.core.node_pipeline import PeakDetector, run_node_pipeline
-    from spikeinterface.extractors.extractor_classes import recording_extractor_full_dict
-    from spikeinterface.sortingcomponents.clustering.isosplit_isocut import isosplit
-    from spikeinterface.sortingcomponents.matching.base import BaseTemplateMatching
+def imports_of_the_package():
+    """Pairs (module of SpikeInterface, name) that files of the package import."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "spikeinterface":
+                yield from ((node.module, alias.name) for alias in node.names)
 
-    functions = (get_chunk_with_margin, check_json, define_function_from_class, run_node_pipeline, isosplit)
-    assert all(map(callable, (*functions, PeakDetector, BaseTemplateMatching)))
+
+def private_attributes_of_the_package():
+    """Names with one leading underscore that files of the package read from objects other than `self`."""
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf8"))
+        own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        own |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_self(node.value)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+                if not is_self(node.value) and node.attr not in own - SPIKEINTERFACES_ATTRIBUTES:
+                    yield node.attr
+
+
+def is_self(node) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
+def is_public(module: str) -> bool:
+    parts = module.split(".")
+    return len(parts) < 2 or (len(parts) == 2 and parts[1] in PUBLIC_PACKAGES)
+
+
+def test_every_internal_of_spikeinterface_is_named_here():
+    used = {(module, name) for module, name in imports_of_the_package() if not is_public(module)}
+    named = {(module, name) for module, names in INTERNALS.items() for name in names}
+    assert used <= named, "name here what the package begins to use"
+
+
+@pytest.mark.parametrize("module", INTERNALS)
+def test_internals_exist(module):
+    found = import_module(module)
+    assert all(hasattr(found, name) for name in INTERNALS[module])
+
+
+def test_private_attributes_are_named_here_and_exist():
+    assert set(private_attributes_of_the_package()) <= SPIKEINTERFACES_ATTRIBUTES
+    recording = NumpyRecording([np.zeros((10, 2))], 1000.0)
+    assert isinstance(recording._kwargs, dict) and len(recording._recording_segments) == len(recording.segments) == 1
+    assert isinstance(preprocessing_classes._all_preprocesser_dict, dict)
+    # NetworkPeakDetector and EnergyDetector set it: their `compute` takes the place of the chunk, too.
+    assert "_compute_has_extended_signature" in inspect.getsource(node_pipeline)
+
+
+def test_dtypes_of_peaks_and_spikes():
     assert {"sample_index", "unit_index", "segment_index"} <= {name for name, _ in minimum_spike_dtype}
     assert {"sample_index", "channel_index", "amplitude", "segment_index"} <= {name for name, _ in base_peak_dtype}
-    assert "spikeglx" in recording_extractor_full_dict
 
 
 def test_params_and_descriptions_agree():
