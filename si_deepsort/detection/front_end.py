@@ -4,6 +4,9 @@ The front end of a detector: the preprocessing between the recording of a user a
 A front end is a list of steps as SpikeInterface's preprocessing pipelines have them, such as
 `[{"name": "bandpass_filter", "params": {"freq_min": 300.0}}]`. It is saved with a model (`info.settings["front_end"]`),
 so that the model sees the same traces wherever it is used. A model without one takes the recording as it is.
+
+The steps of the sorter's front end are "band_pass", "reference" and "whiten", with the same filters and estimates as
+in the sorter.
 """
 
 import json
@@ -12,13 +15,41 @@ import warnings
 from spikeinterface.core import BaseRecording
 
 from ..nets.network import Network
+from ..preprocessing.band_pass import band_pass
+from ..preprocessing.reference import common_reference
+from ..preprocessing.whiten import whiten_time_space
 
 FrontEnd = list[dict]
 
+_SORTER_STEPS = {"band_pass": band_pass, "reference": common_reference, "whiten": whiten_time_space}
 
-def front_end_of(net: Network) -> FrontEnd:
-    """The steps that are saved with a network; none for a network that takes the recording as it is."""
-    return list(net.info.settings.get("front_end", [])) if net.info is not None else []
+
+def white_front_end(
+    *, freq_min: float | None, freq_max: float | None, with_reference: bool, order: int, radius_um: float
+) -> FrontEnd:
+    """
+    The sorter's front end for given values of its settings.
+
+    Parameters
+    ----------
+    freq_min, freq_max : float | None
+        Edges of the band-pass in Hz. None leaves the band-pass out.
+    with_reference : bool
+        Whether to subtract the median of shanks with many channels.
+    order : int
+        Order of the whitening filter over time.
+    radius_um : float
+        Channels this close are whitened together.
+    """
+    filters = [{"name": "band_pass", "params": {"freq_min": freq_min, "freq_max": freq_max}}]
+    reference = [{"name": "reference", "params": {}}]
+    whiten = [{"name": "whiten", "params": {"order": order, "radius_um": radius_um}}]
+    return (filters if freq_min is not None else []) + (reference if with_reference else []) + whiten
+
+
+def front_end_of(net: Network) -> FrontEnd | None:
+    """The steps that are saved with a network; None if it was saved without."""
+    return net.info.settings.get("front_end") if net.info is not None else None
 
 
 def apply_front_end(recording: BaseRecording, steps: FrontEnd) -> BaseRecording:
@@ -29,7 +60,7 @@ def apply_front_end(recording: BaseRecording, steps: FrontEnd) -> BaseRecording:
     ----------
     recording : BaseRecording
     steps : list of dict
-        Each with `name`, a preprocessor of SpikeInterface, and `params`, its keyword arguments.
+        Each with `name`, a preprocessor of SpikeInterface or a step of the sorter, and `params`, its keyword arguments.
 
     Returns
     -------
@@ -44,7 +75,10 @@ def apply_front_end(recording: BaseRecording, steps: FrontEnd) -> BaseRecording:
 
     for step in steps:
         try:
-            recording = apply_preprocessing_pipeline(recording, [{"params": {}, **step}])
+            if step["name"] in _SORTER_STEPS:
+                recording = _SORTER_STEPS[step["name"]](recording, **step["params"])
+            else:
+                recording = apply_preprocessing_pipeline(recording, [{"params": {}, **step}])
         except (TypeError, AssertionError) as error:
             raise ValueError(
                 f"The front end's step {step!r} cannot be applied: {error}. Expected "
@@ -72,7 +106,7 @@ def traces_for(recording: BaseRecording, net: Network, applied_front_end: FrontE
     """
     own = front_end_of(net)
     if applied_front_end is None:
-        return apply_front_end(recording, own)
+        return apply_front_end(recording, own or [])
     if own and _as_json(own) != _as_json(applied_front_end):
         warnings.warn(
             f"The detector '{net.info.name}' was trained on traces of the front end {own}, these traces are of "

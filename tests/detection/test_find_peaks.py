@@ -1,5 +1,6 @@
 """Detection: laws of candidates, windows and peaks; the bundled detectors on generated recordings."""
 
+import json
 import pickle
 from dataclasses import replace
 
@@ -13,12 +14,16 @@ from si_deepsort.detection.bimodal import standing_out
 from si_deepsort.detection.candidates import cut_windows, find_candidates, make_window_plan, with_empty_channel
 from si_deepsort.detection.exclusion import largest_in_reach, make_exclusion
 from si_deepsort.detection.find_peaks import find_peaks
+from si_deepsort.detection.front_end import apply_front_end
 from si_deepsort.detection.node import NetworkPeakDetector
 from si_deepsort.detection.prepare import load_detector, prepare_detector
 from si_deepsort.detection.probability import detection_probability
 from si_deepsort.detection.spike_detector import SpikeDetector, detect_in_traces, measure_channels, probabilities_of
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 from si_deepsort.nets.detector import CNNDetector, DetectorConfig, GRUDetector
+from si_deepsort.sorter.front_end.steps import front_end_steps
+from si_deepsort.sorter.front_end.whitening import filtered_recording, white_recording
+from si_deepsort.sorter.settings import DeepSortSettings
 
 QUIET = dict(progress_bar=False, n_jobs=1)
 # Attributes of a node that hold the recording, whose shared memory is not what is tested here.
@@ -167,6 +172,17 @@ def test_the_front_end_that_a_model_is_saved_with_takes_effect(tetrode):
         find_peaks(filtered, method=net, applied_front_end=[], job_kwargs=QUIET)
     with pytest.raises(ValueError, match="cannot be applied"):
         find_peaks(recording, method=tuned(front_end=[{"name": "nonsense"}]), job_kwargs=QUIET)
+
+
+@pytest.mark.parametrize("apply_preprocessing", [True, False])
+def test_the_white_front_end_is_that_of_the_sorter(tetrode, apply_preprocessing):
+    settings = DeepSortSettings(apply_preprocessing=apply_preprocessing)
+    filters = dict(freq_min=settings.freq_min, freq_max=settings.freq_max, with_reference=settings.common_reference)
+    filtered = filtered_recording(tetrode[0], **filters) if apply_preprocessing else tetrode[0].astype("float32")
+    whitening = dict(order=settings.whitening_order, radius_um=settings.whitening_radius_um, seed=settings.seed)
+    expected = white_recording(filtered, motion=None, **whitening)
+    found = apply_front_end(tetrode[0], json.loads(json.dumps(front_end_steps(settings))))
+    np.testing.assert_array_equal(found.get_traces(), expected.get_traces())
 
 
 def test_a_model_of_another_sampling_rate_warns(tetrode):

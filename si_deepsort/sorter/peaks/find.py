@@ -5,6 +5,7 @@ from spikeinterface.core.node_pipeline import run_node_pipeline
 
 from ...detection.find_peaks import find_peaks
 from ...preprocessing.whitening import Whitening
+from ..front_end.steps import front_end_steps
 from .energy import make_energy_filters
 from .energy_node import EnergyDetector
 
@@ -46,6 +47,7 @@ def find_spike_peaks(traces, whitening: Whitening, settings, job_kwargs):
         method=settings.detection,
         threshold=threshold,
         radius_um=settings.detect_radius_um,
+        applied_front_end=front_end_steps(settings),
         seed=settings.seed,
         job_kwargs=job_kwargs,
     )
