@@ -22,12 +22,14 @@ from spikeinterface.core import NumpyRecording, NumpySorting
 
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import markdown_table, write_results
+from si_deepsort.detection.find_peaks import find_peaks
 from si_deepsort.known_units.assign import assign_peaks
+from si_deepsort.known_units.unit_library import find_units, learn_units, remove_baseline, tune_threshold
 from si_deepsort.noise import match_traces
-from si_deepsort.training.classification.known_units import find_units, learn_units, remove_baseline, tune_threshold
 from si_deepsort.training.classification.train import ClassifierTrainingSettings, train_classifier
+from si_deepsort.training.detection.score import score_grid
 from si_deepsort.training.detection.train import DetectorTrainingSettings, train_detector
-from si_deepsort.training.detection.tune import best_threshold, candidate_peaks
+from si_deepsort.training.detection.tune import EXCLUSIVE_TIMES_MS, THRESHOLDS
 
 DATA = Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data")) / "ee32009_waveforms"
 FREQUENCY = 25_000.0
@@ -94,13 +96,17 @@ def find_by_networks(labelled: dict, targets: dict, seed: int = 0) -> dict:
             for k in range(3)
         ]
         quiet = dict(seed=seed, progress_bar=False, device="cpu")
-        detector = train_detector(copies[:2], [sorting] * 2, settings=DetectorTrainingSettings(num_epochs=4, **quiet))
+        detector = train_detector(
+            copies[:2], [sorting] * 2, front_end=[], settings=DetectorTrainingSettings(num_epochs=4, **quiet)
+        ).net
         classifier = train_classifier(
             copies[:2], [sorting] * 2, ms_after=2.0, settings=ClassifierTrainingSettings(num_epochs=12, **quiet)
-        )
-        threshold, refractory_ms, _ = best_threshold(copies[2], sorting, detector, tolerance_ms=1.0)
+        ).net
+        choices = dict(thresholds=THRESHOLDS, exclusive_times_ms=EXCLUSIVE_TIMES_MS, tolerance_ms=1.0)
+        best = max(score_grid(copies[2], sorting, detector, **choices), key=lambda row: row["f1"])
         recording = NumpyRecording([smoothed(noisy)], frequency)
-        peaks = candidate_peaks(recording, detector, threshold=threshold, refractory_ms=refractory_ms)
+        chosen = {name: best[name] for name in ("threshold", "exclusive_ms")}
+        peaks = find_peaks(recording, method=detector, **chosen, job_kwargs=dict(progress_bar=False))["sample_index"]
         scaled = in_noise_levels(recording.get_traces())
         units, _ = assign_peaks(scaled, peaks, classifier, min_probability=0.0)
         kept = units >= 0
@@ -109,7 +115,7 @@ def find_by_networks(labelled: dict, targets: dict, seed: int = 0) -> dict:
             "spike_samples": peaks[kept]
             - int(np.median(np.atleast_1d(classifier.info.settings["label_offset_frames"]))),
             "spike_classes": classes[unit_ids[units[kept]]],
-            "threshold": threshold,
+            "threshold": best["threshold"],
             "cpu_s": time.process_time() - start,
         }
     return found

@@ -125,11 +125,11 @@ def unit_snr(recording, sorting, *, seed: int = 0) -> np.ndarray:
     -------
     np.ndarray, shape (num_units,), float
     """
-    import spikeinterface.preprocessing as spre
     from spikeinterface.core import create_sorting_analyzer
 
-    freq_max = min(7000.0, 0.45 * recording.get_sampling_frequency())
-    filtered = spre.bandpass_filter(recording, freq_min=150.0, freq_max=freq_max, dtype="float32")
+    from ..preprocessing.band_pass import band_pass
+
+    filtered = band_pass(recording, freq_min=150.0, freq_max=7000.0)
     analyzer = create_sorting_analyzer(sorting, filtered, sparse=False, format="memory")
     analyzer.compute("random_spikes", max_spikes_per_unit=100, seed=seed)
     analyzer.compute("templates")

@@ -59,16 +59,10 @@ def train_denoiser(
     import spikeinterface.core as si
 
     from ..training.interpolation.train import InterpolationTrainingSettings, train_deep_interpolation
-    from ..zoo import load_model
 
     settings = InterpolationTrainingSettings(num_epochs=num_epochs, device=device, seed=seed)
     loaded = [si.load(path) for path in recordings]
     train_deep_interpolation(loaded, folder, start_from=start_from or None, settings=settings)
-    metrics = load_model(folder).info.metrics
-    print(
-        f"Loss on held-out time: {metrics['start_validation_loss']:.4f} at the start, "
-        f"{metrics['validation_loss']:.4f} now. Model: {folder}"
-    )
 
 
 def denoiser_report(

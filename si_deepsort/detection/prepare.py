@@ -1,7 +1,7 @@
 """Load a detection network and make it ready for a recording."""
 
 import warnings
-from pathlib import Path
+from os import PathLike
 
 from spikeinterface.core import BaseRecording
 
@@ -18,7 +18,7 @@ BUNDLED = {"cnn": "detector-cnn", "gru": "detector-gru"}
 SAME_RATE = 0.01
 
 
-def load_detector(model: str | Path | Network) -> Network:
+def load_detector(model: str | PathLike | Network) -> Network:
     """
     Load a detection network by short name ("cnn", "gru"), name or folder, or check that a network is one.
 
@@ -33,7 +33,7 @@ def load_detector(model: str | Path | Network) -> Network:
 
 def prepare_detector(
     recording: BaseRecording,
-    model: str | Path | Network = "cnn",
+    model: str | PathLike | Network = "cnn",
     *,
     candidate_threshold: float | None = None,
     seed: int = 0,

@@ -1,148 +1,29 @@
 """
-Known units in a noisy recording: which of them fired when, overlaps included.
+Find the spikes of known units in noise, overlapping spikes included.
 
-Traces are explained as a sum of known templates in white noise of variance 1. A first pass subtracts greedily; then
-each spike is taken out again, together with a near neighbour, and the best of nothing, one spike and every pair of
-spikes is put back. Greedy subtraction alone often explains two overlapping spikes by one wrong large one and one
-wrong small one; the exhaustive search over pairs does not.
+Traces are explained as a sum of known templates in white noise of variance 1. A first pass subtracts greedily. Then
+each spike is put back together with a neighbour in time, and the best of no spike, one spike and every pair of spikes
+is subtracted instead. Greedy subtraction often explains two overlapping spikes by a wrong large one and a wrong small
+one; the exhaustive search over pairs does not.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-import scipy.linalg
 import scipy.ndimage
 import scipy.signal
 
+from .known_templates import KnownTemplates
+
 # Log likelihood that forbids a second spike of a unit within its refractory period.
 FORBIDDEN = 1e6
-# Second thoughts: a spike is reconsidered with its nearest neighbour, with the one after it, and with both.
+# Sweeps reconsider a spike with its nearest neighbour, with its second nearest, and with both.
 NEIGHBORS = ((0,), (1,), (0, 1))
-
-
-@dataclass(frozen=True)
-class KnownTemplates:
-    """
-    Templates of known units and all that depends on them alone; made by `know_templates`.
-
-    Attributes
-    ----------
-    templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
-        In white noise of variance 1.
-    overlaps : np.ndarray, shape (num_units, num_units, 2 * num_samples - 1), float32
-        Scalar product of unit k, d samples later, with unit j, at [k, j, d + num_samples - 1].
-    log_prior_odds : np.ndarray, shape (num_units,), float32
-        Of a spike at a sample, before the traces are seen.
-    refractory_frames : int
-        A unit is not found twice in fewer frames.
-    """
-
-    templates: np.ndarray
-    overlaps: np.ndarray
-    log_prior_odds: np.ndarray
-    refractory_frames: int
-
-    @property
-    def num_units(self) -> int:
-        """How many units."""
-        return len(self.templates)
-
-    @property
-    def num_samples(self) -> int:
-        """Samples of a template."""
-        return self.templates.shape[1]
-
-    @property
-    def energies(self) -> np.ndarray:
-        """Squared norm of each template, shape (num_units,)."""
-        return np.einsum("ust,ust->u", self.templates, self.templates)
-
-
-def know_templates(
-    templates: np.ndarray, *, rates: np.ndarray, sampling_frequency: float, refractory_ms: float = 1.5
-) -> KnownTemplates:
-    """
-    Prepare templates for `find_known_units`.
-
-    Parameters
-    ----------
-    templates : np.ndarray, shape (num_units, num_samples, num_channels), float
-        In units of white noise of variance 1.
-    rates : np.ndarray, shape (num_units,), float
-        Firing rates in Hz.
-    sampling_frequency : float
-        In Hz.
-    refractory_ms : float, default: 1.5
-        Shortest interval between two spikes of a unit.
-
-    Returns
-    -------
-    KnownTemplates
-    """
-    templates = np.asarray(templates, dtype="float32")
-    num_units = len(templates)
-    overlaps = np.zeros((num_units, num_units, 2 * templates.shape[1] - 1), dtype="float32")
-    for k in range(num_units):
-        for j in range(num_units):
-            for channel in range(templates.shape[2]):
-                overlaps[k, j] += np.correlate(templates[j, :, channel], templates[k, :, channel], "full")
-    odds = np.maximum(np.asarray(rates, dtype=float), 0.01) / sampling_frequency
-    refractory_frames = max(1, round(refractory_ms * sampling_frequency / 1000))
-    return KnownTemplates(templates, overlaps, np.log(odds).astype("float32"), refractory_frames)
-
-
-def fit_templates(
-    traces: np.ndarray, frames: np.ndarray, unit_indices: np.ndarray, num_units: int, *, nbefore: int, nafter: int
-) -> np.ndarray:
-    """
-    Templates by least squares over the whole recording, so that overlapping spikes do not smear each other.
-
-    Parameters
-    ----------
-    traces : np.ndarray, shape (num_frames, num_channels), float
-    frames, unit_indices : np.ndarray, shape (num_spikes,), int
-    num_units : int
-    nbefore, nafter : int
-        Samples of a template before and from its frame on.
-
-    Returns
-    -------
-    np.ndarray, shape (num_units, nbefore + nafter, num_channels), float32
-        Zeros for a unit without spikes inside the traces.
-    """
-    num_samples = nbefore + nafter
-    inside = (frames >= nbefore) & (frames + nafter <= len(traces))
-    starts, unit_indices = np.asarray(frames)[inside] - nbefore, np.asarray(unit_indices)[inside]
-    order = np.argsort(starts, kind="stable")
-    starts, unit_indices = starts[order], unit_indices[order]
-    sums = np.zeros((num_units, num_samples, traces.shape[1]))
-    np.add.at(sums, unit_indices, traces[starts[:, None] + np.arange(num_samples)])
-    # counts[k, j, d]: pairs of a spike of k and a spike of j that starts d frames later
-    counts = np.zeros((num_units, num_units, 2 * num_samples - 1))
-    for step in range(len(starts)):
-        lags = starts[step:] - starts[: len(starts) - step]
-        near = lags < num_samples
-        if not near.any():
-            break
-        first, second = unit_indices[: len(starts) - step][near], unit_indices[step:][near]
-        np.add.at(counts, (first, second, lags[near] + num_samples - 1), 1)
-        if step > 0:
-            np.add.at(counts, (second, first, num_samples - 1 - lags[near]), 1)
-    rows = np.arange(num_samples)
-    lags = rows[:, None] - rows[None] + num_samples - 1
-    normal = np.concatenate(
-        [np.concatenate([counts[k, j][lags] for j in range(num_units)], axis=1) for k in range(num_units)]
-    )
-    normal += 0.1 * np.eye(len(normal))
-    solution = scipy.linalg.solve(normal, sums.reshape(num_units * num_samples, -1), assume_a="pos")
-    return solution.reshape(sums.shape).astype("float32")
 
 
 def find_known_units(
     traces: np.ndarray, known: KnownTemplates, *, log_odds_threshold: float = 0.0, num_sweeps: int = 3
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    Spikes of known units, the most likely explanation of the traces that was found.
+    Find the spikes of known units: the most likely explanation of the traces that a search finds.
 
     Parameters
     ----------
@@ -152,7 +33,7 @@ def find_known_units(
     log_odds_threshold : float, default: 0.0
         A spike must raise the log likelihood, prior included, by more than this.
     num_sweeps : int, default: 3
-        Second thoughts over all spikes, each sweep with other neighbours.
+        How often all spikes are reconsidered, each time with other neighbours.
 
     Returns
     -------
@@ -160,7 +41,7 @@ def find_known_units(
         Frame of the first sample of each template, sorted.
     unit_indices : np.ndarray, shape (num_spikes,), int
     log_odds : np.ndarray, shape (num_spikes,), float
-        What the log likelihood, prior included, loses without the spike.
+        Loss of log likelihood, prior included, without the spike.
     """
     if len(traces) < known.num_samples or known.num_units == 0:
         return np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0)
@@ -179,9 +60,13 @@ def find_known_units(
 class _Explanation:
     """Log odds of one more spike of each unit at each frame, given the spikes that were subtracted so far."""
 
+    # Frames around a spike in which it is reconsidered: 2.4 ms at 25 kHz, about a template.
     SEARCH_FRAMES = 61
-    MAX_PLACES = 3000  # bounds the memory of the pair search
-    MAX_PAIRED = 400  # places of the pair search that are compared, the best ones
+    # Largest number of units times frames in a search, and of those that are compared in pairs; they bound the memory
+    # and the time.
+    MAX_PLACES, MAX_PAIRED = 3000, 400
+    # Spikes before and after a spike, in order of time, among which its neighbours are looked for.
+    NEAREST_SPIKES = 4
 
     def __init__(self, traces, known: KnownTemplates, log_odds_threshold: float):
         self.known = known
@@ -268,7 +153,7 @@ class _Explanation:
         start = current[index][0]
         near = [
             other
-            for other in range(max(0, index - 4), min(len(current), index + 5))
+            for other in range(max(0, index - self.NEAREST_SPIKES), min(len(current), index + self.NEAREST_SPIKES + 1))
             if other != index and current[other] and abs(current[other][0] - start) < self.search_frames // 2
         ]
         return sorted(near, key=lambda other: abs(current[other][0] - start))

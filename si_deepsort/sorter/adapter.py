@@ -127,7 +127,7 @@ class DeepSortSorter(BaseSorter):
 
     @classmethod
     def _run_from_folder(cls, sorter_output_folder: str | Path, params: dict, verbose: bool) -> None:
-        from ..known_units.assign import with_known_units
+        from ..known_units.sort_known_units import with_known_units
         from ..preprocessing.band_pass import band_pass
         from ..zoo import model_provenance
         from .pipeline import sort_recording
@@ -197,7 +197,7 @@ def _put_back(folder: Path) -> None:
 def _load_networks(settings: DeepSortSettings) -> dict[str, Any]:
     """The networks of a run by setting, verified before anything is computed."""
     from ..detection.prepare import load_detector
-    from ..known_units.assign import load_classifier
+    from ..known_units.load import load_classifier
 
     nets = {}
     if settings.detection not in ("energy", *THRESHOLD_DETECTORS):

@@ -1,11 +1,17 @@
-"""One front door to fine-tuning: a pretrained model and a recording in, a model that remembers its parent out."""
+"""Train a pretrained model further on recordings of one's own; the result names its parent."""
 
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+from spikeinterface.core import BaseRecording, BaseSorting
+
+from ..fit import FitSettings
 from ..nets.network import Network
 from ..zoo import load_model, parent_reference, save_model
+from .trained_model import save_with_card
 
 _TRAIN_ANEW = {
     "autoencoder": "an autoencoder starts from the principal components of the recording's own spikes, in seconds: use "
@@ -23,12 +29,12 @@ _TRAIN_ANEW = {
 
 def fine_tune(
     model: str | Path | Network,
-    recording,
-    labels=None,
+    recording: BaseRecording | list[BaseRecording],
+    labels: BaseSorting | pd.DataFrame | list | None = None,
     *,
     folder: str | Path | None = None,
-    settings=None,
-    **hub_arguments,
+    settings: FitSettings | None = None,
+    **hub_arguments: Any,
 ) -> Network:
     """
     Train a pretrained model further on recordings of one's own.
@@ -38,14 +44,14 @@ def fine_tune(
     model : str | Path | Network
         Whatever `load_model` takes, or a loaded network.
     recording : BaseRecording | list of BaseRecording
-        Preprocessed as the training function of this kind of model wants it: `train_deep_interpolation` (denoising),
+        As the training function of this kind of model takes it: `train_deep_interpolation` (denoising),
         `train_detector` (detection), `train_events` (events).
     labels : BaseSorting | pandas.DataFrame | list of them | None, default: None
         The spikes for detection, the marked events for events. Denoising needs none.
     folder : str | Path | None, default: None
-        Where the new model goes. None does not keep it.
+        Where the new model is saved. None does not save it.
     settings : Settings | None, default: None
-        Of that training function. None takes its defaults.
+        Settings of that training function. None takes its defaults.
     **hub_arguments
         revision, cache_dir, local_files_only, token, endpoint, as for `load_model`.
 
@@ -69,7 +75,7 @@ def fine_tune(
     training = {"command": "si_deepsort.fine_tune", "data": "recordings of the user", **net.info.training}
     net.info = replace(net.info, name=name, parent=parent_reference(parent), training=training, source={})
     if folder is not None:
-        save_model(net, folder, net.info)
+        save_with_card(net, folder)
     return net
 
 
@@ -92,13 +98,13 @@ def _trainer(parent: Network, labels):
 def _tune_denoiser(start, recording, labels, settings, folder) -> Network:
     from .interpolation.train import train_deep_interpolation
 
-    return load_model(train_deep_interpolation(recording, folder, start_from=start, settings=settings))
+    return train_deep_interpolation(recording, folder, start_from=start, settings=settings).net
 
 
 def _tune_detector(start, recording, labels, settings, folder) -> Network:
     from .detection.train import train_detector
 
-    return train_detector(recording, labels, start_from=start, settings=settings)
+    return train_detector(recording, labels, start_from=start, settings=settings).net
 
 
 def _tune_events(start, recording, labels, settings, folder) -> Network:

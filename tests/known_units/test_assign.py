@@ -6,14 +6,12 @@ import torch
 from small_units import FS, SHAPES, make_recording
 from spikeinterface.core import NumpyRecording, NumpySorting
 
-from si_deepsort.known_units.assign import UNKNOWN, assign_peaks, cut_waveforms, with_known_units
+from si_deepsort.known_units.assign import UNKNOWN, assign_peaks, cut_waveforms
+from si_deepsort.known_units.sort_known_units import with_known_units
 from si_deepsort.nets.classifier import ClassifierConfig, CNNClassifier, GRUClassifier
-from si_deepsort.training.classification.train import (
-    ClassifierTrainingSettings,
-    augment,
-    fit_classifier,
-    train_classifier,
-)
+from si_deepsort.preprocessing.band_pass import band_pass
+from si_deepsort.training.classification.augment import augment
+from si_deepsort.training.classification.train import ClassifierTrainingSettings, fit_classifier, train_classifier
 from si_deepsort.zoo import load_model
 
 QUICK = ClassifierTrainingSettings(num_epochs=12, batch_size=32, progress_bar=False, device="cpu")
@@ -54,9 +52,9 @@ def test_a_classifier_learns_and_a_seed_repeats_it(architecture):
 
 
 def test_augmentation_without_variation_changes_nothing():
-    still = ClassifierTrainingSettings(gain_sd=0.0, shift_max=0, noise_sd=0.0, overlap_fraction=0.0)
+    still = dict(gain_sd=0.0, shift_max=0, noise_sd=0.0, overlap_fraction=0.0, overlap_distance=0.25)
     waveforms = torch.randn(5, 2, 30)
-    torch.testing.assert_close(augment(waveforms, waveforms, still, torch.Generator()), waveforms)
+    torch.testing.assert_close(augment(waveforms, waveforms, torch.Generator(), **still), waveforms)
 
 
 @pytest.mark.parametrize("gain, offset", [(1.0, 0.0), (37.0, 2050.0)])
@@ -140,11 +138,11 @@ def test_bad_input_is_named(caplog):
     trains = {unit: sorting.get_unit_spike_train(unit) for unit in sorting.unit_ids}
     trains["few"] = np.array([500, 5000, 9000])
     trains["u0"] = np.repeat(trains["u0"], 2)
-    net = train_classifier(recording, NumpySorting.from_unit_dict([trains], FS), settings=QUICK)
-    assert net.info.settings["unit_ids"] == ["u0", "u1", "u2"]
+    trained = train_classifier(recording, NumpySorting.from_unit_dict([trains], FS), settings=QUICK)
+    assert trained.info.settings["unit_ids"] == ["u0", "u1", "u2"]
     assert "few" in caplog.text and "duplicates" in caplog.text
     with pytest.raises(ValueError, match="channels"):
-        assign_peaks(np.zeros((500, 2)), np.array([100]), net)
+        assign_peaks(np.zeros((500, 2)), np.array([100]), trained.net)
 
 
 def test_a_sorting_gets_the_known_unit_ids_and_keeps_what_is_new(model_folder):
@@ -171,13 +169,12 @@ def test_a_sorting_gets_the_known_unit_ids_and_keeps_what_is_new(model_folder):
 
 
 def test_the_sorter_uses_known_unit_ids(tmp_path):
-    import spikeinterface.preprocessing as spre
     from spikeinterface.sorters import run_sorter
 
     import si_deepsort  # noqa: F401  (registers the sorter)
 
     recording, sorting = make_recording(duration_s=8.0)
-    filtered = spre.bandpass_filter(recording, freq_min=150.0, freq_max=7000.0)
+    filtered = band_pass(recording, freq_min=150.0, freq_max=7000.0)
     train_classifier(filtered, sorting, folder=tmp_path / "units", settings=QUICK)
     other, truth = make_recording(seed=5, duration_s=5.0)
     other.set_dummy_probe_from_locations(np.zeros((1, 2)))

@@ -1,9 +1,8 @@
 """
-Train a waveform classifier: from arrays of labelled waveforms, or from a recording whose spikes are known.
+Train a waveform classifier on labelled waveforms, or on a recording with known spikes.
 
-Classes are units (and, from a recording, one more class: no spike of any of them). The amplitude is kept. Rare
-classes count as much as frequent ones; waveforms are varied in gain, shift and noise, and get a second spike beside
-them, while the network learns.
+The classes are units; from a recording there is one more class, no spike of any of them. The amplitude is kept, since
+units of one shape and different size are different units.
 """
 
 import logging
@@ -12,35 +11,50 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from spikeinterface.core import BaseRecording, BaseSorting
 
 from ...fit import FitSettings, fit
 from ...inference import predict_in_batches
 from ...nets import network_class
-from ...nets.classifier import ClassifierConfig
+from ...nets.classifier import ClassifierConfig, WaveformClassifier
 from ...settings import setting
-from ...zoo import ModelInfo, save_model
+from ...zoo import ModelInfo
+from ..trained_model import TrainedModel, finish_training
+from .augment import augment
 from .examples import LabelledWaveforms, waveforms_from_recording
+from .templates import remember_templates, template_accuracy
 
 logger = logging.getLogger(__name__)
+
+# Part of the waveforms that is held out where nobody says which.
+HELD_OUT_FRACTION = 1 / 6
+# Fewest samples of a window before and after the peak, for low sampling rates.
+FEWEST_SAMPLES = 4
+# Probability below which a spike is assigned to no unit.
+MIN_PROBABILITY = 0.5
+# Settings that `augment` takes.
+AUGMENTATIONS = ("gain_sd", "shift_max", "noise_sd", "overlap_fraction", "overlap_distance")
+# Held-out waveforms per call of the network; it bounds the memory.
+VALIDATION_BATCH = 4096
 
 ARCHITECTURES = {"cnn": "classifier_cnn", "gru": "classifier_gru"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierTrainingSettings(FitSettings):
-    """How a classifier is trained."""
+    """Settings of the training of a classifier."""
 
-    num_epochs: int = setting(30, "Most passes over the waveforms", minimum=0)
+    num_epochs: int = setting(30, "Largest number of passes over the waveforms", minimum=0)
     learning_rate: float = setting(3e-3, "Highest learning rate of Adam; it follows a cosine to 0", minimum=0.0)
     weight_decay: float = setting(1e-2, "Decay of the weights (AdamW)", minimum=0.0)
-    patience: int = setting(8, "Epochs without progress on the held-out waveforms before training stops", minimum=1)
+    patience: int = setting(8, "Training stops after so many epochs without progress on held-out waveforms", minimum=1)
     batch_size: int = setting(128, "Waveforms per step", minimum=1)
-    balance: float = setting(1.0, "0 counts waveforms alike, 1 counts classes alike", minimum=0.0, maximum=1.0)
-    gain_sd: float = setting(0.1, "Spread of the random gain (logarithm)", minimum=0.0)
+    balance: float = setting(1.0, "0 weights all waveforms equally, 1 all classes", minimum=0.0, maximum=1.0)
+    gain_sd: float = setting(0.1, "Standard deviation of the logarithm of the random gain", minimum=0.0)
     shift_max: int = setting(1, "Largest random shift in samples", minimum=0)
-    noise_sd: float = setting(0.3, "Noise that is added, in noise levels", minimum=0.0)
-    overlap_fraction: float = setting(0.1, "Share of waveforms to which another is added", minimum=0.0, maximum=1.0)
-    overlap_distance: float = setting(0.25, "Nearest that other, in windows", minimum=0.0, maximum=1.0)
+    noise_sd: float = setting(0.3, "Standard deviation of the added noise, in noise levels", minimum=0.0)
+    overlap_fraction: float = setting(0.1, "Part of the waveforms to which another is added", minimum=0.0, maximum=1.0)
+    overlap_distance: float = setting(0.25, "Its smallest distance, in waveforms", minimum=0.0, maximum=1.0)
 
 
 def fit_classifier(
@@ -51,7 +65,7 @@ def fit_classifier(
     num_classes: int | None = None,
     architecture: str = "cnn",
     settings: ClassifierTrainingSettings | None = None,
-):
+) -> WaveformClassifier:
     """
     Train a classifier on labelled waveforms.
 
@@ -62,7 +76,7 @@ def fit_classifier(
     classes : np.ndarray, shape (num_waveforms,), int
         0 to num_classes - 1.
     is_held_out : np.ndarray | None, shape (num_waveforms,), bool, default: None
-        Waveforms that stop the training and are not learnt from. None holds out a random sixth.
+        Waveforms that are not learnt from; they stop the training. None holds out a random sixth.
     num_classes : int | None, default: None
         None takes the largest class plus one.
     architecture : "cnn" | "gru", default: "cnn"
@@ -70,7 +84,7 @@ def fit_classifier(
 
     Returns
     -------
-    Network
+    WaveformClassifier
         In evaluation mode.
 
     Raises
@@ -82,7 +96,7 @@ def fit_classifier(
     waveforms, classes = _checked(waveforms, classes, architecture)
     rng = np.random.default_rng(settings.seed)
     if is_held_out is None:
-        is_held_out = rng.random(len(waveforms)) < 1 / 6
+        is_held_out = rng.random(len(waveforms)) < HELD_OUT_FRACTION
     num_classes = num_classes or int(classes.max()) + 1
     training, held_out = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
     if len(np.unique(classes[training])) < 2:
@@ -100,8 +114,8 @@ def fit_classifier(
 
 
 def train_classifier(
-    recording,
-    sorting,
+    recording: BaseRecording | list[BaseRecording],
+    sorting: BaseSorting | list[BaseSorting],
     *,
     folder: str | Path | None = None,
     architecture: str = "cnn",
@@ -110,31 +124,31 @@ def train_classifier(
     max_channels: int = 32,
     min_spikes: int = 10,
     settings: ClassifierTrainingSettings | None = None,
-):
+) -> TrainedModel:
     """
     Train a classifier of the units of a labelled recording; the sorter assigns spikes to these units with it.
 
     Parameters
     ----------
     recording : BaseRecording | list of BaseRecording
-        Band-passed, any unit; one channel or a probe. Several (noise-matched copies, say) are pooled.
+        Band-passed as in the sorter (`preprocessing.band_pass`), in any unit. Several recordings are pooled.
     sorting : BaseSorting | list of BaseSorting
         Spikes of each recording, the same units in each. A constant offset from the peaks is measured and removed.
     folder : str | Path | None, default: None
-        Where the model goes, if anywhere.
+        Where the model is saved; the sorter's `classifier` takes it. None does not save it.
     architecture : "cnn" | "gru"
     ms_before, ms_after : float
-        The window around the peak.
+        Window around the peak in ms.
     max_channels : int, default: 32
-        Channels of a window; those on which the units are largest.
+        Largest number of channels of a window: those on which the units are largest.
     min_spikes : int, default: 10
         Units with fewer spikes are left out.
     settings : ClassifierTrainingSettings | None, default: None
 
     Returns
     -------
-    Network
-        `info.settings` hold `unit_ids`, `channel_ids`, `nbefore`; `info.metrics` the accuracy on held-out time.
+    TrainedModel
+        `info.settings` holds `unit_ids`, `channel_ids` and `nbefore`, `info.metrics` the accuracy on held-out time.
 
     Raises
     ------
@@ -144,7 +158,7 @@ def train_classifier(
     settings = settings or ClassifierTrainingSettings()
     recordings, sortings = (list(each) if isinstance(each, list | tuple) else [each] for each in (recording, sorting))
     frequency = recordings[0].get_sampling_frequency()
-    nbefore, nafter = (max(4, round(ms * frequency / 1000)) for ms in (ms_before, ms_after))
+    nbefore, nafter = (max(FEWEST_SAMPLES, round(ms * frequency / 1000)) for ms in (ms_before, ms_after))
     window = dict(nbefore=nbefore, nafter=nafter, max_channels=max_channels, min_spikes=min_spikes, seed=settings.seed)
     examples = _pooled_waveforms(recordings, sortings, window)
     net = fit_classifier(
@@ -155,52 +169,10 @@ def train_classifier(
         architecture=architecture,
         settings=settings,
     )
-    net.info = _describe(net, examples, folder, frequency, nbefore, settings)
-    if folder is not None:
-        save_model(net, folder, net.info)
-    return net
-
-
-def augment(waveforms, pool, settings: ClassifierTrainingSettings, generator) -> torch.Tensor:
-    """
-    Waveforms with a random gain, shift and noise, some with another waveform of the pool beside them.
-
-    Parameters
-    ----------
-    waveforms : torch.Tensor, shape (batch, num_channels, num_samples)
-    pool : torch.Tensor, shape (num_waveforms, num_channels, num_samples)
-        Where the second spikes come from.
-    settings : ClassifierTrainingSettings
-    generator : torch.Generator
-    """
-    number, _, num_samples = waveforms.shape
-    varied = waveforms * torch.exp(settings.gain_sd * torch.randn(number, 1, 1, generator=generator))
-    if settings.shift_max:
-        varied = _shifted(
-            varied, torch.randint(-settings.shift_max, settings.shift_max + 1, (number,), generator=generator)
-        )
-    overlapped = torch.rand(number, generator=generator) < settings.overlap_fraction
-    if overlapped.any():
-        count = int(overlapped.sum())
-        others = pool[torch.randint(len(pool), (count,), generator=generator)]
-        nearest = min(max(1, round(settings.overlap_distance * num_samples)), num_samples - 1)
-        shifts = torch.randint(nearest, num_samples, (count,), generator=generator)
-        signs = 2 * torch.randint(2, (count,), generator=generator) - 1
-        varied[overlapped] = varied[overlapped] + _shifted(others, shifts * signs, fill=True)
-    return varied + settings.noise_sd * torch.randn(varied.shape, generator=generator)
-
-
-def remember_templates(net, waveforms: np.ndarray, classes: np.ndarray):
-    """Store each class's median waveform and how far nearly all of its waveforms lie from it."""
-    for index in range(net.config.num_classes):
-        own = waveforms[classes == index]
-        if len(own):
-            template = np.median(own, axis=0)
-            distances = np.sqrt(((own - template) ** 2).mean(axis=(1, 2)))
-            net.templates[index] = torch.from_numpy(template)
-            # overlaps with other spikes widen the upper tail, so the limit is set from the lower part
-            quartiles = np.quantile(distances, [0.25, 0.5])
-            net.distance_limits[index] = float(quartiles[1] + 6 * (quartiles[1] - quartiles[0]) + 0.5)
+    info = _describe(net, examples, folder, frequency, nbefore, settings)
+    scores = _readable(info, examples)
+    next_step = 'run_sorter("deepsort", recording, classifier={model})'
+    return finish_training(net, info, folder, scores=scores, next_step=next_step, prints=settings.progress_bar)
 
 
 def _pooled_waveforms(recordings, sortings, window) -> LabelledWaveforms:
@@ -219,48 +191,58 @@ def _pooled_waveforms(recordings, sortings, window) -> LabelledWaveforms:
 def _describe(net, examples, folder, frequency, nbefore, settings) -> ModelInfo:
     held_out = examples.is_held_out
     return ModelInfo(
-        name=Path(folder).name if folder is not None else net.architecture,
+        name=Path(folder).absolute().name if folder is not None else net.architecture,
         task="classification",
         sampling_frequency=frequency,
         probe="the one it was trained on",
-        training={"num_waveforms": len(examples.classes), "seed": settings.seed},
-        metrics={"held_out_accuracy": _accuracy(net, examples.waveforms[held_out], examples.classes[held_out])},
+        training={
+            "command": "si_deepsort.train_classifier",
+            "data": "labelled recordings of the user",
+            "num_waveforms": len(examples.classes),
+            "seed": settings.seed,
+        },
+        metrics={
+            "held_out_accuracy": _accuracy(net, examples.waveforms[held_out], examples.classes[held_out]),
+            "template_accuracy": template_accuracy(net, examples.waveforms[held_out], examples.classes[held_out]),
+        },
         settings={
             "unit_ids": np.asarray(examples.unit_ids).tolist(),
             "channel_ids": np.asarray(examples.channel_ids).tolist(),
             "nbefore": nbefore,
-            "min_probability": 0.5,
+            "min_probability": MIN_PROBABILITY,
             "label_offset_frames": examples.offset_frames,
         },
     )
 
 
+def _readable(info: ModelInfo, examples: LabelledWaveforms) -> dict[str, str]:
+    accuracy, by_templates = (info.metrics[name] for name in ("held_out_accuracy", "template_accuracy"))
+    better = "better" if accuracy > by_templates else "no better"
+    return {
+        "classes": f"{len(examples.unit_ids)} units and no spike",
+        "held-out time": f"{accuracy:.1%} of waveforms right, {better} than the nearest template, {by_templates:.1%}",
+    }
+
+
 def _fit_network(net, inputs, targets, training, held_out, settings):
     weights = _class_weights(targets[training].numpy(), net.config.num_classes, settings.balance)
+
+    variation = {name: getattr(settings, name) for name in AUGMENTATIONS}
 
     def training_batches(epoch):
         generator = torch.Generator().manual_seed(settings.seed * 10_007 + epoch)
         order = training[torch.randperm(len(training), generator=generator)]
         for chosen in order.split(settings.batch_size):
-            yield augment(inputs[chosen], inputs, settings, generator), targets[chosen]
+            yield augment(inputs[chosen], inputs, generator, **variation), targets[chosen]
 
     def validation_batches():
-        for chosen in held_out.split(4096):
+        for chosen in held_out.split(VALIDATION_BATCH):
             yield inputs[chosen], targets[chosen]
 
     def loss(net, batch):
         return torch.nn.functional.cross_entropy(net(batch[0]), batch[1], weight=weights.to(batch[0].device))
 
     fit(net, loss, training_batches, validation_batches, settings, label="classifier")
-
-
-def _shifted(waveforms, shifts, fill: bool = False):
-    """Each waveform moved by its own number of samples; the edge is repeated, or zeros come in."""
-    num_samples = waveforms.shape[2]
-    places = torch.arange(num_samples)[None] - shifts[:, None]
-    inside = (places >= 0) & (places < num_samples)
-    moved = torch.gather(waveforms, 2, places.clamp(0, num_samples - 1)[:, None].expand_as(waveforms))
-    return moved * inside[:, None] if fill else moved
 
 
 def _checked(waveforms, classes, architecture):

@@ -18,7 +18,8 @@ from ...nets.detector import DetectorConfig
 from ...zoo import CARD_FILE, ModelInfo, render_card, save_model
 from ..random_recordings import random_recording
 from .examples import Examples, concatenate_examples, examples_from_recording
-from .train import ARCHITECTURES, DetectorTrainingSettings, choose_threshold, fit_detector
+from .threshold import choose_threshold
+from .train import ARCHITECTURES, DetectorTrainingSettings, fit_detector
 
 logger = logging.getLogger(__name__)
 

@@ -1,28 +1,35 @@
-"""
-Train an autoencoder of waveforms: it starts as principal component analysis and only ever gets better than that.
-"""
+"""Train an autoencoder of waveforms; it starts as principal component analysis and never ends worse."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from spikeinterface.core import BaseRecording, BaseSorting
 
 from ...fit import FitSettings, evaluate, fit
 from ...nets.autoencoder import Autoencoder, AutoencoderConfig
 from ...settings import setting
-from ...zoo import ModelInfo, save_model
+from ...zoo import ModelInfo
 from ..classification.examples import waveforms_from_recording
+from ..trained_model import TrainedModel, finish_training
+
+# Part of the waveforms that is held out where nobody says which.
+HELD_OUT_FRACTION = 1 / 6
+# Fewest samples of a window before and after the peak, for low sampling rates.
+FEWEST_SAMPLES = 4
+# Held-out waveforms per call of the network; it bounds the memory.
+VALIDATION_BATCH = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderTrainingSettings(FitSettings):
-    """How an autoencoder is trained."""
+    """Settings of the training of an autoencoder."""
 
-    embedding_dimension: int = setting(3, "Numbers that describe a waveform", minimum=1)
-    num_hidden: int = setting(64, "Width of the nonlinear residual; 0 leaves PCA", minimum=0)
-    num_epochs: int = setting(40, "Most passes over the waveforms", minimum=0)
-    patience: int = setting(8, "Epochs without progress on the held-out waveforms before training stops", minimum=1)
+    embedding_dimension: int = setting(3, "Length of the vector that describes a waveform", minimum=1)
+    num_hidden: int = setting(64, "Width of the nonlinear part; 0 leaves PCA", minimum=0)
+    num_epochs: int = setting(40, "Largest number of passes over the waveforms", minimum=0)
+    patience: int = setting(8, "Training stops after so many epochs without progress on held-out waveforms", minimum=1)
     batch_size: int = setting(128, "Waveforms per step", minimum=1)
 
 
@@ -40,7 +47,7 @@ def fit_autoencoder(
     waveforms : np.ndarray, shape (num_waveforms, num_channels, num_samples) or (num_waveforms, num_samples), float
         In noise levels, aligned.
     is_held_out : np.ndarray | None, shape (num_waveforms,), bool, default: None
-        Waveforms that stop the training and are not learnt from. None holds out a random sixth.
+        Waveforms that are not learnt from; they stop the training. None holds out a random sixth.
     settings : AutoencoderTrainingSettings | None, default: None
 
     Returns
@@ -62,7 +69,7 @@ def fit_autoencoder(
             "num_samples). Remove waveforms with NaN or infinite values."
         )
     if is_held_out is None:
-        is_held_out = np.random.default_rng(settings.seed).random(len(waveforms)) < 1 / 6
+        is_held_out = np.random.default_rng(settings.seed).random(len(waveforms)) < HELD_OUT_FRACTION
     inputs = torch.from_numpy(waveforms)
     training, held_out = inputs[torch.from_numpy(~is_held_out)], inputs[torch.from_numpy(is_held_out)]
     torch.manual_seed(settings.seed)
@@ -80,58 +87,64 @@ def fit_autoencoder(
 
 
 def train_autoencoder(
-    recording,
-    sorting,
+    recording: BaseRecording,
+    sorting: BaseSorting,
     *,
     folder: str | Path | None = None,
     ms_before: float = 0.8,
     ms_after: float = 1.6,
     max_channels: int = 32,
     settings: AutoencoderTrainingSettings | None = None,
-) -> Autoencoder:
+) -> TrainedModel:
     """
     Train an autoencoder on the spikes of a recording.
 
     Parameters
     ----------
     recording : BaseRecording
-        Band-passed, any unit.
+        Band-passed, in any unit.
     sorting : BaseSorting
-        Which spikes; their units do not matter.
+        Its spikes; the units do not matter.
     folder : str | Path | None, default: None
-        Where the model goes. None does not save it.
+        Where the model is saved. None does not save it.
     ms_before, ms_after : float
-        The window around the peak.
+        Window around the peak in ms.
     max_channels : int, default: 32
-        Channels of a window; those on which the units are largest.
+        Largest number of channels of a window: those on which the units are largest.
     settings : AutoencoderTrainingSettings | None, default: None
 
     Returns
     -------
-    Autoencoder
-        Its `info.metrics` hold the mean squared error on held-out time, its own and PCA's.
+    TrainedModel
+        `info.metrics` holds the mean squared error on held-out time, that of the network and that of PCA.
     """
     settings = settings or AutoencoderTrainingSettings()
     frequency = recording.get_sampling_frequency()
-    nbefore, nafter = (max(4, round(ms * frequency / 1000)) for ms in (ms_before, ms_after))
+    nbefore, nafter = (max(FEWEST_SAMPLES, round(ms * frequency / 1000)) for ms in (ms_before, ms_after))
     examples = waveforms_from_recording(
         recording, sorting, nbefore=nbefore, nafter=nafter, max_channels=max_channels, min_spikes=1, seed=settings.seed
     )
     is_spike = examples.classes < len(examples.unit_ids)
     waveforms, is_held_out = examples.waveforms[is_spike], examples.is_held_out[is_spike]
     net = fit_autoencoder(waveforms, is_held_out=is_held_out, settings=settings)
-    net.info = ModelInfo(
-        name=Path(folder).name if folder is not None else net.architecture,
+    info = ModelInfo(
+        name=Path(folder).absolute().name if folder is not None else net.architecture,
         task="embedding",
         sampling_frequency=frequency,
         probe="the one it was trained on",
-        training={"num_waveforms": len(waveforms), "seed": settings.seed},
+        training={
+            "command": "si_deepsort.train_autoencoder",
+            "data": "recording of the user",
+            "num_waveforms": len(waveforms),
+            "seed": settings.seed,
+        },
         metrics=reconstruction_errors(net, waveforms[~is_held_out], waveforms[is_held_out]),
         settings={"channel_ids": np.asarray(examples.channel_ids).tolist(), "nbefore": nbefore},
     )
-    if folder is not None:
-        save_model(net, folder, net.info)
-    return net
+    own, linear = (info.metrics[name] for name in ("autoencoder_error", "pca_error"))
+    scores = {"held-out time": f"mean squared error {own:.4g}; PCA of as many components {linear:.4g}; lower is better"}
+    next_step = "load_model({model}).encode(waveforms), waveforms in noise levels (spikes, channels, samples)"
+    return finish_training(net, info, folder, scores=scores, next_step=next_step, prints=settings.progress_bar)
 
 
 def reconstruction_errors(net: Autoencoder, training: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
@@ -163,7 +176,7 @@ def _fit_network(net, training, held_out, settings):
             yield (training[chosen],)
 
     def validation_batches():
-        return ((batch,) for batch in held_out.split(4096))
+        return ((batch,) for batch in held_out.split(VALIDATION_BATCH))
 
     start = {name: value.clone() for name, value in net.state_dict().items()}
     before = evaluate(net, loss, validation_batches(), torch.device("cpu"))

@@ -1,9 +1,8 @@
 """
-Train the interpolator on one or more recordings, or fine-tune one that exists.
+Train an interpolator for `deep_interpolate` on one or more recordings, or train one further.
 
-There are no labels: the network predicts each frame from the frames around it, leaves nothing of noise like that of the
-recording, and is measured on time that it did not see. Training starts from the closed-form Wiener filter of the
-recording, so that it starts where linear methods end.
+No labels are needed: the network predicts each frame from the frames around it, and is measured on held-out time.
+Training starts from the Wiener filter of the recording in closed form, the best linear prediction.
 """
 
 import copy
@@ -16,25 +15,31 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as distributed
+from spikeinterface.core import BaseRecording
 
 from ...fit import FitSettings, evaluate, fit
+from ...fit.processes import rank
 from ...inference import choose_device
 from ...nets.interpolator import NEW_INTERPOLATOR, Interpolator, InterpolatorConfig
 from ...settings import setting
-from ...zoo import ModelInfo, load_model, parent_reference, save_model
+from ...zoo import ModelInfo, load_model, parent_reference
+from ..trained_model import TrainedModel, finish_training
 from .batches import TrainingRecording, prepare_recordings
 from .start import resample_filters, start_filters, start_shared_part, start_table
 
 logger = logging.getLogger(__name__)
 
+# Batches whose windows come from one stretch of a recording: files are read in few, long pieces.
 BATCHES_PER_STRETCH = 12
+# Relative difference of the sampling rates of recordings that counts as none.
+SAME_RATE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class InterpolationTrainingSettings(FitSettings):
     """How an interpolator is trained."""
 
-    num_epochs: int = setting(20, "Most epochs", minimum=0)
+    num_epochs: int = setting(20, "Largest number of epochs", minimum=0)
     learning_rate: float = setting(1e-2, "Highest learning rate of Adam; it follows a cosine to 0", minimum=0.0)
     warmup_steps: int = setting(40, "Steps over which the learning rate rises from 0, to spare the start", minimum=0)
     steps_per_epoch: int = setting(60, "Batches per epoch", minimum=1)
@@ -56,14 +61,14 @@ class InterpolationTrainingSettings(FitSettings):
 
 
 def train_deep_interpolation(
-    recordings,
+    recordings: BaseRecording | list[BaseRecording],
     folder: str | Path,
     *,
     start_from: str | Path | None = None,
     config: InterpolatorConfig | None = None,
     settings: InterpolationTrainingSettings | None = None,
     name: str | None = None,
-) -> Path:
+) -> TrainedModel:
     """
     Train a model for `deep_interpolate`.
 
@@ -73,20 +78,20 @@ def train_deep_interpolation(
         High-pass filtered, with probes; layouts may differ, sampling frequencies may not. Read in short stretches,
         never as a whole. Several recordings give one model for all their probes.
     folder : str | Path
-        Gets the model. Called again after an interruption, training continues where it was.
+        Where the model is saved. Called again after an interruption, training continues where it was.
     start_from : str | Path | None, default: None
-        Name or folder of an interpolator to fine-tune. None starts anew.
+        Name or folder of an interpolator to train further. None trains a new one.
     config : InterpolatorConfig | None, default: None
         Structure of a new network. None takes `NEW_INTERPOLATOR`; not allowed with `start_from`.
     settings : InterpolationTrainingSettings | None, default: None
-        None takes the defaults. With `num_epochs=0` the model is the closed form that training starts from.
+        With `num_epochs=0` the model is the Wiener filter that training starts from.
     name : str | None, default: None
-        Of the model. None takes the name of the folder.
+        Name of the model. None takes the name of the folder.
 
     Returns
     -------
-    Path
-        The folder, which `deep_interpolate(recording, model=...)` takes.
+    TrainedModel
+        `deep_interpolate(recording, model=...)` takes it, or its folder.
 
     Raises
     ------
@@ -103,9 +108,7 @@ def train_deep_interpolation(
     start_loss = _start(net, prepared, settings, is_new=start_from is None)
     validation_loss = _fit_or_keep_start(net, prepared, settings, folder, start_loss)
     metrics = dict(start_validation_loss=start_loss, validation_loss=validation_loss)
-    if _is_first_process():
-        _save(net.cpu(), folder, name, metrics, settings, len(recordings))
-    return folder
+    return _finish(net.cpu().eval(), folder, name, metrics, settings, len(recordings))
 
 
 def _fit_or_keep_start(net, prepared, settings, folder, start_loss) -> float:
@@ -126,18 +129,33 @@ def _fit_or_keep_start(net, prepared, settings, folder, start_loss) -> float:
     return min(loss, start_loss)
 
 
-def _save(net, folder, name, metrics, settings, num_recordings):
+def _finish(net, folder, name, metrics, settings, num_recordings) -> TrainedModel:
+    """Save the model; with several processes the first one does."""
     info = ModelInfo(
-        name=name or folder.name,
+        name=name or folder.absolute().name,
         task="denoising",
         sampling_frequency=net.config.sampling_frequency,
-        training=dict(seed=settings.seed, num_epochs=settings.num_epochs, num_recordings=num_recordings),
+        training=dict(
+            command="si_deepsort.train_deep_interpolation",
+            data="recordings of the user",
+            seed=settings.seed,
+            num_epochs=settings.num_epochs,
+            num_recordings=num_recordings,
+        ),
         metrics=metrics,
         parent=parent_reference(net),
     )
-    save_model(net, folder, info)
-    # the next training into this folder is another one
+    start, end = metrics["start_validation_loss"], metrics["validation_loss"]
+    scores = {"held-out time": f"loss {end:.4f}; of the Wiener filter at the start {start:.4f}; lower is better"}
+    next_step = "deep_interpolate(recording, model={model})"
+    if rank() > 0:
+        net.info = info
+        return TrainedModel(net=net, folder=folder, scores=scores, next_step=next_step)
+    prints = settings.progress_bar
+    trained = finish_training(net, info, folder, scores=scores, next_step=next_step, prints=prints)
+    # The next training into this folder is another one.
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    return trained
 
 
 def prediction_loss(prepared: list[TrainingRecording]):
@@ -172,14 +190,10 @@ def _join_processes(settings):
         distributed.init_process_group("nccl" if choose_device(settings.device).type == "cuda" else "gloo")
 
 
-def _is_first_process() -> bool:
-    return not distributed.is_initialized() or distributed.get_rank() == 0
-
-
 def _new_network(recordings, config, start_from, settings) -> Interpolator:
     sampling_frequency = recordings[0].get_sampling_frequency()
     others = {recording.get_sampling_frequency() for recording in recordings}
-    if max(others) / min(others) > 1.01:
+    if max(others) / min(others) > 1 + SAME_RATE:
         raise ValueError(f"The recordings have {sorted(others)} Hz; train one model per sampling frequency.")
     num_table = recordings[0].get_num_channels() if settings.fit_table and len(recordings) == 1 else 0
     if start_from is None:

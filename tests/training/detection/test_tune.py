@@ -7,14 +7,19 @@ import pytest
 from small_units import FS, make_recording
 from spikeinterface.core import NumpyRecording
 
+from si_deepsort.detection.find_peaks import find_peaks
+from si_deepsort.detection.front_end import apply_front_end
+from si_deepsort.training.detection.standard_front_ends import standard_front_ends
 from si_deepsort.training.detection.train import DetectorTrainingSettings, train_detector
-from si_deepsort.training.detection.tune import best_threshold, candidate_peaks, standard_front_ends, tune_detector
+from si_deepsort.training.detection.tune import tune_detector
+
+QUIET = dict(progress_bar=False, n_jobs=1)
 
 
 @pytest.fixture(scope="module")
 def detector():
     settings = DetectorTrainingSettings(num_epochs=3, progress_bar=False, device="cpu")
-    return train_detector(*make_recording(), settings=settings)
+    return train_detector(*make_recording(), settings=settings).net
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +36,7 @@ def test_the_choice_is_the_best_of_the_curve_and_is_saved_with_it(detector, targ
         detector=detector,
         folder=tmp_path,
         thresholds=(0.1, 0.5, 0.9),
-        refractory_ms=(0.4, 1.0),
+        exclusive_times_ms=(0.4, 1.0),
     )
     assert len(tuning.curve) == 6
     assert tuning.f1 == max(row["f1"] for row in tuning.curve) > 0.7
@@ -42,22 +47,36 @@ def test_the_choice_is_the_best_of_the_curve_and_is_saved_with_it(detector, targ
 
 def test_front_ends_are_compared(detector, target):
     recording, sorting = make_recording()
-    front_ends = standard_front_ends(sorting)
+    front_ends = standard_front_ends(recording, sorting)
     assert set(front_ends) == {"none", "bandpass", "notch", "wavelet", "matched_filter"}
     tuning = tune_detector(
-        recording, sorting, target, detector=detector, front_ends=front_ends, thresholds=(0.3,), refractory_ms=(0.5,)
+        recording,
+        sorting,
+        target,
+        detector=detector,
+        front_ends=front_ends,
+        thresholds=(0.3,),
+        exclusive_times_ms=(0.5,),
     )
     assert [row["front_end"] for row in tuning.curve] == list(front_ends)
     assert tuning.front_end in front_ends
 
 
-def test_peaks_of_the_tuned_detector_are_the_spikes(detector):
-    recording, sorting = make_recording(seed=4)
-    threshold, refractory_ms, f1 = best_threshold(recording, sorting, detector)
-    peaks = candidate_peaks(recording, detector, threshold=threshold, refractory_ms=refractory_ms)
-    truth = sorting.to_spike_vector()["sample_index"]
-    assert f1 > 0.85
-    assert (np.abs(truth[:, None] - peaks).min(axis=1) <= 8).mean() > 0.85
+@pytest.mark.parametrize("name", ["wavelet", "matched_filter"])
+def test_find_peaks_makes_the_choice_that_was_tuned(detector, target, tmp_path, name):
+    recording, sorting = make_recording()
+    before, info = standard_front_ends(recording, sorting)[name], detector.info
+    choices = dict(thresholds=(0.35,), exclusive_times_ms=(1.2,), front_ends={name: before})
+    tuning = tune_detector(recording, sorting, target, detector=detector, folder=tmp_path, **choices)
+    assert detector.info is info
+    assert [step["name"] for step in tuning.steps] == ["band_pass", before[0]["name"], "reference", "whiten"]
+    other, its_sorting = make_recording(seed=4)
+    found = find_peaks(other, method=tmp_path, job_kwargs=QUIET)
+    chosen = dict(threshold=0.35, exclusive_ms=1.2, applied_front_end=info.settings["front_end"])
+    expected = find_peaks(apply_front_end(other, tuning.steps), method=detector, **chosen, job_kwargs=QUIET)
+    np.testing.assert_array_equal(found, expected)
+    truth = its_sorting.to_spike_vector()["sample_index"]
+    assert (np.abs(truth[:, None] - found["sample_index"]).min(axis=1) <= 8).mean() > 0.85
 
 
 def test_bad_input_is_named(detector, target):
@@ -85,6 +104,6 @@ def test_commands_train_a_classifier_and_tune_a_detector(detector, target, tmp_p
     assert result.exit_code == 0 and "3 units" in result.output
     assert load_model(tmp_path / "units").info.task == "classification"
     arguments = [*labelled, str(tmp_path / "target"), "--detector", str(tmp_path / "detector")]
-    result = CliRunner().invoke(app, ["tune-detector", *arguments, *options, str(tmp_path / "tuned")])
+    result = CliRunner().invoke(app, ["tune-detector", *arguments, "--out", str(tmp_path / "tuned")])
     assert result.exit_code == 0 and "threshold" in result.output
     assert load_model(tmp_path / "tuned").info.settings["tuning"]["f1"] > 0.5

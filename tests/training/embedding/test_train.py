@@ -61,7 +61,8 @@ def test_it_is_never_worse_than_pca_on_what_stopped_it():
 
 def test_it_is_trained_on_a_recording(tmp_path):
     settings = AutoencoderTrainingSettings(num_epochs=3, progress_bar=False, device="cpu")
-    net = train_autoencoder(*make_recording(duration_s=5.0), folder=tmp_path / "model", settings=settings)
+    trained = train_autoencoder(*make_recording(duration_s=5.0), folder=tmp_path / "model", settings=settings)
+    net = trained.net
     assert net.info.metrics["autoencoder_error"] <= net.info.metrics["pca_error"] * 1.0001
     again = load_model(tmp_path / "model")
     inputs = torch.randn(2, 1, again.config.num_samples)

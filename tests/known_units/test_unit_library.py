@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from si_deepsort.known_units.template_subtraction import find_known_units, fit_templates, know_templates
-from si_deepsort.training.classification.known_units import count_hits, find_units, learn_units, tune_threshold
+from si_deepsort.known_units.known_templates import fit_templates, know_templates
+from si_deepsort.known_units.template_subtraction import find_known_units
+from si_deepsort.known_units.unit_library import count_hits, find_units, learn_units, tune_threshold
 
 FS = 20_000.0
 TIMES = np.arange(40)

@@ -1,9 +1,9 @@
 """
-From one labelled recording to the same units in noisier ones: templates, a copy with the target's noise, a threshold.
+Learn the units of a labelled recording, and find them in recordings with more noise.
 
-Templates are learnt from the labelled recording alone. For each target, its noise is measured, a copy of the labelled
-recording is made as noisy, and the threshold with the best F1 on this copy is taken: no label of the target is used.
-The target is then explained as a sum of templates in its own whitened noise, overlaps included.
+Templates are learnt from the labelled recording alone. For each target recording the noise is measured, the labelled
+recording is given this noise, and the threshold with the best F1 on this copy is taken: no label of the target is used.
+The target is then explained as a sum of templates in its own whitened noise, overlapping spikes included.
 """
 
 from dataclasses import dataclass
@@ -11,19 +11,34 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.signal
 
-from ...known_units.template_subtraction import find_known_units, fit_templates, know_templates
-from ...noise import match_traces, measure_noise, noise_filter
+from ..noise import match_traces, measure_noise, noise_filter
+from .known_templates import fit_templates, know_templates
+from .template_subtraction import find_known_units
 
-# Templates are wanted with their slow part, drift of the baseline is not.
+# Cutoff in Hz of the high-pass: it keeps the slow part of spikes and removes drift of the baseline.
 HIGHPASS_HZ = 10.0
+# Window in ms around a label that holds a whole spike, whether the label is at its onset or at its peak.
 MS_BEFORE, MS_AFTER = 1.2, 3.2
-LOWEST_LOG_ODDS = -4.0
+# Log odds from which on spikes are found and thresholds are tried, the largest threshold, and the step between them.
+LOWEST_LOG_ODDS, HIGHEST_LOG_ODDS, LOG_ODDS_STEP = -4.0, 6.0, 0.25
+# Thresholds whose smoothed F1 is this close to the best are taken for equally good.
+NEGLIGIBLE_F1 = 0.0005
+# Quantile of the intervals of a unit that counts as its shortest, for a few labels may be wrong.
+SHORTEST_QUANTILE = 0.002
+# Bounds in ms of the refractory period: those of neurons.
+REFRACTORY_MS_MIN, REFRACTORY_MS_MAX = 0.5, 3.0
+# Taps of the whitening filter over time.
+NUM_TAPS = 255
+# Frequencies with less than this part of the median power have been emptied by a filter, and are not amplified further.
+LEAST_POWER = 0.1
+# Smallest eigenvalue of the noise covariance, relative to the largest.
+LEAST_EIGENVALUE = 1e-6
 
 
 @dataclass(frozen=True)
 class UnitLibrary:
     """
-    What is known of the units of a labelled recording.
+    The units of a labelled recording.
 
     Attributes
     ----------
@@ -34,7 +49,7 @@ class UnitLibrary:
     rates : np.ndarray, shape (num_units,), float
         In Hz.
     refractory_ms : float
-        Shortest interval between two spikes of a unit that was seen.
+        Shortest interval between two labelled spikes of a unit.
     sampling_frequency : float
         In Hz.
     """
@@ -47,7 +62,7 @@ class UnitLibrary:
 
 
 def remove_baseline(traces: np.ndarray, sampling_frequency: float) -> np.ndarray:
-    """Traces of shape (num_frames, num_channels) without what is slower than 10 Hz; no phase shift."""
+    """High-pass traces (frames, channels) at 10 Hz without phase shift, float64."""
     sos = scipy.signal.butter(2, HIGHPASS_HZ, "highpass", fs=sampling_frequency, output="sos")
     return scipy.signal.sosfiltfilt(sos, np.asarray(traces, dtype=float), axis=0)
 
@@ -62,7 +77,7 @@ def learn_units(
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float
     frames : np.ndarray, shape (num_spikes,), int
-        At the onset or the peak of a spike, or any constant time from it.
+        Onsets or peaks of the spikes, or any constant time from them.
     unit_indices : np.ndarray, shape (num_spikes,), int
     num_units : int
     sampling_frequency : float
@@ -87,9 +102,8 @@ def learn_units(
         remove_baseline(traces, sampling_frequency), *pairs.T, num_units, nbefore=nbefore, nafter=nafter
     )
     intervals = np.concatenate([np.diff(pairs[pairs[:, 1] == unit, 0]) for unit in range(num_units)])
-    # a few labels may be wrong, so the shortest intervals do not count
-    shortest = np.quantile(intervals, 0.002) if len(intervals) else 0.0
-    refractory_ms = float(np.clip(1000 * shortest / sampling_frequency, 0.5, 3.0))
+    shortest = np.quantile(intervals, SHORTEST_QUANTILE) if len(intervals) else 0.0
+    refractory_ms = float(np.clip(1000 * shortest / sampling_frequency, REFRACTORY_MS_MIN, REFRACTORY_MS_MAX))
     rates = counts * sampling_frequency / len(traces)
     return UnitLibrary(templates, nbefore, rates, refractory_ms, sampling_frequency)
 
@@ -105,7 +119,7 @@ def tune_threshold(
     seed: int = 0,
 ) -> dict:
     """
-    The threshold for a target, by F1 on a copy of the labelled recording that is as noisy as the target.
+    Choose the threshold for a target by F1 on a copy of the labelled recording that is as noisy as the target.
 
     Parameters
     ----------
@@ -116,7 +130,7 @@ def tune_threshold(
     tolerance_frames : int
         A spike is found if the same unit is found this close to it.
     seed : int, default: 0
-        Of the noise that is added.
+        Random seed of the noise that is added.
 
     Returns
     -------
@@ -128,15 +142,15 @@ def tune_threshold(
         remove_baseline(traces, frequency), remove_baseline(traces_target, frequency), frequency, seed=seed
     )
     found_frames, found_units, log_odds = find_units(copy, library, log_odds_threshold=LOWEST_LOG_ODDS)
-    thresholds = np.arange(LOWEST_LOG_ODDS, 6.0, 0.25)
+    thresholds = np.arange(LOWEST_LOG_ODDS, HIGHEST_LOG_ODDS, LOG_ODDS_STEP)
     values = []
     for threshold in thresholds:
         kept = log_odds > threshold
         num_hits = count_hits(frames, unit_indices, found_frames[kept], found_units[kept], tolerance_frames)
         values.append(2 * num_hits / max(1, len(frames) + kept.sum()))
     smooth = scipy.signal.savgol_filter(values, 7, 2, mode="nearest")
-    # where the curve is flat, the threshold that the model itself asks for
-    as_good = np.flatnonzero(smooth >= smooth.max() - 0.0005)
+    # Where the curve is flat, take the threshold nearest to 0, which the likelihood itself asks for.
+    as_good = np.flatnonzero(smooth >= smooth.max() - NEGLIGIBLE_F1)
     best = int(as_good[np.argmin(np.abs(thresholds[as_good]))])
     return {
         "log_odds_threshold": float(thresholds[best]),
@@ -155,7 +169,7 @@ def find_units(
     Parameters
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float
-        Of the same unit, channels and sampling rate as the labelled recording.
+        With the channels, sampling rate and unit of the labelled recording.
     library : UnitLibrary
     log_odds_threshold : float, default: 0.0
         From `tune_threshold`.
@@ -163,9 +177,14 @@ def find_units(
     Returns
     -------
     frames : np.ndarray, shape (num_spikes,), int
-        On the same point of the spike as the labels, sorted.
+        Sorted; at the same point of the spike as the labels.
     unit_indices : np.ndarray, shape (num_spikes,), int
     log_odds : np.ndarray, shape (num_spikes,), float
+
+    Raises
+    ------
+    ValueError
+        If the number of channels differs from that of the labelled recording.
     """
     frequency = library.sampling_frequency
     if traces.shape[1] != library.templates.shape[2]:
@@ -191,27 +210,48 @@ def whitening(traces: np.ndarray, sampling_frequency: float) -> tuple[np.ndarray
     """
     Filter over time and matrix over channels that turn the noise of traces into white noise of variance 1.
 
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float
+        Windows without spikes are looked for in them.
+    sampling_frequency : float
+        In Hz.
+
     Returns
     -------
     taps : np.ndarray, shape (num_taps,), float
     mixing : np.ndarray, shape (num_channels, num_channels), float
-        To be multiplied from the right.
+        Multiplied to traces (frames, channels) from the right.
     """
     model = measure_noise(traces, sampling_frequency)
     power = model.power.mean(axis=1)
-    # frequencies that a filter has emptied are not blown up
-    inverse = 1 / np.maximum(power, 0.1 * np.median(power))
-    taps = noise_filter(model.frequencies, inverse, sampling_frequency, 255)
+    inverse = 1 / np.maximum(power, LEAST_POWER * np.median(power))
+    taps = noise_filter(model.frequencies, inverse, sampling_frequency, NUM_TAPS)
     response = np.abs(scipy.signal.freqz(taps, worN=model.frequencies, fs=sampling_frequency)[1]) ** 2
     step = model.frequencies[1] - model.frequencies[0]
     covariance = np.einsum("f,fcd->cd", response, model.cross_spectrum).real * step
     values, vectors = np.linalg.eigh(covariance)
-    values = np.maximum(values, 1e-6 * values.max())
+    values = np.maximum(values, LEAST_EIGENVALUE * values.max())
     return taps, (vectors / np.sqrt(values)) @ vectors.T
 
 
-def count_hits(frames, unit_indices, found_frames, found_units, tolerance_frames: int) -> int:
-    """How many spikes have a found spike of the same unit within a tolerance, one to one."""
+def count_hits(
+    frames: np.ndarray,
+    unit_indices: np.ndarray,
+    found_frames: np.ndarray,
+    found_units: np.ndarray,
+    tolerance_frames: int,
+) -> int:
+    """
+    Number of true spikes that have a found spike of the same unit within a tolerance, one to one.
+
+    Parameters
+    ----------
+    frames, unit_indices : np.ndarray, shape (num_spikes,), int
+        True spikes.
+    found_frames, found_units : np.ndarray, shape (num_found,), int
+    tolerance_frames : int
+    """
     num_hits = 0
     for unit in np.unique(unit_indices):
         true = np.sort(np.asarray(frames)[unit_indices == unit])
