@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from spikeinterface.core import BaseRecording, BaseSorting
 
 from ...detection.front_end import FrontEnd, apply_front_end, front_end_of
 from ...detection.prepare import load_detector
@@ -24,11 +25,12 @@ from ...sorter.settings import DeepSortSettings
 from ...zoo import ModelInfo, parent_reference
 from ..trained_model import TrainedModel, finish_training
 from .augment import augment
-from .examples import Examples, concatenate_examples, examples_from_recording
+from .examples import CleanLabels, Examples, concatenate_examples, examples_from_recording
 from .threshold import choose_threshold
 
 logger = logging.getLogger(__name__)
 
+NEXT_STEP = 'run_sorter("deepsort", recording, detection={model}) or find_peaks(recording, method={model})'
 ARCHITECTURES = {"cnn": "detector_cnn", "gru": "detector_gru"}
 # One block of time in so many is held out, a fifth as in cross-validation with five folds.
 BLOCKS_PER_HELD_OUT = 5
@@ -58,8 +60,8 @@ class DetectorTrainingSettings(FitSettings):
 
 
 def train_detector(
-    recording,
-    sorting,
+    recording: BaseRecording | list[BaseRecording],
+    sorting: BaseSorting | list[BaseSorting],
     *,
     folder: str | Path | None = None,
     architecture: str = "cnn",
@@ -81,17 +83,16 @@ def train_detector(
     architecture : "cnn" | "gru", default: "cnn"
         Architecture of a new network.
     start_from : str | Path | None, default: None
-        "cnn", "gru" or whatever `load_model` takes: train this network further.
+        Network to train further: "cnn", "gru" or whatever `load_model` takes.
     front_end : list of dict | None, default: None
-        Preprocessing that is saved with the model and applied wherever it is used, see `detection.front_end`. None
-        takes that of `start_from`, or the sorter's white traces; `[]` takes the recording as it is.
-    settings : DetectorTrainingSettings | None, default: None
+        Steps that are saved with the model and applied wherever it is used, see `detection.front_end`. None takes those
+        of `start_from`, or those of the sorter; `[]` takes the recording as it is.
+    settings : DetectorTrainingSettings | None
 
     Returns
     -------
     TrainedModel
-        `info.settings` holds `threshold`, `candidate_threshold`, `front_end` and `label_offset_frames`, `info.metrics`
-        the precision, recall and F1 on held-out candidates, and the F1 of a threshold on their heights.
+        `info.metrics` holds precision, recall and F1 on held-out candidates, and the F1 of a plain threshold.
 
     Raises
     ------
@@ -113,24 +114,25 @@ def train_detector(
         sampling_frequency=recordings[0].get_sampling_frequency(),
         training=_provenance(examples, settings),
         metrics=metrics,
-        settings={
-            "threshold": threshold,
-            "candidate_threshold": settings.candidate_threshold,
-            "front_end": front_end,
-            "label_offset_frames": [each.offset_frames for each in labels],
-            "num_labels_dropped": sum(each.num_dropped for each in labels),
-        },
+        settings={"threshold": threshold, "front_end": front_end, **_about_labels(labels, settings)},
         parent=parent_reference(net),
     )
-    next_step = 'run_sorter("deepsort", recording, detection={model}) or find_peaks(recording, method={model})'
-    scores, prints = _readable(metrics), settings.progress_bar
-    return finish_training(net, info, folder, scores=scores, next_step=next_step, prints=prints)
+    scores = _readable(metrics)
+    return finish_training(net, info, folder, scores=scores, next_step=NEXT_STEP, prints=settings.progress_bar)
 
 
 def starting_front_end(net: Network) -> FrontEnd:
     """The front end that a network was saved with, or that of the sorter with its default settings."""
     saved = front_end_of(net)
     return front_end_steps(DeepSortSettings()) if saved is None else saved
+
+
+def _about_labels(labels: list[CleanLabels], settings) -> dict:
+    return {
+        "candidate_threshold": settings.candidate_threshold,
+        "label_offset_frames": [each.offset_frames for each in labels],
+        "num_labels_dropped": sum(each.num_dropped for each in labels),
+    }
 
 
 def _provenance(examples: Examples, settings) -> dict:

@@ -5,7 +5,6 @@ A labelled recording is given the noise of the target (`noise.match`). The F1 of
 and the best choice is saved with the model, together with the curve.
 """
 
-import logging
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -21,8 +20,6 @@ from ...zoo import CARD_FILE, parent_reference, render_card, save_model
 from .plot_tuning import plot_tuning
 from .score import score_grid
 from .train import starting_front_end
-
-logger = logging.getLogger(__name__)
 
 # Choices of the probability of a spike and of the exclusive time in ms: from a peak's own width to the refractory
 # period of most neurons.
@@ -79,23 +76,19 @@ def tune_detector(
     Parameters
     ----------
     recording : BaseRecording
-        The labelled recording. Like the target it is unfiltered, and has the same channels, sampling rate and unit.
+        The labelled recording: unfiltered, with the channels, sampling rate and unit of the target.
     sorting : BaseSorting
-        Its spikes.
     target : BaseRecording
         Only its noise is used.
     detector : str | PathLike | Network, default: "cnn"
-        A bundled detector, a model folder or a network of `train_detector`. A detector without a front end of its own
-        gets that of the sorter.
+        Bundled detector, model folder or network. One without a front end of its own gets that of the sorter.
     folder : str | Path | None, default: None
-        Where the detector is saved with the choice, the curve and a plot of it. `find_peaks`, `detection_probability`
-        and the sorter read the choice from there. None does not save it.
+        Where the detector is saved with the choice, which takes effect wherever the folder is used, and the curve.
     front_ends : dict of list | None, default: None
-        Name -> steps to choose from, see `standard_front_ends`. They run after the detector's own band-pass and before
-        the rest of its front end. None adds no step.
+        Name -> steps to choose from, see `standard_front_ends`. They run after the detector's own band-pass.
     thresholds, exclusive_times_ms : tuple of float
         Probabilities, and times in ms, to choose from.
-    tolerance_ms : float, default: 0.4
+    tolerance_ms : float
         A spike is found if a peak is detected this close to it.
     num_copies : int, default: 1
         Noise-matched copies to average over.
@@ -120,7 +113,6 @@ def tune_detector(
     best = max(curve, key=lambda row: row["f1"])
     chosen = {name: best[name] for name in ("front_end", "threshold", "exclusive_ms", "f1")}
     tuning = DetectorTuning(steps=filters + front_ends[best["front_end"]] + rest, curve=curve, **chosen)
-    logger.info("Front end %s, threshold %.2f: F1 %.3f", tuning.front_end, tuning.threshold, tuning.f1)
     if folder is not None:
         _save(net, tuning, Path(folder))
     return tuning
