@@ -1,10 +1,16 @@
 """Fixtures that several test files share."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from huggingface_hub import constants
 from loopback_hub import LoopbackHub
 from threadpoolctl import threadpool_limits
+
+# All processes of the tests share their compiled code. Numba reads this when it is imported, which is later.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".numba_cache"))
 
 
 @pytest.fixture(autouse=True)

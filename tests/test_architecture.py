@@ -180,6 +180,19 @@ def test_no_sentence_begins_with_of():
     assert len(found) <= MOST_SENTENCES_WITH_OF, "sentences begin with 'Of' in " + ", ".join(found)
 
 
+def test_no_sentence_of_the_documentation_begins_with_of():
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "benchmarks" / "README.md",
+        *(ROOT / "docs").rglob("*.md"),
+    ]
+    found = [
+        name_of(page) for page in pages if re.search(r"(^|[.:] )Of [a-z`]", page.read_text(encoding="utf-8"), re.M)
+    ]
+    assert not found, f"sentences begin with 'Of' in {found}"
+
+
 def test_parameters_have_telling_names():
     found = [
         f"{name_of(path)}:{argument.lineno} {argument.arg}"
