@@ -21,7 +21,7 @@ from spikeinterface.core import Motion
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor
 
 import si_deepsort
-from si_deepsort.generation.disturbances import DisturbedRecording, Disturbances
+from si_deepsort.generation.disturbances import Disturbances, DisturbedRecording
 from si_deepsort.noise.matching import NoiseMatchedRecording
 from si_deepsort.preprocessing import PREPROCESSORS
 from si_deepsort.preprocessing.band_pass import BandPassRecording
