@@ -38,7 +38,6 @@ NOT_ANNOTATED = {
     "artifact_report",
     "cross_validate",
     "deep_interpolate",
-    "generate_recording",
     "leave_one_band_out",
     "matched_filter",
     "predict_spikes",

@@ -141,7 +141,7 @@ def second_neuron_shares(
     Returns
     -------
     np.ndarray, shape (num_found_units,), float64
-        Of the near neuron with the largest share.
+        The largest share that one near neuron has.
     """
     num_found, num_true = len(main), len(is_near)
     found_pair, true_pair = coincidences(found_frames, true_frames, reach)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import spikeinterface.core as si
 from probeinterface import generate_multi_columns_probe
 from spikeinterface.core.generate import InjectTemplatesRecording, generate_ground_truth_recording
 
@@ -21,37 +22,74 @@ from ..generation import (
     unit_locations,
     with_synchrony,
 )
-from .templates import HYBRID_FILE, biophysical_templates, data_folder, generated_templates, real_templates
+from .recipes import Recipe
+from .templates import (
+    HYBRID_FILE,
+    UnitTemplates,
+    biophysical_templates,
+    data_folder,
+    generated_templates,
+    real_templates,
+)
 
 # Relative standard deviation of the amplitude from spike to spike in recordings of independent Poisson trains.
 AMPLITUDE_VARIATION = 0.05
+# There a spike is smaller by this share right after another one, and recovers with this time constant in ms.
+BURST_LOSS, BURST_MS = 0.2, 10.0
+# Firing rates of the far units in Hz.
+FAR_RATES = (1.0, 20.0)
 # Power of the usual simulated noise: a resonance at 300 Hz plus white noise.
 SIMULATED_NOISE_FREQUENCIES = (0, 100, 200, 250, 300, 350, 450, 600, 900, 1500, 15000)
 SIMULATED_NOISE_POWER = (0.1, 0.4, 2.0, 8.0, 20.0, 8.0, 2.0, 0.8, 0.4, 0.3, 0.3)
 
 
-def synthesize(recipe, *, seed: int, duration_s: float):
+def synthesize(recipe: Recipe, *, seed: int, duration_s: float) -> tuple[si.BaseRecording, si.BaseSorting]:
     """
     A recording after a recipe, lazily, in uV.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    seed : int
+        Seed of the choice of units, spikes, noise and background.
+    duration_s : float
 
     Returns
     -------
     recording : BaseRecording
         float32, in uV.
-    sorting : NumpySorting
+    sorting : BaseSorting
         With the properties `gt_peak_uV` and `gt_firing_rate`.
     """
     if recipe.is_plain:
-        return plain_recording(recipe.num_units, seed=seed, duration_s=duration_s)
-    rng = np.random.default_rng([seed, 20])
-    units = _unit_templates(recipe, rng)
-    if recipe.peak_uV is not None:
-        low, high = np.log(recipe.peak_uV)
-        peaks = np.exp(rng.uniform(low, high, len(units.templates_uV)))
-        scale = (peaks / np.abs(units.templates_uV).max(axis=(1, 2)))[:, None, None].astype("float32")
-        units.templates_uV = units.templates_uV * scale
-        units.moved_uV = None if units.moved_uV is None else units.moved_uV * scale
-    settings = GenerationSettings(
+        recording, sorting = plain_recording(recipe.num_units, seed=seed, duration_s=duration_s)
+        peaks_uV = np.abs(recording.templates).max(axis=(1, 2))
+    else:
+        rng = np.random.default_rng([seed, 20])
+        units = _scaled(_unit_templates(recipe, rng), recipe, rng)
+        settings = _generation_settings(recipe, seed, duration_s)
+        background = _background(units.probe, recipe, settings, rng)
+        spikes = _spikes(units, recipe, settings, rng)
+        recording, sorting = _with_units(background, units, spikes, recipe, settings), spikes.sorting
+        peaks_uV = np.abs(units.templates_uV).max(axis=(1, 2))
+    sorting.set_property("gt_peak_uV", peaks_uV)
+    sorting.set_property("gt_firing_rate", sorting.count_num_spikes_per_unit(outputs="array") / duration_s)
+    return recording, sorting
+
+
+def _scaled(units, recipe, rng):
+    """The units with peaks in the range of the recipe."""
+    if recipe.peak_uV is None:
+        return units
+    low, high = np.log(recipe.peak_uV)
+    peaks = np.exp(rng.uniform(low, high, len(units.templates_uV)))
+    scale = (peaks / np.abs(units.templates_uV).max(axis=(1, 2)))[:, None, None].astype("float32")
+    moved_uV = None if units.moved_uV is None else units.moved_uV * scale
+    return replace(units, templates_uV=units.templates_uV * scale, moved_uV=moved_uV)
+
+
+def _generation_settings(recipe, seed, duration_s):
+    return GenerationSettings(
         duration_s=duration_s,
         seed=seed,
         firing_rate_min=recipe.firing_rate[0],
@@ -60,28 +98,32 @@ def synthesize(recipe, *, seed: int, duration_s: float):
         synchrony=recipe.synchrony,
         statistics=recipe.statistics,
     )
+
+
+def _background(probe, recipe, settings, rng):
+    """Noise and far units; these are the same crowd whatever the near ones do."""
     noise_power = (SIMULATED_NOISE_FREQUENCIES, SIMULATED_NOISE_POWER) if recipe.simulated_noise else None
-    noise = ColoredNoiseRecording(units.probe, settings, noise_power)
-    far, far_nbefore = random_far_templates(units.probe.contact_positions, settings, rng)
-    # The far units are the same crowd whatever the near ones do.
+    noise = ColoredNoiseRecording(probe, settings, noise_power)
+    far, nbefore = random_far_templates(probe.contact_positions, settings, rng)
     crowd = replace(settings, burst_fraction=GenerationSettings.burst_fraction)
-    far_sorting = random_sorting(len(far), crowd, rng, rates=rng.uniform(1, 20, len(far)))
-    background = InjectTemplatesRecording(far_sorting, far, nbefore=far_nbefore, parent_recording=noise)
-    spikes = _spikes(units, recipe, settings, rng)
-    sorting = spikes.sorting
+    sorting = random_sorting(len(far), crowd, rng, rates=rng.uniform(*FAR_RATES, len(far)))
+    return inject_units(noise, sorting, far, nbefore=nbefore)
+
+
+def _with_units(background, units, spikes, recipe, settings):
+    """The background with the spikes of the units, while the tissue moves, and disturbed."""
     options = dict(nbefore=units.nbefore, amplitudes=spikes.amplitudes)
     if recipe.drift_um or recipe.jump_um:
-        motion_rng = np.random.default_rng([seed, 22])
-        motion = motion_um(duration_s, motion_rng, drift_um=recipe.drift_um, jump_um=recipe.jump_um)
+        motion_rng = np.random.default_rng([settings.seed, 22])
+        motion = motion_um(settings.duration_s, motion_rng, drift_um=recipe.drift_um, jump_um=recipe.jump_um)
         moving = MovingTemplates(units.moved_uV, units.displacements_um, motion)
-        recording = inject_moving_units(background, sorting, moving, units.probe, **options)
+        recording = inject_moving_units(background, spikes.sorting, moving, units.probe, **options)
     else:
-        recording = inject_units(background, sorting, units.templates_uV, widening=spikes.widening, **options)
-    if recipe.disturbances is not None:
-        recording = DisturbedRecording(recording, recipe.disturbances, seed)
-    sorting.set_property("gt_peak_uV", np.abs(units.templates_uV).max(axis=(1, 2)))
-    sorting.set_property("gt_firing_rate", sorting.count_num_spikes_per_unit(outputs="array") / duration_s)
-    return recording, sorting
+        options["widening"] = spikes.widening
+        recording = inject_units(background, spikes.sorting, units.templates_uV, **options)
+    if recipe.disturbances is None:
+        return recording
+    return DisturbedRecording(recording, recipe.disturbances, settings.seed)
 
 
 def _spikes(units, recipe, settings, rng) -> Population:
@@ -94,7 +136,7 @@ def _spikes(units, recipe, settings, rng) -> Population:
     return with_synchrony(population, locations, settings, amplitude_sd=AMPLITUDE_VARIATION)
 
 
-def plain_recording(num_units: int, *, seed: int, duration_s: float):
+def plain_recording(num_units: int, *, seed: int, duration_s: float) -> tuple[InjectTemplatesRecording, si.BaseSorting]:
     """
     A recording of SpikeInterface's own generator on 64 channels in two columns, as users try it.
 
@@ -102,15 +144,14 @@ def plain_recording(num_units: int, *, seed: int, duration_s: float):
     ----------
     num_units : int
     seed : int
-        Of the generator.
+        Seed of the generator.
     duration_s : float
 
     Returns
     -------
-    recording : BaseRecording
+    recording : InjectTemplatesRecording
         float32, in uV.
     sorting : BaseSorting
-        With the properties `gt_peak_uV` and `gt_firing_rate`.
     """
     shape = dict(contact_shapes="square", contact_shape_params={"width": 12})
     probe = generate_multi_columns_probe(num_columns=2, num_contact_per_column=32, xpitch=32, ypitch=20, **shape)
@@ -125,19 +166,24 @@ def plain_recording(num_units: int, *, seed: int, duration_s: float):
         generate_sorting_kwargs=dict(firing_rates=(1.0, 12.0), refractory_period_ms=3.0),
         noise_kwargs=dict(noise_levels=8.0, strategy="on_the_fly"),
     )
-    sorting.set_property("gt_peak_uV", np.abs(recording.templates).max(axis=(1, 2)))
-    sorting.set_property("gt_firing_rate", sorting.count_num_spikes_per_unit(outputs="array") / duration_s)
     return recording, sorting
 
 
 def spike_amplitude_factors(
-    sorting, rng: np.random.Generator, *, variation=AMPLITUDE_VARIATION, burst_loss=0.2, burst_ms=10.0
-):
+    sorting: si.BaseSorting,
+    rng: np.random.Generator,
+    *,
+    variation: float = AMPLITUDE_VARIATION,
+    burst_loss: float = BURST_LOSS,
+    burst_ms: float = BURST_MS,
+) -> np.ndarray:
     """
     Relative amplitude of each spike: it varies a little and drops within bursts.
 
     Parameters
     ----------
+    sorting : BaseSorting
+    rng : np.random.Generator
     variation : float, default: 0.05
         Standard deviation.
     burst_loss, burst_ms : float
@@ -158,7 +204,7 @@ def spike_amplitude_factors(
     return factors.astype("float32")
 
 
-def available_origin(recipe) -> str:
+def available_origin(recipe: Recipe) -> str:
     """Where the templates of a recipe come from here: "biophysical", "real" or "generated"."""
     folder = data_folder()
     if recipe.data_file is None or folder is None:
@@ -169,7 +215,7 @@ def available_origin(recipe) -> str:
     return "biophysical" if is_there else "generated"
 
 
-def _unit_templates(recipe, rng):
+def _unit_templates(recipe, rng) -> UnitTemplates:
     origin = available_origin(recipe)
     if origin == "real":
         return real_templates(recipe.num_units, rng)

@@ -14,6 +14,14 @@ from probeinterface import Probe
 
 from ..generation import GenerationSettings, moved_templates, named_probe, random_templates
 
+# Real templates are scaled by a factor from this to 1, so that small units occur too.
+SMALLEST_SCALE = 0.25
+# Channels of a real template with a smaller peak-to-peak amplitude hold nothing but averaged noise, in uV.
+NOISE_PEAK_TO_PEAK_UV = 8.0
+# Samples over which both ends of real templates are tapered to 0.
+TAPER_SAMPLES = 8
+# Templates of units that move are known at displacements up to this, in steps of 1 um.
+DRIFT_REACH_UM = 20.0
 HYBRID_FILE = "neuropixels_templates/121817_SU_waves_allNeg_gridEst.mat"
 
 
@@ -92,7 +100,7 @@ def choose_over_all_amplitudes(peak_uV: np.ndarray, num_units: int, rng: np.rand
     return np.flatnonzero(~free)
 
 
-def real_templates(num_units: int, rng: np.random.Generator, min_scale: float = 0.25) -> UnitTemplates:
+def real_templates(num_units: int, rng: np.random.Generator) -> UnitTemplates:
     """
     Average waveforms of real Neuropixels units, placed at random depths of a 64-contact Neuropixels 1.0 layout.
 
@@ -111,9 +119,9 @@ def real_templates(num_units: int, rng: np.random.Generator, min_scale: float = 
         peak_channel = np.argmin(waves.min(axis=1))
         depth = rng.uniform(contacts[:, 1].min() + 10, contacts[:, 1].max() - 10)
         template = _on_contacts(waves, x, y - y[peak_channel], contacts - [0.0, depth])
-        template[:, np.ptp(template, axis=0) < 8.0] = 0.0
+        template[:, np.ptp(template, axis=0) < NOISE_PEAK_TO_PEAK_UV] = 0.0
         template *= _edge_taper(len(template))[:, None]
-        templates.append(template * np.exp(rng.uniform(np.log(min_scale), 0.0)))
+        templates.append(template * np.exp(rng.uniform(np.log(SMALLEST_SCALE), 0.0)))
     templates = np.stack(templates).astype("float32")
     return UnitTemplates(templates, int(np.argmax(np.abs(templates).max(axis=(0, 2)))), probe, "real")
 
@@ -143,7 +151,9 @@ def generated_templates(layout: str, num_units: int, rng: np.random.Generator, *
     templates = np.concatenate(parts)
     if not drift:
         return UnitTemplates(templates, nbefore, probe, "generated")
-    moved, displacements = moved_templates(templates, probe, reach_um=20.0, num_steps=41)
+    moved, displacements = moved_templates(
+        templates, probe, reach_um=DRIFT_REACH_UM, num_steps=2 * round(DRIFT_REACH_UM) + 1
+    )
     return UnitTemplates(templates, nbefore, probe, "generated", moved, displacements)
 
 
@@ -198,6 +208,6 @@ def _on_contacts(waves, x, y, contacts):
     return template
 
 
-def _edge_taper(num_samples: int, width: int = 8) -> np.ndarray:
+def _edge_taper(num_samples: int, width: int = TAPER_SAMPLES) -> np.ndarray:
     ramp = 0.5 - 0.5 * np.cos(np.pi * np.arange(width) / width)
     return np.concatenate([ramp, np.ones(num_samples - 2 * width), ramp[::-1]])

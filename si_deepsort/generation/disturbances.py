@@ -78,7 +78,7 @@ class DisturbedRecording(BasePreprocessor):
         In uV.
     disturbances : Disturbances
     seed : int
-        Of the gains of the channels and of the choice of dead channels.
+        Seed of the gains of the channels and of the choice of dead channels.
     """
 
     def __init__(self, recording: si.BaseRecording, disturbances: Disturbances, seed: int):

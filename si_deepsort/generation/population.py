@@ -8,12 +8,10 @@ import spikeinterface.core as si
 from .amplitudes import burst_amplitudes, draw_lifetimes, fade, slow_change
 from .settings import GenerationSettings, SpikeStatistics
 from .synchrony import join_neighbours
-from .trains import add_bursts, after_refractory, gamma_train, lognormal_rates, rate_modulation
+from .trains import EDGE_S, add_bursts, after_refractory, gamma_train, lognormal_rates, rate_modulation
 
 # Own spikes this close to a copied one, in ms, give way where trains have no refractory period of their own.
 REFRACTORY_MS = 2.0
-# Spikes this close to an end of the recording, in s, are left out: their templates would be cut off.
-EDGE_S = 0.003
 # Shrinking of the spikes in bursts of the units that shrink most, from spike to spike; they reach half at the third.
 DEEP_BURST_DECAY = 0.7
 
@@ -152,7 +150,7 @@ def draw_spikes(
     Returns
     -------
     times_s, amplitudes : list of np.ndarray, shape (num_spikes,), float64
-        Of each unit: spike times in s, ascending, and amplitudes relative to the template.
+        For each unit: spike times in s, ascending, and amplitudes relative to the template.
     """
     trains_rng, bursts_rng, lives_rng, amplitudes_rng, modulation_rng = rng.spawn(5)
     num_units = len(rates)

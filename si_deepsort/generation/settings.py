@@ -84,7 +84,7 @@ class GenerationSettings(Settings):
     noise_uV: float = setting(8.0, "Standard deviation of the noise in uV", minimum=0.0)
     noise_correlation: float = setting(NEUROPIXELS_NOISE_CORRELATION, "Noise correlation of near contacts", minimum=0.0)
     noise_length_um: float = setting(NEUROPIXELS_NOISE_LENGTH_UM, "Decay length of the noise correlation", minimum=1.0)
-    seed: int = setting(0, "Of everything")
+    seed: int = setting(0, "Seed of all random numbers")
 
 
 # Settings for trains as they were before there were others: Poisson trains of neurons that ignore each other, and whose

@@ -128,7 +128,7 @@ def join_neighbours(
     Parameters
     ----------
     times_s, amplitudes : list of np.ndarray, shape (num_spikes,), float64
-        Of `draw_spikes`.
+        Result of `draw_spikes`.
     locations : np.ndarray, shape (num_units, 2), float64
         In um.
     rng : np.random.Generator

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+# Spikes this close to an end of the recording, in s, are left out: their templates would be cut off.
+EDGE_S = 0.003
 # Grid on which the shared rate modulation is computed, in s: well below a period of gamma (25 ms).
 MODULATION_STEP_S = 0.001
 # Centre frequencies of the theta and gamma rhythms in Hz: Buzsaki, Rhythms of the Brain (2006).
@@ -102,7 +104,7 @@ def gamma_train(
     regularity : float
         The gamma distribution has the shape 1 + regularity; 0 gives exponential intervals.
     modulation : np.ndarray | None, shape (num_steps,), default: None
-        Of `rate_modulation`: intervals are shorter where it is large. None leaves the rate constant.
+        Result of `rate_modulation`: intervals are shorter where it is large. None leaves the rate constant.
 
     Returns
     -------

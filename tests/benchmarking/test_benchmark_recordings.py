@@ -5,7 +5,7 @@ import pytest
 import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
 
-from si_deepsort.benchmarking import recordings, synthesis, templates
+from si_deepsort.benchmarking import recipes, recordings, synthesis, templates
 from si_deepsort.benchmarking.external import hybrid_recording, load_ground_truth, save_ground_truth, unit_snr
 from si_deepsort.geometry import channel_distances
 from si_deepsort.noise import noise_levels, spatial_correlation
@@ -20,7 +20,7 @@ def no_data(monkeypatch, tmp_path):
 
 
 def test_noise_has_the_intended_spectrum_and_spatial_correlation(no_data):
-    recipe = recordings.Recipe("noise only", None, "neuropixels1", 1, firing_rate=(1e-3, 1e-3))
+    recipe = recipes.Recipe("noise only", None, "neuropixels1", 1, firing_rate=(1e-3, 1e-3))
     recording, _ = synthesis.synthesize(recipe, seed=3, duration_s=8.0)
     noise = recording
     while noise.get_parent() is not None or (hasattr(noise, "_kwargs") and "parent_recording" in noise._kwargs):
@@ -41,7 +41,7 @@ def test_noise_has_the_intended_spectrum_and_spatial_correlation(no_data):
 
 def test_usual_simulated_noise_is_more_predictable(no_data):
     def correlation_at_lag_5(simulated):
-        recipe = recordings.Recipe("", None, "tetrode", 0, simulated_noise=simulated)
+        recipe = recipes.Recipe("", None, "tetrode", 0, simulated_noise=simulated)
         traces = synthesis.synthesize(recipe, seed=0, duration_s=4.0)[0]
         traces = spre.bandpass_filter(traces, freq_min=150, freq_max=7000, dtype="float32").get_traces()
         return np.mean(traces[:-5] * traces[5:]) / np.mean(traces**2)
