@@ -6,8 +6,9 @@ recording with deepsort, keeps the results of its steps, and compares every one 
 sorter follow as `--set name=value`. With `--folder`, finished runs are kept there and only evaluated again.
 
 A row tells, for one step, what became of the true spikes (found; in a second unit of the same neuron; only in a unit of
-collisions; absorbed by a unit of another neuron; missed), what the units are (matches; collisions; merges of two
-neurons; fragments; background), and how many found spikes double another or match no spike.
+collisions; absorbed by a unit of another neuron; missed), how many found spikes double another or match no spike, what
+the units are (matches; collisions; merges of two neurons; splits; background), how many are fragments (no match, but
+made of spikes of one neuron), the mean accuracy, and how many true units were lost and gained since the step before.
 """
 
 import argparse
@@ -35,7 +36,7 @@ PEAK_UM, PEAK_MS = 75.0, 0.5
 LARGE_SNR, MANY_SPIKES = 10.0, 30
 # Spikes of each unit that its main channel is found from, and frames on both sides of them.
 NUM_AVERAGED, HALF_WIDTH = 100, 15
-COLUMNS = ("spikes", *FATES, "double", "false", "units", *KINDS, "accuracy", "lost", "gained")
+COLUMNS = ("spikes", *FATES, "double", "false", "units", *KINDS, "fragments", "accuracy", "lost", "gained")
 
 
 def main_channels(recording, sorting) -> np.ndarray:
@@ -103,6 +104,7 @@ def budget(recording, truth, folder: Path) -> dict:
             double=losses.num_doubled,
             false=losses.num_unexplained,
             units=len(losses.kind),
+            fragments=losses.num_fragments,
             **{f"{kind}_units": count for kind, count in losses.kinds().items()},
             accuracy=round(float(losses.accuracy.mean()), 4),
             lost_units=[str(unit) for unit in truth.unit_ids[before & ~is_found]],
@@ -162,8 +164,8 @@ def print_budget(result: dict):
     print(f"{'step':20s}" + "".join(f"{column:>11s}" for column in COLUMNS))
     for name, step in result["steps"].items():
         values = [step.get(column, step.get(f"{column}_units")) for column in COLUMNS]
-        # The fate "collision" of spikes and the kind "collision" of units share a name.
-        values[COLUMNS.index("match") : COLUMNS.index("accuracy")] = [step[f"{kind}_units"] for kind in KINDS]
+        # Fates of spikes and kinds of units share names.
+        values[COLUMNS.index("match") : COLUMNS.index("fragments")] = [step[f"{kind}_units"] for kind in KINDS]
         texts = [str(len(value)) if isinstance(value, list) else f"{value:g}" for value in values]
         print(f"{name:20s}" + "".join(f"{text:>11s}" for text in texts))
     for unit in result["lost_large"]:

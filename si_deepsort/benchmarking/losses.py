@@ -20,10 +20,12 @@ COLLISION_MS = 1.0
 # A found unit is a collision if one second neuron fires at this share of its spikes, and a merge if the spikes of two
 # true units, beyond those that both share, make up this share each.
 COLLISION_SHARE, MERGE_SHARE = 0.5, 0.2
+# More of the spikes of a fragment are of one true unit.
+FRAGMENT_SHARE = 0.5
 # A match has this accuracy at least, as in SpikeInterface's comparison.
 MATCH_ACCURACY = 0.5
 
-KINDS = ("match", "collision", "merge", "fragment", "background")
+KINDS = ("match", "collision", "merge", "split", "background")
 FATES = ("found", "split", "collision", "absorbed", "missed")
 
 
@@ -47,6 +49,8 @@ class StepLosses:
         Found unit that holds most absorbed spikes of each true unit; -1 for none.
     num_absorbed : np.ndarray, shape (num_true_units,), int64
         Absorbed spikes of each true unit.
+    num_fragments : int
+        Found units that are no match, and more than half of whose spikes are of one true unit: collisions among them.
     num_doubled, num_unexplained : int
         Found spikes that match a true spike which another spike of the same unit matches already; found spikes that
         match no spike of the main true unit.
@@ -58,6 +62,7 @@ class StepLosses:
     accuracy: np.ndarray
     absorber: np.ndarray
     num_absorbed: np.ndarray
+    num_fragments: int
     num_doubled: int
     num_unexplained: int
 
@@ -141,6 +146,7 @@ def _count(true_frames, true_units, found_frames, found_units, main, second_shar
         accuracy=accuracy,
         absorber=absorber,
         num_absorbed=np.bincount(true_units[fate == FATES.index("absorbed")], minlength=num_true),
+        num_fragments=int(((kind != KINDS.index("match")) & (matched > FRAGMENT_SHARE * counts)).sum()),
         num_doubled=num_doubled,
         num_unexplained=len(found_frames) - len(own[1]) - num_doubled,
     )
@@ -195,7 +201,7 @@ def unit_kinds(
         Index into `KINDS`.
     """
     is_merge = np.minimum(main_share, foreign_share) >= MERGE_SHARE
-    cases = [is_match, second_share >= COLLISION_SHARE, is_merge, main_share > 0.5]
+    cases = [is_match, second_share >= COLLISION_SHARE, is_merge, main_share > FRAGMENT_SHARE]
     return np.select(cases, np.arange(len(cases)), default=len(cases))
 
 

@@ -29,6 +29,7 @@ def kinds(result):
 def test_every_spike_of_the_truth_is_found_in_it(truth):
     result = losses(truth, *truth)
     assert result.fates()["found"] == 1200 and kinds(result) == ["match"] * 3
+    assert result.num_fragments == 0
     assert (result.num_doubled, result.num_unexplained) == (0, 0)
     np.testing.assert_array_equal(result.accuracy, 1.0)
 
@@ -57,7 +58,7 @@ def test_split_unit(truth):
     frames, units = truth
     halves = np.where((units == 0) & (np.arange(1200) % 5 == 0), 3, units)
     result = losses(truth, frames, halves)
-    assert result.fates()["split"] == (halves == 3).sum() and kinds(result)[3] == "fragment"
+    assert result.fates()["split"] == (halves == 3).sum() and kinds(result)[3] == "split" and result.num_fragments == 1
 
 
 def test_absorbed_spikes_and_merged_units(truth):
@@ -67,7 +68,7 @@ def test_absorbed_spikes_and_merged_units(truth):
     assert result.fates()["absorbed"] == (some != units).sum() and kinds(result)[1] == "match"
     assert result.absorber[0] == 1 and result.num_absorbed[0] == (some != units).sum()
     merged = losses(truth, frames, np.zeros(1200, dtype=int))
-    assert kinds(merged) == ["merge"]
+    assert kinds(merged) == ["merge"] and merged.num_fragments == 0
     assert merged.fates()["absorbed"] == 800
 
 
@@ -82,7 +83,7 @@ def test_collisions_that_are_kept_as_a_unit(truth):
     is_second = np.isin(joined[0], frames[pair] + 9) & (joined[1] == 1)
     found_units = np.where(is_pair, 3, joined[1])[~is_second]
     result = losses(joined, joined[0][~is_second], found_units)
-    assert kinds(result) == ["match", "match", "match", "collision"]
+    assert kinds(result) == ["match", "match", "match", "collision"] and result.num_fragments == 1
     assert result.fates()["collision"] >= len(pair)
 
 
