@@ -27,13 +27,12 @@ from si_deepsort.benchmarking.losses import FATES, KINDS, MATCH_ACCURACY, step_l
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.recordings import ground_truth_recording
 from si_deepsort.benchmarking.report import write_results
+from si_deepsort.benchmarking.score import LOST_ACCURACY, LOST_MIN_SPIKES, LOST_SNR
 
 # Units whose main channels are closer than this can collide or absorb each other.
 NEAR_UM = 100.0
 # A spike is missed as a peak if there is none this close to it.
 PEAK_UM, PEAK_MS = 75.0, 0.5
-# Large units must not be lost: they stand out this far and have enough spikes.
-LARGE_SNR, MANY_SPIKES = 10.0, 30
 # Spikes of each unit that its main channel is found from, and frames on both sides of them.
 NUM_AVERAGED, HALF_WIDTH = 100, 15
 COLUMNS = ("spikes", *FATES, "double", "false", "units", *KINDS, "fragments", "accuracy", "lost", "gained")
@@ -138,7 +137,7 @@ def _unit_table(truth, units, seen, losses) -> list[dict]:
 def _lost_large(truth, units, losses) -> list[dict]:
     """Large units that the result lacks: their accuracy at each step, and the neuron of the unit that absorbed most."""
     snr, counts = truth.get_property("gt_snr"), np.bincount(units, minlength=len(truth.unit_ids))
-    is_lost = (snr >= LARGE_SNR) & (counts >= MANY_SPIKES) & (losses["final"].accuracy < MATCH_ACCURACY)
+    is_lost = (snr >= LOST_SNR) & (counts >= LOST_MIN_SPIKES) & (losses["final"].accuracy < LOST_ACCURACY)
     lost = []
     for unit in np.flatnonzero(is_lost):
         absorbed_by = {}

@@ -9,7 +9,19 @@ import numpy as np
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 
 PERFORMANCE = ("accuracy", "precision", "recall")
-COUNTS = ("num_units", "num_well_detected", "num_false_positive", "num_redundant", "num_overmerged")
+COUNTS = (
+    "num_units",
+    "num_well_detected",
+    "num_lost_large",
+    "num_false_positive",
+    "num_fragments",
+    "num_redundant",
+    "num_overmerged",
+)
+# A large unit stands out this far and has enough spikes that no sorter should lose it; it is lost below this accuracy.
+LOST_SNR, LOST_MIN_SPIKES, LOST_ACCURACY = 10.0, 30, 0.5
+# A false-positive unit is a fragment if more than this share of its spikes are of one true unit.
+FRAGMENT_SHARE = 0.5
 LARGE_SNR = 8.0
 NUM_RESAMPLES = 2000
 
@@ -65,7 +77,9 @@ def score_sorting(true_sorting, tested_sorting, *, snr: np.ndarray | None = None
     Returns
     -------
     dict
-        "counts" (see `COUNTS`, and `num_overmerged_large`: units that hold two true units of SNR above 8), "units"
+        "counts" (see `COUNTS`, and `num_overmerged_large`: units that hold two true units of SNR above 8;
+        `num_lost_large`: true units of SNR 10 and more with 30 spikes or more, found with an accuracy below .5;
+        `num_fragments`: false positives more than half of whose spikes are of one true unit), "units"
         (lists: `unit_id`, `accuracy`, `precision`, `recall`, `snr`, `firing_rate`) and `mean_accuracy`.
     """
     snr = true_sorting.get_property("gt_snr") if snr is None else np.asarray(snr)
@@ -80,6 +94,7 @@ def score_sorting(true_sorting, tested_sorting, *, snr: np.ndarray | None = None
         table = comparison.get_performance().loc[list(true_sorting.unit_ids)]
         units.update({name: [round(float(x), 4) for x in table[name].fillna(0.0)] for name in PERFORMANCE})
         counts = _counts(comparison, tested_sorting, snr, is_exhaustive)
+    counts["num_lost_large"] = _num_lost_large(true_sorting, snr, units["accuracy"])
     units["snr"] = None if snr is None else [round(float(x), 2) for x in snr]
     units["firing_rate"] = None if rates is None else [round(float(x), 3) for x in rates]
     return {"mean_accuracy": float(np.mean(units["accuracy"])), "counts": counts, "units": units}
@@ -90,6 +105,7 @@ def _counts(comparison, tested_sorting, snr, is_exhaustive) -> dict:
         num_units=len(tested_sorting.unit_ids),
         num_well_detected=comparison.count_well_detected_units(0.8),
         num_false_positive=comparison.count_false_positive_units() if is_exhaustive else None,
+        num_fragments=_num_fragments(comparison, tested_sorting) if is_exhaustive else None,
         num_redundant=comparison.count_redundant_units(),
         num_overmerged=comparison.count_overmerged_units(),
         num_overmerged_large=0,
@@ -98,6 +114,20 @@ def _counts(comparison, tested_sorting, snr, is_exhaustive) -> dict:
         agreement = comparison.agreement_scores.to_numpy()
         counts["num_overmerged_large"] = int(((agreement[snr > LARGE_SNR] >= 0.2).sum(axis=0) >= 2).sum())
     return {name: None if value is None else int(value) for name, value in counts.items()}
+
+
+def _num_fragments(comparison, tested_sorting) -> int:
+    counts = tested_sorting.count_num_spikes_per_unit(outputs="dict")
+    shared = comparison.match_event_count.max(axis=0)
+    return sum(shared[unit] > FRAGMENT_SHARE * counts[unit] for unit in comparison.get_false_positive_units())
+
+
+def _num_lost_large(true_sorting, snr, accuracy) -> int | None:
+    if snr is None:
+        return None
+    num_spikes = true_sorting.count_num_spikes_per_unit(outputs="array")
+    is_large = (np.asarray(snr) >= LOST_SNR) & (num_spikes >= LOST_MIN_SPIKES)
+    return int((is_large & (np.asarray(accuracy) < LOST_ACCURACY)).sum())
 
 
 def mean_by_snr(accuracy, snr) -> dict[str, float | None]:

@@ -89,7 +89,8 @@ def _pool(runs, name):
 
 
 def _mean_count(runs, name):
-    values = [run["counts"][name] for run in runs]
+    # Results of earlier versions lack some counts.
+    values = [run["counts"].get(name) for run in runs]
     return None if None in values else float(np.mean(values))
 
 
@@ -200,7 +201,8 @@ def _matrix_cell(record):
 
 def _detail_table(summary):
     columns = ["recording", "sorter", "accuracy [95 %]", "SNR < 5", "SNR 5-8", "SNR > 8", "precision", "recall"]
-    columns += ["units found", "well detected", "false positive", "redundant", "over-merged", "CPU s / s", "memory MB"]
+    columns += ["units found", "well detected", "large units lost", "false positive", "fragments", "redundant"]
+    columns += ["over-merged", "CPU s / s", "memory MB"]
     rows = []
     for record in summary:
         if record["status"] != "done":
@@ -223,7 +225,8 @@ def _detail_table(summary):
         )
     return dict(
         title="Each sorter on each recording",
-        caption="Counts are means over seeds.",
+        caption="Counts are means over seeds. Large units lost: SNR of 10 or more, 30 spikes or more, accuracy below "
+        ".5. Fragments: false positives more than half of whose spikes are of one true unit.",
         columns=columns,
         rows=rows,
     )

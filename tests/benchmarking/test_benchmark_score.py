@@ -34,7 +34,9 @@ def test_perfect_sorting_scores_one(truth):
     assert score["counts"] == dict(
         num_units=4,
         num_well_detected=4,
+        num_lost_large=0,
         num_false_positive=0,
+        num_fragments=0,
         num_redundant=0,
         num_overmerged=0,
         num_overmerged_large=0,
@@ -94,6 +96,24 @@ def test_kinds_of_bad_units_are_told_apart(truth):
     assert counts["num_false_positive"] == 1
     assert counts["num_redundant"] >= 1
     assert counts["num_overmerged"] == counts["num_overmerged_large"] == 1
+
+
+def test_large_units_that_are_lost_are_counted(truth):
+    counts = score_sorting(truth, altered(truth, lambda trains: {"0": trains["0"], "2": trains["2"]}))["counts"]
+    assert counts["num_lost_large"] == 1
+    empty = si.NumpySorting.from_unit_dict([{}], 30_000)
+    assert score_sorting(truth, empty)["counts"]["num_lost_large"] == 2
+    truth.delete_property("gt_snr")
+    assert score_sorting(truth, empty)["counts"]["num_lost_large"] is None
+
+
+def test_false_units_made_of_one_neuron_are_fragments(truth):
+    def spoil(trains):
+        piece, noise = trains["0"][::20], 333 * np.arange(1, 50) + 40
+        return {**trains, "piece": piece, "noise": noise}
+
+    counts = score_sorting(truth, altered(truth, spoil))["counts"]
+    assert (counts["num_false_positive"], counts["num_fragments"]) == (2, 1)
 
 
 def test_incomplete_truth_calls_nothing_false(truth):
