@@ -1,5 +1,7 @@
 """Every snippet of the README and the documentation runs, and every command line in them is one that exists."""
 
+import dataclasses
+import importlib
 import importlib.util
 import re
 import shlex
@@ -9,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
+from si_deepsort.sorter.settings import DeepSortSettings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # What a page asks of the reader's own files, and what stands for it here.
 STAND_INS = {'si.read_openephys("my_recording")': "own_recording()"}
+# Properties of units that the pages name beside settings.
+UNIT_PROPERTIES = {"main_channel_id"}
 # Settings with which training takes seconds: module, name and values.
 SHORT_TRAINING = [
     ("detection", "DetectorTrainingSettings", dict(num_epochs=1, num_negatives=2000)),
@@ -86,6 +91,15 @@ def test_links_lead_to_files(page):
         if not target.startswith("http"):
             file = (page.parent / target).resolve()
             assert file.exists() or file in generated, f"{page.name} links to {target}, which is not there"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "explanation").glob("*.md")), ids=lambda page: page.name)
+def test_settings_that_are_explained_exist(page):
+    settings = {record.name for record in dataclasses.fields(DeepSortSettings)}
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text) + re.findall(r"`([a-z_]+)=[^`]+`", text)
+    unknown = set(named) - settings - UNIT_PROPERTIES
+    assert not unknown, f"{page.name} explains settings that do not exist: {sorted(unknown)}"
 
 
 def test_readme_is_short():
