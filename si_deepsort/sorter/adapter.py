@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting, load
 from spikeinterface.core.job_tools import fix_job_kwargs
 from spikeinterface.sorters import BaseSorter
@@ -152,7 +153,9 @@ class DeepSortSorter(BaseSorter):
 
     @classmethod
     def _get_result_from_folder(cls, sorter_output_folder: str | Path) -> BaseSorting:
-        return load(Path(sorter_output_folder) / "sorting")
+        sorting = load(Path(sorter_output_folder) / "sorting")
+        # SpikeInterface reads the ids of no units as floats.
+        return sorting if len(sorting.unit_ids) > 0 else sorting.select_units(np.zeros(0, dtype="int64"))
 
 
 @contextmanager

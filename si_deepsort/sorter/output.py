@@ -1,84 +1,136 @@
-"""Step 6 of the sorter: which units are kept, in which order, and what is told about them."""
+"""The result of the sorter: which units are kept, in which order, and with which properties."""
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
-from spikeinterface.core import NumpySorting
+from spikeinterface.core import BaseRecording, BaseSorting, NumpySorting, SpikeVectorSortingSegment
 
 from ..preprocessing.whitening import Whitening
+from ..spike_vectors import relabelled, without_doubles
 from .matching.correlate import squared_norms
 from .units.averages import UnitAverages
 from .units.spike_features import read_spike_features
-from .units.templates import MOST_SHIFT
+from .units.templates import MOST_SHIFT, UnitTemplates
 
 logger = logging.getLogger(__name__)
 
-# A template whose typical spike shows less than this of it was made by noise, or by spikes of other units.
+# Smallest size of a unit's typical spike, relative to the norm of its template: below it, noise or a few spikes of
+# other units have made the template. Tuned on generated development recordings (seeds 1-5).
 TYPICAL_SHARE = 0.75
 
 
-def clean_units(
-    traces, whitening: Whitening, noise_before: np.ndarray, spikes: np.ndarray, averages: UnitAverages, settings
-) -> NumpySorting:
+@dataclass(frozen=True, kw_only=True)
+class UnitLimits:
     """
-    Drop units that fire too rarely or are too small; order the rest by depth.
+    Smallest values of units that are kept.
+
+    Attributes
+    ----------
+    firing_rate_hz : float
+        Mean rate over the recording.
+    snr : float
+        Peak of the template before whitening, in noise levels.
+    spike_size : float
+        Size of a typical spike, in standard deviations of white noise.
+    seed : int
+        Seed of the choice of spikes whose size is measured.
+    """
+
+    firing_rate_hz: float
+    snr: float
+    spike_size: float
+    seed: int
+
+
+def make_sorting(
+    traces: BaseRecording,
+    whitening: Whitening,
+    noise_before: np.ndarray,
+    spikes: np.ndarray,
+    averages: UnitAverages,
+    limits: UnitLimits,
+) -> BaseSorting:
+    """
+    Drop units that fire too rarely or are too small; order the others by depth.
 
     Parameters
     ----------
     traces : BaseRecording
-        White, cached.
+        White traces.
     whitening : Whitening
-        The whitening that made them white.
+        The whitening of the traces.
     noise_before : np.ndarray, shape (num_channels,), float
         Noise levels of the traces before whitening, in their unit.
     spikes : np.ndarray
-        SpikeInterface's spike vector.
+        Sorted spike vector.
     averages : UnitAverages
-        Of its units.
-    settings : DeepSortSettings
+        Average waveforms of its units.
+    limits : UnitLimits
 
     Returns
     -------
-    NumpySorting
-        With the properties `snr` (peak in noise levels) and `main_channel_id`.
+    BaseSorting
+        As many segments as the recording, integer unit ids, and the properties `snr` (peak in noise levels) and
+        `main_channel_id`.
     """
     num_units = len(averages.values)
     before_whitening = whitening.unwhiten(averages.values)
     peaks = np.abs(before_whitening).max(axis=1) / np.where(noise_before > 0, noise_before, np.inf)
-    snr = peaks.max(axis=1)
+    snr, main_channels = peaks.max(axis=1), peaks.argmax(axis=1)
     counts = np.bincount(spikes["unit_index"], minlength=num_units)
-    is_kept = counts >= settings.min_firing_rate * traces.get_total_duration()
-    is_kept &= snr >= settings.min_amplitude
-    is_kept &= _have_typical_spikes(traces, spikes, averages.templates(), settings)
-    main_channels = peaks.argmax(axis=1)
+    is_kept = counts >= limits.firing_rate_hz * traces.get_total_duration()
+    is_kept &= snr >= limits.snr
+    is_kept &= _have_typical_spikes(traces, spikes, averages.templates(), limits)
     depths = traces.get_channel_locations()[main_channels, 1]
     order = np.flatnonzero(is_kept)[np.argsort(depths[is_kept], kind="stable")]
     logger.info("%d of %d units kept", len(order), num_units)
-    # The lag of the whitening filter differs between units; a user expects the time of the largest peak.
+    # The delay of the whitening filter differs between units; a spike's time is that of its largest peak.
     main_traces = before_whitening[np.arange(num_units), :, main_channels]
-    lags = np.abs(main_traces).argmax(axis=1) - averages.nbefore - MOST_SHIFT
-    return _as_sorting(traces, spikes, order, lags, snr, main_channels)
-
-
-def _have_typical_spikes(traces, spikes, templates, settings):
-    """Which units have spikes that are large enough to be told from those of others, and that look like their mean."""
-    features = read_spike_features(traces, spikes, templates, seed=settings.seed)
-    sizes = np.array([features.typical_size(unit) for unit in range(len(templates.values))])
-    smallest = np.maximum(settings.min_spike_size, TYPICAL_SHARE * np.sqrt(squared_norms(templates.values)))
-    # Too few spikes tell nothing.
-    return ~(sizes < smallest)
-
-
-def _as_sorting(traces, spikes, order, lags, snr, main_channels):
-    new_index = np.full(len(lags) + 1, -1)
-    new_index[order] = np.arange(len(order))
-    spikes = spikes[new_index[spikes["unit_index"]] >= 0].copy()
-    lengths = np.array([traces.get_num_frames(i) for i in range(traces.get_num_segments())])
-    last = lengths[spikes["segment_index"]] - 1
-    spikes["sample_index"] = np.clip(spikes["sample_index"] + lags[spikes["unit_index"]], 0, last)
-    spikes["unit_index"] = new_index[spikes["unit_index"]]
-    spikes = spikes[np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))]
-    sorting = NumpySorting(spikes, traces.get_sampling_frequency(), np.arange(len(order)))
+    shifts = np.abs(main_traces).argmax(axis=1) - averages.nbefore - MOST_SHIFT
+    labels = np.full(num_units, -1)
+    labels[order] = np.arange(len(order))
+    sorting = as_sorting(_inside(relabelled(spikes, labels, shifts), traces), len(order), traces)
     sorting.set_property("snr", snr[order])
     sorting.set_property("main_channel_id", traces.channel_ids[main_channels[order]])
     return sorting
+
+
+def as_sorting(spikes: np.ndarray, num_units: int, recording: BaseRecording) -> BaseSorting:
+    """
+    Spikes as a sorting that has all segments of a recording, also those without spikes.
+
+    Parameters
+    ----------
+    spikes : np.ndarray
+        Sorted spike vector.
+    num_units : int
+        Units are called 0, 1, ...
+    recording : BaseRecording
+        The sorted recording.
+    """
+    unit_ids = np.arange(num_units)
+    sorting = NumpySorting(spikes, recording.get_sampling_frequency(), unit_ids)
+    # NumpySorting makes segments up to that of the last spike.
+    for segment_index in range(sorting.get_num_segments(), recording.get_num_segments()):
+        sorting.add_sorting_segment(SpikeVectorSortingSegment(spikes, segment_index, unit_ids))
+    return sorting
+
+
+def _have_typical_spikes(
+    traces: BaseRecording, spikes: np.ndarray, templates: UnitTemplates, limits: UnitLimits
+) -> np.ndarray:
+    """Which units have spikes that are large enough to be told from those of others, and that look like their mean."""
+    features = read_spike_features(traces, spikes, templates, seed=limits.seed)
+    sizes = np.array([features.typical_size(unit) for unit in range(len(templates.values))])
+    smallest = np.maximum(limits.spike_size, TYPICAL_SHARE * np.sqrt(squared_norms(templates.values)))
+    # The size is nan, and the unit is kept, if there are too few spikes to measure it.
+    return ~(sizes < smallest)
+
+
+def _inside(spikes: np.ndarray, recording: BaseRecording) -> np.ndarray:
+    """Move spike times that lie beyond the ends of their segment to its ends; no unit fires twice at one frame."""
+    num_frames = np.array([recording.get_num_frames(i) for i in range(recording.get_num_segments())])
+    spikes = spikes.copy()
+    spikes["sample_index"] = np.clip(spikes["sample_index"], 0, num_frames[spikes["segment_index"]] - 1)
+    return without_doubles(spikes, 0)

@@ -9,7 +9,7 @@ from small_recording import SAMPLING_FREQUENCY, as_recording, line_probe, small_
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import run_sorter
 
-from si_deepsort.sorter import pipeline
+from si_deepsort.sorter import rounds
 from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.pipeline import sort_recording
 
@@ -60,16 +60,16 @@ def test_result_opens_without_the_package_and_knows_its_settings(scene, tmp_path
 def test_long_recordings_are_learnt_from_stretches_and_sorted_whole(scene, tmp_path, monkeypatch):
     recording, truth = scene
     looked_at = []
-    matching = pipeline.match_templates
+    matching = rounds.match_templates
 
     def seen(*args, chunks, **options):
         spikes = matching(*args, chunks=chunks, **options)
         looked_at.append((chunks is None, len(spikes)))
         return spikes
 
-    monkeypatch.setattr(pipeline, "match_templates", seen)
-    monkeypatch.setattr(pipeline, "MOST_CLUSTERED_S", 0.4 * recording.get_total_duration())
-    monkeypatch.setattr(pipeline, "MOST_LEARNT_S", 0.7 * recording.get_total_duration())
+    monkeypatch.setattr(rounds, "match_templates", seen)
+    monkeypatch.setattr(rounds, "MOST_CLUSTERED_S", 0.4 * recording.get_total_duration())
+    monkeypatch.setattr(rounds, "MOST_LEARNT_S", 0.7 * recording.get_total_duration())
     sorting = sort(recording, tmp_path / "out", num_rounds=2, min_cluster_size=5)
     assert compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()["accuracy"].min() > 0.9
     assert [is_whole for is_whole, _ in looked_at] == [False] * 3 + [True]

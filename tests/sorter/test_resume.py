@@ -14,7 +14,7 @@ from small_recording import small_recording
 from spikeinterface.sorters import run_sorter
 
 import si_deepsort
-from si_deepsort.sorter import pipeline
+from si_deepsort.sorter import pipeline, prepare
 from si_deepsort.sorter.adapter import VERSION_FILE
 from si_deepsort.sorter.resume import is_finished, sorting_settings
 from si_deepsort.sorter.settings import DeepSortSettings
@@ -24,17 +24,17 @@ QUICK = dict(clustering="hdbscan", num_rounds=1)
 HANGING_SORT = """
 import signal, sys, time
 import si_deepsort, spikeinterface.core as si
-from si_deepsort.sorter import pipeline
+from si_deepsort.sorter import rounds
 from spikeinterface.sorters import run_sorter
 # Ignored where the tests run in the background of a shell.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-rematch, calls = pipeline.rematch, []
+match_templates, calls = rounds.match_templates, []
 def slow(*args, **options):
     calls.append(1)
     if len(calls) == 2:
         time.sleep(600)
-    return rematch(*args, **options)
-pipeline.rematch = slow
+    return match_templates(*args, **options)
+rounds.match_templates = slow
 run_sorter("deepsort", si.load(sys.argv[1]), folder=sys.argv[2], clustering="hdbscan", num_rounds=1)
 """
 
@@ -68,7 +68,7 @@ def test_killed_sorting_goes_on(scene, tmp_path, how, monkeypatch):
         process.kill()
     assert not is_finished(out)
     finished = {step: step.stat().st_mtime_ns for step in (out / "sorter_output" / "steps").glob("*.npy")}
-    monkeypatch.setattr(pipeline, "find_spike_peaks", lambda *_: 1 / 0)
+    monkeypatch.setattr(prepare, "find_spike_peaks", lambda *_, **__: 1 / 0)
     assert_same(si_deepsort.resume_sorter(out), undisturbed)
     assert len(finished) >= 3
     assert all(step.stat().st_mtime_ns == at for step, at in finished.items()), "finished steps are only read"
@@ -78,7 +78,7 @@ def test_killed_sorting_goes_on(scene, tmp_path, how, monkeypatch):
 def test_failed_sorting_goes_on_with_its_own_settings(scene, tmp_path, monkeypatch):
     _, recording, undisturbed = scene
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "clean_units", lambda *_: 1 / 0)
+        patch.setattr(pipeline, "make_sorting", lambda *_, **__: 1 / 0)
         with pytest.raises(RuntimeError, match="ZeroDivisionError"):
             run_sorter("deepsort", recording, folder=tmp_path / "out", **QUICK)
     assert_same(si_deepsort.resume_sorter(tmp_path / "out"), undisturbed)
@@ -86,7 +86,7 @@ def test_failed_sorting_goes_on_with_its_own_settings(scene, tmp_path, monkeypat
 
 def test_finished_sorting_is_read_and_not_computed(scene, monkeypatch):
     folder, _, undisturbed = scene
-    monkeypatch.setattr(pipeline, "sort_recording", lambda *_: 1 / 0)
+    monkeypatch.setattr(pipeline, "sort_recording", lambda *_, **__: 1 / 0)
     assert_same(si_deepsort.resume_sorter(folder / "undisturbed"), undisturbed)
 
 

@@ -1,9 +1,9 @@
 """
-Units that hold two fall apart: the spikes of each matched unit are clustered again on their own.
+Splitting of units: the isolated spikes of each matched unit are clustered by themselves.
 
-Overlapping spikes would fill the principal components, so only those that are nearly alone are looked at. What is known
-to differ between spikes of one unit, its size and where it lies between two samples, is scaled down to the noise; then
-components in which spikes vary no more than noise does are left out, often all of them.
+Overlapping spikes would dominate the principal components, so only isolated spikes are used. The known variation
+between the spikes of one unit, in amplitude and in time between two samples, is scaled down to the noise level; then
+principal components in which spikes vary no more than noise are left out, which often leaves none.
 """
 
 from functools import partial
@@ -17,44 +17,61 @@ from ..units.spike_features import SpikeFeatures, read_spike_features
 from ..units.templates import UnitTemplates
 from .cluster import METHODS, NUM_COMPONENTS, split_recursively
 
-# Spikes of a unit that are looked at, and the energy that others may add to them: less than what two units differ by.
+# Isolated spikes of each unit that are clustered, at most.
 MOST_SPLIT_SPIKES = 500
+# Energy that other spikes may add to them, in squared noise standard deviations: less than two units differ by.
 SPLIT_ISOLATED_OVERLAP = 10.0
-# Variance of the time between a spike and the nearest sample.
+# Variance, in squared samples, of the time between a spike and the nearest sample: that of a uniform distribution.
 JITTER_VARIANCE = 1 / 12
-# A component counts if its variance is this much larger than the largest that noise alone has (Marchenko & Pastur).
+# A component counts if its variance is this much larger than the largest that noise alone has in theory (Marchenko &
+# Pastur, 1967). Tuned on generated development recordings (seeds 1-5).
 ABOVE_NOISE = 1.1
 
 
-def split_units(traces, spikes: np.ndarray, templates: UnitTemplates, settings) -> np.ndarray:
+def split_units(
+    traces,
+    spikes: np.ndarray,
+    templates: UnitTemplates,
+    *,
+    method: str,
+    min_size: int,
+    amplitude_variance: float,
+    seed: int,
+) -> np.ndarray:
     """
-    The spikes with a new unit for each part of a unit.
+    Split units whose isolated spikes form several clusters.
 
     Parameters
     ----------
     traces : BaseRecording
-        White, cached.
+        White traces.
     spikes : np.ndarray
-        Spike vector of the units, sorted.
+        Sorted spike vector of the units.
     templates : UnitTemplates
-        Of the units.
-    settings : DeepSortSettings
+        Templates of the units.
+    method : "isosplit" | "hdbscan" | "dbscan"
+        Clustering method.
+    min_size : int
+        Smallest number of spikes of a part.
+    amplitude_variance : float
+        Variance of the amplitudes of a unit's spikes, relative to its template.
+    seed : int
+        Random seed.
 
     Returns
     -------
     np.ndarray
-        Sorted spike vector. A unit that stays whole keeps all of its spikes; of one that falls apart those that were
-        not looked at are left out.
+        Sorted spike vector. A unit that stays whole keeps all of its spikes; a unit that is split keeps only the
+        isolated spikes that show its parts.
     """
-    min_size = settings.min_cluster_size
     limits = dict(most_spikes=MOST_SPLIT_SPIKES, most_overlap=SPLIT_ISOLATED_OVERLAP)
-    features = read_spike_features(traces, spikes, templates, seed=settings.seed, **limits)
-    partition = partial(parts_above_noise, method=settings.clustering, min_size=min_size, seed=settings.seed)
+    features = read_spike_features(traces, spikes, templates, seed=seed, **limits)
+    partition = partial(parts_above_noise, method=method, min_size=min_size, seed=seed)
     labels = spikes["unit_index"].astype("int64").copy()
     next_label = len(templates.values)
     for unit, positions in enumerate(features.positions):
-        steady = steady_features(features, unit, settings.amplitude_variance)
-        parts = split_recursively(steady, partition, min_size=min_size)
+        scaled = without_known_variation(features, unit, amplitude_variance)
+        parts = split_recursively(scaled, partition, min_size=min_size)
         if parts.max(initial=0) > 0:
             labels[spikes["unit_index"] == unit] = -1
             labels[features.chosen[positions]] = np.where(parts >= 0, next_label + parts, -1)
@@ -65,19 +82,21 @@ def split_units(traces, spikes: np.ndarray, templates: UnitTemplates, settings) 
     return in_order(split)
 
 
-def steady_features(features: SpikeFeatures, unit: int, amplitude_variance: float) -> np.ndarray:
+def without_known_variation(features: SpikeFeatures, unit: int, amplitude_variance: float) -> np.ndarray:
     """
-    Features of the spikes of a unit in which its amplitude and its time between two samples vary like noise.
+    Features of the spikes of a unit whose variation in amplitude and time is scaled down to the noise level.
 
     Parameters
     ----------
     features : SpikeFeatures
+    unit : int
     amplitude_variance : float
-        Of a unit's spikes, relative to its template.
+        Variance of the amplitudes of a unit's spikes, relative to its template.
 
     Returns
     -------
     np.ndarray, shape (num_spikes, num_features), float32
+        In noise standard deviations.
     """
     spikes = features.of_unit(unit)
     if len(spikes) == 0:
@@ -93,9 +112,21 @@ def steady_features(features: SpikeFeatures, unit: int, amplitude_variance: floa
 
 def parts_above_noise(features: np.ndarray, *, method: str, min_size: int, seed: int) -> np.ndarray:
     """
-    Part of each point; all are of part 0 unless some component varies more than noise.
+    Cluster points in the principal components that vary more than noise.
 
-    Where it does but the clustering sees one cluster, two are made: matching and `merge_similar` tell whether they are.
+    If there are such components but only one cluster, it is cut in two: matching and merging then decide whether both
+    are units.
+
+    Parameters
+    ----------
+    features : np.ndarray, shape (num_points, num_features), float
+    method, min_size, seed
+        See `split_units`.
+
+    Returns
+    -------
+    np.ndarray, shape (num_points,), int
+        Part of each point: all 0 if no component varies more than noise, -1 for points of no part.
     """
     components = components_above_noise(features)
     if components.shape[1] == 0:
@@ -109,12 +140,16 @@ def parts_above_noise(features: np.ndarray, *, method: str, min_size: int, seed:
 
 def components_above_noise(features: np.ndarray) -> np.ndarray:
     """
-    The principal components in which points vary more than noise in as many features would make them.
+    Principal components in which points vary more than they would by noise in as many features.
+
+    Parameters
+    ----------
+    features : np.ndarray, shape (num_points, num_features), float
 
     Returns
     -------
     np.ndarray, shape (num_points, num_components), float
-        There may be no component.
+        Often without any component.
     """
     if features.shape[1] == 0:
         return features

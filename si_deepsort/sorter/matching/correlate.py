@@ -1,4 +1,4 @@
-"""Every template correlated with the traces, by Fourier transforms."""
+"""Correlation of every template with the traces, by fast Fourier transforms."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,40 +7,41 @@ import numba
 import numpy as np
 import scipy.fft
 
-# Spikes hold next to nothing above half of this rate in Hz: correlations with their shapes need not be denser.
+# Rate in Hz at which traces are correlated with templates at least: spikes hold next to nothing above half of it.
 CORRELATION_FREQUENCY = 14_000.0
-# A block holds this many templates end to end: longer ones cost memory, shorter ones are mostly overlap.
+# Length of a block in templates: longer blocks need more memory, shorter ones are mostly overlap. Chosen by speed.
 TEMPLATES_PER_BLOCK = 20
-# Blocks for which a template's transform is read at once.
+# Blocks that are multiplied at once with the transform of a template. Chosen by speed.
 BLOCKS_AT_ONCE = 4
 
 
 def correlation_stride(sampling_frequency: float) -> int:
-    """Frames between two correlations of traces with the shapes of spikes."""
+    """Frames between two correlations of traces with templates; sampling_frequency in Hz."""
     return max(1, int(sampling_frequency // CORRELATION_FREQUENCY))
 
 
 @dataclass(frozen=True)
 class MatchedFilters:
     """
-    Templates, ready to be correlated with traces.
+    Fourier transforms of templates.
 
     Attributes
     ----------
     num_samples : int
-        Of a template.
+        Samples of a template.
     stride : int
         Frames between two places at which templates are correlated with traces.
     block_frames : int
-        Of traces that are transformed together; a multiple of the stride.
+        Frames of traces that are transformed together; a multiple of the stride.
     norms : np.ndarray, shape (num_units,), float32
         Squared norms of the templates.
     starts : np.ndarray, shape (num_units + 1,), int
         The rows of unit k, one for each channel on which it is visible, are those from starts[k] to starts[k + 1].
     channels : np.ndarray, shape (num_rows,), int
+        Channel of each row.
     spectra : np.ndarray, shape (2, num_rows, block_frames // stride // 2 + 1), float32
-        Real and imaginary part of the conjugate Fourier transform of a template on a channel, as far as correlations
-        at every `stride`-th frame can show it.
+        Real and imaginary part of the conjugate Fourier transform of a template on a channel, up to the highest
+        frequency that correlations at every `stride`-th frame can show.
     """
 
     num_samples: int
@@ -54,15 +55,15 @@ class MatchedFilters:
 
 def make_matched_filters(templates: np.ndarray, stride: int = 1) -> MatchedFilters:
     """
-    Fourier transforms of templates.
+    Compute the Fourier transforms of templates.
 
     Parameters
     ----------
     templates : np.ndarray, shape (num_units, num_samples, num_channels), float
-        In whitened units; exactly 0 on channels where a unit is not visible.
+        In noise standard deviations; exactly 0 on channels where a unit is not visible.
     stride : int, default: 1
-        Frames between two places at which templates are to be correlated with traces. Templates should hold nothing
-        above half of the sampling rate that is left; it is passed over.
+        Frames between two places at which templates are to be correlated with traces. What templates hold above half
+        of the resulting rate is ignored.
     """
     num_samples = templates.shape[1]
     places = scipy.fft.next_fast_len(TEMPLATES_PER_BLOCK * num_samples // stride, real=True)
@@ -71,15 +72,15 @@ def make_matched_filters(templates: np.ndarray, stride: int = 1) -> MatchedFilte
     spectra = np.empty((2, len(units), places // 2 + 1), dtype="float32")
     for template, (first, last) in zip(templates, pairwise(starts), strict=True):
         spectrum = scipy.fft.rfft(template[:, channels[first:last]].T.astype("float32"), places * stride, axis=1)
-        # An inverse transform of fewer places divides by fewer.
+        # The inverse transform divides by the number of places instead of frames.
         spectrum = np.conj(spectrum[:, : places // 2 + 1]) / np.float32(stride)
-        # Products of real and imaginary parts are what the compiler makes fast.
+        # The compiler vectorises products of real and imaginary parts, but not those of complex numbers.
         spectra[:, first:last] = spectrum.real, spectrum.imag
     return MatchedFilters(num_samples, stride, places * stride, squared_norms(templates), starts, channels, spectra)
 
 
 def squared_norms(templates: np.ndarray) -> np.ndarray:
-    """Of templates (num_units, num_samples, num_channels); float32."""
+    """Squared norm of each template (num_units, num_samples, num_channels), as float32."""
     return np.einsum("usc,usc->u", templates, templates, dtype="float64").astype("float32")
 
 
@@ -87,12 +88,14 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
     """
     Inner product of every template with the traces at every `filters.stride`-th start frame (overlap-save).
 
-    Templates hold next to nothing above half of the rate of the places, and neither do correlations with them; so only
-    the frequencies below are multiplied and transformed back, and every second frame costs half as much.
+    Templates hold next to nothing above half of the rate of the places, and neither do correlations with them: only the
+    frequencies below are multiplied and transformed back, so that a stride of 2 halves the cost.
 
     Parameters
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float32
+        White traces.
+    filters : MatchedFilters
 
     Returns
     -------
@@ -106,7 +109,7 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
         starts = range(first, min(first + BLOCKS_AT_ONCE * step, num_starts), step)
         spectra = np.empty((2, len(starts), traces.shape[1], places // 2 + 1), dtype="float32")
         for block, start in enumerate(starts):
-            # What is missing at the end is 0. The transform reads along time without a transposed copy.
+            # Missing frames at the end are 0. The transform reads along time without a transposed copy.
             stretch = traces[start * stride : start * stride + filters.block_frames].T
             spectrum = scipy.fft.rfft(stretch, filters.block_frames, axis=1)[:, : places // 2 + 1]
             spectra[0, block], spectra[1, block] = spectrum.real, spectrum.imag
@@ -120,7 +123,7 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
 def _sum_products(templates, starts, channels, traces, out):
-    """Products of the spectra of templates and traces, summed over the channels of each unit."""
+    """Write products of the spectra of templates and traces, summed over the channels of each unit, to `out`."""
     real, imaginary = np.empty((2, out.shape[2]), dtype=np.float32)
     for unit in range(len(out)):
         for block in range(out.shape[1]):

@@ -1,8 +1,7 @@
 """
-The compiled part of matching: spikes are taken off where they explain most, then put where they fit best.
+The compiled part of matching: spikes are subtracted where they explain most, then moved to where they fit best.
 
-All of it is in this one file, since compiled code that is kept on disk does not notice changes of other files (nor of
-the constants that come from `overlaps`: whoever changes those touches this file, too).
+All of it is in one file, its constants included: numba's cache on disk notices changes of this file only.
 """
 
 import heapq
@@ -10,23 +9,27 @@ import heapq
 import numba
 import numpy as np
 
-from .overlaps import INTERPOLATION_REACH, JITTERS
-
-# Places whose spikes are looked for together, before later ones: what they change stays in the processor's cache.
+# Delays between two places that are told apart: a sixteenth of a place changes the height of a spike by less than .1 %.
+JITTERS = 16
+# Lags to either side of a lag from which overlaps at delays of part of a place are interpolated.
+INTERPOLATION_REACH = 4
+# Places whose spikes are searched for together, before those of later places: their correlations stay in the
+# processor's cache. Chosen by speed; results do not depend on it.
 BLOCK_PLACES = 2048
-# Places that are passed over at once where no correlation is high enough for a spike.
+# Places that are skipped at once where no correlation is high enough for a spike. Chosen by speed.
 PUSHED_PLACES = 256
-# A frame away from a spike, the correlation with its template is at least this part of its height.
+# Smallest correlation with a template one frame away from a spike, relative to its height at the spike: spikes hold
+# next to nothing at higher frequencies.
 LEAST_A_FRAME_AWAY = 0.9
-# Frames to either side of a spike at which it may fit better once its neighbours are known.
+# Frames to either side of a spike within which it may be moved once its neighbours are known.
 SECOND_THOUGHTS_FRAMES = 4
-# A spike whose size changes by less, in standard deviations of noise, stays as it is.
-NEGLIGIBLE = 0.02
+# Change of the size of a spike, in noise standard deviations, below which it is not subtracted again.
+NEGLIGIBLE_CHANGE = 0.02
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _spike_score(correlation, norm, precision):
-    """Twice the log likelihood ratio of a spike, whose amplitude is normal around 1, against none."""
+    """Twice the log likelihood ratio of a spike, whose amplitude is normally distributed around 1, against no spike."""
     top = correlation + precision
     if top <= 0:
         return np.float32(-1e9)
@@ -36,10 +39,10 @@ def _spike_score(correlation, norm, precision):
 @numba.njit(cache=True, nogil=True)
 def peak_between(before, center, after):
     """
-    Position between places (in jitter steps) and height of a local maximum, by the sine through three places.
+    Position between places (in jitter steps) and height of a local maximum, from the sine through three places.
 
-    What subtraction left over is no sine of a spike and could make it any height: then spikes would be taken off that
-    are not there, and leave over more. So it is at most as much higher as a spike between two places can be.
+    Residuals of subtracted spikes are no sines and could give any height: spikes that are not there would be
+    subtracted and leave still larger residuals. The height is therefore bounded by that of a spike between two places.
     """
     if center <= 0 or before > center or after > center or before + after <= -2 * center:
         return JITTERS // 2, center
@@ -52,16 +55,16 @@ def peak_between(before, center, after):
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _places_beside(place, num_places):
-    """The places before and after a place; at the ends, where one is missing, twice the other one: no delay."""
+    """The places before and after a place; at the ends, where one is missing, the other one twice: no delay."""
     return abs(place - 1), num_places - 1 - abs(num_places - 2 - place)
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
 def _highest_of(row):
-    """The largest value of a stretch of correlations."""
+    """The largest of some correlations."""
     highest = np.float32(-np.inf)
     for value in row:
-        # The compiler makes this fast, but not max().
+        # The compiler vectorises this, but not max().
         if value > highest:
             highest = value
     return highest
@@ -69,13 +72,13 @@ def _highest_of(row):
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _least_at_place(stride):
-    """The part of a spike's height that is seen at the nearest place."""
+    """Correlation at the place nearest to a spike, relative to its height at the spike; at least this."""
     return np.float32(LEAST_A_FRAME_AWAY ** (stride // 2))
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
 def _subtract(correlations, overlaps, pair, place, weights):
-    """Take a spike off the correlation of another unit; weights: its amplitude times `overlaps.delays` of its delay."""
+    """Subtract a spike from the correlation of one unit; weights: its amplitude times `overlaps.delays[jitter]`."""
     first = place - overlaps.num_lags + 1
     begin = max(0, -first)
     end = min(2 * overlaps.num_lags - 1, correlations.shape[1] - first)
@@ -90,15 +93,16 @@ def _subtract(correlations, overlaps, pair, place, weights):
 
 @numba.njit(cache=True, nogil=True)
 def _subtract_from_all(correlations, overlaps, unit, place, weights):
-    """Take a spike of a unit off all correlations."""
+    """Subtract a spike of a unit from all correlations."""
     for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
         _subtract(correlations, overlaps, pair, place, weights)
 
 
 @numba.njit(cache=True, nogil=True)
 def _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thresholds, floors):
+    """Push the local maxima of a unit's correlation, from place bounds[0] to bounds[1], whose score is high enough."""
     first, stop = bounds
-    # Slices that count from 0 are what the compiler makes fast.
+    # The compiler vectorises slices that start at 0.
     row = correlations[unit, first:stop]
     floor = floors[unit]
     if _highest_of(row) < floor:
@@ -120,20 +124,21 @@ def _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thr
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _height(correlations, unit, place):
+    """Position between places and height of the local maximum at a place, see `peak_between`."""
     before, after = _places_beside(place, correlations.shape[1])
     return peak_between(correlations[unit, before], correlations[unit, place], correlations[unit, after])
 
 
 @numba.njit(cache=True, nogil=True)
 def _floors(overlaps, precision, thresholds):
-    """The smallest correlations that can belong to a spike: most places are passed over by one comparison."""
+    """Smallest correlation at a place that can belong to a spike: one comparison skips most places."""
     floors = np.sqrt((thresholds + precision) * (overlaps.norms + precision)) - precision
     return (floors * _least_at_place(overlaps.stride)).astype(np.float32)
 
 
 @numba.njit(cache=True, nogil=True)
 def _wait(settled, overlaps, unit, place):
-    """A spike waits for larger ones in the next block of places, and what it may overlap with waits for it."""
+    """Defer a spike near the end of a block, and all that it may overlap with, to the next block of places."""
     for other in overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]]:
         settled[other] = min(settled[other], max(0, place - overlaps.num_lags))
 
@@ -141,23 +146,25 @@ def _wait(settled, overlaps, unit, place):
 @numba.njit(cache=True, nogil=True)
 def find_spikes(correlations, overlaps, thresholds, precision, refractory):
     """
-    Spikes by their correlations with templates, which are used up; the largest are taken off first.
+    Find spikes in the correlations of traces with templates; the spikes with the highest scores come first.
 
     Parameters
     ----------
     correlations : np.ndarray, shape (num_units, num_places), float32
+        Overwritten by what remains after subtracting all spikes.
     overlaps : TemplateOverlaps
     thresholds : np.ndarray, shape (num_units,), float32
-        Smallest scores.
+        Smallest score of a spike of each unit.
     precision : np.float32
-        One over the variance of amplitudes.
+        One over the variance of the amplitudes of a unit's spikes.
     refractory : int
-        In places.
+        Places to either side of a spike at which its unit has no other spike.
 
     Returns
     -------
-    places, jitters, units, amplitudes, scores : np.ndarray, shape (num_spikes,)
+    places, jitters, units : np.ndarray, shape (num_spikes,), int
         A spike is (jitter / JITTERS - 1/2) places after its place.
+    amplitudes, scores : np.ndarray, shape (num_spikes,), float32
     """
     num_places, norms, reach = correlations.shape[1], overlaps.norms, overlaps.num_lags
     floors, blocked = _floors(overlaps, precision, thresholds), np.zeros(correlations.shape, dtype=np.bool_)
@@ -203,11 +210,11 @@ def find_spikes(correlations, overlaps, thresholds, precision, refractory):
 
 @numba.njit(cache=True, nogil=True)
 def _scores(correlations, overlaps, precision, places, units, amplitudes):
-    """Of spikes that were taken off, each with the others gone."""
+    """Score of each spike after all other spikes have been subtracted."""
     scores = np.empty(len(places), dtype=np.float32)
     for spike in range(len(places)):
         norm = overlaps.norms[units[spike]]
-        # What is left at the place, and the spike at its height, wherever between places it is.
+        # The residual at the place, and the height of the spike itself, wherever between places it is.
         own = correlations[units[spike], places[spike]] + amplitudes[spike] * norm
         scores[spike] = _spike_score(own, norm, precision)
     return scores
@@ -215,7 +222,7 @@ def _scores(correlations, overlaps, precision, places, units, amplitudes):
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _restored(correlations, overlaps, pair, place, weights, near):
-    """The correlation at a place near a spike, had the spike not been taken off."""
+    """The correlation at a place near a spike, had the spike not been subtracted."""
     value = correlations[overlaps.units[pair], near]
     first = overlaps.num_lags - 1 + near - place
     for tap in range(2 * INTERPOLATION_REACH + 1):
@@ -225,7 +232,7 @@ def _restored(correlations, overlaps, pair, place, weights, near):
 
 @numba.njit(cache=True, nogil=True)
 def _second_thoughts(correlations, blocked, overlaps, precision, places, units, jitters, amplitudes):
-    """Take out each spike and put it back where it now fits best, among units that overlap with its first choice."""
+    """Take out each spike and put it back where it now fits best, as one of the units that overlap with its unit."""
     # Overlaps reach no farther than a template.
     reach = min(max(1, SECOND_THOUGHTS_FRAMES // overlaps.stride), overlaps.num_lags - 2)
     norms, num_places, least = overlaps.norms, correlations.shape[1], _least_at_place(overlaps.stride)
@@ -243,7 +250,7 @@ def _second_thoughts(correlations, blocked, overlaps, precision, places, units, 
         first, last = max(0, place - reach), min(num_places - 1, place + reach) + 1
         for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
             other = overlaps.units[pair]
-            # Most units are passed over: not even where it overlaps most could the spike be theirs.
+            # Skips most units: not even where they overlap most could the spike be theirs.
             most = amplitudes[spike] * overlaps.highest[pair] / least
             most += _highest_of(correlations[other, first:last])
             if other != unit and _spike_score(most / least, norms[other], precision) < least_score:
@@ -255,7 +262,7 @@ def _second_thoughts(correlations, blocked, overlaps, precision, places, units, 
                 value = _restored(correlations, overlaps, pair, place, weights, near)
                 if value > highest:
                     highest, highest_place = value, near
-            # Between places it may be higher by so much at most.
+            # Between places the correlation is higher by at most this factor.
             if _spike_score(highest / least, norms[other], precision) <= best_score:
                 continue
             before, after = _places_beside(highest_place, num_places)
@@ -274,7 +281,10 @@ def _second_thoughts(correlations, blocked, overlaps, precision, places, units, 
         if best_unit != unit or best_place != place:
             _subtract_from_all(correlations, overlaps, unit, place, -weights)
             _subtract_from_all(correlations, overlaps, best_unit, best_place, new_weights)
-        elif best_jitter != jitters[spike] or abs(amplitude - amplitudes[spike]) * np.sqrt(norms[unit]) > NEGLIGIBLE:
+        elif (
+            best_jitter != jitters[spike]
+            or abs(amplitude - amplitudes[spike]) * np.sqrt(norms[unit]) > NEGLIGIBLE_CHANGE
+        ):
             _subtract_from_all(correlations, overlaps, unit, place, new_weights - weights)
         else:
             continue

@@ -1,5 +1,7 @@
 """Template matching: find all spikes of all units in white traces, overlapping spikes included."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from spikeinterface.core import ChannelSparsity, Templates
 from spikeinterface.core.node_pipeline import run_node_pipeline
@@ -20,9 +22,32 @@ REFRACTORY_MS = 0.5
 NOISE_CHUNKS, NOISE_CHUNK_S = 6, 0.3
 
 
+@dataclass(frozen=True, kw_only=True)
+class MatchingValues:
+    """
+    The values that template matching uses.
+
+    Attributes
+    ----------
+    method : "pursuit" | "wobble" | "circus-omp" | "tdc-peeler" | "nearest"
+        This package's method, or one of SpikeInterface's; the other values are for "pursuit" only.
+    threshold : float
+        Smallest score of a spike: twice its log likelihood ratio against noise.
+    amplitude_variance : float
+        Variance of the amplitudes of a unit's spikes, relative to its template.
+    seed : int
+        Seed of the chunks in which noise is measured.
+    """
+
+    method: str
+    threshold: float
+    amplitude_variance: float
+    seed: int
+
+
 class PursuitMatching(BaseTemplateMatching):
     """
-    `pursuit.pursue_spikes` as a node of SpikeInterface's template matching.
+    Node of SpikeInterface's pipelines that matches templates by `pursuit.pursue_spikes`.
 
     Parameters
     ----------
@@ -105,13 +130,10 @@ def match_templates(
     recording,
     templates: np.ndarray,
     nbefore: int,
+    values: MatchingValues,
     *,
-    method: str,
-    threshold: float,
-    amplitude_variance: float,
-    seed: int,
     job_kwargs: dict,
-    chunks: list | None = None,
+    chunks: list[tuple[int, int, int]] | None = None,
 ) -> np.ndarray:
     """
     Find the spikes of all units.
@@ -124,14 +146,7 @@ def match_templates(
         In noise standard deviations; exactly 0 on channels where a unit is not visible.
     nbefore : int
         Sample of the spike time in a template.
-    method : "pursuit" | "wobble" | "circus-omp" | "tdc-peeler" | "nearest"
-        This package's method, or one of SpikeInterface's.
-    threshold : float
-        Smallest score of a spike: twice its log likelihood ratio against noise. Only for "pursuit".
-    amplitude_variance : float
-        Variance of the amplitudes of a unit's spikes, relative to its template. Only for "pursuit".
-    seed : int
-        Seed of the chunks in which noise is measured. Only for "pursuit".
+    values : MatchingValues
     job_kwargs : dict
         SpikeInterface's job_kwargs.
     chunks : list of tuple | None, default: None
@@ -147,17 +162,17 @@ def match_templates(
         # find_spikes_from_templates fails without templates (SpikeInterface 0.105.3).
         return make_spike_vector([], [], [])
     wrapped = as_si_templates(recording, templates, nbefore)
-    if method == "pursuit":
-        scales = noise_scales(recording, templates, seed=seed)
+    if values.method == "pursuit":
+        scales = noise_scales(recording, templates, seed=values.seed)
         node = PursuitMatching(
-            recording, wrapped, thresholds=threshold * scales**2, amplitude_variance=amplitude_variance
+            recording, wrapped, thresholds=values.threshold * scales**2, amplitude_variance=values.amplitude_variance
         )
         found = run_node_pipeline(recording, [node], job_kwargs, job_name="match templates", slices=chunks)
     else:
-        needs_levels = method in ("tdc-peeler", "nearest")
+        needs_levels = values.method in ("tdc-peeler", "nearest")
         params = dict(noise_levels=np.ones(recording.get_num_channels())) if needs_levels else {}
         found = find_spikes_from_templates(
-            recording, wrapped, method=method, method_kwargs=params, job_kwargs=job_kwargs
+            recording, wrapped, method=values.method, method_kwargs=params, job_kwargs=job_kwargs
         )
     return make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
 

@@ -1,6 +1,6 @@
-"""How templates overlap: what a spike of one unit adds to the correlation of traces with every other template."""
+"""Overlaps of templates: what a spike of one unit adds to the correlation of traces with every other template."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,22 +8,25 @@ import scipy.fft
 import scipy.linalg
 
 from .correlate import squared_norms
+from .kernels import INTERPOLATION_REACH, JITTERS
 
-JITTERS = 16
-# Overlaps at delays of part of a stride are interpolated from so many lags to either side.
-INTERPOLATION_REACH = 4
-# An overlap is left out if it changes the correlation of the other template by less, in standard deviations of noise.
-NEGLIGIBLE = 0.3
+# An overlap is left out if it changes the correlation with the other template by less than this, in standard deviations
+# of that correlation in white noise.
+NEGLIGIBLE_OVERLAP = 0.3
+# Smallest eigenvalue, relative to the largest, of waveform directions that count: smaller ones are rounding errors.
+LEAST_EIGENVALUE = 1e-9
+# Added to the diagonal of the covariance matrix of interpolation, relative to the variance, so that it can be inverted.
+RIDGE = 1e-9
 
 
 class TemplateOverlaps(NamedTuple):
     """
-    Correlations of templates that share channels, and how to delay them by part of a stride.
+    Correlations of templates that share channels, and weights that delay them by part of a stride.
 
     Attributes
     ----------
     num_lags : int
-        From 0 on, of two templates that still overlap.
+        Number of lags, from 0 on, at which two templates overlap.
     stride : int
         Frames between two lags.
     norms : np.ndarray, shape (num_units,), float32
@@ -33,8 +36,8 @@ class TemplateOverlaps(NamedTuple):
     units : np.ndarray, shape (num_pairs,), int
         The other unit of each overlap; each unit overlaps with itself.
     values : np.ndarray, shape (num_pairs, 2 * num_lags - 1 + 2 * INTERPOLATION_REACH), float32
-        At [pair, INTERPOLATION_REACH + num_lags - 1 + lag]: the other template, read `lag` strides after a spike of
-        unit k.
+        Value at [pair, INTERPOLATION_REACH + num_lags - 1 + lag]: correlation with the other template `lag` strides
+        after a spike of unit k.
     highest : np.ndarray, shape (num_pairs,), float32
         Largest absolute value of each overlap.
     delays : np.ndarray, shape (JITTERS, 2 * INTERPOLATION_REACH + 1), float32
@@ -53,18 +56,18 @@ class TemplateOverlaps(NamedTuple):
 
 def make_template_overlaps(templates: np.ndarray, stride: int = 1) -> TemplateOverlaps:
     """
-    Overlaps of templates.
+    Compute the overlaps of templates.
 
     Parameters
     ----------
     templates : np.ndarray, shape (num_units, num_samples, num_channels), float
-        In whitened units; exactly 0 on channels where a unit is not visible.
+        In noise standard deviations; exactly 0 on channels where a unit is not visible.
     stride : int, default: 1
         Frames between two lags, as in `correlate.make_matched_filters`.
     """
     num_samples, norms = templates.shape[1], squared_norms(templates)
     num_lags = (num_samples - 1) // stride + 1
-    smallest = NEGLIGIBLE * np.sqrt(norms)
+    smallest = NEGLIGIBLE_OVERLAP * np.sqrt(norms)
     units, values = [np.zeros(0, dtype=int)], [np.zeros((0, 2 * num_lags - 1), dtype="float32")]
     pairs = correlate_pairs(templates, max_lag=(num_lags - 1) * stride, stride=stride)
     for unit, (others, correlations) in enumerate(pairs):
@@ -78,32 +81,32 @@ def make_template_overlaps(templates: np.ndarray, stride: int = 1) -> TemplateOv
 
 
 def correlate_pairs(
-    templates: np.ndarray, *, max_lag: int, stride: int = 1, delays=(0.0,)
+    templates: np.ndarray, *, max_lag: int, stride: int = 1, delays: Sequence[float] = (0.0,)
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """
-    Correlation of each template in turn, delayed by part of a sample, with every template it shares channels with.
+    Correlations of each template, delayed by part of a sample, with all templates that it shares channels with.
 
-    Templates are made of few waveform directions, so only the correlations of these are computed over lags and delays;
-    the rest is small matrix products.
+    Templates are combinations of few waveform directions: only the correlations of these directions are computed over
+    lags and delays, and small matrix products do the rest.
 
     Parameters
     ----------
     templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
         Exactly 0 on channels where a unit is not visible.
     max_lag : int
-        In samples; less than num_samples, and a multiple of the stride.
+        Largest lag in samples; less than num_samples, and a multiple of the stride.
     stride : int, default: 1
         Samples between two lags.
-    delays : sequence of float
-        In samples.
+    delays : sequence of float, default: (0.0,)
+        Delays of the first template in samples.
 
     Yields
     ------
     others : np.ndarray, shape (num_others,), int
-        Units that share channels with this one, ascending; itself is one of them.
+        Units that share channels with this one, itself included, ascending.
     correlations : np.ndarray, shape (num_others, num_delays, 2 * max_lag // stride + 1), float32
-        At [i, j, k]: unit others[i], read k * stride - max_lag samples after a spike of this unit that comes delays[j]
-        late.
+        Value at [i, j, k]: correlation with the template of unit others[i], k * stride - max_lag samples after a spike
+        of this unit that comes delays[j] late.
     """
     if len(templates) == 0:
         return
@@ -119,14 +122,14 @@ def correlate_pairs(
         yield others, (products.reshape(len(others), -1) @ kernel).reshape(len(others), len(delays), -1)
 
 
-def waveform_directions(templates):
-    """Orthonormal waveforms that the templates are made of, shape (num_directions, num_samples)."""
+def waveform_directions(templates: np.ndarray) -> np.ndarray:
+    """Orthonormal waveforms (num_directions, num_samples) of which all templates are combinations, float32."""
     values, vectors = np.linalg.eigh(_sample_products(templates))
-    return vectors[:, values > 1e-9 * max(values[-1], 1e-30)].T.astype("float32")
+    return vectors[:, values > LEAST_EIGENVALUE * max(values[-1], 1e-30)].T.astype("float32")
 
 
 def _direction_correlations(directions, lags, delays):
-    """Correlation of each pair of directions; (num_directions ** 2, num_delays * num_lags), float32."""
+    """Correlation of each pair of directions, (num_directions ** 2, num_delays * num_lags), float32."""
     num_directions, num_samples = directions.shape
     size = scipy.fft.next_fast_len(2 * num_samples, real=True)
     spectra = scipy.fft.rfft(directions, size, axis=1)
@@ -137,7 +140,7 @@ def _direction_correlations(directions, lags, delays):
 
 
 def _delay_weights(templates, stride):
-    """The linear interpolation that errs least on overlaps with the templates' mean spectrum (simple kriging)."""
+    """Weights of the best linear interpolation of overlaps with the templates' mean spectrum (simple kriging)."""
     taps = np.arange(-INTERPOLATION_REACH, INTERPOLATION_REACH + 1)
     delays = np.arange(JITTERS) / JITTERS - 0.5
     size = 8 * scipy.fft.next_fast_len(templates.shape[1], real=True)
@@ -149,7 +152,7 @@ def _delay_weights(templates, stride):
     def covariance(lags):
         return np.cos(np.multiply.outer(lags, frequencies)) @ weights
 
-    between_taps = covariance(taps[:, None] - taps) + 1e-9 * np.eye(len(taps))
+    between_taps = covariance(taps[:, None] - taps) + RIDGE * np.eye(len(taps))
     return scipy.linalg.solve(between_taps, covariance(taps[:, None] + delays), assume_a="pos").T.astype("float32")
 
 

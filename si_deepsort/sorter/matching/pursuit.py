@@ -1,24 +1,25 @@
 """
-Greedy template matching in whitened traces, with second thoughts.
+Greedy template matching in white traces (matching pursuit), after which each spike is fitted again.
 
-Every template is correlated with the traces once; afterwards only these correlations are updated, by the precomputed
-overlap of each pair of templates at sub-sample shifts, so a spike costs the same however long the recording is. A
-spike is accepted where it explains most, over all units and times. When nothing above the threshold is left, each
-spike is taken out again and put back where it fits best: overlapping spikes that stole each other's energy are undone.
+Every template is correlated with the traces once. Then only these correlations are updated, by the precomputed overlap
+of each pair of templates at sub-sample delays, so a spike costs the same however long the recording is. The spike with
+the highest score, over all units and times, is subtracted first. When no score exceeds the threshold any more, each
+spike is taken out again and put back where it now fits best: this corrects overlapping spikes of which one was fitted
+with part of the energy of the other.
 
-In white noise of variance 1 the score of a spike is twice its log likelihood ratio against "no spike", with the
-amplitude drawn from a normal distribution around 1. The threshold of a unit that fires at rate r is therefore
-2 log(sampling_frequency / r): the prior odds.
+In white noise of variance 1 the score of a spike is twice the log likelihood ratio of "spike" against "no spike", with
+an amplitude that is normally distributed around 1. The threshold of a unit that fires at rate r is therefore
+2 log(sampling_frequency / r), the prior odds.
 
-Where templates hold nothing above a quarter of the sampling rate, correlations at every second frame say everything:
-what lies between two places is read from the sine through three of them.
+If templates hold nothing above a quarter of the sampling rate, correlations at every second frame suffice: the sine
+through three of these places gives the values between them.
 """
 
 import numpy as np
 
 from .correlate import MatchedFilters, correlate_templates
-from .kernels import find_spikes
-from .overlaps import JITTERS, TemplateOverlaps
+from .kernels import JITTERS, find_spikes
+from .overlaps import TemplateOverlaps
 
 
 def pursue_spikes(
@@ -29,27 +30,28 @@ def pursue_spikes(
     thresholds: np.ndarray,
     amplitude_variance: float,
     refractory_frames: int,
-):
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """
-    Spikes in a chunk of whitened traces.
+    Find the spikes in a chunk of white traces.
 
     Parameters
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float32
     filters : MatchedFilters
+        Filters of the templates.
     overlaps : TemplateOverlaps
-        Of the same templates, with the same stride.
+        Overlaps of the same templates, with the same stride.
     thresholds : np.ndarray, shape (num_units,), float
-        Smallest score of a spike of each unit.
+        Smallest score of a spike of each unit; inf for units that may not fire.
     amplitude_variance : float
-        Of the amplitudes of a unit's spikes, relative to its template.
+        Variance of the amplitudes of a unit's spikes, relative to its template.
     refractory_frames : int
         A unit does not fire twice within this many frames.
 
     Returns
     -------
     frames : np.ndarray, shape (num_spikes,), int
-        First frame of the template, to the frame whatever the stride.
+        First frame of the template, exact to one frame whatever the stride.
     units : np.ndarray, shape (num_spikes,), int
     amplitudes : np.ndarray, shape (num_spikes,), float32
         Relative to the template.
@@ -66,8 +68,22 @@ def pursue_spikes(
     )
 
 
-def pursue_correlations(correlations, overlaps: TemplateOverlaps, *, thresholds, amplitude_variance, refractory_frames):
-    """As `pursue_spikes`, given the inner products of templates and traces, which are used up."""
+def pursue_correlations(
+    correlations: np.ndarray,
+    overlaps: TemplateOverlaps,
+    *,
+    thresholds: np.ndarray,
+    amplitude_variance: float,
+    refractory_frames: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """
+    As `pursue_spikes`, from the inner products of templates and traces.
+
+    Parameters
+    ----------
+    correlations : np.ndarray, shape (num_units, num_places), float32
+        Overwritten by what remains after subtracting all spikes.
+    """
     places, jitters, units, amplitudes, scores = find_spikes(
         correlations,
         overlaps,

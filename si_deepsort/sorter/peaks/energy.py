@@ -28,7 +28,7 @@ LEAST_GROUP_CHANNELS = 12
 # Smaller weights of a profile, relative to its largest, are left out; together they hold 0.2 % of its energy.
 SMALLEST_WEIGHT = 0.02
 DECAYS_UM = (10.0, 30.0, 60.0)
-NUM_DIRECTIONS = 4
+DETECTION_DIRECTIONS = 4
 REACH_UM = 150.0
 
 
@@ -61,7 +61,7 @@ def make_energy_filters(
     channel_locations: np.ndarray,
     *,
     sampling_frequency: float,
-    num_directions: int = NUM_DIRECTIONS,
+    num_directions: int = DETECTION_DIRECTIONS,
     ms_before: float = 0.7,
     ms_after: float = 1.0,
 ) -> EnergyFilters:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..matching.overlaps import INTERPOLATION_REACH, make_template_overlaps
+from ..matching.kernels import INTERPOLATION_REACH
+from ..matching.overlaps import make_template_overlaps
 from ..matching.pursuit import pursue_correlations
 from .coincidences import expected_coincidences
 from .templates import UnitTemplates

@@ -5,11 +5,11 @@ import pytest
 from small_recording import as_recording, unit_templates
 from spikeinterface.core.base import minimum_spike_dtype
 
-from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.clusters.split import components_above_noise, parts_above_noise, split_units
 from si_deepsort.sorter.units.templates import UnitTemplates
 
 NUM_CHANNELS, NUM_FEATURES = 6, 120
+VALUES = dict(method="isosplit", min_size=15, amplitude_variance=0.02, seed=0)
 
 
 def parts(points):
@@ -63,7 +63,7 @@ def sorted_units(templates, sources, labels, *, amplitude_sd=0.0, num_spikes=100
     )
     counts = np.bincount(spikes["unit_index"])
     own = UnitTemplates(means.astype("float32"), nbefore, counts, np.full(NUM_CHANNELS, 15.0))
-    split = split_units(as_recording(traces), spikes, own, DeepSortSettings())
+    split = split_units(as_recording(traces), spikes, own, **VALUES)
     found = [split["sample_index"][split["unit_index"] == unit] for unit in range(split["unit_index"].max() + 1)]
     return [np.array([source_of[time] for time in times]) for times in found]
 

@@ -19,7 +19,7 @@ from spikeinterface.preprocessing import get_motion_presets
 from spikeinterface.sorters import run_sorter
 from spikeinterface.sorters.utils import SpikeSortingError
 
-from si_deepsort.sorter import pipeline
+from si_deepsort.sorter import pipeline, prepare
 from si_deepsort.sorter.adapter import MOTION_PRESETS, DeepSortSettings
 from si_deepsort.sorter.front_end.motion import find_drift, is_moving, load_drift, save_drift
 from si_deepsort.sorter.front_end.source_depths import peak_depths
@@ -62,10 +62,10 @@ def moving_recording(amplitude_um, *, num_units=8, rate_hz=12.0, pitch_um=PITCH_
 
 
 def drift_of(recording):
-    settings = DeepSortSettings()
     white = white_recording_of(recording)
     traces = white.save(format="memory", n_jobs=1, progress_bar=False)
-    peaks = find_spike_peaks(traces, white.whitening, settings, dict(n_jobs=1))
+    values = dict(method="energy", threshold=None, radius_um=60.0, seed=0)
+    peaks = find_spike_peaks(traces, white.whitening, **values, job_kwargs=dict(n_jobs=1))
     return find_drift(traces, white.whitening, peaks, seed=0)
 
 
@@ -161,7 +161,7 @@ def test_sorting_stands_drift_and_goes_on_after_an_interruption(moving, tmp_path
         patch.setattr(pipeline, "cluster_peaks", fail)
         with pytest.raises(SpikeSortingError):
             run_sorter("deepsort", recording, folder=tmp_path / "cut", **settings)
-    monkeypatch.setattr(pipeline, "find_drift", fail)
+    monkeypatch.setattr(prepare, "find_drift", fail)
     again = resume_sorter(tmp_path / "cut")
     np.testing.assert_array_equal(again.to_spike_vector(), whole.to_spike_vector())
 

@@ -6,9 +6,9 @@ from small_recording import add_spikes, as_recording, spike_trains, unit_templat
 
 from si_deepsort.chunks import are_inside, spread_chunks
 from si_deepsort.sorter.matching.correlate import correlate_templates, make_matched_filters
-from si_deepsort.sorter.matching.kernels import peak_between
-from si_deepsort.sorter.matching.match import match_templates, noise_scales
-from si_deepsort.sorter.matching.overlaps import INTERPOLATION_REACH, JITTERS, correlate_pairs, make_template_overlaps
+from si_deepsort.sorter.matching.kernels import INTERPOLATION_REACH, JITTERS, peak_between
+from si_deepsort.sorter.matching.match import MatchingValues, match_templates, noise_scales
+from si_deepsort.sorter.matching.overlaps import correlate_pairs, make_template_overlaps
 from si_deepsort.sorter.matching.pursuit import pursue_spikes
 
 NUM_CHANNELS = 4
@@ -87,10 +87,10 @@ def test_traces_shorter_than_a_template_and_no_templates():
     assert len(pursue(silent(), templates=TEMPLATES[:0])[0]) == 0
 
 
-def matched(traces, **options):
-    options = {"method": "pursuit", "job_kwargs": dict(n_jobs=1, progress_bar=False), **options}
-    options = dict(threshold=18.0, amplitude_variance=0.02, seed=0) | options
-    return match_templates(as_recording(traces), TEMPLATES.astype("float32"), NBEFORE, **options)
+def matched(traces, method="pursuit", **options):
+    values = MatchingValues(method=method, threshold=18.0, amplitude_variance=0.02, seed=0)
+    options = dict(job_kwargs=dict(n_jobs=1, progress_bar=False)) | options
+    return match_templates(as_recording(traces), TEMPLATES.astype("float32"), NBEFORE, values, **options)
 
 
 def scene(seed=0, num_frames=60_000):

@@ -3,26 +3,31 @@
 import numpy as np
 from spikeinterface.core.base import base_peak_dtype
 
-from si_deepsort.sorter.matching.residual_peaks import unexplained_peaks, worth_clustering
+from si_deepsort.sorter.matching.residual_peaks import residual_peaks, worth_clustering
+from si_deepsort.spike_vectors import make_spike_vector
+
+LOCATIONS = np.array([[0.0, 0.0], [0.0, 50.0], [0.0, 200.0]])
+
+
+def residual_of(peaks, spikes):
+    """Residual peaks where units 0, 1 and 2 have their largest peak 5 frames after the spike, on channel 0, 1 and 2."""
+    units = dict(peak_channels=np.arange(3), peak_offsets=np.full(3, 5))
+    place = dict(locations=LOCATIONS, radius_um=100.0, sampling_frequency=15_000.0)
+    return residual_peaks(peaks, spikes, **units, **place).tolist()
 
 
 def test_peaks_are_explained_near_in_time_and_place():
     peaks = np.zeros(5, dtype=base_peak_dtype)
     peaks["sample_index"] = [100, 130, 100, 100, 5000]
     peaks["channel_index"] = [0, 0, 1, 2, 0]
-    nearby = np.array([[True, True, False], [True, True, False], [False, False, True]])
-    # In no order of time: the first is on channel 2 alone.
-    frames, channels = np.array([5010, 110]), np.array([2, 0])
-    missed = unexplained_peaks(peaks, frames, channels, np.zeros(2, int), nearby, reach=15)
-    assert missed.tolist() == [False, True, False, True, True]
+    spikes = make_spike_vector(np.array([5005, 105]), np.array([2, 0]), np.zeros(2, int))
+    assert residual_of(peaks, spikes) == [False, True, False, True, True]
 
 
 def test_peaks_of_another_segment_are_not_explained():
     peaks = np.zeros(1, dtype=base_peak_dtype)
-    missed = unexplained_peaks(
-        peaks, np.zeros(1, int), np.zeros(1, int), np.ones(1, int), np.ones((1, 1), bool), reach=9
-    )
-    assert missed.tolist() == [True]
+    assert residual_of(peaks, make_spike_vector(np.array([-5]), np.zeros(1, int), np.ones(1, int))) == [True]
+    assert residual_of(peaks, make_spike_vector(np.array([-5]), np.zeros(1, int), np.zeros(1, int))) == [False]
 
 
 def test_only_channels_with_other_peaks_are_looked_at_again():

@@ -6,17 +6,16 @@ from small_recording import as_recording, small_traces, unit_templates, white_re
 
 from si_deepsort.geometry import channel_distances
 from si_deepsort.preprocessing.whitening import Whitening
-from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.peaks.energy import DECAYS_UM, REACH_UM, make_energy_filters, spike_energy, spike_energy_at
 from si_deepsort.sorter.peaks.find import find_spike_peaks
 
 JOB = dict(n_jobs=1, progress_bar=False)
+VALUES = dict(method="energy", threshold=None, radius_um=60.0, seed=0)
 
 
 def peaks_of(traces, **job):
-    settings = DeepSortSettings()
     white = white_recording_of(as_recording(traces))
-    return find_spike_peaks(white, white.whitening, settings, {**JOB, **job})
+    return find_spike_peaks(white, white.whitening, **VALUES, job_kwargs={**JOB, **job})
 
 
 def filters_of(white):
@@ -102,6 +101,5 @@ def test_channel_without_neighbours_has_profiles_of_norm_1():
 
 @pytest.mark.parametrize("method", ["energy", "locally_exclusive"])
 def test_all_zero_traces_have_no_peaks(method):
-    settings = DeepSortSettings(detection=method)
     white = white_recording_of(as_recording(np.zeros((40_000, 4), "float32")))
-    assert len(find_spike_peaks(white, white.whitening, settings, JOB)) == 0
+    assert len(find_spike_peaks(white, white.whitening, **{**VALUES, "method": method}, job_kwargs=JOB)) == 0

@@ -1,0 +1,116 @@
+"""White traces and their peaks; both on motion-corrected traces if drift is found."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from spikeinterface.core import BaseRecording, Motion
+
+from ..preprocessing.whiten import WhitenTimeSpaceRecording
+from .front_end.cache import cache_traces
+from .front_end.motion import find_drift, is_moving, load_drift, preset_motion, save_drift
+from .front_end.steps import front_end_steps
+from .front_end.whitening import filtered_recording, white_recording
+from .peaks.find import find_spike_peaks
+from .run_folder import RunFolder
+from .settings import DeepSortSettings
+
+
+@dataclass(frozen=True)
+class PreparedTraces:
+    """
+    What all later steps start from.
+
+    Attributes
+    ----------
+    white : WhitenTimeSpaceRecording
+        White traces, lazy; its parent holds the traces before whitening.
+    traces : BaseRecording
+        The same white traces, cached.
+    peaks : np.ndarray, shape (num_peaks,)
+        SpikeInterface's peak dtype, sorted by segment and sample.
+    is_corrected : bool
+        Whether the traces are interpolated along drift.
+    """
+
+    white: WhitenTimeSpaceRecording
+    traces: BaseRecording
+    peaks: np.ndarray
+    is_corrected: bool
+
+
+def prepare_traces(
+    recording: BaseRecording, settings: DeepSortSettings, run: RunFolder, job_kwargs: dict
+) -> PreparedTraces:
+    """
+    Filter, whiten and cache traces and find their peaks; if these show drift, do it again along the drift.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Unfiltered traces, or filtered ones if `settings.apply_preprocessing` is False.
+    settings : DeepSortSettings
+    run : RunFolder
+        Where traces, peaks and motion are kept.
+    job_kwargs : dict
+        SpikeInterface's job_kwargs.
+    """
+    if settings.apply_preprocessing:
+        filtered = filtered_recording(
+            recording,
+            freq_min=settings.freq_min,
+            freq_max=settings.freq_max,
+            with_reference=settings.common_reference,
+        )
+    else:
+        filtered = recording.astype("float32")
+    if settings.motion_correction is None:
+        return _prepared(filtered, None, settings, run, job_kwargs)
+    if settings.motion_correction != "auto":
+        motion = preset_motion(filtered, preset=settings.motion_correction, folder=run.motion)
+        return _prepared(filtered, motion, settings, run, job_kwargs)
+    motion, uncorrected = load_drift(run.motion), None
+    if motion is None:
+        uncorrected = _prepared(filtered, None, settings, run, job_kwargs)
+        motion = find_drift(uncorrected.traces, uncorrected.white.whitening, uncorrected.peaks, seed=settings.seed)
+        save_drift(motion, run.motion)
+    if not is_moving(motion):
+        return uncorrected or _prepared(filtered, None, settings, run, job_kwargs)
+    # Traces that are cached in memory are released before the corrected ones are cached.
+    del uncorrected
+    shutil.rmtree(run.traces, ignore_errors=True)
+    return _prepared(filtered, motion, settings, run, job_kwargs)
+
+
+def _prepared(
+    filtered: BaseRecording, motion: Motion | None, settings: DeepSortSettings, run: RunFolder, job_kwargs: dict
+) -> PreparedTraces:
+    white = white_recording(
+        filtered,
+        motion=motion,
+        order=settings.whitening_order,
+        radius_um=settings.whitening_radius_um,
+        seed=settings.seed,
+    )
+    folder, name = _places(run, motion)
+    traces = cache_traces(white, mode=settings.cache, folder=folder, job_kwargs=job_kwargs)
+    peaks = run.keep(
+        name,
+        lambda: find_spike_peaks(
+            traces,
+            white.whitening,
+            method=settings.detection,
+            threshold=settings.detect_threshold,
+            radius_um=settings.detect_radius_um,
+            seed=settings.seed,
+            job_kwargs=job_kwargs,
+            applied_front_end=front_end_steps(settings),
+        ),
+    )
+    return PreparedTraces(white, traces, peaks, is_corrected=motion is not None)
+
+
+def _places(run: RunFolder, motion: Motion | None) -> tuple[Path, str]:
+    """Folder of the traces and name of their peaks."""
+    return (run.traces, "peaks") if motion is None else (run.corrected_traces, "peaks_corrected")

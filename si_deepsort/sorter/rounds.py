@@ -1,0 +1,165 @@
+"""Rounds of the sorter: match spikes, look for units among the peaks that no spike explains, match again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from spikeinterface.core import BaseRecording
+
+from ..chunks import are_inside, spread_chunks
+from ..preprocessing.whitening import Whitening
+from ..spike_vectors import in_order, main_channels
+from .clusters.find import ClusteringValues, cluster_peaks
+from .clusters.split import split_units
+from .matching.match import MatchingValues, match_templates
+from .matching.residual_peaks import residual_peaks, worth_clustering
+from .run_folder import RunFolder
+from .units.averages import UnitAverages, average_units
+from .units.background import Background
+from .units.refine import RefinementValues, refine_clusters, refine_matched, refine_round
+from .units.templates import UnitTemplates, peak_offsets
+
+# Seconds of a long recording, spread over all of it, in which templates of clusters are matched: few seconds to find
+# most spikes of the clusters, many to find small units among the residual peaks. Only the last matching uses the whole
+# recording. Tuned on generated development recordings (seeds 1-5).
+MOST_CLUSTERED_S, MOST_LEARNT_S = 100.0, 300.0
+
+Refinement = Callable[[BaseRecording, np.ndarray, Background, RefinementValues], tuple[np.ndarray, UnitAverages]]
+Chunks = list[tuple[int, int, int]] | None
+
+
+@dataclass(frozen=True)
+class MatchingRounds:
+    """
+    What all rounds share.
+
+    Attributes
+    ----------
+    traces : BaseRecording
+        White traces.
+    whitening : Whitening
+        The whitening of the traces.
+    background : Background
+        Background of the traces.
+    peaks : np.ndarray, shape (num_peaks,)
+        SpikeInterface's peak dtype, sorted by segment and sample.
+    clustering, refinement, matching : ClusteringValues, RefinementValues, MatchingValues
+        The values that the steps use.
+    run : RunFolder
+        Where the results of steps are kept.
+    job_kwargs : dict
+        SpikeInterface's job_kwargs.
+    """
+
+    traces: BaseRecording
+    whitening: Whitening
+    background: Background
+    peaks: np.ndarray
+    clustering: ClusteringValues
+    refinement: RefinementValues
+    matching: MatchingValues
+    run: RunFolder
+    job_kwargs: dict
+
+    def matched_spikes(self, spikes: np.ndarray, num_rounds: int) -> np.ndarray:
+        """
+        Match the units of clustered peaks, and those that are found among residual peaks in each round.
+
+        In all rounds templates are those of clusters; at the end spikes are matched once more, with templates of
+        matched spikes. All but the last matching use chunks of a long recording.
+
+        Parameters
+        ----------
+        spikes : np.ndarray
+            Sorted spike vector of the clustered peaks.
+        num_rounds : int
+            With 0 rounds, spikes are matched once, with the templates of the clusters.
+
+        Returns
+        -------
+        np.ndarray
+            Sorted spike vector.
+        """
+        few, many = (spread_chunks(self.traces, most_s) for most_s in (MOST_CLUSTERED_S, MOST_LEARNT_S))
+        if num_rounds == 0:
+            return self.match("matched_clusters", spikes, refine_clusters, None)
+        spikes = self.match("matched_clusters", spikes, refine_clusters, few)
+        clustered = np.zeros(0, dtype=int)
+        for number in range(1, num_rounds + 1):
+            chunks = few if number == 1 else many
+            spikes, clustered = self.run.keep_all(
+                (f"clusters_{number}", f"clustered_{number}"),
+                lambda spikes=spikes, clustered=clustered, chunks=chunks: self.add_missed_units(
+                    spikes, clustered, chunks
+                ),
+            )
+            chunks = few if number == num_rounds else many
+            spikes = self.match(f"matched_clusters_{number}", spikes, refine_round, chunks)
+        return self.match("matched", spikes, refine_matched, None)
+
+    def match(self, name: str, spikes: np.ndarray, refine: Refinement, chunks: Chunks) -> np.ndarray:
+        """Refine units and match their templates in some chunks; the result is kept under a name."""
+
+        def compute():
+            _, averages = refine(self.traces, spikes, self.background, self.refinement)
+            templates = averages.templates().values
+            return match_templates(
+                self.traces, templates, averages.nbefore, self.matching, chunks=chunks, job_kwargs=self.job_kwargs
+            )
+
+        return self.run.keep(name, compute)
+
+    def add_missed_units(
+        self, spikes: np.ndarray, clustered_before: np.ndarray, chunks: Chunks
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Split units that hold several, and add the clusters of residual peaks in some chunks.
+
+        Parameters
+        ----------
+        spikes : np.ndarray
+            Sorted spike vector of the matched spikes.
+        clustered_before : np.ndarray, int
+            Second result of the round before; empty in the first round.
+        chunks : list of tuple | None
+            Segment, first frame and end of each chunk; None for the whole recording.
+
+        Returns
+        -------
+        spikes : np.ndarray
+            Sorted spike vector.
+        clustered : np.ndarray, int
+            Positions of the peaks that were clustered last on each channel, see `worth_clustering`.
+        """
+        values = self.refinement
+        averages = average_units(
+            self.traces, spikes, self.background, nbefore=values.nbefore, nafter=values.nafter, seed=values.seed
+        )
+        templates = averages.templates()
+        candidates = np.flatnonzero(are_inside(self.peaks, chunks))
+        residual = candidates[self.are_residual(self.peaks[candidates], spikes, templates)]
+        chosen, clustered = worth_clustering(self.peaks["channel_index"], residual, clustered_before)
+        found = cluster_peaks(self.traces, self.whitening, self.peaks[chosen], self.clustering)
+        spikes = split_units(
+            self.traces,
+            spikes,
+            templates,
+            method=self.clustering.method,
+            min_size=self.clustering.min_size,
+            amplitude_variance=values.amplitude_variance,
+            seed=values.seed,
+        )
+        found["unit_index"] += spikes["unit_index"].max(initial=-1) + 1
+        return in_order(np.concatenate([spikes, found])), clustered
+
+    def are_residual(self, peaks: np.ndarray, spikes: np.ndarray, templates: UnitTemplates) -> np.ndarray:
+        """Which peaks no spike explains: small units that larger ones had hidden may be among them."""
+        return residual_peaks(
+            peaks,
+            spikes,
+            peak_channels=main_channels(templates.values),
+            peak_offsets=peak_offsets(templates),
+            locations=self.traces.get_channel_locations()[:, :2],
+            radius_um=self.clustering.radius_um,
+            sampling_frequency=self.traces.get_sampling_frequency(),
+        )

@@ -1,0 +1,61 @@
+"""The folder of a run: results of finished steps, so that an interrupted run goes on where it stopped."""
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+
+class RunFolder:
+    """
+    Keeps the results of steps, the motion of the tissue and the cached traces of one run.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.steps = self.folder / "steps"
+        self.motion = self.folder / "motion"
+        self.traces = self.folder / "traces"
+        self.corrected_traces = self.folder / "traces_corrected"
+        self.steps.mkdir(parents=True, exist_ok=True)
+
+    def remove_traces(self) -> None:
+        """Delete the cached traces, which are large and only serve the run itself."""
+        for path in (self.traces, self.corrected_traces):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def keep(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """
+        Result of a step, read if the step was finished before, else computed and saved.
+
+        Parameters
+        ----------
+        name : str
+            Name of the result, unique in the run.
+        compute : callable
+            Takes nothing and returns an array.
+        """
+        return self.keep_all((name,), lambda: (compute(),))[0]
+
+    def keep_all(self, names: Sequence[str], compute: Callable[[], Sequence[np.ndarray]]) -> tuple[np.ndarray, ...]:
+        """As `keep`, for a step with several results: it is finished when all of them are saved."""
+        paths = [self.steps / f"{name}.npy" for name in names]
+        if all(path.exists() for path in paths):
+            logger.info("Step %s was finished before", names[0])
+            return tuple(np.load(path) for path in paths)
+        results = tuple(compute())
+        for path, result in zip(paths, results, strict=True):
+            # A file that bears the name of a result is whole: it is written under another name first.
+            partial = path.with_name(f"partial_{path.name}")
+            np.save(partial, result)
+            partial.replace(path)
+        return results
