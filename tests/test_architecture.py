@@ -25,6 +25,18 @@ FLOORS = [
     {"benchmarking", "report", "assess"},
     {"__init__", "__main__", "cli", "register", "jobs"},
 ]
+# The parts of the sorter, the lowest first; those on one line do not import each other.
+SORTER_FLOORS = [
+    {"settings", "waveforms", "run_folder"},
+    {"matching"},
+    {"peaks"},
+    {"front_end", "units"},
+    {"clusters"},
+    {"prepare", "rounds", "output"},
+    {"pipeline"},
+    {"adapter"},
+    {"resume"},
+]
 # Modules that no other module imports, because users or other programs do.
 ENTRY_POINTS = {
     "benchmarking.sorter_study": "opens results as SpikeInterface's SorterStudy",
@@ -129,6 +141,18 @@ def imports_that_go_up(path: Path):
         roof = floor_of(room) == len(FLOORS) - 1
         if not (is_allowed or is_inside_floor_2 or roof):
             yield f"{name_of(path)} imports {imported} from a floor that is not below"
+
+
+def test_the_sorter_imports_downwards():
+    parts = {part: level for level, names in enumerate(SORTER_FLOORS) for part in names}
+    found = []
+    for module, path in MODULES.items():
+        name = module.split(".")
+        if name[:2] != ["si_deepsort", "sorter"] or len(name) < 3:
+            continue
+        imported = {other.split(".")[2] for other in imported_modules(path, at_import=False) if ".sorter." in other}
+        found += [f"{name[2]} imports {other}" for other in imported - {name[2]} if parts[other] >= parts[name[2]]]
+    assert not found
 
 
 def test_there_are_no_import_circles():

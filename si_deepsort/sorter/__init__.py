@@ -1,0 +1,34 @@
+"""
+The sorter "deepsort": `pipeline.sort_recording` is the flow; each step below is a file or a folder of its own.
+
+What a user meets
+
+- `settings`     the settings of a run, checked before anything is written
+- `adapter`      the sorter as SpikeInterface sees it
+- `resume`       go on with an interrupted run
+
+The flow, in its order
+
+- `pipeline`     the flow alone
+- `run_folder`   results of finished steps
+- `prepare`      white traces and their peaks, motion-corrected if drift is found
+- `front_end/`   checks of the recording, filter, reference and whitening, motion, cache of the traces
+- `peaks/`       peaks of spikes: by the energy of their waveforms, by a network or by a threshold
+- `clusters/`    peaks are selected, described by few numbers, embedded, clustered and aligned; units are split
+- `rounds`       match, look for missed units among residual peaks, match again
+- `units/`       refinement: average isolated spikes, merge units, drop collisions and satellites
+- `matching/`    template matching: correlate, subtract the best spikes, fit each again; residual peaks
+- `output`       units that are kept, as a sorting
+
+Words
+
+- peak: a spike of any unit that a detector found; spike: one that belongs to a unit
+- template: average waveform of a unit in white traces, 0 on channels where the unit is not visible
+- isolated spike: a spike in whose window hardly any other spike falls
+- residual: what remains of the traces after subtracting matched spikes; residual peak: a peak that no spike explains
+- collision: two spikes at nearly the same time; a unit may be made of collisions alone
+- satellite: a unit made of residuals of a larger unit, at a fixed lag from its spikes
+
+Files import only from files further down in this order: output, rounds, clusters, units, front_end, peaks, matching,
+waveforms. Steps are arrays in, arrays out, in units of noise standard deviations and samples.
+"""

@@ -122,6 +122,15 @@ def _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thr
             heapq.heappush(heap, (-score, unit, place))
 
 
+@numba.njit(cache=True, nogil=True)
+def _push_block(heap, correlations, blocked, settled, last, norms, precision, thresholds, floors):
+    """Push the local maxima of each unit, from the place up to which it is settled to the last one."""
+    for unit in range(len(norms)):
+        for start in range(settled[unit], last, PUSHED_PLACES):
+            bounds = start, min(start + PUSHED_PLACES, last)
+            _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thresholds, floors)
+
+
 @numba.njit(cache=True, nogil=True, inline="always")
 def _height(correlations, unit, place):
     """Position between places and height of the local maximum at a place, see `peak_between`."""
@@ -162,9 +171,8 @@ def find_spikes(correlations, overlaps, thresholds, precision, refractory):
 
     Returns
     -------
-    places, jitters, units : np.ndarray, shape (num_spikes,), int
+    places, jitters, units, amplitudes, scores : np.ndarray, shape (num_spikes,)
         A spike is (jitter / JITTERS - 1/2) places after its place.
-    amplitudes, scores : np.ndarray, shape (num_spikes,), float32
     """
     num_places, norms, reach = correlations.shape[1], overlaps.norms, overlaps.num_lags
     floors, blocked = _floors(overlaps, precision, thresholds), np.zeros(correlations.shape, dtype=np.bool_)
@@ -175,10 +183,7 @@ def find_spikes(correlations, overlaps, thresholds, precision, refractory):
         stop = min(stop + BLOCK_PLACES, num_places)
         last = min(stop + reach, num_places)
         heap.clear()
-        for unit in range(len(norms)):
-            for start in range(settled[unit], last, PUSHED_PLACES):
-                bounds = start, min(start + PUSHED_PLACES, last)
-                _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thresholds, floors)
+        _push_block(heap, correlations, blocked, settled, last, norms, precision, thresholds, floors)
         settled[:] = stop
         while len(heap) > 0:
             score, unit, place = heapq.heappop(heap)

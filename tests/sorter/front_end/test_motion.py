@@ -20,11 +20,11 @@ from spikeinterface.sorters import run_sorter
 from spikeinterface.sorters.utils import SpikeSortingError
 
 from si_deepsort.sorter import pipeline, prepare
-from si_deepsort.sorter.adapter import MOTION_PRESETS, DeepSortSettings
 from si_deepsort.sorter.front_end.motion import find_drift, is_moving, load_drift, save_drift
 from si_deepsort.sorter.front_end.source_depths import peak_depths
 from si_deepsort.sorter.peaks.find import find_spike_peaks
 from si_deepsort.sorter.resume import resume_sorter
+from si_deepsort.sorter.settings import MOTION_PRESETS, DeepSortSettings
 
 NUM_CHANNELS, PITCH_UM = 16, 20.0
 DURATION_S, AMPLITUDE_UM = 20.0, 15.0
