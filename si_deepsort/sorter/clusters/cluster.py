@@ -1,30 +1,45 @@
 """
-Step 3 of the sorter: peaks of the same unit get the same label.
+Clustering of peaks, channel by channel.
 
-The peaks of each channel are clustered on their own, in a few principal components of their embeddings, and every
-cluster is tried again for parts. A unit seen on several channels makes several clusters; they are joined afterwards,
-where their templates can be compared with much less noise (`merge.merge_similar`).
+The peaks of each channel are clustered by themselves, in a few principal components of their embeddings, and every
+cluster is clustered again. A unit that is visible on several channels makes several clusters; they are merged
+afterwards, when their templates can be compared with much less noise (`units.merge`).
 """
 
 from collections.abc import Callable
 from functools import cache, partial
+from importlib.util import find_spec, module_from_spec
 
 import numpy as np
+from numba.core.dispatcher import Dispatcher
 from sklearn.cluster import DBSCAN, HDBSCAN
 from sklearn.neighbors import NearestNeighbors
 
 from ...channel_mixture import principal_components
 
+# Principal components in which peaks are clustered. Tuned on generated development recordings (seeds 1-5).
 NUM_COMPONENTS = 9
+# How often clusters are clustered again.
 MAX_DEPTH = 3
-# Isosplit's statistic above which one cluster is cut into two (Magland & Barnett, 2015). Lower than its usual 2: parts
-# of a unit are joined again by their templates, but units in one cluster stay together.
+# Isosplit's statistic above which one cluster is cut into two (Magland & Barnett, 2015, arXiv:1508.04841). Lower than
+# its default of 2: parts of a unit are merged again by their templates, but units in one cluster stay together.
 ISOCUT_THRESHOLD = 1.5
+# Largest number of clusters from which isosplit starts, and most iterations of each of its passes (its default).
+MOST_INITIAL_CLUSTERS, MOST_ITERATIONS = 20, 500
+# Percentile of the distances to the `min_size`-th neighbour that is DBSCAN's radius: most peaks are core points.
+DBSCAN_PERCENTILE = 60
 
 
-def cluster_by_channel(embeddings_of_channel, peak_channels: np.ndarray, *, method: str, min_size: int, seed: int):
+def cluster_by_channel(
+    embeddings_of_channel: Callable[[int, np.ndarray], np.ndarray],
+    peak_channels: np.ndarray,
+    *,
+    method: str,
+    min_size: int,
+    seed: int,
+) -> np.ndarray:
     """
-    Label of each peak.
+    Cluster the peaks of each channel.
 
     Parameters
     ----------
@@ -34,13 +49,14 @@ def cluster_by_channel(embeddings_of_channel, peak_channels: np.ndarray, *, meth
         Channel index of each peak.
     method : "isosplit" | "hdbscan" | "dbscan"
     min_size : int
-        Fewer peaks are no cluster.
+        Smallest number of peaks of a cluster.
     seed : int
+        Random seed.
 
     Returns
     -------
     np.ndarray, shape (num_peaks,), int
-        -1 where a peak belongs to no cluster.
+        Cluster of each peak; -1 for peaks of no cluster.
     """
     partition = partial(cluster_components, method=method, min_size=min_size, seed=seed)
     labels = np.full(len(peak_channels), -1)
@@ -62,20 +78,22 @@ def split_recursively(
     depth: int = MAX_DEPTH,
 ) -> np.ndarray:
     """
-    Partition, then partition each part again, until nothing splits.
+    Partition points, then partition each part again, until nothing splits.
 
     Parameters
     ----------
     embeddings : np.ndarray, shape (num_peaks, num_features), float
     partition : callable
-        Takes some of the embeddings, returns the part of each, -1 for none.
+        Takes some of the embeddings, returns the part of each; -1 for none.
     min_size : int
-        Fewer than twice as many stay whole.
+        Groups of fewer than twice as many points are not split.
+    depth : int, default: MAX_DEPTH
+        How often parts are partitioned again.
 
     Returns
     -------
     np.ndarray, shape (num_peaks,), int
-        0, 1, ... or -1 for none.
+        Part 0, 1, ... of each point; -1 for none.
     """
     labels = np.zeros(len(embeddings), dtype=int)
     if depth == 0 or len(embeddings) < 2 * min_size:
@@ -94,29 +112,34 @@ def split_recursively(
 
 
 def cluster_components(embeddings: np.ndarray, *, method: str, min_size: int, seed: int) -> np.ndarray:
-    """Cluster of each point, (num_points,), in the first principal components; -1 for none."""
+    """Cluster points in their first principal components; label of each point, (num_points,), -1 for none."""
     return METHODS[method](principal_components(embeddings, NUM_COMPONENTS), min_size, seed)
 
 
 @cache
 def _compiled_isosplit():
-    """Isosplit whose compiled code is kept on disk: SpikeInterface compiles it anew, for 20 s, in each process."""
-    from spikeinterface.sortingcomponents.clustering import isosplit_isocut
+    """
+    SpikeInterface's isosplit from a private copy of its module, whose compiled code is kept on disk.
 
-    for function in vars(isosplit_isocut).values():
-        if hasattr(function, "enable_caching"):
+    SpikeInterface compiles it in each process, which takes 20 s. Its own module is left as it is.
+    """
+    spec = find_spec("spikeinterface.sortingcomponents.clustering.isosplit_isocut")
+    private_copy = module_from_spec(spec)
+    spec.loader.exec_module(private_copy)
+    for function in vars(private_copy).values():
+        if isinstance(function, Dispatcher):
             function.enable_caching()
-    return isosplit_isocut.isosplit
+    return private_copy.isosplit
 
 
 def _isosplit(components, min_size, seed):
     isosplit = _compiled_isosplit()
-    num_initial = int(np.clip(len(components) // (2 * min_size), 2, 20))
+    num_initial = int(np.clip(len(components) // (2 * min_size), 2, MOST_INITIAL_CLUSTERS))
     return isosplit(
         components,
         n_init=num_initial,
         min_cluster_size=min_size,
-        max_iterations_per_pass=500,
+        max_iterations_per_pass=MOST_ITERATIONS,
         isocut_threshold=ISOCUT_THRESHOLD,
         seed=seed,
     )
@@ -128,13 +151,12 @@ def _hdbscan(components, min_size, seed):
 
 def _dbscan(components, min_size, seed):
     """
-    DBSCAN whose radius follows the density of the data.
+    DBSCAN with a radius at which most peaks have `min_size` neighbours.
 
-    In white traces a unit is a ball of unit variance whatever its size; the radius at which most of its peaks have
-    `min_size` neighbours is read from the distances themselves.
+    In white traces the peaks of a unit have unit variance whatever its amplitude, so one radius serves all units.
     """
     distances, _ = NearestNeighbors(n_neighbors=min_size).fit(components).kneighbors(components)
-    radius = max(float(np.percentile(distances[:, -1], 60)), 1e-9)
+    radius = max(float(np.percentile(distances[:, -1], DBSCAN_PERCENTILE)), 1e-9)
     return DBSCAN(eps=radius, min_samples=min_size).fit_predict(components)
 
 

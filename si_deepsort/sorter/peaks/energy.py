@@ -1,11 +1,11 @@
 """
-Detection by the energy in the subspace of spike waveforms.
+Energy of white traces in the subspace of spike waveforms.
 
 Small, distant and wide spikes never cross a threshold on one sample of one channel, though their energy over time and
-neighbouring channels stands far above the noise. In white noise the best linear detector of a waveform is its matched
-filter; spikes of unknown shape are served by the energy in the few directions that all spikes share. The directions
-come from generated waveforms sent through the same filters as the traces, the spatial profiles from exponential decay
-seen through the same whitening matrix: nothing is fitted to the recording.
+neighbouring channels is far above that of noise. In white noise the best linear detector of a known waveform is its
+matched filter; for spikes of unknown shape it is the energy in the few directions that all spike waveforms share. The
+directions come from generated waveforms that pass the same filters as the traces, the spatial profiles from an
+exponential decay that passes the same whitening: nothing is fitted to the recording.
 """
 
 import math
@@ -21,15 +21,24 @@ from ...generation import GenerationSettings, random_templates
 from ...geometry import channel_distances
 from ...preprocessing.whitening import Whitening
 
-# Places whose energy is measured together, so that it stays in the processor's cache.
+# Places whose energy is computed together, so that it stays in the processor's cache. Chosen by speed.
 MOST_BLOCK_PLACES = 2000
-# Detected together: profiles are local, so on long probes most products would be with 0.
+# Smallest number of channels whose energy is computed together: profiles are local, so with all channels of a long
+# probe together most products would be 0. Chosen by speed.
 LEAST_GROUP_CHANNELS = 12
-# Smaller weights of a profile, relative to its largest, are left out; together they hold 0.2 % of its energy.
+# Weights of a profile that are smaller than this, relative to its largest, are set to 0; they hold .2 % of its energy.
 SMALLEST_WEIGHT = 0.02
+# Distances in um over which the amplitude of a spike falls by a factor of e, from small to large neurons, and the
+# distance beyond which it is 0. Tuned on generated development recordings (seeds 1-5).
 DECAYS_UM = (10.0, 30.0, 60.0)
-DETECTION_DIRECTIONS = 4
 REACH_UM = 150.0
+# Waveform directions in which energy is measured: more hold more noise. Tuned on generated development recordings
+# (seeds 1-5).
+DETECTION_DIRECTIONS = 4
+# Samples of a waveform before the peak and from it on, in ms: most energy of a spike after whitening.
+MS_BEFORE, MS_AFTER = 0.7, 1.0
+# Generated waveforms from which the directions are computed.
+NUM_SHAPES = 300
 
 
 @dataclass(frozen=True)
@@ -42,10 +51,10 @@ class EnergyFilters:
     directions : np.ndarray, shape (num_directions, num_samples), float32
         Orthonormal waveforms.
     profiles : np.ndarray, shape (num_decays, num_channels, num_channels), float32
-        profiles[d, c] is the spatial profile, of norm 1, of a spike with decay d at channel c. That of the middle
-        decay is the mixture of the two others that comes nearest to it: it costs no product of its own.
+        profiles[d, c] is the spatial profile, of norm 1, of a spike with decay d at channel c. The middle profile is
+        approximated by a mixture of the two others, so that it costs no products of its own.
     mixing : np.ndarray, shape (num_channels, 2), float32
-        How much of the first and of the last profile of a channel the middle one is made of.
+        Mixing weights of the first and the last profile of each channel that give the middle one.
     nbefore : int
         Sample of the peak in the directions.
     """
@@ -62,16 +71,16 @@ def make_energy_filters(
     *,
     sampling_frequency: float,
     num_directions: int = DETECTION_DIRECTIONS,
-    ms_before: float = 0.7,
-    ms_after: float = 1.0,
+    ms_before: float = MS_BEFORE,
+    ms_after: float = MS_AFTER,
 ) -> EnergyFilters:
     """
-    Filters that find spikes in white traces.
+    Make the filters that measure the energy of spikes in white traces.
 
     Parameters
     ----------
     whitening : Whitening
-        The whitening that made the traces white.
+        The whitening of the traces.
     channel_locations : np.ndarray, shape (num_channels, 2), float
         Positions in um.
     sampling_frequency : float
@@ -95,21 +104,31 @@ def make_energy_filters(
 
 
 def _mixing(near, middle, far):
-    """What mixture of norm 1 of the near and the far profile of each channel is most like the middle one."""
+    """Weights (num_channels, 2) of the mixture of near and far profiles, of norm 1, closest to the middle profile."""
     common = np.sum(near * far, axis=1)
     seen = np.column_stack([np.sum(near * middle, axis=1), np.sum(far * middle, axis=1)])
     mixing = seen - common[:, None] * seen[:, ::-1]
     norms = np.sum(mixing**2, axis=1) + 2 * common * mixing[:, 0] * mixing[:, 1]
-    # Where near and far are the same, with no other channel in reach, either will do.
+    # Near and far profiles are the same if no other channel is in reach; then either serves.
     is_mixed = norms > 1e-9
     return np.where(is_mixed[:, None], mixing / np.sqrt(np.where(is_mixed, norms, 1.0))[:, None], [1.0, 0.0])
 
 
 def spike_shapes(
-    sampling_frequency: float, time_filter: np.ndarray, *, nbefore: int, nafter: int, num_shapes: int = 300
+    sampling_frequency: float, time_filter: np.ndarray, *, nbefore: int, nafter: int, num_shapes: int = NUM_SHAPES
 ) -> np.ndarray:
     """
-    Generated single-channel waveforms as the whitened traces would show them, of norm 1.
+    Generated single-channel waveforms, filtered and whitened like traces, of norm 1.
+
+    Parameters
+    ----------
+    sampling_frequency : float
+        In Hz.
+    time_filter : np.ndarray, shape (order + 1,), float
+        Whitening filter over time.
+    nbefore, nafter : int
+        Samples before and from the peak on.
+    num_shapes : int, default: NUM_SHAPES
 
     Returns
     -------
@@ -128,7 +147,7 @@ def spike_shapes(
 
 @cache
 def _unfiltered_shapes(sampling_frequency, num_shapes):
-    """Generated waveforms, (num_shapes, num_samples), and the sample of their peak; costly, and needed often."""
+    """Generated waveforms (num_shapes, num_samples) and the sample of their peak; slow, so kept."""
     settings = GenerationSettings(num_units=num_shapes, sampling_frequency=sampling_frequency, positive_fraction=0.0)
     templates, peak = random_templates(np.zeros((1, 2)), settings, np.random.default_rng(0))
     return templates[:, :, 0], peak
@@ -141,15 +160,17 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
     Parameters
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float32
-        White.
+        White traces.
+    filters : EnergyFilters
     stride : int, default: 1
-        Frames between two places at which the energy is measured. Directions should hold nothing above half of the
-        sampling rate that is left; it is passed over.
+        Frames between two places at which the energy is measured. What the directions hold above half of the resulting
+        rate is ignored.
 
     Returns
     -------
     np.ndarray, shape (num_places, num_channels), float32
-        Place p is of a waveform that starts at frame `p * stride`, so its peak is `filters.nbefore` later.
+        In noise standard deviations, at [p, c] for the waveform on channel c that starts at frame `p * stride` and has
+        its peak `filters.nbefore` later.
     """
     num_directions, num_samples = filters.directions.shape
     num_places = max(0, (len(traces) - num_samples) // stride + 1)
@@ -159,7 +180,7 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
     block_frames = (step - 1) * stride + num_samples
     size = scipy.fft.next_fast_len(math.ceil(block_frames / stride), real=True)
     spectra = np.conj(scipy.fft.rfft(filters.directions, size * stride, axis=1))[:, : size // 2 + 1]
-    # An inverse transform of fewer places divides by fewer.
+    # The inverse transform divides by the number of places instead of frames.
     spectra /= np.float32(stride)
     order, groups = _local_groups(filters.profiles)
     for start in range(0, num_places, step):
@@ -180,13 +201,17 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
 
 def spike_energy_at(traces: np.ndarray, filters: EnergyFilters, starts: np.ndarray, channels: np.ndarray) -> np.ndarray:
     """
-    As `spike_energy`, at some frames and channels alone.
+    As `spike_energy`, at a few frames and channels.
 
     Parameters
     ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float32
+        White traces.
+    filters : EnergyFilters
     starts : np.ndarray, shape (num_spikes,), int
-        First frames of waveforms that lie inside of the traces.
+        First frames of waveforms that lie inside the traces.
     channels : np.ndarray, shape (num_spikes,), int
+        Channel of each waveform.
 
     Returns
     -------
@@ -222,14 +247,14 @@ def _energies_at(traces, starts, channels, directions, profiles, bounds):
 
 def _local_groups(profiles):
     """
-    Channels in an order that keeps neighbours together, and groups of them.
+    Order channels so that neighbours are together, and group them.
 
     Returns
     -------
     order : np.ndarray, shape (num_channels,), int
     groups : list
-        For each group its channels and, for the first and the last decay, the stretch of ordered channels that its
-        profiles reach and their weights there.
+        Channels of each group and, for the first and the last decay, the range of ordered channels that its profiles
+        reach with their weights there.
     """
     reached = np.any(profiles != 0, axis=0)
     first, last = reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)
@@ -247,7 +272,7 @@ def _local_groups(profiles):
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
 def _highest_energy(near, far, mixing):
-    """Largest energy of three profiles, given what two show (channels, directions, places) and what makes the third."""
+    """Largest energy of three profiles, from the products of two, (channels, directions, places), and their mixing."""
     num_rows, num_directions, num_places = near.shape
     highest = np.empty((num_rows, num_places), dtype=np.float32)
     of_near, of_far, of_both = np.empty((3, num_places), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Peaks of the energy in the subspace of spikes, as a node of SpikeInterface's pipelines."""
+"""Detection of peaks of the energy in the subspace of spikes, as a node of SpikeInterface's pipelines."""
 
 import math
 
@@ -11,17 +11,21 @@ from ...geometry import channel_distances, channels_within
 from ..matching.correlate import correlation_stride
 from .energy import spike_energy, spike_energy_at
 
-# The part of a peak's height that is seen at the nearest place, at least.
+# Smallest energy at the place nearest to a peak, relative to its height between places.
 LEAST_AT_PLACE = 0.9
-# A peak next to one this much larger is its shadow: a side lobe of the same spike, or too mixed up to learn from.
+# A peak is dropped if another one within SHADOW_MS and SHADOW_UM is so much larger that the peak is less than
+# SHADOW_RATIO of it: it is a side lobe of the same spike, or too mixed to be clustered. Tuned on generated development
+# recordings (seeds 1-5).
 SHADOW_RATIO = 0.5
 SHADOW_MS = 1.2
 SHADOW_UM = 120.0
+# Time in ms within which the largest of several peaks is kept. Tuned on generated development recordings (seeds 1-5).
+EXCLUSIVE_MS = 0.4
 
 
 @numba.njit(cache=True, nogil=True)
 def _is_local_maximum(energy, threshold, neighbors, reach):
-    """Where no place in reach on any neighbour is higher; (num_places, num_channels), bool."""
+    """Whether no place within reach on any neighbour is higher; (num_places, num_channels), bool."""
     num_places, num_channels = energy.shape
     result = np.zeros(energy.shape, dtype=np.bool_)
     for place in range(num_places):
@@ -45,7 +49,7 @@ def _is_local_maximum(energy, threshold, neighbors, reach):
 
 @numba.njit(cache=True, nogil=True)
 def _is_not_in_shadow(places, channels, heights, is_close, reach):
-    """Which peaks, ordered by place, have none in reach on a channel close by that is much higher."""
+    """Which peaks, ordered by place, have no much higher one within reach on a close channel."""
     result = np.ones(len(places), dtype=np.bool_)
     first = 0
     for peak in range(len(places)):
@@ -62,17 +66,17 @@ def _is_not_in_shadow(places, channels, heights, is_close, reach):
 
 class EnergyDetector(PeakDetector):
     """
-    The detector as a node of SpikeInterface's pipelines.
+    Node of SpikeInterface's pipelines that finds peaks of the energy.
 
     Parameters
     ----------
     recording : BaseRecording
-        White.
+        White traces.
     filters : EnergyFilters
     threshold : float
         Smallest square root of the energy, in noise standard deviations.
     radius_um, exclusive_ms : float
-        Of several peaks within this radius and time the largest stays.
+        Within this radius and time only the largest of several peaks is kept.
     """
 
     name = "energy"
@@ -81,7 +85,7 @@ class EnergyDetector(PeakDetector):
     preferred_mp_context = None
     _compute_has_extended_signature = True
 
-    def __init__(self, recording, filters, threshold=6.5, radius_um=60.0, exclusive_ms=0.4, return_output=True):
+    def __init__(self, recording, filters, threshold, radius_um, exclusive_ms=EXCLUSIVE_MS, return_output=True):
         PeakDetector.__init__(self, recording, return_output=return_output)
         self.filters = filters
         self.threshold = threshold
@@ -93,13 +97,13 @@ class EnergyDetector(PeakDetector):
         self.shadow_places = round(SHADOW_MS * sampling_frequency / 1000 / self.stride)
 
     def get_margin(self):
-        """Frames on either side that a peak depends on."""
-        # As a multiple of the stride, so that chunks are looked at at the same frames if they are multiples, too.
+        """Frames to either side of a chunk that its peaks depend on."""
+        # A multiple of the stride, so that all chunks are measured at the same frames if they start at multiples, too.
         places = math.ceil(self.filters.directions.shape[1] / self.stride)
         return (places + self.exclusive_places + self.shadow_places) * self.stride
 
     def get_dtype(self):
-        """Of the peaks."""
+        """SpikeInterface's peak dtype."""
         return np.dtype(base_peak_dtype)
 
     def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
@@ -119,7 +123,7 @@ class EnergyDetector(PeakDetector):
         return (np.sort(peaks, order="sample_index", kind="stable"),)
 
     def _between_places(self, traces, starts, channels):
-        """Frames of the peaks, and their heights there, among those that are nearest to their places."""
+        """Frames of the peaks, and their heights, the best of the frames nearest to each place."""
         reach, last = self.stride // 2, len(traces) - self.filters.directions.shape[1]
         near = np.clip(starts + np.arange(-reach, reach + 1)[:, None], 0, last)
         heights = spike_energy_at(traces, self.filters, near.ravel(), np.tile(channels, len(near))).reshape(near.shape)
