@@ -1,12 +1,27 @@
-"""Recordings from disk: what SpikeInterface saved, or any file format that it reads."""
+"""Open recordings on disk: what SpikeInterface saved, or any file format that it reads."""
 
+import difflib
 import inspect
+import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import spikeinterface.core as si
 
+logger = logging.getLogger(__name__)
 
-def open_recording(path: str | Path, *, file_format: str = "", options: dict | None = None, probe: Path | None = None):
+# Annotation of recordings whose files name no channels, so that the ids are only positions. Another reader of the same
+# file may give other ids.
+IDS_ARE_POSITIONS = "channel_ids_are_positions"
+# Readers of probe files by the end of the file's name.
+PROBE_SUFFIXES = (".json", ".prb")
+
+
+def open_recording(
+    path: str | Path, *, file_format: str = "", options: dict[str, Any] | None = None, probe: str | Path | None = None
+) -> si.BaseRecording:
     """
     Open a recording.
 
@@ -15,12 +30,13 @@ def open_recording(path: str | Path, *, file_format: str = "", options: dict | N
     path : str | Path
         A file or folder.
     file_format : str, default: ""
-        Name of one of SpikeInterface's readers, e.g. "spikeglx", "openephys", "intan", or "binary" for bare samples.
-        Empty for what SpikeInterface saved (folder, zarr or JSON).
+        Name of one of SpikeInterface's readers, e.g. "spikeglx", "openephys", "intan", or "binary" for a file of bare
+        samples; upper case, "-" and "_" do not matter. Empty for what SpikeInterface saved (folder, zarr or JSON).
     options : dict | None, default: None
-        Keyword arguments of the reader, e.g. {"stream_id": "imec0.ap"}.
-    probe : Path | None, default: None
-        JSON file of probeinterface; replaces the probe that the file may bring.
+        Keyword arguments of the reader, e.g. {"stream_id": "imec0.ap"}. "binary" needs sampling_frequency (Hz),
+        num_channels and dtype; gain_to_uV and offset_to_uV (default 0) turn counts into microvolts.
+    probe : str | Path | None, default: None
+        Probe file, JSON of probeinterface or .prb; it replaces the probe that the recording may bring.
 
     Returns
     -------
@@ -29,14 +45,19 @@ def open_recording(path: str | Path, *, file_format: str = "", options: dict | N
     Raises
     ------
     ValueError
-        If there is nothing at the path, the format is unknown, or the file cannot be read.
+        If there is nothing at the path, the format is unknown, or a file cannot be read.
     """
     path = Path(path)
     if not path.exists():
         raise ValueError(f"There is nothing at {path}. Give the file or folder of a recording.")
-    read = si.load if not file_format else _reader(file_format)
+    name = _reader_name(file_format)
+    read = _reader(name)
+    options = dict(options or {})
+    if name == "binary" and "gain_to_uV" in options:
+        # SpikeInterface knows microvolts only if it has both.
+        options.setdefault("offset_to_uV", 0.0)
     try:
-        recording = read(path, **(options or {}))
+        recording = read(path, **options)
     except Exception as error:
         what = f"as '{file_format}'" if file_format else "as something that SpikeInterface saved"
         raise ValueError(
@@ -45,51 +66,83 @@ def open_recording(path: str | Path, *, file_format: str = "", options: dict | N
         ) from error
     if not isinstance(recording, si.BaseRecording):
         raise ValueError(f"{path} holds a {type(recording).__name__}, expected a recording.")
-    return recording if probe is None else with_probe(recording, probe)
-
-
-def with_probe(recording, probe: str | Path):
-    """
-    The recording with the probe of a probeinterface JSON file.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read, or its contacts are not as many as the channels.
-    """
-    import numpy as np
-    from probeinterface import read_probeinterface
-
-    try:
-        group = read_probeinterface(probe)
-    except Exception as error:
-        raise ValueError(
-            f"{probe} cannot be read as a probe ({type(error).__name__}: {error}). Expected JSON written by "
-            "probeinterface.write_probeinterface."
-        ) from error
-    if np.all(group.get_global_device_channel_indices()["device_channel_indices"] < 0):
-        group.set_global_device_channel_indices(np.arange(group.get_contact_count()))
-    connected = int(np.sum(group.get_global_device_channel_indices()["device_channel_indices"] >= 0))
-    if connected != recording.get_num_channels():
-        raise ValueError(
-            f"The probe in {probe} has {connected} connected contacts, the recording {recording.get_num_channels()} "
-            "channels. Expected as many contacts as channels, with their device_channel_indices set."
-        )
-    recording.set_probegroup(group)
+    if name == "binary" and "channel_ids" not in options:
+        recording.annotate(**{IDS_ARE_POSITIONS: True})
+    if probe is not None:
+        _set_probe(recording, Path(probe))
     return recording
 
 
-def _reader(file_format):
+def format_names() -> list[str]:
+    """Names that `open_recording` takes as `file_format`."""
     from spikeinterface.extractors.extractor_classes import recording_extractor_full_dict as readers
 
-    if file_format == "binary":
-        return si.read_binary
-    if file_format not in readers:
-        raise ValueError(f"Unknown format '{file_format}', expected one of binary, {', '.join(sorted(readers))}.")
-    return readers[file_format]
+    return sorted({*readers, "openephys"} - {"numpy"})
 
 
-def _reader_arguments(read) -> str:
+def _set_probe(recording: si.BaseRecording, file: Path) -> None:
+    group = _read_probe(file)
+    contacts = group.get_contact_count()
+    indices = group.get_global_device_channel_indices()["device_channel_indices"]
+    if np.all(indices < 0):
+        # The file does not say which contact is wired to which channel.
+        if contacts == recording.get_num_channels():
+            logger.warning(
+                "%s has no device_channel_indices: contact 0 is taken for channel 0, contact 1 for channel 1, and so "
+                "on. If the wiring is different, set it with probe.wiring_to_device(...) or "
+                "probe.set_device_channel_indices(...) and write the file again.",
+                file,
+            )
+        indices = np.arange(contacts)
+        group.set_global_device_channel_indices(indices)
+    connected = int(np.sum(indices >= 0))
+    if connected != recording.get_num_channels():
+        raise ValueError(
+            f"The probe in {file} has {connected} connected contacts, the recording {recording.get_num_channels()} "
+            "channels. Expected as many contacts as channels, with their device_channel_indices set."
+        )
+    recording.set_probegroup(group)
+
+
+def _read_probe(file: Path):
+    """A ProbeGroup from a file; ValueError if it cannot be read."""
+    from probeinterface import read_prb, read_probeinterface
+
+    if file.suffix.lower() not in PROBE_SUFFIXES:
+        raise ValueError(
+            f"{file} cannot be read as a probe: got a name that ends with '{file.suffix}', expected one that ends "
+            f"with {' or '.join(PROBE_SUFFIXES)}. Convert it with probeinterface, which reads many formats, and save "
+            "it by probeinterface.write_probeinterface(file, probe)."
+        )
+    read = read_prb if file.suffix.lower() == ".prb" else read_probeinterface
+    try:
+        return read(file)
+    except Exception as error:
+        raise ValueError(
+            f"{file} cannot be read as a probe ({type(error).__name__}: {error}). Expected JSON written by "
+            "probeinterface.write_probeinterface, or a .prb file with channel_groups."
+        ) from error
+
+
+def _reader_name(file_format: str) -> str:
+    """Canonical name of a format; an empty one stays empty."""
+    name = file_format.lower().replace("-", "").replace("_", "").replace(" ", "")
+    if name and name not in format_names():
+        nearest = difflib.get_close_matches(name, format_names(), n=3)
+        hint = f" Did you mean {', '.join(nearest)}?" if nearest else ""
+        raise ValueError(f"Unknown format '{file_format}'.{hint} Expected one of {', '.join(format_names())}.")
+    return name
+
+
+def _reader(name: str) -> Callable[..., Any]:
+    import spikeinterface.extractors as se
+    from spikeinterface.extractors.extractor_classes import recording_extractor_full_dict as readers
+
+    special = {"": si.load, "binary": si.read_binary, "openephys": se.read_openephys}
+    return special[name] if name in special else readers[name]
+
+
+def _reader_arguments(read: Callable[..., Any]) -> str:
     if read is si.load:
         return ""
     names = [name for name in inspect.signature(read).parameters if name not in ("self", "args", "kwargs")]

@@ -1,5 +1,5 @@
 """
-The command line: thin. Each module of this folder parses one family of commands, calls the library and prints.
+The command line. Each module of this folder parses one family of commands, calls the library and prints.
 
 Errors that a user can mend (ValueError, OSError) are shown as one message without a traceback.
 """
@@ -22,15 +22,19 @@ app = typer.Typer(
 
 
 @app.callback()
-def _root():
-    pass
+def _root(context: typer.Context) -> None:
+    # SpikeInterface takes seconds to import: not for help, and not for models.
+    if context.invoked_subcommand != "models" and "--help" not in sys.argv:
+        import si_deepsort
+
+        si_deepsort.register()
 
 
 for _module in COMMAND_MODULES:
     import_module(f"{__name__}.{_module}").add_commands(app)
 
 
-def main():
+def main() -> None:
     """Entry point of `si-deepsort`."""
     try:
         app()

@@ -5,12 +5,15 @@ import json
 import tomllib
 import types
 import typing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import typer
 
-from ..settings import Settings, params_description
+from ..settings import SettingError, Settings, params_description, settings_from_dict
 
 
 def setting_parameters(settings_class: type[Settings]) -> list[inspect.Parameter]:
@@ -19,7 +22,7 @@ def setting_parameters(settings_class: type[Settings]) -> list[inspect.Parameter
     defaults = settings_class()
     parameters = []
     for record in fields(settings_class):
-        names = [f"--{record.name.replace('_', '-')}"]
+        names = [option_name(record.name)]
         kind = _option_type(record.type)
         if kind is bool:
             names = [f"{names[0]}/--no-{names[0][2:]}"]
@@ -37,7 +40,7 @@ def setting_parameters(settings_class: type[Settings]) -> list[inspect.Parameter
     return parameters
 
 
-def with_setting_options(command, settings_class: type[Settings]):
+def with_setting_options(command: Callable[..., None], settings_class: type[Settings]) -> Callable[..., None]:
     """
     A command that takes the settings as options beside its own parameters.
 
@@ -51,9 +54,9 @@ def with_setting_options(command, settings_class: type[Settings]):
     generated = setting_parameters(settings_class)
     names = [parameter.name for parameter in generated]
 
-    def run(**values):
+    def run(**values: Any) -> None:
         given = {name: value for name in names if (value := values.pop(name)) is not None}
-        return command(**values, given=parsed_settings(settings_class, given))
+        command(**values, given=parsed_settings(settings_class, given))
 
     run.__doc__, run.__name__ = command.__doc__, command.__name__
     run.__signature__ = inspect.Signature([*own, *generated])
@@ -61,7 +64,7 @@ def with_setting_options(command, settings_class: type[Settings]):
     return run
 
 
-def parsed_settings(settings_class: type[Settings], given: dict) -> dict:
+def parsed_settings(settings_class: type[Settings], given: dict[str, Any]) -> dict[str, Any]:
     """Option texts as values: "none" is None where that is allowed, JSON is read."""
     types_of = {record.name: record.type for record in fields(settings_class)}
     values = {}
@@ -75,7 +78,43 @@ def parsed_settings(settings_class: type[Settings], given: dict) -> dict:
     return values
 
 
-def read_settings_file(file: Path) -> dict:
+def option_name(name: str) -> str:
+    """Name of the option of a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+@contextmanager
+def in_words_of_options() -> Iterator[None]:
+    """Turn the names of settings in errors into those of options."""
+    try:
+        yield
+    except SettingError as error:
+        raise ValueError(f"{option_name(error.name)}: {error.reason}") from error
+
+
+def check_settings(
+    settings_class: type[Settings], given: dict[str, Any], from_file: dict[str, Any], file: Path | None
+) -> dict[str, Any]:
+    """
+    Settings of options and of a file, options first, as the settings class has them.
+
+    Raises
+    ------
+    ValueError
+        If one is wrong; it is named as the user gave it.
+    """
+    values = {**from_file, **given}
+    with in_words_of_options():
+        try:
+            settings = settings_from_dict(settings_class, values)
+        except SettingError as error:
+            if error.name in from_file and error.name not in given:
+                raise ValueError(f"{error.name} in {file}: {error.reason}") from error
+            raise
+    return {name: getattr(settings, name) for name in values}
+
+
+def read_settings_file(file: Path) -> dict[str, Any]:
     """
     Settings of a TOML file.
 
@@ -92,16 +131,18 @@ def read_settings_file(file: Path) -> dict:
         ) from error
 
 
-def _option_type(annotation):
+def _option_type(annotation: Any) -> Any:
     members = [member for member in typing.get_args(annotation) if member is not types.NoneType]
     return members[0] if isinstance(annotation, types.UnionType) and members else annotation
 
 
-def _json_dict(name, text):
+def _json_dict(name: str, text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{name}: got {text!r}, expected JSON such as '{{\"n_jobs\": 2}}' ({error}).") from error
+        raise ValueError(
+            f"{option_name(name)}: got {text!r}, expected JSON such as '{{\"n_jobs\": 2}}' ({error})."
+        ) from error
     if not isinstance(value, dict):
-        raise ValueError(f"{name}: got {text!r}, expected a JSON object such as '{{\"n_jobs\": 2}}'.")
+        raise ValueError(f"{option_name(name)}: got {text!r}, expected a JSON object such as '{{\"n_jobs\": 2}}'.")
     return value

@@ -3,16 +3,22 @@
 import json
 import logging
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..sorter.adapter import DeepSortSettings, DeepSortSorter
-from .setting_options import read_settings_file, with_setting_options
+from ..sorter.settings import DeepSortSettings
+from .setting_options import check_settings, in_words_of_options, read_settings_file, with_setting_options
+
+if TYPE_CHECKING:
+    from spikeinterface.core import BaseRecording, BaseSorting
 
 
-def add_commands(app: typer.Typer):
+def add_commands(app: typer.Typer) -> None:
     """Add `sort`, `demo` and `doctor`."""
     app.command("sort")(with_setting_options(sort, DeepSortSettings))
     app.command("demo")(demo)
@@ -20,31 +26,47 @@ def add_commands(app: typer.Typer):
 
 
 def sort(
-    recording: Annotated[Path, typer.Argument(help="Recording: what SpikeInterface saved, or see --format.")],
+    recording: Annotated[Path, typer.Argument(help="File or folder of a recording; see --format.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for units and report.")],
     file_format: Annotated[
-        str, typer.Option("--format", help="SpikeInterface's reader, e.g. spikeglx, openephys, intan, binary.")
+        str,
+        typer.Option(
+            "--format",
+            help="Format of the recording: spikeglx, openephys, intan, nwb, zarr, binary or another reader of "
+            "SpikeInterface. Not needed for what SpikeInterface saved.",
+        ),
     ] = "",
     reader_option: Annotated[
-        list[str] | None, typer.Option(help="name=value for the reader, e.g. stream_id=imec0.ap; can be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="Option of the reader as name=value, e.g. stream_id=imec0.ap; can be repeated. binary needs "
+            "sampling_frequency, num_channels and dtype; gain_to_uV=0.195 (and offset_to_uV) turn its counts into uV."
+        ),
     ] = None,
-    probe: Annotated[Path | None, typer.Option(help="JSON file of probeinterface.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with settings; options win over it.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete the output folder first.")] = False,
+    probe: Annotated[
+        Path | None, typer.Option(help="Probe file with its wiring: JSON of probeinterface, or .prb.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML file with settings, a line for each, e.g. freq_min = 300.0; options win over it."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output folder if it exists.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report.")] = True,
     phy: Annotated[bool, typer.Option("--phy", help="Write a folder for phy as well.")] = False,
     given: dict | None = None,
-):
+) -> None:
     """Sort a recording; units are in OUT/sorter_output/sorting, the report in OUT/report/report.html."""
     from ..io import open_recording
-    from ..settings import settings_from_dict
     from ..sorter.resume import is_finished
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    values = {**(read_settings_file(config) if config else {}), **(given or {})}
-    settings_from_dict(DeepSortSettings, values)
+    values = check_settings(DeepSortSettings, given or {}, read_settings_file(config) if config else {}, config)
     loaded = open_recording(recording, file_format=file_format, options=_reader_options(reader_option), probe=probe)
+    if loaded.get_num_channels() > 1 and not loaded.has_channel_location():
+        raise ValueError(
+            f"{recording} has {loaded.get_num_channels()} channels and no probe. Name its file by --probe."
+        )
     print(f"{loaded.get_num_channels()} channels, {loaded.get_total_duration():.1f} s from {recording}")
     if resume and out.exists():
         if is_finished(out):
@@ -52,20 +74,22 @@ def sort(
         sorting = _resumed(out, values)
     else:
         sorting = _sorted(loaded, out, values, overwrite)
-    print(f"{len(sorting.unit_ids)} units, {sorting.count_total_num_spikes()} spikes: {out}/sorter_output/sorting")
+    print(f"{len(sorting.unit_ids)} units, {sorting.count_total_num_spikes()} spikes.")
+    print(f'Open them in Python, also without this package: spikeinterface.load("{out}/sorter_output/sorting")')
     if report:
         from ..report import write_report
 
-        page = write_report(sorting, loaded, out / "report", overwrite=True, phy=phy)
+        with _no_provenance_warnings():
+            page = write_report(sorting, loaded, out / "report", overwrite=True, phy=phy)
         print(f"Report: {page}")
 
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder.")] = Path("si_deepsort_demo"),
-    duration_s: Annotated[float, typer.Option("--duration", help="In s.", min=5.0)] = 30.0,
-    seed: Annotated[int, typer.Option(help="Of the recording.")] = 0,
+    duration_s: Annotated[float, typer.Option("--duration", help="Duration in s.", min=5.0)] = 30.0,
+    seed: Annotated[int, typer.Option(help="Random seed of the recording.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete the folder first.")] = False,
-):
+) -> None:
     """Make a recording with known spikes, sort it, compare, and write the report."""
     from ..report.demo import run_demo
 
@@ -78,9 +102,10 @@ def demo(
     print(f"Report: {page}")
 
 
-def doctor():
-    """Show versions, devices, threads and folders; complain about what cannot work."""
+def doctor() -> None:
+    """Show versions, devices, threads and folders, and what is missing."""
     from ..report.environment import describe_environment
+    from ..sorter.adapter import DeepSortSorter
 
     environment = describe_environment()
     for name, value in environment.items():
@@ -90,14 +115,17 @@ def doctor():
     print("deepsort is ready.")
 
 
-def _sorted(recording, out: Path, values: dict, overwrite: bool):
+def _sorted(recording: "BaseRecording", out: Path, values: dict[str, Any], overwrite: bool) -> "BaseSorting":
     from spikeinterface.sorters import run_sorter
     from spikeinterface.sorters.utils import SpikeSortingError
 
     if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists. Go on with it by --resume, delete it by --overwrite, or give another --out.")
+        raise ValueError(f"{out} exists. Continue it by --resume, replace it by --overwrite, or give another --out.")
     try:
-        return run_sorter("deepsort", recording, folder=out, remove_existing_folder=overwrite, verbose=True, **values)
+        with in_words_of_options():
+            return run_sorter(
+                "deepsort", recording, folder=out, remove_existing_folder=overwrite, verbose=True, **values
+            )
     except SpikeSortingError as error:
         raise _short_error(error, out) from error
     except KeyboardInterrupt:
@@ -105,30 +133,39 @@ def _sorted(recording, out: Path, values: dict, overwrite: bool):
         raise
 
 
-def _resumed(out: Path, values: dict):
+def _resumed(out: Path, values: dict[str, Any]) -> "BaseSorting":
     from spikeinterface.sorters.utils import SpikeSortingError
 
-    from ..sorter.resume import resume_sorter, sorting_settings
+    from ..sorter.resume import CannotResumeError, resume_sorter, sorting_settings
 
-    stored = sorting_settings(out)
-    changed = [name for name, value in values.items() if stored[name] != value]
-    if changed:
-        raise ValueError(
-            f"{out} was begun with other settings of {', '.join(changed)}. Leave them out to go on with it, or begin "
-            "anew with --overwrite."
-        )
     try:
+        stored = sorting_settings(out)
+        changed = [name for name, value in values.items() if stored[name] != value]
+        if changed:
+            raise CannotResumeError(
+                f"{out} was begun with other settings of {', '.join(changed)}. Leave them out to go on with it."
+            )
         return resume_sorter(out, verbose=True)
+    except CannotResumeError as error:
+        raise ValueError(f"{error.reason} Begin anew with --overwrite, or give another --out.") from error
     except SpikeSortingError as error:
         raise _short_error(error, out) from error
 
 
-def _short_error(error, out: Path) -> ValueError:
+@contextmanager
+def _no_provenance_warnings() -> Iterator[None]:
+    """Hide what SpikeInterface says of objects that live in memory for a moment: the user did not make them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*provenance will not be saved")
+        yield
+
+
+def _short_error(error: Exception, out: Path) -> ValueError:
     last_line = [line for line in str(error).splitlines() if line.strip()][-2].strip()
     return ValueError(f"{last_line}\nThe whole trace is in {out}/spikeinterface_log.json.")
 
 
-def _reader_options(texts: list[str] | None) -> dict:
+def _reader_options(texts: list[str] | None) -> dict[str, Any]:
     options = {}
     for text in texts or []:
         name, separator, value = text.partition("=")

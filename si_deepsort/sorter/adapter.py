@@ -20,6 +20,7 @@ from spikeinterface.core.job_tools import fix_job_kwargs
 from spikeinterface.sorters import BaseSorter
 
 from .._version import __version__
+from ..io import IDS_ARE_POSITIONS
 from ..settings import SettingError, default_params, params_description, settings_from_dict
 from .settings import THRESHOLD_DETECTORS, DeepSortSettings
 
@@ -148,6 +149,11 @@ class DeepSortSorter(BaseSorter):
                 if settings.apply_preprocessing:
                     recording = band_pass(recording, freq_min=settings.freq_min, freq_max=settings.freq_max)
                 sorting = with_known_units(recording, sorting, nets["classifier"], seed=settings.seed)
+            if recording.get_annotation(IDS_ARE_POSITIONS):
+                # Another reader of the same file may name the channels differently, and create_sorting_analyzer would
+                # look for the ids of this one.
+                sorting.set_property("main_channel_index", sorting.get_property("main_channel_id"))
+                sorting.delete_property("main_channel_id")
             sorting.annotate(models={name: model_provenance(net) for name, net in nets.items()})
             sorting.save(folder=folder / "sorting", overwrite=True)
 

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from ..settings import SettingError, Settings, setting
 
 # Presets of SpikeInterface's compute_motion.
@@ -157,6 +155,7 @@ def _check_job_kwargs(job_kwargs: dict) -> None:
     """Names and values, by SpikeInterface's own rules, which it would apply only after the run has begun."""
     if not job_kwargs:
         return
+    import numpy as np
     from spikeinterface.core import NumpyRecording
     from spikeinterface.core.job_tools import ensure_chunk_size, fix_job_kwargs, job_keys
 

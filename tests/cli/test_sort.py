@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 
 from si_deepsort import cli
 from si_deepsort.cli.setting_options import setting_parameters
-from si_deepsort.io import open_recording
-from si_deepsort.sorter.adapter import DeepSortSettings
+from si_deepsort.sorter.settings import DeepSortSettings
 
 QUICK = ("--clustering", "hdbscan", "--num-rounds", "0")
 RUNNER = CliRunner()
@@ -58,6 +57,7 @@ def test_sorting_with_report_from_a_file_with_settings(folder, tmp_path):
         "sort", folder / "recording", "--out", out, "--config", config, "--num-rounds", 0, "--no-common-reference"
     ).output
     assert "units" in output and (out / "report" / "report.html").exists()
+    assert f'spikeinterface.load("{out}/sorter_output/sorting")' in output
     params = json.loads((out / "spikeinterface_params.json").read_text())["sorter_params"]
     assert (params["seed"], params["num_rounds"], params["common_reference"]) == (5, 0, False), "options win"
     assert len(si.load(out / "sorter_output" / "sorting").unit_ids) >= 3
@@ -93,9 +93,14 @@ def test_bare_samples_with_a_probe_and_none_and_json(folder, tmp_path):
         (["REC", "--probe", "PROBE"], "7 connected contacts, the recording 4 channels"),
         (["REC", "--config", "TEXT"], "cannot be read as TOML"),
         (["REC", "--config", "none.toml"], "none.toml cannot be read"),
-        (["REC", "--config", "WRONG"], "freq_mni.*no such setting. Did you mean freq_min"),
-        (["REC", "--clustering", "kmeans"], "clustering.*kmeans.*expected one of"),
-        (["REC", "--job-kwargs", "{n_jobs}"], "expected JSON"),
+        (["REC", "--config", "WRONG"], "^freq_mni in .*wrong.toml: there is no such setting. Did you mean freq_min"),
+        (["REC", "--clustering", "kmeans"], "^--clustering: got 'kmeans', expected one of"),
+        (["REC", "--num-rounds", "-1"], "^--num-rounds: got -1, expected a whole number from 0 to 10"),
+        (["REC", "--freq-min", "9000"], "^--freq-max: got 7000 Hz"),
+        (["REC", "--detection", "kilo"], "^--detection: got 'kilo', expected one of energy, cnn"),
+        (["REC", "--job-kwargs", "{n_jobs}"], "^--job-kwargs: .*expected JSON"),
+        (["REC", "--job-kwargs", '{"njobs": 2}'], "^--job-kwargs: got 'njobs'"),
+        (["BARE"], "4 channels and no probe. Name its file by --probe"),
     ],
     ids=str,
 )
@@ -105,7 +110,8 @@ def test_mistakes_are_explained(folder, tmp_path, arguments, expected):
     (tmp_path / "text.txt").write_text("not a [recording")
     (tmp_path / "wrong.toml").write_text("freq_mni = 300.0")
     write_probeinterface(tmp_path / "probe.json", line_probe(7))
-    files = dict(REC=folder / "recording", TEXT="text.txt", WRONG="wrong.toml", PROBE="probe.json")
+    si.NumpyRecording([np.zeros((20_000, 4), "float32")], SAMPLING_FREQUENCY).save(folder=tmp_path / "bare")
+    files = dict(REC=folder / "recording", TEXT="text.txt", WRONG="wrong.toml", PROBE="probe.json", BARE="bare")
     named = [tmp_path / files[word] if word in files else word for word in arguments]
     assert re.search(expected, message("sort", *named, "-o", tmp_path / "out").replace("\n", " "))
     assert not (tmp_path / "out").exists()
@@ -121,10 +127,57 @@ def test_recording_that_cannot_be_sorted_is_explained(tmp_path):
     assert text.startswith("ValueError: NaN or inf") and "Traceback" not in text and "spikeinterface_log.json" in text
 
 
-def test_anything_but_a_recording_is_refused(folder, tmp_path):
-    small_recording(duration_s=1.0)[1].save(folder=tmp_path / "sorting")
-    with pytest.raises(ValueError, match="expected a recording"):
-        open_recording(tmp_path / "sorting")
+def test_result_of_a_binary_file_fits_the_same_recording_with_other_channel_ids(folder, tmp_path):
+    """Bare samples have no channel ids; SpikeInterface looks for the ids that a sorting names."""
+    recording = si.load(folder / "recording")
+    recording.get_traces().tofile(tmp_path / "samples.raw")
+    write_probeinterface(tmp_path / "probe.json", line_probe(4))
+    options = [f"sampling_frequency={SAMPLING_FREQUENCY}", "num_channels=4", "dtype=float32", "gain_to_uV=1"]
+    run(
+        *("sort", tmp_path / "samples.raw", "-o", tmp_path / "out", "--format", "binary"),
+        *(word for option in options for word in ("--reader-option", option)),
+        *("--probe", tmp_path / "probe.json", *QUICK),
+    )
+    sorting = si.load(tmp_path / "out" / "sorter_output" / "sorting")
+    assert set(sorting.get_property("main_channel_index")) <= set(range(4))
+    for ids in ([0, 1, 2, 3], ["0", "1", "2", "3"], ["a", "b", "c", "d"]):
+        analyzer = si.create_sorting_analyzer(sorting, recording.rename_channels(ids), sparse=False)
+        assert analyzer.channel_ids.tolist() == ids
+
+
+def test_overwrite_with_a_wrong_setting_keeps_the_earlier_sorting(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "earlier.txt").write_text("an earlier sorting")
+    for option in (("--num-rounds", "11"), ("--detection", "kilo")):
+        message("sort", folder / "recording", "-o", tmp_path / "out", "--overwrite", *option)
+        assert (tmp_path / "out" / "earlier.txt").exists()
+
+
+def test_damaged_run_is_refused_in_the_words_of_options(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    text = message("sort", folder / "recording", "-o", tmp_path / "out", "--resume")
+    assert "holds no sorting to go on with" in text and "--overwrite" in text and "run_sorter" not in text
+
+
+def test_help_does_not_import_spikeinterface(tmp_path):
+    """It would take seconds; `si-deepsort` is the name of the installed program."""
+    program = tmp_path / "si-deepsort"
+    program.write_text(
+        "import sys\n"
+        "from si_deepsort.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print('imported:', [m for m in ('spikeinterface', 'scipy', 'torch') if m in sys.modules])\n"
+    )
+    for command in ([], ["sort"], ["train-detector"]):
+        done = subprocess.run([sys.executable, program, *command, "--help"], capture_output=True, text=True)
+        assert done.returncode == 0 and "Usage" in done.stdout and "imported: []" in done.stdout, done.stderr
+    done = subprocess.run([sys.executable, program, "doctor"], capture_output=True, text=True)
+    assert "deepsort is ready" in done.stdout, done.stderr
+
+
+def test_sorting_warns_of_nothing_that_the_user_did_not_do(folder, tmp_path, recwarn):
+    run("sort", folder / "recording", "-o", tmp_path / "out", *QUICK)
+    assert not [str(warning.message) for warning in recwarn if "provenance" in str(warning.message)]
 
 
 def test_interruption_says_how_to_go_on(folder, tmp_path, monkeypatch):

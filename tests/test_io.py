@@ -1,0 +1,115 @@
+"""Recordings from disk: formats by their names, gains and channel ids of binary files, probe files of several kinds."""
+
+import numpy as np
+import pytest
+import spikeinterface.core as si
+from probeinterface import ProbeGroup, write_prb, write_probeinterface
+from small_recording import SAMPLING_FREQUENCY, line_probe, small_recording
+
+from si_deepsort.io import IDS_ARE_POSITIONS, format_names, open_recording
+
+BINARY = dict(sampling_frequency=SAMPLING_FREQUENCY, num_channels=4, dtype="int16")
+
+
+@pytest.fixture
+def samples(tmp_path):
+    """A file of bare samples."""
+    counts = np.arange(4000, dtype="int16").reshape(1000, 4)
+    counts.tofile(tmp_path / "samples.raw")
+    return tmp_path / "samples.raw"
+
+
+def open_samples(samples, probe=None, **options):
+    return open_recording(samples, file_format="binary", options={**BINARY, **options}, probe=probe)
+
+
+@pytest.mark.parametrize("name", ["spikeglx", "openephys", "intan", "nwb", "zarr", "binary", "OpenEphys", "open-ephys"])
+def test_formats_that_help_and_readme_name_are_known(tmp_path, name):
+    """There is nothing to read in the folder: the error is the reader's own, and says what the reader takes."""
+    with pytest.raises(ValueError, match=rf"(?s)cannot be read as '{name}'.*it takes (folder_path|file_path)"):
+        open_recording(tmp_path, file_format=name)
+
+
+@pytest.mark.parametrize("name", format_names())
+def test_every_listed_format_has_a_reader(tmp_path, name):
+    with pytest.raises(ValueError, match=f"cannot be read as '{name}'"):
+        open_recording(tmp_path, file_format=name)
+
+
+def test_unknown_format_is_told_the_nearest(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"Unknown format 'spikeglxx'. Did you mean spikeglx.*Expected one of.*openephys"
+    ):
+        open_recording(tmp_path, file_format="spikeglxx")
+
+
+def test_anything_but_a_recording_is_refused(tmp_path):
+    small_recording(duration_s=1.0)[1].save(folder=tmp_path / "sorting")
+    with pytest.raises(ValueError, match="expected a recording"):
+        open_recording(tmp_path / "sorting")
+
+
+def test_gain_alone_gives_microvolts(samples):
+    assert not open_samples(samples).has_scaleable_traces()
+    recording = open_samples(samples, gain_to_uV=0.195)
+    np.testing.assert_allclose(recording.get_traces(return_in_uV=True), 0.195 * recording.get_traces(), rtol=1e-6)
+    assert open_samples(samples, gain_to_uV=0.195, offset_to_uV=-6.0).get_channel_offsets().tolist() == [-6.0] * 4
+
+
+def test_channels_without_names_are_marked(samples):
+    assert open_samples(samples).get_annotation(IDS_ARE_POSITIONS)
+    named = open_samples(samples, channel_ids=["a", "b", "c", "d"])
+    assert named.channel_ids.tolist() == ["a", "b", "c", "d"] and named.get_annotation(IDS_ARE_POSITIONS) is None
+
+
+def test_wiring_of_a_probe_file_is_followed(samples, tmp_path):
+    probe = line_probe(4)
+    probe.set_device_channel_indices([3, 1, 0, 2])
+    write_probeinterface(tmp_path / "probe.json", probe)
+    group = ProbeGroup()
+    group.add_probe(probe)
+    write_prb(tmp_path / "probe.prb", group)
+    for name in ("probe.json", "probe.prb"):
+        locations = open_samples(samples, probe=tmp_path / name).get_channel_locations()
+        np.testing.assert_array_equal(locations[[3, 1, 0, 2]], line_probe(4).contact_positions)
+
+
+def test_probe_file_without_wiring_is_read_in_order_and_says_so(samples, tmp_path, caplog):
+    probe = line_probe(4)
+    probe.set_device_channel_indices([-1] * 4)
+    write_probeinterface(tmp_path / "probe.json", probe)
+    recording = open_samples(samples, probe=tmp_path / "probe.json")
+    np.testing.assert_array_equal(recording.get_channel_locations(), probe.contact_positions)
+    assert "has no device_channel_indices" in caplog.text and "wiring_to_device" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("probe.csv", "0,0", r"ends with '\.csv', expected one that ends with \.json or \.prb.*Convert"),
+        ("probe.json", "not JSON", "cannot be read as a probe.*write_probeinterface"),
+        ("probe.prb", "channels = 3", "cannot be read as a probe.*channel_groups"),
+        ("none.json", None, "cannot be read as a probe"),
+    ],
+)
+def test_probe_files_that_cannot_be_read_are_named(samples, tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        open_samples(samples, probe=tmp_path / name)
+
+
+def test_probe_with_another_number_of_contacts_is_refused(samples, tmp_path):
+    for wired in (True, False):
+        probe = line_probe(7)
+        probe.set_device_channel_indices(np.arange(7) if wired else [-1] * 7)
+        write_probeinterface(tmp_path / "probe.json", probe)
+        with pytest.raises(ValueError, match="7 connected contacts, the recording 4 channels"):
+            open_samples(samples, probe=tmp_path / "probe.json")
+
+
+def test_recording_saved_by_spikeinterface_needs_no_format(tmp_path):
+    recording, _ = small_recording(tmp_path / "recording", duration_s=0.5)
+    opened = open_recording(str(tmp_path / "recording"))
+    assert isinstance(opened, si.BaseRecording)
+    np.testing.assert_array_equal(opened.get_traces(), recording.get_traces())
