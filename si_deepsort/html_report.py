@@ -121,7 +121,9 @@ def embed_figure(figure: "Figure", title: str, *, dpi: int = FIGURE_DPI) -> str:
     return f'<figure><img alt="{html.escape(title)}" src="data:image/png;base64,{data}"></figure>'
 
 
-def embed_table(frame: "pd.DataFrame", *, shows_index: bool = True, is_text: bool = False) -> str:
+def embed_table(
+    frame: "pd.DataFrame", *, shows_index: bool = True, is_text: bool = False, is_html: bool = False, name: str = ""
+) -> str:
     """
     A table that scrolls sideways where the screen is narrow.
 
@@ -132,13 +134,24 @@ def embed_table(frame: "pd.DataFrame", *, shows_index: bool = True, is_text: boo
         Whether the index becomes the first column.
     is_text : bool, default: False
         Whether cells are aligned to the left, as words are.
+    is_html : bool, default: False
+        Whether cells are HTML already, with everything that is not ours escaped.
+    name : str, default: ""
+        Identifier of the table for a script.
 
     Returns
     -------
     str
     """
-    shown = frame.map(format_value)
-    table = shown.to_html(index=shows_index, border=0, classes=["text"] if is_text else None, justify="unset")
+    shown = frame if is_html else frame.map(format_value)
+    table = shown.to_html(
+        index=shows_index,
+        border=0,
+        classes=["text"] if is_text else None,
+        justify="unset",
+        escape=not is_html,
+        table_id=name or None,
+    )
     return f'<div class="wide" tabindex="0">{table}</div>'
 
 

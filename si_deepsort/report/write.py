@@ -1,82 +1,98 @@
-"""Analyze a sorting with SpikeInterface's own parts and write the report."""
+"""`write_report`: a folder with the page, the metrics, the analyzer, and folders for other programs."""
 
 import json
-import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import spikeinterface.core as si
 
-from ..geometry import recording_geometry
-from ..preprocessing.band_pass import band_pass
-from ..preprocessing.reference import common_reference
-from ..sorter.adapter import DeepSortSettings
-from .figures import make_figures
-from .page import render_page
+from .analyze import analyze
+from .export import write_phy, write_unit_figures
+from .measured import measure_units
+from .page import report_page
 
-logger = logging.getLogger(__name__)
-
-METRICS = ("num_spikes", "firing_rate", "presence_ratio", "snr", "isi_violation", "rp_violation", "amplitude_median")
-EXTENSIONS = ("random_spikes", "noise_levels", "templates", "spike_amplitudes", "unit_locations", "correlograms")
-SPARSE_FROM_CHANNELS = 12
+PAGE_FILE, METRICS_FILE, SETTINGS_FILE = "report.html", "metrics.csv", "settings.json"
+ANALYZER_FOLDER, PHY_FOLDER, FIGURES_FOLDER = "analyzer", "phy", "spikeinterface_report"
+# Says that the folder is ours: only such a folder is ever replaced.
+MARKER_FILE = ".si_deepsort_report"
+_OWN_FILES = (PAGE_FILE, METRICS_FILE, SETTINGS_FILE, MARKER_FILE)
+_OWN_FOLDERS = (ANALYZER_FOLDER, PHY_FOLDER, FIGURES_FOLDER)
 
 
 def write_report(
-    sorting, recording, folder: str | Path, *, overwrite=False, phy=False, unit_figures=False, job_kwargs=None
+    sorting: si.BaseSorting,
+    recording: si.BaseRecording,
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+    phy: bool = False,
+    unit_figures: bool = False,
+    job_kwargs: dict[str, Any] | None = None,
 ) -> Path:
     """
-    Write a report: `report.html`, which needs no other file, `metrics.csv` and the analyzer.
+    Write a report: `report.html`, which needs no other file, `metrics.csv`, `settings.json` and `analyzer/`.
 
     Parameters
     ----------
     sorting : BaseSorting
         From `run_sorter("deepsort", ...)`, or any other.
     recording : BaseRecording
-        What was sorted, as given to `run_sorter`.
+        The recording that was sorted, as it was given to `run_sorter`.
     folder : str | Path
         New folder.
     overwrite : bool, default: False
-        Delete the folder first if it exists.
+        Replace an earlier report in this folder. Other files in it stay; a folder without a report is refused.
     phy : bool, default: False
-        Also write `phy/`, which phy opens.
+        Also write `phy/`, which phy opens. A recording that is one binary file is not copied. Another is copied there,
+        filtered; the size is announced before.
     unit_figures : bool, default: False
-        Also write `spikeinterface_report/`: SpikeInterface's `export_report`, one figure for each unit.
+        Also write `spikeinterface_report/` by SpikeInterface's `export_report`: a PNG of each unit (waveforms, density
+        map, amplitudes, autocorrelogram, location) and tables. It takes about a second per unit. The page has cards of
+        all units without it; this is for figures outside the page.
     job_kwargs : dict | None, default: None
-        Of SpikeInterface.
+        SpikeInterface's job settings, such as `n_jobs`.
 
     Returns
     -------
     Path
-        Of `report.html`.
+        The file `report.html`.
 
     Raises
     ------
     ValueError
-        If the folder exists and `overwrite` is False, or the sorting is of a longer recording.
+        If the folder exists and `overwrite` is False, if it is no earlier report, or if the sorting does not fit the
+        recording.
+    OSError
+        If there is no space for phy's copy of the recording.
     """
     folder = Path(folder)
-    _check_lengths(sorting, recording)
-    if folder.exists() and not overwrite:
-        raise ValueError(f"{folder} exists. Choose another folder, or pass overwrite=True to replace it.")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    _check_same_length(sorting, recording)
+    _make_room(folder, overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER_FILE).write_text("This folder was written by si_deepsort.write_report.\n", encoding="utf-8")
     params = _sorter_params(sorting)
-    analyzer, metrics = None, None
+    units, analyzed = None, sorting
     if sorting.count_total_num_spikes() > 0:
-        analyzer = analyze(sorting, recording, folder / "analyzer", params=params, job_kwargs=job_kwargs)
-        metrics = analyzer.get_extension("quality_metrics").get_data()
-        metrics.to_csv(folder / "metrics.csv")
-        _export(analyzer, folder, phy=phy, unit_figures=unit_figures)
-    page = folder / "report.html"
-    page.write_text(
-        render_page(sorting, recording, metrics, make_figures(recording, analyzer), params), encoding="utf-8"
-    )
-    (folder / "settings.json").write_text(json.dumps(params, indent=1, default=str), encoding="utf-8")
+        analyzer = analyze(sorting, recording, folder / ANALYZER_FOLDER, params=params, job_kwargs=job_kwargs)
+        units, analyzed = measure_units(analyzer), analyzer.sorting
+        units.metrics.to_csv(folder / METRICS_FILE)
+        if unit_figures:
+            write_unit_figures(analyzer, folder / FIGURES_FOLDER)
+        if phy:
+            write_phy(analyzer, recording, folder / PHY_FOLDER, job_kwargs=job_kwargs)
+    (folder / SETTINGS_FILE).write_text(json.dumps(params, indent=1, default=str), encoding="utf-8")
+    page = folder / PAGE_FILE
+    page.write_text(report_page(analyzed, recording, units, params), encoding="utf-8")
     return page
 
 
-def _check_lengths(sorting, recording):
+def _check_same_length(sorting, recording):
+    if sorting.get_num_segments() != recording.get_num_segments():
+        raise ValueError(
+            f"The sorting has {sorting.get_num_segments()} segments, the recording {recording.get_num_segments()}. "
+            "Give the recording that was sorted."
+        )
     spikes = sorting.to_spike_vector()
     for segment in range(recording.get_num_segments()):
         frames = spikes["sample_index"][spikes["segment_index"] == segment]
@@ -88,79 +104,26 @@ def _check_lengths(sorting, recording):
             )
 
 
-def analyze(sorting, recording, folder: str | Path, *, params: dict | None = None, job_kwargs: dict | None = None):
-    """
-    SpikeInterface's SortingAnalyzer of a sorting, with templates, amplitudes, locations and quality metrics.
-
-    Parameters
-    ----------
-    recording : BaseRecording
-        Raw; it is band-passed and referenced as the sorter does, without whitening.
-    folder : str | Path
-        New folder for the analyzer.
-    params : dict | None, default: None
-        Settings of the sorter; None takes its defaults.
-
-    Returns
-    -------
-    SortingAnalyzer
-    """
-    job_kwargs = job_kwargs or {}
-    prepared = _prepared(recording, {**_defaults(), **(params or {})})
-    analyzer = si.create_sorting_analyzer(
-        sorting.select_units([unit for unit in sorting.unit_ids if _num_spikes(sorting, unit) > 0]),
-        prepared,
-        format="binary_folder",
-        folder=folder,
-        sparse=prepared.get_num_channels() >= SPARSE_FROM_CHANNELS,
-        return_in_uV=prepared.has_scaleable_traces(),
-        **job_kwargs,
-    )
-    method = "monopolar_triangulation" if prepared.get_num_channels() >= 4 else "center_of_mass"
-    analyzer.compute(
-        list(EXTENSIONS),
-        extension_params={"unit_locations": {"method": method}, "random_spikes": {"max_spikes_per_unit": 300}},
-        **job_kwargs,
-    )
-    analyzer.compute("quality_metrics", metric_names=list(METRICS), **job_kwargs)
-    return analyzer
+def _make_room(folder: Path, overwrite: bool):
+    """Remove an earlier report, and nothing else."""
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise ValueError(f"{folder} exists. Choose another folder, or replace an earlier report with overwrite=True.")
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    # Reports of version 0.1.0 have no marker.
+    is_former = all((folder / name).is_file() for name in (PAGE_FILE, SETTINGS_FILE))
+    is_report = is_former or (folder / MARKER_FILE).is_file()
+    if not is_empty and not is_report:
+        raise ValueError(f"{folder} was not written by write_report, so it is not replaced. Choose another folder.")
+    for name in _OWN_FOLDERS:
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
+    for name in _OWN_FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
-def _prepared(recording, params):
-    if not recording.has_channel_location():
-        recording_geometry(recording)
-        recording = si.ChannelSliceRecording(recording)
-        recording.set_dummy_probe_from_locations(np.zeros((1, 2)))
-    if not params["apply_preprocessing"]:
-        return recording
-    prepared = band_pass(recording, freq_min=params["freq_min"], freq_max=params["freq_max"])
-    return common_reference(prepared) if params["common_reference"] else prepared
-
-
-def _export(analyzer, folder, *, phy, unit_figures):
-    if unit_figures:
-        from spikeinterface.exporters import export_report
-
-        export_report(analyzer, folder / "spikeinterface_report")
-    if phy and analyzer.get_num_segments() > 1:
-        logger.warning("phy reads one segment, the sorting has %d: no phy folder", analyzer.get_num_segments())
-    elif phy:
-        from spikeinterface.exporters import export_to_phy
-
-        export_to_phy(analyzer, folder / "phy", compute_pc_features=False, verbose=False)
-
-
-def _sorter_params(sorting) -> dict:
+def _sorter_params(sorting) -> dict[str, Any]:
     """Settings that made the sorting, if it remembers them."""
     info = sorting.sorting_info or {}
     return dict(info.get("params", {}).get("sorter_params", {}))
-
-
-def _defaults() -> dict:
-    from ..settings import default_params
-
-    return default_params(DeepSortSettings)
-
-
-def _num_spikes(sorting, unit) -> int:
-    return sum(len(sorting.get_unit_spike_train(unit, segment)) for segment in range(sorting.get_num_segments()))

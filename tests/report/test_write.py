@@ -1,6 +1,7 @@
 """The report: one page that needs no other file, for any number of units, channels and segments."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ from small_recording import SAMPLING_FREQUENCY, as_recording, small_recording, s
 
 from si_deepsort.report import write_report
 from si_deepsort.report.environment import describe_environment
+from si_deepsort.report.measured import measure_units
+from si_deepsort.report.page import source_paths
 
 
 def sections(page) -> list[str]:
@@ -27,16 +30,17 @@ def test_page_shows_everything_and_needs_no_other_file(scene, tmp_path):
     page = write_report(truth, recording, tmp_path / "report")
     text = page.read_text(encoding="utf-8")
     assert sections(page) == [
+        "What to worry about first",
+        "Units",
+        "Each unit",
         "Probe and units",
-        "Templates on the main channel",
-        "Spikes",
-        "Amplitudes",
-        "Quality metrics",
+        "Spikes of the first 3 s",
+        "Recording",
         "Versions",
         "Please cite",
     ]
-    assert text.count("data:image/png;base64") == 4
-    assert not re.search(r'(src|href)="(?!data:)', text), "nothing is loaded from elsewhere"
+    assert not re.search(r'(src|href)="(?!data:|#)', text), "nothing is loaded from elsewhere"
+    assert text.count('<details class="unit"') == 3
     assert "3 units" in text and "spikeinterface" in text
     metrics = pd.read_csv(tmp_path / "report" / "metrics.csv", index_col=0)
     assert len(metrics) == 3 and metrics["snr"].min() > 3
@@ -48,6 +52,26 @@ def test_folders_for_phy_and_of_spikeinterface_on_request(scene, tmp_path):
     write_report(truth.select_units([1]), recording, tmp_path / "report", phy=True, unit_figures=True)
     assert (tmp_path / "report" / "phy" / "params.py").exists()
     assert len(list((tmp_path / "report" / "spikeinterface_report" / "units").iterdir())) == 1
+
+
+def test_phy_opens_a_binary_recording_without_a_copy(scene, tmp_path):
+    recording, truth = scene
+    write_report(truth, recording, tmp_path / "report", phy=True)
+    params = {}
+    exec((tmp_path / "report" / "phy" / "params.py").read_text(encoding="utf-8"), params)
+    stored = np.memmap(params["dat_path"], params["dtype"], "r", offset=params["offset"])
+    assert np.array_equal(stored.reshape(-1, params["n_channels_dat"]), recording.get_traces())
+    assert not list((tmp_path / "report" / "phy").glob("*.dat"))
+
+
+def test_phy_announces_a_copy_and_refuses_one_that_does_not_fit(scene, tmp_path, caplog, monkeypatch):
+    recording, truth = scene
+    part = recording.select_channels(recording.channel_ids[:3])
+    write_report(truth, part, tmp_path / "report", phy=True)
+    assert (tmp_path / "report" / "phy" / "recording.dat").is_file() and "GB" in caplog.text
+    monkeypatch.setattr("si_deepsort.report.export.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match=r"needs .* GB"):
+        write_report(truth, part, tmp_path / "other", phy=True)
 
 
 def test_sorting_without_units(scene, tmp_path):
@@ -67,7 +91,7 @@ def test_one_channel_without_probe(tmp_path):
     traces, trains = small_traces(num_channels=1, num_units=1, duration_s=3.0)
     sorting = si.NumpySorting.from_unit_dict([{0: trains[0]}], SAMPLING_FREQUENCY)
     page = write_report(sorting, as_recording(traces, probe=False), tmp_path / "report")
-    assert "1 units" in page.read_text(encoding="utf-8")
+    assert "1 unit<" in page.read_text(encoding="utf-8")
 
 
 def test_segments_and_integers_with_offset(tmp_path):
@@ -76,6 +100,14 @@ def test_segments_and_integers_with_offset(tmp_path):
     sorting = si.NumpySorting.from_unit_dict([dict(enumerate(trains)) for _, trains in parts], SAMPLING_FREQUENCY)
     page = write_report(sorting, recording, tmp_path / "report", phy=True)
     assert "2 segment" in page.read_text(encoding="utf-8")
+    units = measure_units(si.load(tmp_path / "report" / "analyzer"))
+    assert units.duration_s == pytest.approx(4.0)
+    for unit, unit_id in enumerate(units.unit_ids):
+        inside = [np.diff(sorting.get_unit_spike_train(unit_id, i)) for i in range(2)]
+        assert np.allclose(units.intervals_ms(unit), 1000 * np.concatenate(inside) / SAMPLING_FREQUENCY)
+        assert units.spike_times_s[unit].max() > 2 and len(units.spike_amplitudes[unit]) == len(
+            units.spike_times_s[unit]
+        )
     assert not (tmp_path / "report" / "phy").exists(), "phy reads one segment"
 
 
@@ -91,6 +123,30 @@ def test_existing_folder_is_not_overwritten_unasked(scene, tmp_path):
     with pytest.raises(ValueError, match="overwrite=True"):
         write_report(scene[1], scene[0], tmp_path)
     assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "precious"
+
+
+def test_only_a_report_is_replaced_and_only_what_it_wrote(scene, tmp_path):
+    recording, truth = scene
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(ValueError, match="not written by write_report"):
+        write_report(truth, recording, tmp_path, overwrite=True)
+    page = write_report(truth, recording, tmp_path / "report")
+    (page.parent / "notes.txt").write_text("mine")
+    empty = si.NumpySorting.from_unit_dict([{}], SAMPLING_FREQUENCY)
+    write_report(empty, recording, tmp_path / "report", overwrite=True)
+    assert {path.name for path in page.parent.iterdir() if not path.name.startswith(".")} == {
+        "notes.txt",
+        "report.html",
+        "settings.json",
+    }
+    assert (page.parent / "notes.txt").read_text() == "mine"
+
+
+def test_the_page_names_the_files_of_the_recording(scene, tmp_path):
+    recording, truth = scene
+    folder = str(recording._kwargs["folder_path"])
+    assert source_paths(recording.select_channels(recording.channel_ids[:2])) == [folder]
+    assert folder in write_report(truth, recording, tmp_path / "report").read_text(encoding="utf-8")
 
 
 def test_environment_names_what_decides_about_results():

@@ -1,0 +1,65 @@
+"use strict";
+// Sorts and filters the table of units, opens the card that a link names, and enlarges the map of the probe.
+const table = document.getElementById("units");
+if (table) {
+  const body = table.tBodies[0];
+  const rows = [...body.rows];
+  const valueOf = (row, column) => {
+    const text = row.cells[column].textContent.trim();
+    const number = Number(text);
+    return text !== "" && !Number.isNaN(number) ? number : text;
+  };
+  const compare = (a, b) =>
+    typeof a === "number" && typeof b === "number" ? a - b
+    : typeof a === typeof b ? a.localeCompare(b, "en", { numeric: true })
+    : typeof a === "number" ? 1 : -1;
+  [...table.tHead.rows[0].cells].forEach((cell, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = cell.textContent;
+    cell.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const down = cell.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+      cell.setAttribute("aria-sort", down === 1 ? "ascending" : "descending");
+      rows.sort((a, b) => down * compare(valueOf(a, column), valueOf(b, column)));
+      body.append(...rows);
+    });
+  });
+  const filter = document.getElementById("filter");
+  const onlyChecked = document.getElementById("only-checked");
+  const update = () => {
+    const wanted = filter.value.trim().toLowerCase();
+    let shown = 0;
+    for (const row of rows) {
+      const label = row.cells[row.cells.length - 1].textContent.trim();
+      const text = (row.cells[0].textContent + " " + label).toLowerCase();
+      row.hidden = !text.includes(wanted) || (onlyChecked.checked && label === "");
+      shown += row.hidden ? 0 : 1;
+    }
+    document.getElementById("count").textContent = `${shown} of ${rows.length} units`;
+  };
+  filter.addEventListener("input", update);
+  onlyChecked.addEventListener("change", update);
+  update();
+}
+const openLinked = () => {
+  const card = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (card instanceof HTMLDetailsElement) {
+    card.open = true;
+    card.scrollIntoView();
+    card.querySelector("summary").focus({ preventScroll: true });
+  }
+};
+addEventListener("hashchange", openLinked);
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href^='#unit-']");
+  if (link && link.getAttribute("href") === location.hash) openLinked();
+});
+openLinked();
+const zoom = document.getElementById("zoom");
+const map = document.getElementById("map");
+if (zoom && map) {
+  const width = map.getAttribute("width");
+  zoom.addEventListener("input", () => { map.style.width = `${width * zoom.value}px`; });
+}

@@ -1,0 +1,66 @@
+"""Table of all units, which the page sorts and filters."""
+
+import html
+from collections.abc import Hashable
+
+import pandas as pd
+
+from ..html_report import embed_table, format_value
+from .measured import MeasuredUnits
+from .unit_cards import REFRACTORY_MS, link, thumbnail
+from .worries import Worry
+
+FILTERS = (
+    '<p class="filters"><label>Filter <input type="search" id="filter" placeholder="unit or check"></label> '
+    '<label><input type="checkbox" id="only-checked"> only units to check</label> '
+    '<span id="count" class="note" role="status"></span></p>'
+)
+
+
+def labels_by_unit(worries: list[Worry]) -> dict[Hashable, list[str]]:
+    """Checks that each unit fails; units that pass all are not in it."""
+    labels: dict[Hashable, list[str]] = {}
+    for worry in worries:
+        for unit_id in worry.unit_ids:
+            labels.setdefault(unit_id, []).append(worry.label)
+    return labels
+
+
+def unit_table(units: MeasuredUnits, labels: dict[Hashable, list[str]]) -> str:
+    """
+    Table with a thumbnail, the main numbers and the failed checks of each unit.
+
+    Parameters
+    ----------
+    units : MeasuredUnits
+    labels : dict
+        From `labels_by_unit`.
+
+    Returns
+    -------
+    str
+        HTML: the filters and the table.
+    """
+    metrics, num_units = units.metrics, len(units.unit_ids)
+    num_intervals = [max(len(units.intervals_ms(unit)), 1) for unit in range(num_units)]
+    short = [(units.intervals_ms(unit) < REFRACTORY_MS).sum() / num_intervals[unit] for unit in range(num_units)]
+    numbers = {
+        "spikes": metrics["num_spikes"],
+        "rate (Hz)": metrics["firing_rate"],
+        "SNR": metrics["snr"],
+        f"amplitude ({units.amplitude_unit})": metrics["amplitude_median"],
+        f"intervals < {REFRACTORY_MS:g} ms (%)": [100 * share for share in short],
+        "from other neurons (%)": 100 * metrics["rp_contamination"],
+        "missing (%)": 100 * metrics["amplitude_cutoff"],
+        "present (%)": 100 * metrics["presence_ratio"],
+        "depth (um)": units.unit_locations[:, 1],
+    }
+    frame = pd.DataFrame(
+        {
+            "unit": [link(unit_id) for unit_id in units.unit_ids],
+            "template": [thumbnail(units, unit) for unit in range(num_units)],
+            **{name: [format_value(value) for value in values] for name, values in numbers.items()},
+            "to check": [html.escape(", ".join(labels.get(unit_id, []))) for unit_id in units.unit_ids],
+        }
+    )
+    return FILTERS + embed_table(frame, shows_index=False, is_html=True, name="units")
