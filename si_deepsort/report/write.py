@@ -44,12 +44,10 @@ def write_report(
     overwrite : bool, default: False
         Replace an earlier report in this folder. Other files in it stay; a folder without a report is refused.
     phy : bool, default: False
-        Also write `phy/`, which phy opens. A recording that is one binary file is not copied. Another is copied there,
-        filtered; the size is announced before.
+        Also write `phy/`, which phy opens. One binary file is not copied; another recording is, and the size is logged.
     unit_figures : bool, default: False
-        Also write `spikeinterface_report/` by SpikeInterface's `export_report`: a PNG of each unit (waveforms, density
-        map, amplitudes, autocorrelogram, location) and tables. It takes about a second per unit. The page has cards of
-        all units without it; this is for figures outside the page.
+        Also write `spikeinterface_report/` by SpikeInterface's `export_report`: a PNG for each unit, about a second
+        each. The page shows all units without it; these are figures to use elsewhere.
     job_kwargs : dict | None, default: None
         SpikeInterface's job settings, such as `n_jobs`.
 
@@ -61,8 +59,7 @@ def write_report(
     Raises
     ------
     ValueError
-        If the folder exists and `overwrite` is False, if it is no earlier report, or if the sorting does not fit the
-        recording.
+        If the folder exists and is not to be replaced, or the sorting does not fit the recording.
     OSError
         If there is no space for phy's copy of the recording.
     """
@@ -71,8 +68,7 @@ def write_report(
     _make_room(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER_FILE).write_text("This folder was written by si_deepsort.write_report.\n", encoding="utf-8")
-    params = _sorter_params(sorting)
-    units, analyzed = None, sorting
+    params, units, analyzed = _sorter_params(sorting), None, sorting
     if sorting.count_total_num_spikes() > 0:
         analyzer = analyze(sorting, recording, folder / ANALYZER_FOLDER, params=params, job_kwargs=job_kwargs)
         units, analyzed = measure_units(analyzer), analyzer.sorting
