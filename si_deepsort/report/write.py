@@ -66,12 +66,10 @@ def write_report(
     folder = Path(folder)
     _check_same_length(sorting, recording)
     _make_room(folder, overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKER_FILE).write_text("This folder was written by si_deepsort.write_report.\n", encoding="utf-8")
-    params, units, analyzed = _sorter_params(sorting), None, sorting
+    params, units = _sorter_params(sorting), None
     if sorting.count_total_num_spikes() > 0:
         analyzer = analyze(sorting, recording, folder / ANALYZER_FOLDER, params=params, job_kwargs=job_kwargs)
-        units, analyzed = measure_units(analyzer), analyzer.sorting
+        sorting, units = analyzer.sorting, measure_units(analyzer)
         units.metrics.to_csv(folder / METRICS_FILE)
         if unit_figures:
             write_unit_figures(analyzer, folder / FIGURES_FOLDER)
@@ -79,7 +77,7 @@ def write_report(
             write_phy(analyzer, recording, folder / PHY_FOLDER, job_kwargs=job_kwargs)
     (folder / SETTINGS_FILE).write_text(json.dumps(params, indent=1, default=str), encoding="utf-8")
     page = folder / PAGE_FILE
-    page.write_text(report_page(analyzed, recording, units, params), encoding="utf-8")
+    page.write_text(report_page(sorting, recording, units, params), encoding="utf-8")
     return page
 
 
@@ -101,9 +99,14 @@ def _check_same_length(sorting, recording):
 
 
 def _make_room(folder: Path, overwrite: bool):
-    """Remove an earlier report, and nothing else."""
-    if not folder.exists():
-        return
+    """Make the folder; remove an earlier report in it, and nothing else."""
+    if folder.exists():
+        _remove_report(folder, overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER_FILE).write_text("This folder was written by si_deepsort.write_report.\n", encoding="utf-8")
+
+
+def _remove_report(folder: Path, overwrite: bool):
     if not overwrite:
         raise ValueError(f"{folder} exists. Choose another folder, or replace an earlier report with overwrite=True.")
     is_empty = folder.is_dir() and not any(folder.iterdir())
