@@ -37,6 +37,7 @@ def assert_sorted(folder, count=2):
         assert len(read_sorter_folder(folder / f"out{number}").unit_ids) >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "engine, options",
     [
@@ -56,6 +57,7 @@ def test_plain_name_works_on_every_engine(recording, tmp_path, engine, options):
     assert_sorted(tmp_path)
 
 
+@pytest.mark.slow
 def test_dask(recording, tmp_path):
     distributed = pytest.importorskip("distributed")
     with (
@@ -75,6 +77,7 @@ def test_spikeinterfaces_own_function_takes_our_name(recording, tmp_path):
     assert_sorted(tmp_path, count=1)
 
 
+@pytest.mark.slow
 def test_slurm_job_files_run_in_a_fresh_process_even_for_lazy_recordings(recording, tmp_path, monkeypatch):
     """A stand-in for sbatch runs the script at once."""
     bin_folder = tmp_path / "bin"
@@ -112,6 +115,7 @@ def test_job_file_runs(recording, tmp_path):
     assert_sorted(tmp_path, count=1)
 
 
+@pytest.mark.slow
 def test_hook_of_the_container_image_registers_the_sorter_on_first_use():
     code = (
         f"import site, sys; site.addsitedir({str(HOOK)!r}); "

@@ -184,6 +184,7 @@ def test_params_and_descriptions_agree():
     assert all(descriptions.values())
 
 
+@pytest.mark.slow
 def test_name_imports_the_package_where_it_is_unpickled():
     assert si_deepsort.DEEPSORT == "deepsort" and isinstance(si_deepsort.DEEPSORT, str)
     code = (

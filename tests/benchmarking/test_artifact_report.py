@@ -19,6 +19,7 @@ def recording():
     return copy
 
 
+@pytest.mark.slow
 def test_page_and_scores(recording, tmp_path):
     model = save_random_interpolator(tmp_path / "model")
     scores = artifact_report(recording, model, tmp_path / "report.html", duration_s=1.0)
@@ -28,6 +29,7 @@ def test_page_and_scores(recording, tmp_path):
     assert "Amplitude kept" in page and page.count("<img") == 2 and "Benchmark of spike sorters" not in page
 
 
+@pytest.mark.slow
 def test_without_blending_out_nothing_is_lost(recording, tmp_path):
     model = save_random_interpolator(tmp_path / "model")
     scores = artifact_report(recording, model, tmp_path / "report.html", duration_s=1.0, blend=1.0)

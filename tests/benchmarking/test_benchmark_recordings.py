@@ -19,6 +19,7 @@ def no_data(monkeypatch, tmp_path):
     monkeypatch.setenv("SI_DEEPSORT_DATA", str(tmp_path / "absent"))
 
 
+@pytest.mark.slow
 def test_noise_has_the_intended_spectrum_and_spatial_correlation(no_data):
     recipe = recipes.Recipe("noise only", None, "neuropixels1", 1, firing_rate=(1e-3, 1e-3))
     recording, _ = synthesis.synthesize(recipe, seed=3, duration_s=8.0)
@@ -61,6 +62,7 @@ def test_every_name_gives_a_recording_without_data(name, no_data):
     assert recording.has_probe()
 
 
+@pytest.mark.slow
 def test_spikes_are_where_the_truth_says(no_data, tmp_path):
     recording, sorting = recordings.ground_truth_recording("tetrode", seed=2, duration_s=6.0, cache=tmp_path)
     traces = recording.get_traces(return_in_uV=True)
@@ -86,6 +88,7 @@ def test_cache_returns_the_same_and_seeds_differ(no_data, tmp_path):
     assert np.abs(first.get_traces(return_in_uV=True) - made.get_traces()).max() <= recordings.GAIN_UV
 
 
+@pytest.mark.slow
 def test_interrupted_recording_is_made_again(no_data, tmp_path):
     recordings.ground_truth_recording("tetrode", duration_s=0.5, cache=tmp_path)
     (next(tmp_path.iterdir()) / "identity.json").unlink()
@@ -188,6 +191,7 @@ def test_unknown_name_lists_the_known_ones():
         recordings.ground_truth_recording("neuropixel")
 
 
+@pytest.mark.slow
 def test_own_ground_truth_is_saved_and_loaded(tmp_path):
     recording, _ = si.generate_ground_truth_recording(durations=[4.0], num_channels=8, num_units=3, seed=0)
     hybrid, injected = hybrid_recording(recording, num_units=2, seed=1)

@@ -28,6 +28,7 @@ def altered(truth, change):
     return si.NumpySorting.from_unit_dict([change(trains)], truth.get_sampling_frequency())
 
 
+@pytest.mark.slow
 def test_perfect_sorting_scores_one(truth):
     score = score_sorting(truth, altered(truth, lambda trains: trains))
     assert score["mean_accuracy"] == 1.0

@@ -106,6 +106,7 @@ def run(cases, folder, **kwargs):
     return study.run_cases(cases, folder, progress_bar=False, **kwargs)
 
 
+@pytest.mark.slow
 def test_cases_are_run_scored_and_summed_up(ground_truth, finished, tmp_path):
     results = study.read_results(finished, plan(ground_truth))
     assert [result["status"] for result in results] == ["done", "done"]
@@ -119,6 +120,7 @@ def test_cases_are_run_scored_and_summed_up(ground_truth, finished, tmp_path):
     json.dumps(document)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["loop", "dask", "slurm"])
 def test_killed_run_goes_on_where_it_stopped_on_every_engine(engine, ground_truth, finished, tmp_path, monkeypatch):
     if engine == "dask":
@@ -154,6 +156,7 @@ def test_missing_sbatch_is_named(ground_truth, tmp_path, monkeypatch):
         run(plan(ground_truth), tmp_path / "out", engine="slurm")
 
 
+@pytest.mark.slow
 def test_finished_case_counts_only_for_the_same_parameters(ground_truth, finished, tmp_path):
     folder = tmp_path / "out"
     shutil.copytree(finished, folder)
@@ -163,6 +166,7 @@ def test_finished_case_counts_only_for_the_same_parameters(ground_truth, finishe
     assert finished_result(case_folder) is None
 
 
+@pytest.mark.slow
 def test_failing_peers_are_reported_and_harm_nobody(ground_truth, tmp_path):
     broken = [*plan(ground_truth[:1], fail="raise"), *plan(ground_truth[1:], fail="die")]
     results = run([*broken, *plan(ground_truth[:1], ["absent"])], tmp_path)
@@ -174,6 +178,7 @@ def test_failing_peers_are_reported_and_harm_nobody(ground_truth, tmp_path):
     assert "failed" in text and "not installed" in text
 
 
+@pytest.mark.slow
 def test_case_that_takes_too_long_fails(ground_truth, tmp_path):
     results = run(plan(ground_truth[:1], fail="hang"), tmp_path, timeout_s=0.5)
     assert results[0]["status"] == "failed" and "longer than 0.5 s" in results[0]["error"]
@@ -217,6 +222,7 @@ def test_motion_correction_is_on_where_there_is_drift():
     assert [case["params"] for case in cases] == [{}, {}, {"apply_motion_correction": True}, {}]
 
 
+@pytest.mark.slow
 def test_command_line_writes_results_and_report(ground_truth, finished, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["si-deepsort", "benchmark"])
     shutil.copytree(finished, tmp_path / "out")
@@ -235,6 +241,7 @@ def test_command_line_writes_results_and_report(ground_truth, finished, tmp_path
         benchmark(recordings=ground_truth[0], **{**options, "seeds": "a"})
 
 
+@pytest.mark.slow
 def test_results_open_as_a_study_of_spikeinterface(ground_truth, finished, tmp_path):
     results = study.read_results(finished, plan(ground_truth))
     sorter_study = as_sorter_study(results, finished, tmp_path / "study")
@@ -244,6 +251,7 @@ def test_results_open_as_a_study_of_spikeinterface(ground_truth, finished, tmp_p
         as_sorter_study(results, finished, tmp_path / "study")
 
 
+@pytest.mark.slow
 def test_interruption_starts_no_further_case(ground_truth, tmp_path, monkeypatch):
     started = []
 

@@ -49,6 +49,7 @@ def test_every_setting_is_an_option():
     assert "--format" in text and "--resume" in text and "Settings" in text
 
 
+@pytest.mark.slow
 def test_sorting_with_report_from_a_file_with_settings(folder, tmp_path):
     config = tmp_path / "settings.toml"
     config.write_text('clustering = "hdbscan"\nnum_rounds = 2\nseed = 5\n')
@@ -66,6 +67,7 @@ def test_sorting_with_report_from_a_file_with_settings(folder, tmp_path):
     assert "--resume" in message("sort", folder / "recording", "-o", out) and (out / "report").exists()
 
 
+@pytest.mark.slow
 def test_bare_samples_with_a_probe_and_none_and_json(folder, tmp_path):
     counts = (si.load(folder / "recording").get_traces() * 4 + 2050).astype("int16")
     counts.tofile(tmp_path / "samples.raw")
@@ -159,6 +161,7 @@ def test_damaged_run_is_refused_in_the_words_of_options(folder, tmp_path):
     assert "holds no sorting to go on with" in text and "--overwrite" in text and "run_sorter" not in text
 
 
+@pytest.mark.slow
 def test_help_does_not_import_spikeinterface(tmp_path):
     """It would take seconds; `si-deepsort` is the name of the installed program."""
     program = tmp_path / "si-deepsort"
@@ -191,6 +194,7 @@ def test_interruption_says_how_to_go_on(folder, tmp_path, monkeypatch):
     assert "--resume goes on" in result.output and result.exit_code != 0
 
 
+@pytest.mark.slow
 def test_demo_and_doctor(tmp_path):
     out = tmp_path / "demo"
     output = run("demo", "--out", out, "--duration", 8).output
@@ -201,6 +205,7 @@ def test_demo_and_doctor(tmp_path):
     assert "spikeinterface" in doctor and "device" in doctor and "deepsort is ready" in doctor
 
 
+@pytest.mark.slow
 def test_example_runs(tmp_path):
     example = Path(__file__).parents[2] / "examples" / "sort_a_recording.py"
     done = subprocess.run([sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True)

@@ -136,6 +136,7 @@ def test_a_network_is_verified_once(tetrode, monkeypatch):
     assert len(verified) == 1
 
 
+@pytest.mark.slow
 def test_a_network_that_was_never_saved_serves_several_processes(tetrode):
     recording, net = tetrode[0].frame_slice(0, 60_000), load_detector("cnn")
     net.info = None

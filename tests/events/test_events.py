@@ -253,6 +253,7 @@ def test_decisions_survive_a_second_run(found):
         apply_decisions(found, first)
 
 
+@pytest.mark.slow
 def test_command_line_writes_table_and_report_and_keeps_decisions(simulated, found, tmp_path):
     from si_deepsort.cli import app
 

@@ -147,6 +147,7 @@ run(training_batches=slow, checkpoint_folder=sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_resuming_after_sigkill_of_the_process(tmp_path):
     command = [sys.executable, "-c", VICTIM, str(Path(__file__).parent), str(tmp_path)]
     victim = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

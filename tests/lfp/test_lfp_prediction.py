@@ -147,6 +147,7 @@ def test_prediction_comes_back_as_sorting_and_recording(session):
     np.testing.assert_allclose(rates.get_traces(), prediction.rate_hz, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_was_planted_is_found_and_nothing_else(session):
     table = cross_validate(session, model="glm", num_folds=3, features=FEATURES, settings=QUICK)
     low = table[table.fold == "all"].set_index("output").low
@@ -159,6 +160,7 @@ def test_the_planted_band_comes_first(session, analyse):
     assert table[table.output == "unit0"].band.iloc[0] == "theta"
 
 
+@pytest.mark.slow
 def test_a_network_trains_and_helps_only_if_it_may(session):
     paired = pair_session(session, FEATURES)
     net, fitted = fit_predictor([paired], model="bilstm", settings=QUICK)
@@ -180,6 +182,7 @@ def test_history_sees_only_the_past(session):
     assert not np.array_equal(first[3001:], second[3001:])
 
 
+@pytest.mark.slow
 def test_sessions_regions_and_report(tmp_path):
     sessions = [
         simulate_session(

@@ -240,6 +240,7 @@ print(json.dumps(digests))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["json", "pkl"])
 def test_another_process_reads_the_same_traces(parent, model, tmp_path, kind):
     files, expected = {}, {}

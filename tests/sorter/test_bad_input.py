@@ -48,6 +48,7 @@ def test_nan_and_inf(tmp_path, bad):
         sort(traces, tmp_path)
 
 
+@pytest.mark.slow
 def test_constant_and_saturated_channels_cost_no_other_unit(tmp_path):
     traces, trains = small_traces(num_channels=8)
     everything = np.concatenate([traces, np.zeros_like(traces[:, :2])], axis=1)
@@ -65,6 +66,7 @@ def test_noise_alone_gives_an_empty_sorting(tmp_path):
     assert len(si.load(tmp_path / "out" / "sorter_output" / "sorting").unit_ids) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_frames", [64, 200, 660, 19_000])
 def test_short_recording_warns_and_ends(tmp_path, num_frames):
     with pytest.warns(UserWarning, match=r"less than 1 s.*concatenate_recordings"):
@@ -77,12 +79,14 @@ def test_hardly_any_frames(tmp_path):
         sort(np.zeros((10, 4), "float32"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype, offset", [("uint16", 32_768), ("int16", 2050), ("int32", 0)])
 def test_integers_with_an_offset(tmp_path, dtype, offset):
     traces, trains = small_traces()
     assert accuracies(sort((np.round(4 * traces) + offset).astype(dtype), tmp_path), trains).min() > 0.9
 
 
+@pytest.mark.slow
 def test_channel_that_dies_half_way(tmp_path):
     traces, trains = small_traces(num_channels=8, num_units=4)
     traces[len(traces) // 2 :, 7] = 0.0
@@ -90,6 +94,7 @@ def test_channel_that_dies_half_way(tmp_path):
     assert found.iloc[:3].min() > 0.9, "units elsewhere do not suffer"
 
 
+@pytest.mark.slow
 def test_amplifier_saturation_every_second(tmp_path):
     traces, trains = small_traces(num_channels=8, num_units=4)
     for start in range(5000, len(traces), round(SAMPLING_FREQUENCY)):
@@ -97,6 +102,7 @@ def test_amplifier_saturation_every_second(tmp_path):
     assert np.median(accuracies(sort(traces, tmp_path), trains)) > 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("artefact", ["saturated", "shaking"])
 def test_artefact_that_lasts_for_minutes(tmp_path, artefact):
     """Scaled down: 40 % of the recording is lost; the units are found in the rest, and none in the artefact."""
@@ -114,6 +120,7 @@ def test_artefact_that_lasts_for_minutes(tmp_path, artefact):
     assert np.mean((times > start) & (times < stop)) < 0.02
 
 
+@pytest.mark.slow
 def test_unit_that_fires_200_times_a_second(tmp_path):
     traces, _ = small_traces(num_units=0)
     templates, nbefore = unit_templates(1, 4)

@@ -67,6 +67,7 @@ def test_wrong_setting_leaves_the_earlier_sorting_untouched(scene, tmp_path, par
     assert list(tmp_path.iterdir()) == [out], "nothing is left beside it"
 
 
+@pytest.mark.slow
 def test_earlier_sorting_is_replaced_by_a_run_with_valid_settings(scene, tmp_path):
     out = tmp_path / "out"
     (out / "earlier").mkdir(parents=True)
@@ -77,6 +78,7 @@ def test_earlier_sorting_is_replaced_by_a_run_with_valid_settings(scene, tmp_pat
     assert (params["seed"], params["freq_min"]) == (3, 200.0), "numbers of numpy are numbers"
 
 
+@pytest.mark.slow
 def test_process_killed_before_its_settings_were_checked_loses_nothing(scene, tmp_path, monkeypatch):
     """The earlier folder waits under another name; the next run finds it there."""
     out = tmp_path / "out"

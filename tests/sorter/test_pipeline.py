@@ -57,6 +57,7 @@ def test_result_opens_without_the_package_and_knows_its_settings(scene, tmp_path
     assert not (tmp_path / "out" / "sorter_output" / "traces").exists(), "the cache is deleted at the end"
 
 
+@pytest.mark.slow
 def test_long_recordings_are_learnt_from_stretches_and_sorted_whole(scene, tmp_path, monkeypatch):
     recording, truth = scene
     looked_at = []
@@ -78,17 +79,20 @@ def test_long_recordings_are_learnt_from_stretches_and_sorted_whole(scene, tmp_p
     assert many < 0.8 * whole
 
 
+@pytest.mark.slow
 def test_units_too_small_to_be_told_apart_are_dropped(scene, tmp_path):
     folder = tmp_path / "out"
     assert len(sort(scene[0], folder, min_spike_size=0.0).unit_ids) == 3
     assert len(sort(scene[0], folder, min_spike_size=1e4, remove_existing_folder=True).unit_ids) == 0
 
 
+@pytest.mark.slow
 def test_same_seed_gives_identical_spike_trains(scene, tmp_path):
     first, second = (sort(scene[0], tmp_path / name, num_rounds=1) for name in ("a", "b"))
     assert trains_of(first) == trains_of(second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [
@@ -109,6 +113,7 @@ def test_every_choice_finds_units(scene, tmp_path, params):
     assert np.mean(accuracy) > 0.6
 
 
+@pytest.mark.slow
 def test_clusters_of_one_unit_hold_no_spike_twice(scene, tmp_path):
     recording, truth = scene
     sorting = sort(recording, tmp_path / "out", matching=None)
@@ -118,11 +123,13 @@ def test_clusters_of_one_unit_hold_no_spike_twice(scene, tmp_path):
         assert np.diff(train).min() > 0.0005 * recording.get_sampling_frequency()
 
 
+@pytest.mark.slow
 def test_caches_give_the_same_units(scene, tmp_path):
     sortings = [sort(scene[0], tmp_path / cache, cache=cache) for cache in ("none", "memory")]
     assert trains_of(sortings[0]) == trains_of(sortings[1])
 
 
+@pytest.mark.slow
 def test_preprocessed_recording_is_left_alone(scene, tmp_path):
     from si_deepsort.preprocessing.band_pass import band_pass
 
@@ -132,6 +139,7 @@ def test_preprocessed_recording_is_left_alone(scene, tmp_path):
     assert accuracy.min() > 0.9
 
 
+@pytest.mark.slow
 def test_segments_share_units_and_keep_their_times(tmp_path):
     first, trains = small_traces(seed=0)
     second, others = small_traces(seed=1, duration_s=4.0)
@@ -145,6 +153,7 @@ def test_segments_share_units_and_keep_their_times(tmp_path):
     assert accuracy.min() > 0.85
 
 
+@pytest.mark.slow
 def test_shanks_do_not_mix(tmp_path):
     """Contacts 15 um apart, but on two shanks: each finds its own units."""
     left, trains = small_traces(num_units=2, seed=0)
@@ -160,6 +169,7 @@ def test_shanks_do_not_mix(tmp_path):
     assert accuracy.min() > 0.85 and len(sorting.unit_ids) == 4
 
 
+@pytest.mark.slow
 def test_counts_and_microvolts_give_the_same_units(scene, tmp_path):
     recording, _ = scene
     counts = si.NumpyRecording([np.round(recording.get_traces() / 0.05).astype("int16") + 2050], SAMPLING_FREQUENCY)

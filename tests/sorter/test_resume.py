@@ -51,6 +51,7 @@ def assert_same(first, second):
     np.testing.assert_array_equal(first.to_spike_vector(), second.to_spike_vector())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_sorting_goes_on(scene, tmp_path, how, monkeypatch):
     folder, _, undisturbed = scene
@@ -75,6 +76,7 @@ def test_killed_sorting_goes_on(scene, tmp_path, how, monkeypatch):
     assert is_finished(out)
 
 
+@pytest.mark.slow
 def test_failed_sorting_goes_on_with_its_own_settings(scene, tmp_path, monkeypatch):
     _, recording, undisturbed = scene
     with monkeypatch.context() as patch:
@@ -84,12 +86,14 @@ def test_failed_sorting_goes_on_with_its_own_settings(scene, tmp_path, monkeypat
     assert_same(si_deepsort.resume_sorter(tmp_path / "out"), undisturbed)
 
 
+@pytest.mark.slow
 def test_finished_sorting_is_read_and_not_computed(scene, monkeypatch):
     folder, _, undisturbed = scene
     monkeypatch.setattr(pipeline, "sort_recording", lambda *_, **__: 1 / 0)
     assert_same(si_deepsort.resume_sorter(folder / "undisturbed"), undisturbed)
 
 
+@pytest.mark.slow
 def test_half_written_results_are_computed_again(scene, tmp_path):
     _, recording, undisturbed = scene
     sorting = run_sorter("deepsort", recording, folder=tmp_path / "out", **QUICK)
@@ -102,6 +106,7 @@ def test_half_written_results_are_computed_again(scene, tmp_path):
     assert_same(sorting, undisturbed)
 
 
+@pytest.mark.slow
 def test_second_round_knows_what_the_first_looked_at(scene, tmp_path):
     out = tmp_path / "out"
     sorting = run_sorter("deepsort", scene[1], folder=out, clustering="hdbscan", num_rounds=2)
@@ -140,11 +145,13 @@ def older(scene, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_finished_run_of_an_older_version_is_read(older, scene):
     assert_same(si_deepsort.resume_sorter(older), scene[2])
     assert sorting_settings(older)["min_spike_size"] == DeepSortSettings().min_spike_size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log", [None, '{"error": '], ids=["missing", "half written"])
 def test_interrupted_run_of_an_older_version_is_refused_with_the_remedy(older, log):
     (older / "spikeinterface_log.json").unlink()

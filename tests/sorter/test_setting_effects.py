@@ -110,6 +110,7 @@ def test_every_setting_has_an_entry():
     assert {record.name for record in fields(DeepSortSettings)} == set(EFFECTS) | TESTED_BELOW
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EFFECTS)
 def test_setting_has_an_effect_at_its_step(recording, results_by_base, tmp_path, name):
     effect = EFFECTS[name]
@@ -122,6 +123,7 @@ def test_setting_has_an_effect_at_its_step(recording, results_by_base, tmp_path,
     assert effect.law is None or effect.law(before, after)
 
 
+@pytest.mark.slow
 def test_common_reference_acts_on_shanks_with_many_channels(tmp_path):
     recording = as_recording(small_traces(num_channels=32, duration_s=2.0)[0], tmp_path / "recording")
     results = [sort(recording, tmp_path / str(choice), common_reference=choice) for choice in (True, False)]
@@ -136,6 +138,7 @@ def test_motion_correction_estimates_motion(recording, tmp_path, preset):
     assert kept == [False, True]
 
 
+@pytest.mark.slow
 def test_classifier_gives_spikes_to_its_units(tmp_path):
     from small_units import make_recording
 
@@ -151,6 +154,7 @@ def test_classifier_gives_spikes_to_its_units(tmp_path):
     assert set(sorting.get_annotation("models")) == {"classifier"}
 
 
+@pytest.mark.slow
 def test_job_kwargs_reach_spikeinterface(recording, tmp_path, monkeypatch):
     from spikeinterface.core.job_tools import TimeSeriesChunkExecutor
 
@@ -166,6 +170,7 @@ def test_job_kwargs_reach_spikeinterface(recording, tmp_path, monkeypatch):
     assert (round(0.7 * SAMPLING_FREQUENCY), True) in seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache, saves", [("folder", ["folder"]), ("memory", ["memory"]), ("none", [])])
 def test_cache_says_where_traces_are_kept(recording, tmp_path, monkeypatch, cache, saves):
     seen = []

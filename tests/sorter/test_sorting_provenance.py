@@ -1,5 +1,6 @@
 """A sorting says which networks made it."""
 
+import pytest
 import spikeinterface.core as si
 from small_recording import small_recording
 from spikeinterface.sorters import run_sorter
@@ -8,6 +9,7 @@ from si_deepsort.register import register
 from si_deepsort.zoo import load_model
 
 
+@pytest.mark.slow
 def test_a_sorting_keeps_the_weights_that_made_it(tmp_path):
     register()
     recording, _ = small_recording(tmp_path / "recording", duration_s=6.0)

@@ -30,6 +30,7 @@ def make_parent(architecture, folder, task):
     return save_model(net_class(net_class.example_config()), folder, ModelInfo(name="parent", task=task))
 
 
+@pytest.mark.slow
 def test_a_detector(labelled, tmp_path):
     recording, sorting = labelled
     start = make_parent("detector_cnn", tmp_path / "parent", "detection")
@@ -41,6 +42,7 @@ def test_a_detector(labelled, tmp_path):
     assert any((new != old).any() for new, old in zip(net.parameters(), load_model(start).parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_denoiser_from_the_hub_records_the_commit(labelled, hub, here, tmp_path):
     start = make_parent("interpolator", tmp_path / "parent", "denoising")
     pinned = push_to_hub(start, "lab/denoiser", token=WRITE_TOKEN, endpoint=hub.endpoint)

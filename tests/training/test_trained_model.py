@@ -37,6 +37,7 @@ def test_a_saved_model_is_described_and_has_a_card(name, tmp_path, capsys):
         assert metric.replace("_", " ") in card
 
 
+@pytest.mark.slow
 def test_without_a_folder_it_says_how_to_keep_it_and_is_no_path(capsys):
     settings = AutoencoderTrainingSettings(num_epochs=0, progress_bar=False, device="cpu")
     trained = si_deepsort.train_autoencoder(*make_recording(duration_s=5.0), settings=settings)

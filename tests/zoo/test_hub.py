@@ -399,6 +399,7 @@ def test_something_that_is_no_hub(here):
             load_model("lab/our-probe@v1", **here)
 
 
+@pytest.mark.slow
 def test_two_processes_pull_at_once(hub, here):
     pinned = publish(hub)
     places = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(here["cache_dir"].parent / "home")}
@@ -425,6 +426,7 @@ def start_cli(*arguments, **environment):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_push_and_pull_on_the_command_line(hub, tmp_path):
     folder = save_model(make_net(), tmp_path / "model", INFO)
     places = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": WRITE_TOKEN}

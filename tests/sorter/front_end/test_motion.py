@@ -142,6 +142,7 @@ def test_depths_lie_between_contacts():
     assert np.all(np.abs(depths - source) < 5.0) and np.all(energies > 9.0)
 
 
+@pytest.mark.slow
 def test_sorting_stands_drift_and_goes_on_after_an_interruption(moving, tmp_path, monkeypatch):
     recording, truth = moving
     settings = dict(QUICK, cache="folder")
@@ -173,6 +174,7 @@ def test_setting_is_checked():
         DeepSortSettings(motion_correction="always")
 
 
+@pytest.mark.slow
 def test_preset_is_taken(moving, tmp_path):
     sorting = run_sorter("deepsort", moving[0], folder=tmp_path / "out", motion_correction="rigid_fast", **QUICK)
     assert len(sorting.unit_ids) > 0

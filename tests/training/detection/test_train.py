@@ -41,6 +41,7 @@ def recall(peaks, sorting, tolerance=12):
     return (np.abs(peaks["sample_index"][:, None] - spikes[None]).min(axis=0) <= tolerance).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("probe", "architecture"), [("single", "gru"), ("tetrode", "cnn")])
 def test_trained_from_nothing_it_finds_the_spikes_of_another_recording(probe, architecture, tmp_path):
     recording, sorting = make(probe, 1)
@@ -51,6 +52,7 @@ def test_trained_from_nothing_it_finds_the_spikes_of_another_recording(probe, ar
     assert len(peaks) < 2 * its_sorting.count_total_num_spikes()
 
 
+@pytest.mark.slow
 def test_fine_tuning_names_its_parent_and_same_seed_gives_same_weights(single):
     settings = DetectorTrainingSettings(num_epochs=1, num_negatives=2000, progress_bar=False)
     first, second = (train_detector(*single, start_from="cnn", settings=settings) for _ in range(2))
@@ -76,6 +78,7 @@ def test_labels_outside_and_duplicates_are_dropped(single):
     assert labels.num_dropped == 5 * len(sorting.unit_ids)
 
 
+@pytest.mark.slow
 def test_unit_of_three_spikes_does_no_harm(single):
     recording, sorting = single
     trains = {unit: sorting.get_unit_spike_train(unit) for unit in sorting.unit_ids}
@@ -85,6 +88,7 @@ def test_unit_of_three_spikes_does_no_harm(single):
     assert net.info.metrics["f1"] > 0.7
 
 
+@pytest.mark.slow
 def test_several_segments_and_several_recordings_are_pooled(single):
     recording, sorting = single
     both = si.append_recordings([recording, recording])

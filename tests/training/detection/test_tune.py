@@ -29,6 +29,7 @@ def target():
     return NumpyRecording([recording.get_traces() + noise.astype("float32")], FS)
 
 
+@pytest.mark.slow
 def test_the_choice_is_the_best_of_the_curve_and_is_saved_with_it(detector, target, tmp_path):
     tuning = tune_detector(
         *make_recording(),
@@ -45,6 +46,7 @@ def test_the_choice_is_the_best_of_the_curve_and_is_saved_with_it(detector, targ
     assert (tmp_path / "tuning.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_front_ends_are_compared(detector, target):
     recording, sorting = make_recording()
     front_ends = standard_front_ends(recording, sorting)
@@ -62,6 +64,7 @@ def test_front_ends_are_compared(detector, target):
     assert tuning.front_end in front_ends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wavelet", "matched_filter"])
 def test_find_peaks_makes_the_choice_that_was_tuned(detector, target, tmp_path, name):
     recording, sorting = make_recording()
@@ -85,6 +88,7 @@ def test_bad_input_is_named(detector, target):
         tune_detector(recording, sorting, NumpyRecording([target.get_traces()], 2 * FS), detector=detector)
 
 
+@pytest.mark.slow
 def test_commands_train_a_classifier_and_tune_a_detector(detector, target, tmp_path):
     from typer.testing import CliRunner
 

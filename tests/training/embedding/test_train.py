@@ -43,6 +43,7 @@ def test_more_dimensions_than_samples_are_allowed():
         torch.testing.assert_close(net(waveforms), waveforms, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_beats_pca_on_held_out_waveforms_that_lie_on_a_curve():
     waveforms, held_out = curved_waveforms(), curved_waveforms(seed=1)
     settings = AutoencoderTrainingSettings(embedding_dimension=2, num_epochs=15, progress_bar=False, device="cpu")
@@ -59,6 +60,7 @@ def test_it_is_never_worse_than_pca_on_what_stopped_it():
     assert errors["autoencoder_error"] <= errors["pca_error"] * 1.0001
 
 
+@pytest.mark.slow
 def test_it_is_trained_on_a_recording(tmp_path):
     settings = AutoencoderTrainingSettings(num_epochs=3, progress_bar=False, device="cpu")
     trained = train_autoencoder(*make_recording(duration_s=5.0), folder=tmp_path / "model", settings=settings)

@@ -83,6 +83,7 @@ def test_frames_of_unknown_truth_do_not_count():
     assert event_loss(net, (windows, labels)) < event_loss(net, (windows, other.clamp(min=0)))
 
 
+@pytest.mark.slow
 def test_fine_tuning_on_marks_keeps_what_was_known():
     recordings, truths = zip(
         *[simulate_events(duration_s=12.0, noise_sd=0.08, seed=seed) for seed in (1, 2)], strict=True
@@ -93,6 +94,7 @@ def test_fine_tuning_on_marks_keeps_what_was_known():
     assert detection_scores(truth.onset_s, segment_events(test, net).onset_s)["f1"] > 0.85
 
 
+@pytest.mark.slow
 def test_folds_leave_out_whole_groups():
     recordings, truths = zip(*[simulate_events(duration_s=6.0, seed=seed) for seed in (1, 2, 3)], strict=True)
     folds = cross_validate_events(list(recordings), list(truths), groups=["a", "a", "b"], settings=QUICK)
@@ -121,6 +123,7 @@ def test_targets_mark_the_event_and_its_onset():
         assert targets[0, round(peak * 10_000)] == 1 and targets[1, round(onset * 10_000)] == 1
 
 
+@pytest.mark.slow
 def test_autoencoder_finds_events_after_training_among_them():
     busy, _ = simulate_events(duration_s=20.0, noise_sd=0.06, event_rate=4.0, artefact_rate=0.0, seed=1)
     net = train_anomaly_detector(busy, AnomalySettings(num_epochs=2, num_rounds=1, max_patches=3000))

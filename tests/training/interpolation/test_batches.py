@@ -94,6 +94,7 @@ def test_without_noise_all_windows_are_of_the_recording():
     assert not any(is_noise.any() for _, is_noise in batches)
 
 
+@pytest.mark.slow
 def test_a_start_that_knows_of_noise_leaves_less_of_it(tmp_path):
     """Noise that is predictable in time, and large spikes: less is left of the one, nearly all of the others."""
     rng = np.random.default_rng(0)

@@ -165,6 +165,7 @@ def test_original_network_serves_a_recording():
     assert load is net
 
 
+@pytest.mark.slow
 def test_training_starts_at_the_wiener_filter_and_never_ends_above(recording, tmp_path):
     start = train_deep_interpolation(recording, tmp_path / "a", config=SMALL, settings=QUICK)
     metrics = load_model(start).info.metrics
@@ -172,6 +173,7 @@ def test_training_starts_at_the_wiener_filter_and_never_ends_above(recording, tm
     assert deep_interpolate(recording, model=start).get_traces(end_frame=100).shape == (100, 4)
 
 
+@pytest.mark.slow
 def test_training_is_seeded(recording, tmp_path):
     nets = [
         load_model(train_deep_interpolation(recording, tmp_path / name, config=SMALL, settings=QUICK)) for name in "ab"
@@ -180,6 +182,7 @@ def test_training_is_seeded(recording, tmp_path):
         assert torch.equal(first, second)
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_from_the_model(recording, tmp_path):
     several = [generated("linear32", seed=5, duration_s=1.0), generated(seed=7, num_segments=2)]
     pretrained = train_deep_interpolation(several, tmp_path / "many", config=SMALL, settings=QUICK)
@@ -190,6 +193,7 @@ def test_fine_tuning_starts_from_the_model(recording, tmp_path):
     assert net.info.parent == f"many (sha256 {load_model(pretrained).info.source['sha256']})"
 
 
+@pytest.mark.slow
 def test_fine_tuning_reaches_other_sampling_frequencies(tmp_path, model, recording):
     slow = si.NumpyRecording([recording.get_traces()[::2]], 15_000.0)
     slow.set_probe(recording.get_probe())
@@ -199,6 +203,7 @@ def test_fine_tuning_reaches_other_sampling_frequencies(tmp_path, model, recordi
     assert deep_interpolate(slow, model=tuned).get_traces(end_frame=50).shape == (50, 4)
 
 
+@pytest.mark.slow
 def test_training_continues_after_a_kill(recording, tmp_path):
     from dataclasses import replace
 
@@ -229,6 +234,7 @@ def test_training_continues_after_a_kill(recording, tmp_path):
         assert torch.equal(first, second)
 
 
+@pytest.mark.slow
 def test_training_that_was_killed_in_its_first_epoch_leaves_nothing_to_the_next(recording, tmp_path, monkeypatch):
     def killed(*arguments):
         raise KeyboardInterrupt
@@ -267,6 +273,7 @@ train_deep_interpolation(generated(duration_s=1.0), {folder!r}, config=SMALL, se
 """
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
     def run(world, folder):
         code = PARALLEL.format(tests=str(Path(__file__).parents[2]), folder=str(folder))
