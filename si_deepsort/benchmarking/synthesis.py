@@ -112,14 +112,13 @@ def _background(probe, recipe, settings, rng):
 
 def _with_units(background, units, spikes, recipe, settings):
     """The background with the spikes of the units, while the tissue moves, and disturbed."""
-    options = dict(nbefore=units.nbefore, amplitudes=spikes.amplitudes)
+    options = dict(nbefore=units.nbefore, amplitudes=spikes.amplitudes, widening=spikes.widening)
     if recipe.drift_um or recipe.jump_um:
         motion_rng = np.random.default_rng([settings.seed, 22])
         motion = motion_um(settings.duration_s, motion_rng, drift_um=recipe.drift_um, jump_um=recipe.jump_um)
         moving = MovingTemplates(units.moved_uV, units.displacements_um, motion)
         recording = inject_moving_units(background, spikes.sorting, moving, units.probe, **options)
     else:
-        options["widening"] = spikes.widening
         recording = inject_units(background, spikes.sorting, units.templates_uV, **options)
     if recipe.disturbances is None:
         return recording

@@ -1,6 +1,6 @@
 """Spikes put into a recording: their templates, scaled, widened and moved along the probe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import spikeinterface.core as si
@@ -76,16 +76,16 @@ def widening_slopes(templates_uV: np.ndarray, nbefore: int) -> np.ndarray:
 
     Parameters
     ----------
-    templates_uV : np.ndarray, shape (num_units, num_samples, num_channels), float32
+    templates_uV : np.ndarray, shape (..., num_samples, num_channels), float32
     nbefore : int
         Sample of the peak: it stays where it is.
 
     Returns
     -------
-    np.ndarray, shape (num_units, num_samples, num_channels), float32
+    np.ndarray, shape (..., num_samples, num_channels), float32
     """
-    times = np.arange(templates_uV.shape[1]) - nbefore
-    return (-times[:, None] * np.gradient(templates_uV, axis=1)).astype("float32")
+    times = np.arange(templates_uV.shape[-2]) - nbefore
+    return (-times[:, None] * np.gradient(templates_uV, axis=-2)).astype("float32")
 
 
 def inject_moving_units(
@@ -96,6 +96,7 @@ def inject_moving_units(
     *,
     nbefore: int,
     amplitudes: np.ndarray | None = None,
+    widening: np.ndarray | None = None,
 ) -> si.BaseRecording:
     """
     A recording with the spikes of a sorting added while the tissue moves, lazily.
@@ -111,11 +112,22 @@ def inject_moving_units(
         Sample of the peak.
     amplitudes : np.ndarray | None, shape (num_spikes,), float32, default: None
         Relative to the template, in the order of the spike vector. None: 1.
+    widening : np.ndarray | None, shape (num_spikes,), float32, default: None
+        By how much each spike is wider than the template, relative to it. None: 0.
 
     Returns
     -------
     BaseRecording
     """
+    recording = _inject_moving(parent, sorting, moving, probe, nbefore, amplitudes)
+    if widening is None:
+        return recording
+    factors = widening if amplitudes is None else amplitudes * widening
+    slopes = replace(moving, templates_uV=widening_slopes(moving.templates_uV, nbefore))
+    return _inject_moving(recording, sorting, slopes, probe, nbefore, factors)
+
+
+def _inject_moving(parent, sorting, moving, probe, nbefore, amplitudes):
     from spikeinterface.generation.drift_tools import DriftingTemplates, InjectDriftingTemplatesRecording
 
     steps = np.stack([np.zeros_like(moving.displacements_um), moving.displacements_um], axis=1)

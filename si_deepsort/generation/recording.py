@@ -38,7 +38,7 @@ def generate_recording(
     templates_uV : np.ndarray | None, shape (num_units, num_samples, num_channels), default: None
         Templates of the units, at the sampling frequency of the settings. None generates them.
     nbefore : int | None, default: None
-        Sample of the peak in given templates.
+        Sample of the peak in given templates. None takes the largest sample of all of them.
     noise_power : (frequencies, power) | None, default: None
         Spectrum of the noise. None takes that of real Neuropixels recordings.
 
@@ -48,28 +48,30 @@ def generate_recording(
         In uV, float32, with the probe. Lazy: nothing is computed until traces are asked for.
     sorting : NumpySorting
         The true spikes (sample of the peak), with the properties `gt_peak_uV` and `gt_firing_rate`.
+
+    Raises
+    ------
+    ValueError
+        If the tissue is to move along contacts that are all at one depth.
     """
     settings = settings or GenerationSettings()
-    is_moving = settings.drift_um > 0 or settings.jump_um > 0
     rng = np.random.default_rng(settings.seed)
     probe = probe.copy()
     probe.set_device_channel_indices(np.arange(probe.get_contact_count()))
     locations = probe.contact_positions[:, :2]
     if templates_uV is None:
         templates_uV, nbefore = random_templates(locations, settings, rng)
+    elif nbefore is None:
+        nbefore = int(np.argmax(np.abs(templates_uV).max(axis=(0, 2)))) if len(templates_uV) else 0
     noise = ColoredNoiseRecording(probe, settings, noise_power)
     far = random_far_templates(locations, settings, rng)
     hash_sorting = random_sorting(len(far[0]), settings, rng, rates=rng.uniform(1, 20, len(far[0])))
     background = InjectTemplatesRecording(hash_sorting, far[0], nbefore=far[1], parent_recording=noise)
     spikes = _true_spikes(templates_uV, locations, settings, rng)
-    sorting, options = spikes.sorting, dict(nbefore=nbefore, amplitudes=spikes.amplitudes)
-    if is_moving and len(templates_uV):
-        moving = _moving_templates(templates_uV, probe, settings)
-        recording = inject_moving_units(background, sorting, moving, probe, **options)
-    else:
-        recording = inject_units(background, sorting, templates_uV, widening=spikes.widening, **options)
+    recording = _with_units(background, templates_uV, spikes, nbefore, probe, settings)
     if settings.disturbances != Disturbances():
         recording = DisturbedRecording(recording, settings.disturbances, settings.seed)
+    sorting = spikes.sorting
     peaks = np.abs(templates_uV).max(axis=(1, 2)) if len(templates_uV) else np.zeros(0)
     sorting.set_property("gt_peak_uV", peaks)
     sorting.set_property("gt_firing_rate", sorting.count_num_spikes_per_unit(outputs="array") / settings.duration_s)
@@ -77,6 +79,16 @@ def generate_recording(
     recording.set_channel_offsets(0.0)
     recording.annotate(is_filtered=False)
     return recording, sorting
+
+
+def _with_units(background, templates_uV, spikes, nbefore, probe, settings):
+    """The background with the spikes of the units, while the tissue moves if it does."""
+    options = dict(nbefore=nbefore, amplitudes=spikes.amplitudes, widening=spikes.widening)
+    is_moving = settings.drift_um > 0 or settings.jump_um > 0
+    if is_moving and len(templates_uV):
+        moving = _moving_templates(templates_uV, probe, settings)
+        return inject_moving_units(background, spikes.sorting, moving, probe, **options)
+    return inject_units(background, spikes.sorting, templates_uV, **options)
 
 
 def _true_spikes(templates_uV, locations, settings, rng) -> Population:

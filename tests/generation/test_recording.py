@@ -83,3 +83,22 @@ def test_no_units_and_no_background():
 def test_wrong_statistics_are_refused(wrong):
     with pytest.raises(SettingError):
         SpikeStatistics(**wrong)
+
+
+def test_spikes_of_moving_units_widen_too():
+    common = replace(QUIET, firing_rate_min=20.0, firing_rate_max=20.0, drift_um=5.0, duration_s=1.0)
+    plain, wide = (
+        generate_recording(named_probe("linear32"), replace(common, statistics=SpikeStatistics(shape_change_sd=sd)))[0]
+        for sd in (0.0, 0.2)
+    )
+    difference = np.abs(plain.get_traces() - wide.get_traces()).max()
+    assert 1.0 < difference < np.abs(plain.get_traces()).max()
+
+
+def test_peak_of_given_templates_is_found():
+    templates = np.zeros((1, 60, 4), dtype="float32")
+    templates[0, 17:20, 2] = [-20.0, -100.0, -30.0]
+    settings = replace(QUIET, statistics=SpikeStatistics(amplitude_sd=0.0, slow_amplitude_sd=0.0), burst_fraction=0.0)
+    recording, sorting = generate_recording(named_probe("tetrode"), settings, templates_uV=templates)
+    frames = sorting.get_unit_spike_train(sorting.unit_ids[0])
+    assert len(frames) and recording.get_traces()[frames, 2] == pytest.approx(-100.0, abs=1e-3)
