@@ -15,7 +15,7 @@ import si_deepsort
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "si_deepsort"
 FLOORS = [
-    {"_version", "settings", "geometry", "chunks", "noise", "channel_mixture", "spike_vectors", "io"},
+    {"_version", "settings", "geometry", "chunks", "noise", "components", "two_groups", "spike_vectors", "io"},
     {"nets", "generation", "html_report"},
     {"fit", "inference", "zoo"},
     {"preprocessing"},

@@ -18,15 +18,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.cluster import DBSCAN, HDBSCAN, KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, adjusted_rand_score, precision_recall_fscore_support
 from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import KNeighborsClassifier
 
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import markdown_table, write_results
-from si_deepsort.channel_mixture import cluster_by_density, principal_components, scale_to_noise, separate_neuron
+from si_deepsort.components import principal_components
 from si_deepsort.inference import predict_in_batches
+from si_deepsort.known_units.separate_neuron import scale_to_noise, separate_neuron
 from si_deepsort.training.classification.train import ClassifierTrainingSettings, fit_classifier
 from si_deepsort.training.embedding.train import AutoencoderTrainingSettings, fit_autoencoder, reconstruction_errors
 
@@ -172,6 +174,45 @@ def timed(function):
         result = function()
         seconds.append(time.process_time() - start)
     return result, min(seconds)
+
+
+def cluster_by_density(features: np.ndarray, *, min_fraction: float = 0.02, seed: int = 0) -> tuple[np.ndarray, float]:
+    """
+    DBSCAN whose radius is found on the channel itself, in noise levels.
+
+    The radius is lowered from 6 noise levels until more than one cluster stands apart; a core point has 1 % of the
+    points within the radius. Points outside every cluster go to the nearest one.
+
+    Parameters
+    ----------
+    features : np.ndarray, shape (num_spikes, num_features), float
+        In noise levels (principal components or an autoencoder's embedding of waveforms in noise levels).
+    min_fraction : float, default: 0.02
+        Smaller clusters do not count.
+    seed : int, default: 0
+        Random seed of the sample of at most 2,500 points on which clusters are found.
+
+    Returns
+    -------
+    labels : np.ndarray, shape (num_spikes,), int
+        All 0 if no radius separates anything.
+    eps : float
+        The radius, in noise levels.
+    """
+    labels, eps = np.zeros(len(features), dtype=int), 6.0
+    rng = np.random.default_rng(seed)
+    sample = features if len(features) <= 2500 else features[rng.choice(len(features), 2500, replace=False)]
+    min_samples = max(5, round(0.01 * len(sample)))
+    while len(sample) >= 2 * min_samples and eps > 0.3:
+        found = DBSCAN(eps=eps, min_samples=min_samples).fit_predict(sample)
+        sizes = np.bincount(found[found >= 0], minlength=1)
+        large = np.flatnonzero(sizes >= min_fraction * len(sample))
+        if len(large) > 1:
+            kept = np.isin(found, large)
+            nearest = KNeighborsClassifier(1).fit(sample[kept], np.searchsorted(large, found[kept]))
+            return nearest.predict(features), eps
+        eps *= 0.93
+    return labels, eps
 
 
 def study_clusters(pair, channel) -> dict:

@@ -5,7 +5,9 @@ By a trained classifier:
 
 - `assign.py`: peaks to known units, arrays in, arrays out;
 - `sort_known_units.py`: the units of a sorting to known units;
-- `load.py`: load a classifier.
+- `load.py`: load a classifier;
+
+- `separate_neuron.py`: the neuron and the background of a single channel.
 
 By templates, in noise that overlaps them:
 

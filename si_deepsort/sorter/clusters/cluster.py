@@ -15,7 +15,7 @@ from numba.core.dispatcher import Dispatcher
 from sklearn.cluster import DBSCAN, HDBSCAN
 from sklearn.neighbors import NearestNeighbors
 
-from ...channel_mixture import principal_components
+from ...components import principal_components
 
 # Principal components in which peaks are clustered. Tuned on generated development recordings (seeds 1-5).
 NUM_COMPONENTS = 9

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from sklearn.cluster import KMeans
 
-from ...channel_mixture import principal_components
+from ...components import principal_components
 from ...spike_vectors import in_order
 from ..units.spike_features import SpikeFeatures, read_spike_features
 from ..units.templates import UnitTemplates

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
-from si_deepsort.channel_mixture import cluster_by_density, principal_components, scale_to_noise, separate_neuron
+from si_deepsort.known_units.separate_neuron import _most_agreed, scale_to_noise, separate_neuron
 
 SPIKE = -14 * np.exp(-(((np.arange(42) - 14) / 2.5) ** 2)) + 5 * np.exp(-(((np.arange(42) - 26) / 6.0) ** 2))
 BUMP = -4 * np.exp(-(((np.arange(42) - 13) / 2.0) ** 2))
@@ -48,35 +49,27 @@ def test_where_a_class_is_empty_the_scores_decide(caplog):
     assert len(separate_neuron(np.zeros((0, 42)))) == 0
 
 
-def test_density_clusters_are_found_at_any_spread_and_one_blob_is_one_cluster():
-    rng = np.random.default_rng(0)
-    blobs = rng.standard_normal((600, 3))
-    blobs[300:, 0] += 9
-    for spread in (0.5, 1.0):
-        labels, eps = cluster_by_density(blobs * spread)
-        assert len(np.unique(labels)) == 2 and eps < 9 * spread
-        assert len(np.unique(labels[:300])) == len(np.unique(labels[300:])) == 1
-    assert (cluster_by_density(rng.standard_normal((3, 3)))[0] == 0).all()
+def mixed_scores(is_spike, seed):
+    """Log-odds of a classifier of another channel: the order is mostly right, border and scale are not."""
+    rng = np.random.default_rng(1000 + seed)
+    distance = rng.uniform(1.5, 5)
+    scores = np.where(is_spike, distance, -distance) + rng.standard_normal(len(is_spike)) * rng.uniform(0.7, 2)
+    return (scores + rng.uniform(-0.9, 1.2) * distance) * np.exp(rng.uniform(-0.5, 1.0))
 
 
-def test_principal_components_keep_distances_when_all_are_kept():
-    waveforms = np.random.default_rng(0).standard_normal((50, 6))
-    features = principal_components(waveforms, 6)
-    np.testing.assert_allclose(
-        np.linalg.norm(features[0] - features[1]), np.linalg.norm(waveforms[0] - waveforms[1]), rtol=1e-9
-    )
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_border_a_classifier_brings_the_neuron_is_found(seed):
+    waveforms, is_spike = make_channel(seed, num_spikes=80 + 40 * seed)
+    found = separate_neuron(waveforms, scores=mixed_scores(is_spike, seed), seed=seed) > 0
+    assert f1_score(is_spike, found) > 0.95
 
 
-@pytest.mark.parametrize("shape", [(50, 6), (20, 60), (5, 60), (1, 4), (0, 4), (4, 0)])
-def test_principal_components_are_the_same_whichever_products_they_come_from(shape):
-    waveforms = np.random.default_rng(0).standard_normal(shape)
-    features = principal_components(waveforms, 9)
-    assert features.shape == (shape[0], min(9, shape[1]))
-    centered = waveforms - waveforms.mean(axis=0, keepdims=True) if len(waveforms) else waveforms
-    sizes = np.linalg.svd(centered, compute_uv=False)[:9]
-    found = np.linalg.norm(features, axis=0)
-    np.testing.assert_allclose(found[: len(sizes)], sizes, atol=1e-9)
-    np.testing.assert_allclose(found[len(sizes) :], 0, atol=1e-9)
+def test_a_fit_in_a_wrong_optimum_is_outvoted():
+    is_spike = np.arange(500) < 60
+    scores = np.where(is_spike, 1.0, -1.0) + np.linspace(0, 1, 500)
+    wrong, right, nearly = np.arange(500) % 2 == 0, is_spike, np.arange(500) < 64
+    assert _most_agreed([wrong, right, nearly], scores) == 1
+    assert _most_agreed([wrong, nearly], scores) == 1
 
 
 def test_bad_input_is_named():
