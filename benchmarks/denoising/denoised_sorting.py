@@ -2,8 +2,9 @@
 Does denoising help sorting? `python benchmarks/denoising/denoised_sorting.py --out
 benchmarks/results/denoised_sorting.json`.
 
-The same generated recordings, raw and denoised, through the same sorters with their defaults. The difference in
-accuracy is paired: per recording, denoised minus raw; its interval comes from resampling recordings.
+Units are not of the generator that the sorter's detector was made from (`foreign_templates`). The same recordings, raw
+and denoised, go through the same sorters with their defaults. The difference in accuracy is paired: per recording,
+denoised minus raw; its interval comes from resampling recordings.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import run_sorter
 
 import si_deepsort
+from si_deepsort.benchmarking.foreign_templates import foreign_templates
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.generation import GenerationSettings, generate_recording
@@ -40,13 +42,12 @@ def make_recording(layout: str, seed: int, duration_s: float):
         duration_s=duration_s,
         num_units=5 if layout == "tetrode" else 12,
         num_far_units=10,
-        amplitude_min_uV=35.0,
-        amplitude_max_uV=200.0,
         firing_rate_min=2.0,
         firing_rate_max=15.0,
         seed=30_000 + seed,
     )
-    return generate_recording(probe, settings)
+    units = foreign_templates(probe, settings.num_units, seed=settings.seed)
+    return generate_recording(probe, settings, templates_uV=units.templates_uV, nbefore=units.nbefore)
 
 
 def saved(folder: Path, make):

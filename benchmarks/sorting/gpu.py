@@ -2,7 +2,8 @@
 What a GPU brings to sorting: deepsort beside Kilosort4 on a machine with CUDA.
 
 `python benchmarks/sorting/gpu.py` writes benchmarks/results/gpu_sorting.json; it needs CUDA and `pip install kilosort`.
-All times are by the clock, on a recording with 384 channels, after a warm-up that loads and compiles everything.
+All times are by the clock, on a recording with 384 channels and units that the sorter's detector was not made from
+(`foreign_templates`), after a warm-up that loads and compiles everything.
 Sorters run with default settings; deepsort, which computes on CPUs, is given one worker per core.
 """
 

@@ -26,6 +26,7 @@ from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import read_sorter_folder, run_sorter
 
 import si_deepsort  # noqa: F401  the sorter makes itself known
+from si_deepsort.benchmarking.foreign_templates import foreign_templates
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
@@ -95,7 +96,8 @@ def generate(case: Case, seed: int, folder: Path):
     if (folder / "recording").is_dir():
         return
     settings = GenerationSettings(duration_s=60.0 * case.minutes, num_units=case.num_units, seed=seed)
-    recording, truth = generate_recording(make_probe(case.probe), settings)
+    units = foreign_templates(make_probe(case.probe), case.num_units, seed=seed)
+    recording, truth = generate_recording(units.probe, settings, templates_uV=units.templates_uV, nbefore=units.nbefore)
     truth.save(folder=folder / "truth", overwrite=True)
     recording = spre.astype(spre.scale(recording, gain=1 / UV_PER_COUNT), "int16", round=True)
     recording.set_channel_gains(UV_PER_COUNT)

@@ -6,6 +6,8 @@ units is a match from an agreement of .5, well detected from .8, redundant or ov
 """
 
 import numpy as np
+import scipy.stats
+from numpy.typing import ArrayLike
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 
 PERFORMANCE = ("accuracy", "precision", "recall")
@@ -22,7 +24,9 @@ COUNTS = (
 LOST_SNR, LOST_MIN_SPIKES, LOST_ACCURACY = 10.0, 30, 0.5
 # A false-positive unit is a fragment if more than this share of its spikes are of one true unit.
 FRAGMENT_SHARE = 0.5
+# Signal to noise ratio from which on tables call a unit large.
 LARGE_SNR = 8.0
+# Resamples of a bootstrap interval: its limits are then known to a twentieth of its width.
 NUM_RESAMPLES = 2000
 
 
@@ -130,14 +134,14 @@ def _num_lost_large(true_sorting, snr, accuracy) -> int | None:
     return int((is_large & (np.asarray(accuracy) < LOST_ACCURACY)).sum())
 
 
-def mean_by_snr(accuracy, snr) -> dict[str, float | None]:
+def mean_by_snr(accuracy: ArrayLike, snr: ArrayLike) -> dict[str, float | None]:
     """Mean accuracy of small (SNR under 5), middle (5 to 8) and large units; None where there is no such unit."""
     accuracy, snr = np.asarray(accuracy), np.asarray(snr)
     groups = {"snr_under_5": snr < 5, "snr_5_to_8": (snr >= 5) & (snr < LARGE_SNR), "snr_above_8": snr >= LARGE_SNR}
     return {name: float(accuracy[group].mean()) if group.any() else None for name, group in groups.items()}
 
 
-def bootstrap_interval(values, *, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
+def bootstrap_interval(values: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
     """
     Interval of the mean over units.
 
@@ -147,7 +151,7 @@ def bootstrap_interval(values, *, confidence: float = 0.95, seed: int = 0) -> tu
         One value per unit; for a paired difference, the difference of each unit.
     confidence : float, default: 0.95
     seed : int, default: 0
-        Of the resampling.
+        Seed of the resampling.
 
     Returns
     -------
@@ -157,12 +161,18 @@ def bootstrap_interval(values, *, confidence: float = 0.95, seed: int = 0) -> tu
     values = np.asarray(values, dtype=float)
     if len(values) < 2:
         return float(values.mean()), float(values.mean())
-    chosen = np.random.default_rng(seed).integers(0, len(values), (NUM_RESAMPLES, len(values)))
-    low, high = np.quantile(values[chosen].mean(axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    interval = scipy.stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=NUM_RESAMPLES,
+        confidence_level=confidence,
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
-def paired_difference(accuracy, other_accuracy) -> dict[str, float]:
+def paired_difference(accuracy: ArrayLike, other_accuracy: ArrayLike) -> dict[str, float]:
     """
     Difference of two sorters over the same units.
 
