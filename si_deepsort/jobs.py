@@ -1,63 +1,104 @@
 """
 Many sortings at once: SpikeInterface's `run_sorter_jobs` for workers that never imported this package.
 
-Worker processes find the sorter because its name imports us where it is unpickled (`register.SorterName`). Slurm jobs
+Worker processes find the sorter because unpickling its name imports the package (`register.SorterName`). Slurm jobs
 get the name as text, so here they are scripts of this module: `python -m si_deepsort.jobs job.json`.
 """
 
 import json
+import logging
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import spikeinterface.core as si
+from spikeinterface.core import BaseSorting
 from spikeinterface.core.core_tools import check_json
 from spikeinterface.sorters import run_sorter
 from spikeinterface.sorters import run_sorter_jobs as run_in_spikeinterface
 
 from .register import DEEPSORT
 
+logger = logging.getLogger(__name__)
+
+# Options of sbatch if the user gives none.
 SLURM_OPTIONS = {"cpus-per-task": 1, "mem": "4G"}
+ENGINES = ("loop", "joblib", "processpoolexecutor", "dask", "slurm")
+# Engines with which SpikeInterface hands back the sortings themselves.
+RETURNING_ENGINES = ("loop", "joblib", "processpoolexecutor")
 
 
-def run_sorter_jobs(job_list: list[dict], engine: str = "loop", engine_kwargs: dict | None = None, return_output=False):
+def run_sorter_jobs(
+    job_list: list[dict[str, Any]],
+    engine: str = "loop",
+    engine_kwargs: dict[str, Any] | None = None,
+    return_output: bool = False,
+) -> list[BaseSorting] | None:
     """
     Run several sortings, as `spikeinterface.sorters.run_sorter_jobs`.
 
     Parameters
     ----------
     job_list : list of dict
-        Keyword arguments of `run_sorter`; "deepsort" may be a plain string. The dictionaries are left as they are.
+        Keyword arguments of `run_sorter`; "deepsort" may be a plain string. The dictionaries are not changed.
     engine : "loop" | "joblib" | "processpoolexecutor" | "dask" | "slurm", default: "loop"
+        What runs the jobs.
     engine_kwargs : dict | None, default: None
-        Of the engine. `mp_context` of processpoolexecutor may be a name ("spawn"); slurm takes `tmp_script_folder`,
-        where job files and logs are kept, and `sbatch_args`.
+        Options of the engine. joblib takes `n_jobs` and `backend`; processpoolexecutor takes `max_workers` and
+        `mp_context`, which may be a name ("spawn"); dask needs `client`; slurm takes `tmp_script_folder`, where job
+        files and logs are kept, and `sbatch_args`.
     return_output : bool, default: False
         Return the sortings (loop, joblib, processpoolexecutor).
 
     Returns
     -------
     list of BaseSorting | None
-        With slurm None at once: read the folders with `read_sorter_folder` when the jobs have ended.
+        The sortings in the order of the jobs if `return_output`. Otherwise None, as in SpikeInterface: read each by
+        `spikeinterface.sorters.read_sorter_folder(job["folder"])`, with slurm when the jobs have ended.
+
+    Raises
+    ------
+    ValueError
+        If the engine is unknown, cannot return the sortings, or is dask without a client.
     """
+    _check_engine(engine, engine_kwargs or {}, return_output)
     jobs = [{**job, "sorter_name": _importing_name(job["sorter_name"])} for job in job_list]
     options = dict(engine_kwargs or {})
     if engine == "slurm":
-        if return_output:
-            raise ValueError("engine='slurm' returns at once; read results with read_sorter_folder(folder) later.")
-        return submit_slurm_jobs(jobs, options)
+        submit_slurm_jobs(jobs, options)
+        return None
     if isinstance(options.get("mp_context"), str):
         # SpikeInterface 0.105.3 documents a name but hands it to concurrent.futures, which wants the object.
-        from multiprocessing import get_context
-
         options["mp_context"] = get_context(options["mp_context"])
-    return run_in_spikeinterface(jobs, engine=engine, engine_kwargs=options, return_output=return_output)
+    sortings = run_in_spikeinterface(jobs, engine=engine, engine_kwargs=options, return_output=return_output)
+    if not return_output:
+        logger.info(
+            "%d sortings have ended. Read each by read_sorter_folder(folder), or pass return_output=True.", len(jobs)
+        )
+    return sortings
 
 
-def submit_slurm_jobs(jobs: list[dict], options: dict) -> None:
+def _check_engine(engine: str, options: dict[str, Any], return_output: bool) -> None:
+    if engine not in ENGINES:
+        raise ValueError(f"engine={engine!r}, expected one of {', '.join(ENGINES)}.")
+    if return_output and engine not in RETURNING_ENGINES:
+        raise ValueError(
+            f"engine={engine!r} cannot return the sortings, only {', '.join(RETURNING_ENGINES)} can. Leave "
+            "return_output out, and read each result by read_sorter_folder(folder) when the jobs have ended."
+        )
+    if engine == "dask" and options.get("client") is None:
+        raise ValueError(
+            "engine='dask' needs a client: engine_kwargs=dict(client=dask.distributed.Client(...)). A local one is "
+            "made by Client(n_workers=2, threads_per_worker=1)."
+        )
+
+
+def submit_slurm_jobs(jobs: list[dict[str, Any]], options: dict[str, Any]) -> None:
     """Write a file for each job, which holds the whole lazy recording, and submit it with sbatch."""
     folder = Path(options.get("tmp_script_folder") or tempfile.mkdtemp(prefix="si_deepsort_slurm_"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,12 +113,15 @@ def submit_slurm_jobs(jobs: list[dict], options: dict) -> None:
         sbatch = ["sbatch", *(f"--{name}={value}" for name, value in arguments.items()), str(script)]
         done = subprocess.run(sbatch, capture_output=True, text=True)
         if done.returncode != 0:
-            raise OSError(f"sbatch refused job {number}: {done.stderr.strip() or done.stdout.strip()}")
+            raise OSError(
+                f"sbatch refused job {number}: {done.stderr.strip() or done.stdout.strip()}. Options of sbatch are "
+                "given by engine_kwargs=dict(sbatch_args={...}); jobs before this one are submitted."
+            )
 
 
-def write_job(job: dict, job_file: Path) -> None:
+def write_job(job: dict[str, Any], job_file: Path) -> None:
     """
-    Keep the arguments of `run_sorter` as JSON.
+    Write the arguments of `run_sorter` as JSON.
 
     Raises
     ------
@@ -100,7 +144,7 @@ def run_job(job_file: str | Path) -> None:
     run_sorter(**job)
 
 
-def _importing_name(sorter_name):
+def _importing_name(sorter_name: str) -> str:
     return DEEPSORT if sorter_name == str(DEEPSORT) else sorter_name
 
 

@@ -105,8 +105,28 @@ def test_slurm_refusal_and_unwritable_recordings_are_reported(recording, tmp_pat
     in_memory = si.NumpyRecording([np.zeros((100, 4), "float32")], 20_000.0)
     with pytest.raises(ValueError, match="Save it first"):
         write_job(make_jobs(in_memory, tmp_path)[0], tmp_path / "job.json")
-    with pytest.raises(ValueError, match="read_sorter_folder"):
-        si_deepsort.run_sorter_jobs([], engine="slurm", return_output=True)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(engine="slurm", return_output=True), "engine='slurm' cannot return.*read_sorter_folder"),
+        (dict(engine="dask", return_output=True), "engine='dask' cannot return.*read_sorter_folder"),
+        (dict(engine="dask"), r"engine='dask' needs a client: engine_kwargs=dict\(client="),
+        (dict(engine="threads"), "engine='threads', expected one of loop, joblib"),
+    ],
+    ids=str,
+)
+def test_wrong_engines_are_refused_before_anything_runs(recording, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        si_deepsort.run_sorter_jobs(make_jobs(recording, tmp_path), **options)
+    assert not (tmp_path / "out0").exists()
+
+
+def test_without_output_it_is_said_how_to_read_the_sortings(recording, tmp_path, caplog):
+    with caplog.at_level("INFO", logger="si_deepsort"):
+        assert si_deepsort.run_sorter_jobs(make_jobs(recording, tmp_path, count=1)) is None
+    assert "read_sorter_folder(folder), or pass return_output=True" in caplog.text
 
 
 def test_job_file_runs(recording, tmp_path):

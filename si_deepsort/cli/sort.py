@@ -79,7 +79,7 @@ def sort(
     if report:
         from ..report import write_report
 
-        with _no_provenance_warnings():
+        with _no_warnings_of_intermediate_steps():
             page = write_report(sorting, loaded, out / "report", overwrite=True, phy=phy)
         print(f"Report: {page}")
 
@@ -153,10 +153,12 @@ def _resumed(out: Path, values: dict[str, Any]) -> "BaseSorting":
 
 
 @contextmanager
-def _no_provenance_warnings() -> Iterator[None]:
-    """Hide what SpikeInterface says of objects that live in memory for a moment: the user did not make them."""
+def _no_warnings_of_intermediate_steps() -> Iterator[None]:
+    """Hide warnings of SpikeInterface about objects that the report makes for a moment: the user did not make them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*provenance will not be saved")
+        warnings.filterwarnings("ignore", message="The recording registered to this sorting object will not be saved")
+        warnings.filterwarnings("ignore", message="Bin duration of .* is larger than recording duration")
         yield
 
 
