@@ -1,8 +1,8 @@
 """
 Candidates for spikes, and the window around each that a detector looks at.
 
-A candidate is a local extremum over time of a channel, not smaller than what its nearest neighbours show at the same
-moment. Everywhere else the probability of a spike's peak is 0 by definition, so a network need not be evaluated there.
+A candidate is a local extremum of a channel over time that is not smaller than the traces of its nearest neighbours at
+the same moment. Elsewhere the probability of a spike's peak is 0 by definition, and no network is evaluated.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry import channel_distances, neighbor_indices
+from ..nets.detector import DetectorConfig
 
-# Candidates compete over this time with their neighbours.
+# Time in ms in which candidates compete with each other: two samples at 30 kHz, by which peaks on neighbouring channels
+# differ.
 RIVAL_MS = 0.07
+# Nearest neighbours that a candidate competes with.
+NUM_RIVALS = 4
+# Half width of the interpolation kernel, in samples of the lower sampling rate.
+KERNEL_HALF_WIDTH = 4.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,14 @@ class WindowPlan:
     rival_frames: int
 
 
-def make_window_plan(config, channel_locations, sampling_frequency: float, *, shanks=None, usable=None) -> WindowPlan:
+def make_window_plan(
+    config: DetectorConfig,
+    channel_locations: np.ndarray,
+    sampling_frequency: float,
+    *,
+    shanks: np.ndarray | None = None,
+    usable: np.ndarray | None = None,
+) -> WindowPlan:
     """
     Plan the windows of a detector for a probe and a sampling rate.
 
@@ -51,7 +64,7 @@ def make_window_plan(config, channel_locations, sampling_frequency: float, *, sh
     channel_locations : np.ndarray, shape (num_channels, 2), float
         In um.
     sampling_frequency : float
-        Of the traces, in Hz.
+        Sampling rate of the traces in Hz.
     shanks : np.ndarray | None, shape (num_channels,), default: None
     usable : np.ndarray | None, shape (num_channels,), bool, default: None
         Channels that are alive.
@@ -62,7 +75,7 @@ def make_window_plan(config, channel_locations, sampling_frequency: float, *, sh
     distances = channel_distances(channel_locations)[np.arange(len(neighbors))[:, None], neighbors]
     distances = np.where(neighbors < 0, np.inf, distances).astype("float32")
     reach_s = max(config.frames_before, config.frames_after) / config.sampling_frequency
-    before = int(np.ceil(reach_s * sampling_frequency)) + 4
+    before = int(np.ceil(reach_s * sampling_frequency)) + int(KERNEL_HALF_WIDTH)
     target_s = np.arange(-config.frames_before, config.frames_after + 1) / config.sampling_frequency
     resampling = _resampling_matrix(before, sampling_frequency, target_s, config.sampling_frequency)
     return WindowPlan(neighbors, distances, resampling, before, max(1, round(RIVAL_MS * sampling_frequency / 1000)))
@@ -73,12 +86,14 @@ def _resampling_matrix(before, sampling_frequency, target_s, target_frequency) -
     source = np.arange(-before, before + 1)
     lag = target_s[None] * sampling_frequency - source[:, None]
     cutoff = min(1.0, target_frequency / sampling_frequency)
-    half_width = 4.0 / cutoff
+    half_width = KERNEL_HALF_WIDTH / cutoff
     kernel = cutoff * np.sinc(cutoff * lag) * np.cos(np.pi * np.clip(lag / half_width, -1, 1) / 2) ** 2
     return (kernel / kernel.sum(0, keepdims=True)).astype("float32")
 
 
-def find_candidates(scaled: np.ndarray, plan: WindowPlan, *, threshold: float, margin: int):
+def find_candidates(
+    scaled: np.ndarray, plan: WindowPlan, *, threshold: float, margin: int
+) -> tuple[np.ndarray, np.ndarray]:
     """
     Local extrema of each channel that are not smaller than those of the neighbours at the same moment.
 
@@ -110,14 +125,14 @@ def find_candidates(scaled: np.ndarray, plan: WindowPlan, *, threshold: float, m
     return _without_rivals(height, frames, channels, plan)
 
 
-def _without_rivals(height, frames, channels, plan: WindowPlan, num_rivals: int = 4):
+def _without_rivals(height, frames, channels, plan: WindowPlan, num_rivals: int = NUM_RIVALS):
     for place in range(1, min(num_rivals + 1, plan.neighbors.shape[1])):
         rivals = plan.neighbors[channels, place]
         value = height[frames, channels]
         keep = np.ones(len(frames), dtype=bool)
         for shift in range(-plan.rival_frames, plan.rival_frames + 1):
             other = height[frames + shift, rivals]
-            # Of two equal heights the earlier stays, then the lower channel.
+            # The earlier of two candidates of equal height stays, then the one on the lower channel.
             keep &= (other < value) | ((other == value) & ((shift > 0) | ((shift == 0) & (rivals > channels))))
         keep |= rivals < 0
         frames, channels = frames[keep], channels[keep]
@@ -126,7 +141,7 @@ def _without_rivals(height, frames, channels, plan: WindowPlan, num_rivals: int 
 
 def cut_windows(channel_traces: np.ndarray, frames: np.ndarray, channels: np.ndarray, plan: WindowPlan) -> np.ndarray:
     """
-    The windows of candidates.
+    Cut the windows around candidates.
 
     Parameters
     ----------

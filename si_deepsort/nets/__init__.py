@@ -1,11 +1,15 @@
 """
-Networks: tensors in, tensors out. No file, no recording, no optimiser in this folder.
+Networks: tensors in, tensors out. No file, no recording and no optimizer in this folder.
 
-Inside `nets`, axes are (batch, channels, frames). `ARCHITECTURES` names every network; the name is written in a model
-folder's `config.json` and is the only thing that decides which class its weights are loaded into.
+Axes are (batch, channels, frames). `ARCHITECTURES` names every network. The name is saved in the `config.json` of a
+model folder and decides into which class its weights are loaded.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .network import Network
 
 ARCHITECTURES = {
     "interpolator": "interpolator.Interpolator",
@@ -21,9 +25,9 @@ ARCHITECTURES = {
 }
 
 
-def network_class(architecture: str):
+def network_class(architecture: str) -> "type[Network]":
     """
-    Class of a network by its name in `ARCHITECTURES`.
+    Find the class of a network by its name in `ARCHITECTURES`.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """
-Autoencoder: a spike's waveform -> a few numbers -> the waveform.
+Autoencoder: the waveform of a spike -> a short vector -> the waveform.
 
-It is principal component analysis plus a nonlinear residual on both ways. `start_from_pca` sets the linear part and
-leaves the residual at zero, so training starts at PCA's reconstruction error and goes down from there.
+It is principal component analysis (PCA) plus a nonlinear residual in the encoder and in the decoder. `start_from_pca`
+sets the linear part and leaves the residuals at zero, so training starts at the reconstruction error of PCA.
 """
 
 import itertools
@@ -26,10 +26,10 @@ class AutoencoderConfig(NetworkConfig):
     num_channels : int
         Channels of a waveform (the peak's channel and its neighbours); empty places are zeros.
     embedding_dimension : int
-        Numbers that describe a waveform.
+        Length of the vector that describes a waveform.
     widths : tuple of int
-        Hidden widths of the nonlinear residual of the encoder, from the waveform inwards; the decoder's are the
-        same in reverse. Empty: no residual, the network is linear.
+        Hidden widths of the encoder's residual, from the waveform inwards; the decoder has them in reverse. With none
+        the network is linear.
     """
 
     num_samples: int = 60
@@ -40,10 +40,9 @@ class AutoencoderConfig(NetworkConfig):
 
 class Autoencoder(Network):
     """
-    (batch, num_channels, num_samples) -> the same, through `embedding_dimension` numbers.
+    (batch, num_channels, num_samples) -> the same shape, through a vector of length `embedding_dimension`.
 
-    Waveforms are in units of the noise level of each channel. Started from PCA, distances between embeddings are in
-    noise levels, too.
+    Waveforms are in noise levels. If training starts from PCA, distances between vectors are in noise levels, too.
     """
 
     architecture = "autoencoder"
@@ -63,7 +62,7 @@ class Autoencoder(Network):
             self.expand.weight.copy_(self.project.weight.T)
 
     @torch.no_grad()
-    def start_from_pca(self, waveforms: Tensor):
+    def start_from_pca(self, waveforms: Tensor) -> None:
         """
         Make the network equal to the principal component analysis of some waveforms.
 

@@ -1,8 +1,8 @@
 """
-Waveform classifiers: which of the known units (or the background) fired this waveform?
+Waveform classifiers: the probability that a waveform belongs to each of the known units, or to the background.
 
-The amplitude is kept: units of one shape and different size are different units. A linear path runs beside the
-convolutional or recurrent one, so a network is never poorer than logistic regression.
+The amplitude is kept, since units of one shape and different size are different units. A linear path beside the
+convolutional or recurrent one makes logistic regression a special case of each network.
 """
 
 from abc import abstractmethod
@@ -26,9 +26,9 @@ class ClassifierConfig(NetworkConfig):
     num_channels : int
         Channels of a waveform.
     num_classes : int
-        Units, or background and neuron.
+        Number of units and background.
     widths : tuple of int
-        Features of the two convolutions (of the convolution and of the recurrent state).
+        Features of the two convolutions, or of the convolution and of the recurrent state.
     num_hidden : int
         Width of the layer before the output.
     kernel_size : int
@@ -58,7 +58,8 @@ class WaveformClassifier(Network):
     def __init__(self, config: ClassifierConfig):
         super().__init__(config)
         num_inputs = config.num_channels * config.num_samples
-        # The mean waveform of each class and the largest distance from it (root mean square) of nearly all its members
+        # The median waveform of each class, and the distance from it (root mean square) within which nearly all of its
+        # waveforms lie.
         self.register_buffer("templates", torch.zeros(config.num_classes, config.num_channels, config.num_samples))
         self.register_buffer("distance_limits", torch.full((config.num_classes,), torch.inf))
         self.register_buffer("mean", torch.zeros(config.num_channels, config.num_samples))
@@ -70,8 +71,8 @@ class WaveformClassifier(Network):
         self.output = nn.Linear(config.num_hidden, config.num_classes, bias=False)
 
     @torch.no_grad()
-    def standardize(self, waveforms: Tensor):
-        """Take the mean and the overall scale of the training waveforms; the relative amplitudes are kept."""
+    def standardize(self, waveforms: Tensor) -> None:
+        """Store the mean and the scale of training waveforms (num_waveforms, num_channels, num_samples)."""
         self.mean.copy_(waveforms.mean(dim=0))
         self.scale.fill_(max(float((waveforms - self.mean).square().mean().sqrt()), 1e-12))
 
@@ -98,7 +99,7 @@ class WaveformClassifier(Network):
 
 
 class CNNClassifier(WaveformClassifier):
-    """Convolutional classifier: two convolutions with pooling; positions are kept, waveforms are aligned."""
+    """Convolutional classifier: two convolutions with pooling, then all their outputs, for waveforms are aligned."""
 
     architecture = "classifier_cnn"
 

@@ -1,9 +1,9 @@
 """
-Spike detectors: is the sample in the middle of this window the peak of a spike?
+Spike detectors: the probability that the sample in the middle of a window is the peak of a spike.
 
-A window holds a channel's own trace and those of its nearest neighbours, in noise levels, at one fixed sampling rate,
-turned so that its middle sample is positive. The neighbours enter through sums whose weights fall with distance, so
-their number and order do not matter, and a missing neighbour (infinitely far away) weighs exactly nothing.
+A window holds the trace of a channel and those of its nearest neighbours, in noise levels, at one fixed sampling rate,
+with a positive middle sample. The neighbours enter through sums whose weights fall with distance, so their number and
+order do not matter. A missing neighbour is infinitely far away and has weight 0.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from .network import Network, NetworkConfig
 @dataclass(frozen=True, kw_only=True)
 class DetectorConfig(NetworkConfig):
     """
-    What a detector looks at, and its size.
+    Structure of a spike detector.
 
     Attributes
     ----------
     sampling_frequency : float
-        Of the windows, in Hz. Traces at another rate are resampled around each candidate.
+        Sampling rate of the windows in Hz. Traces at another rate are resampled around each candidate.
     frames_before, frames_after : int
-        Reach of the window to either side of its middle frame.
+        Frames of the window before and after its middle frame.
     num_neighbors : int
         Channels in a window, the channel itself included.
     radius_um : float
-        Channels farther away than this are no neighbours.
+        Channels farther away than this are not used.
     lengths_um : tuple of float
         Decay lengths of the weights over distance.
     num_mixtures : int
@@ -36,10 +36,10 @@ class DetectorConfig(NetworkConfig):
     num_energies : int
         Weighted sums of the neighbours' rectified traces.
     activity_heights : tuple of float
-        How often a channel exceeds each of these, in noise levels, is told to the network: on a channel that is full
-        of small, far units a small spike means less. Empty for a network that learns from a single recording.
+        Heights in noise levels. How often a channel exceeds each of them is an input of the network, since small peaks
+        are common on a channel with many far units. Empty for a network that learns from a single recording.
     hidden : tuple of int
-        Width of the two layers over time and of the layer before the output.
+        Widths of the two layers over time and of the layer before the output.
     """
 
     sampling_frequency: float = 20_000.0
@@ -61,14 +61,17 @@ class DetectorConfig(NetworkConfig):
 
 class RadialMixing(nn.Module):
     """
-    The window of one channel from those of its neighbours, whatever their number and order.
+    Mix the windows of a channel and its neighbours; their number and order do not matter.
 
     Output channels: the channel itself, `num_mixtures` weighted sums over all channels, `num_energies` weighted sums
     of their absolute values.
     """
 
-    # A window whose middle is larger than this, in noise levels, is shrunk to it: shape decides, not size.
+    # A window with a larger middle sample, in noise levels, is scaled down to it, so that the shape of large spikes
+    # decides and not their size. Tuned on the generated recordings of the bundled detectors.
     LARGEST_PEAK = 12.0
+    # Standard deviation of the first coefficients: the sum over three lengths then has a variance of about 1/2.
+    FIRST_COEFFICIENT_SD = 0.4
 
     def __init__(self, config: DetectorConfig):
         super().__init__()
@@ -76,7 +79,7 @@ class RadialMixing(nn.Module):
         self.middle = config.frames_before
         self.register_buffer("lengths_um", torch.tensor(config.lengths_um), persistent=False)
         num_sums = config.num_mixtures + config.num_energies
-        self.coefficients = nn.Parameter(torch.randn(len(config.lengths_um), num_sums) * 0.4)
+        self.coefficients = nn.Parameter(torch.randn(len(config.lengths_um), num_sums) * self.FIRST_COEFFICIENT_SD)
         self.num_outputs = 1 + num_sums
         self.num_summaries = len(config.lengths_um) + 1 + len(config.activity_heights)
 
@@ -86,11 +89,16 @@ class RadialMixing(nn.Module):
         """
         Mix the neighbours of each window.
 
+        Parameters
+        ----------
+        windows, distances_um, activity : torch.Tensor
+            As for `CNNDetector.forward`.
+
         Returns
         -------
         mixed : torch.Tensor, shape (batch, num_outputs, frames)
         summaries : torch.Tensor, shape (batch, num_summaries)
-            How many neighbours there are at each length, the height of the peak, and the activity.
+            Density of neighbours at each length, logarithm of the peak's height, and the activity.
         """
         peaks = windows[:, 0, self.middle]
         sizes = torch.clamp(peaks.abs() / self.LARGEST_PEAK, min=1.0)
@@ -104,10 +112,12 @@ class RadialMixing(nn.Module):
 
 
 class _Detector(Network):
+    """What both detectors share."""
+
     config_class = DetectorConfig
 
     def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
-        """Random windows, the distances of their channels (the last place empty), and activities."""
+        """Random windows, the distances of their channels (the last place is empty), and activities."""
         generator = torch.Generator().manual_seed(seed)
         config = self.config
         windows = torch.randn(batch_size, config.num_neighbors, config.num_frames, generator=generator)
@@ -152,7 +162,7 @@ class CNNDetector(_Detector):
         windows : torch.Tensor, shape (batch, num_neighbors, num_frames)
             Traces in noise levels; the channel itself first.
         distances_um : torch.Tensor, shape (batch, num_neighbors)
-            Of each neighbour from the channel; infinite for an empty place.
+            Distance of each neighbour from the channel; infinite for an empty place.
         activity : torch.Tensor, shape (batch, num_heights)
             Logarithm of 1 + the rate in Hz at which the channel exceeds each of `activity_heights`.
 

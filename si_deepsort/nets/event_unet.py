@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .network import Network, NetworkConfig
 
+# Index of each output of the network: inside an event, and the first frame of an event.
 EVENT, ONSET = 0, 1
 
 
@@ -26,7 +27,7 @@ class EventUNetConfig(NetworkConfig):
     kernel_size : int
         Frames of each convolution, odd.
     stride : int
-        Of the first convolution; the outputs are interpolated back to the rate of the input.
+        Stride of the first convolution; the outputs are interpolated back to the rate of the input.
     """
 
     widths: tuple[int, ...] = (12, 16, 24, 32, 32)
@@ -36,9 +37,9 @@ class EventUNetConfig(NetworkConfig):
 
 class EventUNet(Network):
     """
-    (batch, 1, frames) -> (batch, 2, frames): logits of "inside an event" and of "an event begins here".
+    (batch, 1, frames) -> (batch, 2, frames): logits of "inside an event" and of "first frame of an event".
 
-    The second output is what separates overlapping events. Any number of frames; the end is padded inside.
+    The second output separates overlapping events. The number of frames is arbitrary.
     The idea of a U-Net is from Ronneberger, Fischer & Brox (2015), doi:10.1007/978-3-319-24574-4_28.
     """
 
@@ -56,7 +57,8 @@ class EventUNet(Network):
         )
         self.pool = nn.MaxPool1d(2)
         self.head = nn.Conv1d(widths[0], 2, 1)
-        nn.init.constant_(self.head.bias, -3.0)  # events are rare
+        # Events are rare: the first probability of an event is 1 / (1 + exp(3)), about 5 %.
+        nn.init.constant_(self.head.bias, -3.0)
 
     def forward(self, traces: Tensor) -> Tensor:
         """Logit of each frame, for traces (num_traces, num_frames) of any length."""

@@ -1,11 +1,11 @@
 """
-Interpolator: DeepInterpolation for any probe, at a few thousand multiplications per sample.
+Interpolator: DeepInterpolation for any probe, with a few thousand multiplications per sample.
 
 Like DeepInterpolation (Lecoq et al. 2021, doi:10.1038/s41592-021-01285-2) it predicts a frame from the frames before
-and after it, and never sees the frame itself; what can be predicted is signal and shared background, what cannot is
-noise. Unlike the original it slides one convolution with a hole over a whole chunk, and then mixes neighbouring
-channels once, with weights that a small network makes from the positions of the contacts relative to each other. Those
-weights depend on the probe alone, so they cost nothing per frame, and one set of parameters serves every layout.
+and after it and never sees the frame itself. Signal and shared background can be predicted, noise cannot. Unlike the
+original it applies one convolution with a hole to a whole chunk, and then mixes neighbouring channels once. A small
+network computes the mixing weights from the relative positions of the contacts. The weights depend on the probe alone,
+so they cost nothing per frame, and one set of parameters serves every layout.
 """
 
 import itertools
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from .network import Network, NetworkConfig
 from .probe_plan import NOWHERE_UM, NUM_OFFSET_FEATURES, ProbePlan, make_probe_plan
 
-# Adam moves every parameter by about the learning rate, and a linear weight is ten times smaller than the others.
+# Scale of the stored linear weights: Adam moves every parameter by about the learning rate, and these weights are ten
+# times smaller than the others.
 TABLE_SCALE = 0.1
 ACTIVATIONS = {"silu": nn.functional.silu, "hardswish": nn.functional.hardswish}
 
@@ -45,14 +46,14 @@ class InterpolatorConfig(NetworkConfig):
     num_neighbors, radius_um : int, float
         Channels that a channel is predicted from, itself included, on the same shank, no farther than the radius.
     same_frame_neighbors : bool
-        Let a channel see the omitted frames of its neighbours, only its own stay hidden. Keeps more of what
-        neighbours share, signal or background.
+        Whether a channel sees the omitted frames of its neighbours, so that only its own stay hidden. This keeps more
+        of what neighbours share, signal or background.
     geometry_width : int
         Hidden width of the network that turns positions into mixing weights.
     num_table_channels : int
         Channels of a linear part that was fitted to one recording; 0 for a network of any probe.
     num_mixed_filters : int | None
-        The nonlinear features see the first so many filters over time of a channel. None: all that it contributes.
+        Number of filters over time that the nonlinear features see, the first ones. None: all features of a channel.
     is_gated : bool
         The nonlinear part is a sum of the mixed features, each times a gate from -1 to 1 that depends on all of them: a
         choice among linear predictions. False: any function of them.

@@ -2,8 +2,8 @@
 The original DeepInterpolation network for extracellular recordings, and a reader of its Keras files.
 
 `unet_single_ephys_1024` of Lecoq et al. 2021 (doi:10.1038/s41592-021-01285-2): a U-Net over an image of the probe
-whose 60 input features are the frames around the predicted one. Kept so that weights which people have go on working;
-`Interpolator` is about a hundred times cheaper. Files are read with h5py alone, without TensorFlow.
+whose 60 input features are the frames around the predicted one. It is kept for users who have such weights. Files are
+read with h5py, without TensorFlow.
 """
 
 import json
@@ -18,7 +18,9 @@ from torch.nn.functional import interpolate, max_pool2d, pad, relu
 
 from .network import Network, NetworkConfig
 
+# First bytes of an HDF5 file.
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Levels of the U-Net; each but the last halves the image.
 NUM_LEVELS = 5
 
 

@@ -33,7 +33,7 @@ class Network(nn.Module, ABC):
     config : NetworkConfig
         Structure, saved with the weights.
     info : ModelInfo | None
-        Where the weights come from; set by `zoo.load_model`, None for a network that was just made.
+        What the network is and where its weights come from; None for a network that was just made.
     """
 
     architecture: str

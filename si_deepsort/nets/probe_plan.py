@@ -1,4 +1,4 @@
-"""What a network needs to know of a probe: who feeds whom, from where, and how to compute that in dense blocks."""
+"""Neighbourhoods of a probe for `Interpolator`: which channels feed which, computed in dense blocks."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,9 @@ from torch import Tensor
 
 from ..geometry import neighbor_indices, relative_offsets
 
+# Number of features that describe a relative position.
 NUM_OFFSET_FEATURES = 9
+# Offset in um of an empty place: farther than any probe is long.
 NOWHERE_UM = 1e6
 
 
@@ -22,7 +24,7 @@ class ProbePlan:
     neighbors : np.ndarray, shape (num_channels, num_neighbors), int
         Nearest first, the channel itself in front, -1 for an empty place.
     offsets : np.ndarray, shape (num_channels, num_neighbors, 2), float32
-        Of each neighbour from its channel in um, NOWHERE_UM where it may not feed.
+        Position of each neighbour relative to its channel in um, NOWHERE_UM where it may not feed.
     offset_features : Tensor, shape (num_channels, num_neighbors, NUM_OFFSET_FEATURES)
         Relative positions, the same for a probe and its mirror images.
     feeds : Tensor, shape (num_channels, num_neighbors)

@@ -1,4 +1,4 @@
-"""From features of the field potential to the spiking of neurons, bin by bin: one class, four ways to look at time."""
+"""Predict the spiking of neurons from features of the field potential, bin by bin."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class SpikePredictorConfig(NetworkConfig):
     Attributes
     ----------
     kind : "constant" | "glm" | "bilstm" | "gru" | "cnn"
-        "constant" ignores the features; "glm" is linear in them; the others add what a network finds beyond that.
+        "constant" ignores the features; "glm" is linear in them; the others add a network to the linear part.
     num_features, num_outputs : int
         Features per bin; units predicted at once.
     likelihood : "poisson" | "bernoulli"
@@ -32,9 +32,9 @@ class SpikePredictorConfig(NetworkConfig):
     hidden_size, num_layers : int
         Width and depth of the network part.
     dropout : float
-        Of the network part, while training.
+        Dropout of the network part while training.
     margin_bins : int
-        Context that the network is given on each side; more does not reach the result.
+        Bins of context on each side that the network is given.
     num_members : int
         Networks of the same structure, trained on different blocks of time, whose outputs are averaged.
     """

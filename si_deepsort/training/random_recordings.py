@@ -15,15 +15,17 @@ from ..generation import INDEPENDENT_POISSON, GenerationSettings, generate_recor
 from ..noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
 from ..preprocessing.whiten import whiten_time_space
 
+# In Hz, of common acquisition systems.
 SAMPLING_FREQUENCIES = (10_000.0, 15_000.0, 20_000.0, 24_000.0, 25_000.0, 30_000.0, 32_000.0, 40_000.0)
+# Names of `generation.named_probe`.
 PROBES = ("tetrode", "linear32", "neuropixels1", "neuropixels2")
-# Share of recordings of a single channel.
+# Part of the recordings that have a single channel.
 SINGLE_SHARE = 0.3
-# Share of single channels with a crowd of unlabelled small units.
+# Part of the single channels with many unlabelled small units.
 CROWD_SHARE = 0.7
-# Groups of units with a width of their own in a recording.
+# Groups of units in a recording; the spikes of each group have their own width.
 NUM_GROUPS = 4
-# Share of units whose spike is seen a second time farther along the neuron.
+# Part of the units whose spike appears a second time along a dendrite or axon.
 DENDRITE_SHARE = 0.35
 
 

@@ -1,20 +1,24 @@
-"""
-From a labelled recording to what a waveform classifier learns from: aligned windows, their units, and silence.
-"""
+"""From a labelled recording to the examples of a classifier: aligned waveforms, their units, and silence."""
 
 import logging
 from dataclasses import dataclass
 
 import numpy as np
+from spikeinterface.core import BaseRecording, BaseSorting
 
 from ...known_units.assign import cut_waveforms
 from ...noise import noise_levels, sample_traces
-from ..detection.examples import clean_labels
+from ..detection.labels import clean_labels
 
 logger = logging.getLogger(__name__)
 
+# Duration in s of the blocks of time that are held out, long against bursts, and one in how many is.
 BLOCK_S = 2.0
 BLOCKS_PER_HELD_OUT = 5
+# Extrema above this, in noise levels, that no label explains are examples of no spike: noise reaches it often.
+SILENT_HEIGHT = 2.5
+# Fewest examples of no spike of each kind.
+FEWEST_SILENT = 20
 
 
 @dataclass
@@ -28,7 +32,7 @@ class LabelledWaveforms:
     classes : np.ndarray, shape (num_waveforms,), int
         Index into `unit_ids`; `len(unit_ids)` for a window without spike of a unit.
     is_held_out : np.ndarray, shape (num_waveforms,), bool
-        Of the blocks of time that stop the training.
+        Waveforms of the blocks of time that stop the training.
     unit_ids : list
     channel_ids : list
         The channels of a waveform, in order.
@@ -45,10 +49,17 @@ class LabelledWaveforms:
 
 
 def waveforms_from_recording(
-    recording, sorting, *, nbefore: int, nafter: int, max_channels: int, min_spikes: int, seed: int = 0
+    recording: BaseRecording,
+    sorting: BaseSorting,
+    *,
+    nbefore: int,
+    nafter: int,
+    max_channels: int,
+    min_spikes: int,
+    seed: int = 0,
 ) -> LabelledWaveforms:
     """
-    Windows around the labelled spikes, and as many between them.
+    Cut waveforms around the labelled spikes, and about as many between them.
 
     Parameters
     ----------
@@ -134,7 +145,7 @@ def _segment_examples(scaled, times, classes, is_kept, num_units, nbefore, nafte
 
 
 def _silent_frames(scaled, times, nbefore, nafter, number, rng):
-    """Frames at which no labelled spike peaks: half of them extrema above 2.5 noise levels, the rest anywhere."""
+    """Frames without the peak of a labelled spike: half of them extrema above `SILENT_HEIGHT`, the rest anywhere."""
     from scipy.ndimage import maximum_filter1d
 
     heights = np.abs(scaled).max(axis=1)
@@ -144,9 +155,10 @@ def _silent_frames(scaled, times, nbefore, nafter, number, rng):
         is_free[np.clip(times + shift, 0, len(scaled) - 1)] = False
     is_free[:nbefore] = False
     is_free[len(scaled) - nafter :] = False
-    extrema = np.flatnonzero(is_free & (heights > 2.5) & (heights == maximum_filter1d(heights, 2 * reach + 1)))
+    extrema = np.flatnonzero(
+        is_free & (heights > SILENT_HEIGHT) & (heights == maximum_filter1d(heights, 2 * reach + 1))
+    )
     anywhere = np.flatnonzero(is_free)
-    chosen = [
-        rng.choice(places, min(len(places), max(number // 2, 20)), replace=False) for places in (extrema, anywhere)
-    ]
+    most = max(number // 2, FEWEST_SILENT)
+    chosen = [rng.choice(places, min(len(places), most), replace=False) for places in (extrema, anywhere)]
     return np.unique(np.concatenate(chosen).astype(int))

@@ -2,6 +2,7 @@
 Training of spike detectors.
 
 - `train.py`: `train_detector` on a labelled recording;
+- `labels.py`: labels are cleaned and moved onto the peaks;
 - `examples.py`: from a labelled recording to candidates and their labels;
 - `augment.py`: windows are varied while the network learns;
 - `threshold.py`: the decision threshold, and how good the network is on held-out candidates;

@@ -7,7 +7,7 @@ from ...detection.exclusion import RADIUS_UM, largest_in_reach, make_exclusion
 from ...detection.prepare import prepare_detector
 from ...geometry import recording_geometry
 from ...nets.network import Network
-from .examples import clean_labels
+from .labels import clean_labels
 
 
 def score_grid(

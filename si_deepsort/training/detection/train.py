@@ -25,7 +25,8 @@ from ...sorter.settings import DeepSortSettings
 from ...zoo import ModelInfo, parent_reference
 from ..trained_model import TrainedModel, finish_training
 from .augment import augment
-from .examples import CleanLabels, Examples, concatenate_examples, examples_from_recording
+from .examples import Examples, concatenate_examples, examples_from_recording
+from .labels import CleanLabels
 from .threshold import choose_threshold
 
 logger = logging.getLogger(__name__)

@@ -10,10 +10,13 @@ from ...nets.probe_plan import ProbePlan, make_probe_plan
 from ...preprocessing.deep_interpolate import measure_normalization
 from ...preprocessing.surrogate import noise_like
 
+# Plans of the probe with hidden channels, and plans of the turned probe, that training draws from.
 NUM_MASKED_PLANS = 6
 NUM_TURNED_PLANS = 8
+# Largest factor by which a turned probe is stretched, and largest part of its contacts that is missing.
 MAX_STRETCH = 1.25
-MAX_MISSING = 0.3  # of the contacts of a turned probe
+MAX_MISSING = 0.3
+# Channels for which `batch_windows` is meant; probes with more channels get fewer windows, at equal memory.
 CHANNELS_PER_BATCH_WINDOW = 64
 
 

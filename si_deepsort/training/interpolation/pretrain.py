@@ -33,7 +33,8 @@ LAYOUTS = {
     "neuropixels-v1": ("neuropixels1",) * 4,
     "neuropixels-v2": ("neuropixels2", "neuropixels2", "four_shanks", "neuropixels2"),
 }
-SCALE = 20.0  # steps per uV of the int16 copies kept in memory
+# Steps per uV of the int16 copies that are kept in memory.
+SCALE = 20.0
 
 
 def training_recording(layout: str, *, seed: int, duration_s: float = 8.0):

@@ -7,10 +7,18 @@ from ...nets.interpolator import TABLE_SCALE
 from ...preprocessing.surrogate import clipped_at_noise, noise_like
 from ...preprocessing.wiener import filter_gram, lagged_covariance, leading_filters, solve_ridge, wiener_filters
 
+# Ridge of the least squares, relative to the variance of the traces.
 RIDGE = 1e-3
+# Channels of all recordings whose Wiener filters the filters over time span.
 MAX_EXAMPLE_CHANNELS = 16
-SHARED_STEPS = 200
+# Steps of Adam, and its learning rate, that teach the linear weights to the geometry network.
+SHARED_STEPS, SHARED_RATE = 200, 5e-3
+# Frames in which the errors of the network are measured; it bounds the time.
 MAX_ERROR_FRAMES = 100_000
+# Standard deviation of the noise on the first filters, so that none stays 0.
+FILTER_NOISE = 0.02
+# Relative difference of two sampling rates that counts as none.
+SAME_RATE = 0.01
 
 
 def start_filters(net, prepared, samples):
@@ -36,7 +44,7 @@ def start_filters(net, prepared, samples):
     filters = np.zeros((config.num_features, 2 * config.context + 1))
     filters[:, lags + config.context] = leading_filters(np.concatenate(examples), config.num_features)
     with torch.no_grad():
-        noise = 0.02 * torch.randn_like(net.filters)  # rows beyond the rank must not stay 0
+        noise = FILTER_NOISE * torch.randn_like(net.filters)
         net.filters.copy_(torch.from_numpy(filters).float() + noise * net.is_seen)
 
 
@@ -46,7 +54,7 @@ def start_shared_part(net, prepared, samples, *, noise_fraction: float = 0.0):
     for recording, sample in zip(prepared, samples, strict=True):
         targets.append(torch.from_numpy(_linear_weights(net, recording, sample, noise_fraction)))
     parameters = [*net.neighborhood.parameters(), *net.geometry.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=5e-3)
+    optimizer = torch.optim.Adam(parameters, lr=SHARED_RATE)
     for _ in range(SHARED_STEPS):
         losses = []
         for recording, target in zip(prepared, targets, strict=True):
@@ -140,7 +148,7 @@ def resample_filters(net, ratio: float):
 
     Linear interpolation is a start, not a solution: training adapts them.
     """
-    if abs(ratio - 1) < 0.01:
+    if abs(ratio - 1) < SAME_RATE:
         return
     lags = np.arange(-net.config.context, net.config.context + 1)
     with torch.no_grad():

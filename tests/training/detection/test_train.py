@@ -6,7 +6,7 @@ import spikeinterface.core as si
 
 from si_deepsort.detection.find_peaks import find_peaks
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
-from si_deepsort.training.detection.examples import clean_labels
+from si_deepsort.training.detection.labels import clean_labels
 from si_deepsort.training.detection.train import DetectorTrainingSettings, train_detector
 
 QUICK = DetectorTrainingSettings(num_epochs=8, num_negatives=6000, progress_bar=False)
