@@ -154,6 +154,28 @@ def test_segments_share_units_and_keep_their_times(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("min_spike_size", [None, 1e4], ids=["units", "no units"])
+def test_a_silent_last_segment_gives_a_result_that_can_be_compared_saved_and_loaded(tmp_path, min_spike_size):
+    first, trains = small_traces(seed=0)
+    silent, _ = small_traces(num_units=0, seed=1, duration_s=2.0)
+    recording = as_recording([first, silent], tmp_path / "recording")
+    sorting = sort(
+        recording, tmp_path / "out", **({} if min_spike_size is None else dict(min_spike_size=min_spike_size))
+    )
+    loaded = si.load(tmp_path / "out" / "sorter_output" / "sorting")
+    assert sorting.get_num_segments() == loaded.get_num_segments() == 2
+    assert sorting.unit_ids.dtype.kind == "i"
+    assert (len(sorting.unit_ids) == len(trains)) == (min_spike_size is None)
+    truth = si.NumpySorting.from_unit_dict(
+        [dict(enumerate(trains)), {u: np.array([5]) for u in range(3)}], SAMPLING_FREQUENCY
+    )
+    accuracy = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()["accuracy"]
+    assert accuracy.min() > 0.85 if min_spike_size is None else accuracy.max() == 0
+    si.create_sorting_analyzer(sorting, recording)
+    sorting.save(folder=tmp_path / "copy")
+
+
+@pytest.mark.slow
 def test_shanks_do_not_mix(tmp_path):
     """Contacts 15 um apart, but on two shanks: each finds its own units."""
     left, trains = small_traces(num_units=2, seed=0)
