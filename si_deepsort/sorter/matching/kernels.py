@@ -207,7 +207,8 @@ def find_spikes(correlations, overlaps, thresholds, precision, refractory):
                 _push_peaks(heap, correlations, blocked, other, bounds, norms, precision, thresholds, floors)
     found, owners = np.array(places)[1:], np.array(units)[1:]
     steps, sizes = np.array(jitters)[1:], np.array(amplitudes)[1:]
-    _second_thoughts(correlations, blocked, overlaps, precision, found, owners, steps, sizes)
+    allowed = thresholds < np.inf
+    _second_thoughts(correlations, blocked, overlaps, allowed, precision, found, owners, steps, sizes)
     scores = _scores(correlations, overlaps, precision, found, owners, sizes)
     keep = scores > thresholds[owners]
     return found[keep], steps[keep], owners[keep], sizes[keep], scores[keep]
@@ -236,8 +237,8 @@ def _restored(correlations, overlaps, pair, place, weights, near):
 
 
 @numba.njit(cache=True, nogil=True)
-def _second_thoughts(correlations, blocked, overlaps, precision, places, units, jitters, amplitudes):
-    """Take out each spike and put it back where it now fits best, as one of the units that overlap with its unit."""
+def _second_thoughts(correlations, blocked, overlaps, allowed, precision, places, units, jitters, amplitudes):
+    """Take out each spike and put it back where it now fits best, as an allowed unit that overlaps with its unit."""
     # Overlaps reach no farther than a template.
     reach = min(max(1, SECOND_THOUGHTS_FRAMES // overlaps.stride), overlaps.num_lags - 2)
     norms, num_places, least = overlaps.norms, correlations.shape[1], _least_at_place(overlaps.stride)
@@ -255,6 +256,8 @@ def _second_thoughts(correlations, blocked, overlaps, precision, places, units, 
         first, last = max(0, place - reach), min(num_places - 1, place + reach) + 1
         for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
             other = overlaps.units[pair]
+            if not allowed[other]:
+                continue
             # Skips most units: not even where they overlap most could the spike be theirs.
             most = amplitudes[spike] * overlaps.highest[pair] / least
             most += _highest_of(correlations[other, first:last])

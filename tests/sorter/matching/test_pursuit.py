@@ -234,3 +234,22 @@ def test_height_between_places_is_bounded():
     jitter, height = peak_between(*places)
     assert jitter == 0.75 * JITTERS and np.isclose(height, 1.0, atol=1e-3)
     assert peak_between(np.float32(-1.7), np.float32(1.0), np.float32(0.2))[1] < 1.12
+
+
+def test_a_unit_that_may_not_fire_is_not_chosen_when_spikes_are_fitted_again():
+    """The spike is of unit 1, which its threshold forbids; it is found as the most similar unit 0."""
+    templates = np.stack([TEMPLATES[0] + 0.3 * TEMPLATES[1], TEMPLATES[0] + 0.5 * TEMPLATES[1]])
+    traces = silent()
+    add_spikes(traces, [[], [1000]], templates, NBEFORE)
+    found = []
+    for thresholds in ([18.0, 18.0], [18.0, np.inf]):
+        _, units, _, _ = pursue_spikes(
+            traces.astype("float32"),
+            make_matched_filters(templates),
+            make_template_overlaps(templates),
+            thresholds=np.array(thresholds),
+            amplitude_variance=0.02,
+            refractory_frames=10,
+        )
+        found.append(units.tolist())
+    assert found == [[1], [0]]
