@@ -9,7 +9,7 @@ What a user meets
 
 The flow, in its order
 
-- `pipeline`     the flow alone
+- `pipeline`     the steps in their order, nothing else
 - `run_folder`   results of finished steps
 - `prepare`      white traces and their peaks, motion-corrected if drift is found
 - `front_end/`   checks of the recording, filter, reference and whitening, motion, cache of the traces
@@ -26,7 +26,7 @@ Words
 - template: average waveform of a unit in white traces, 0 on channels where the unit is not visible
 - isolated spike: a spike in whose window hardly any other spike falls
 - residual: what remains of the traces after subtracting matched spikes; residual peak: a peak that no spike explains
-- collision: two spikes at nearly the same time; a unit may be made of collisions alone
+- collision: two spikes at nearly the same time; a unit may consist of nothing but collisions
 - satellite: a unit made of residuals of a larger unit, at a fixed lag from its spikes
 
 Files import only from files further down in this order: output, rounds, clusters, units, front_end, peaks, matching,

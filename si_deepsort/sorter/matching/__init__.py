@@ -1,0 +1,10 @@
+"""
+Template matching in white traces.
+
+- `match`           all spikes of all units in a recording
+- `correlate`       correlation of templates with traces
+- `overlaps`        what a spike of one unit adds to the correlation with another
+- `pursuit`         spikes in a chunk of traces
+- `kernels`         its compiled part
+- `residual_peaks`  peaks that no matched spike explains
+"""

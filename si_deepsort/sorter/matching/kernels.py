@@ -9,7 +9,7 @@ import heapq
 import numba
 import numpy as np
 
-# Delays between two places that are told apart: a sixteenth of a place changes the height of a spike by less than .1 %.
+# Delays between two places that are distinguished: the error, at most half of one, changes the height by .1 %.
 JITTERS = 16
 # Lags to either side of a lag from which overlaps at delays of part of a place are interpolated.
 INTERPOLATION_REACH = 4

@@ -1,0 +1,15 @@
+"""
+Units: average waveforms and templates, and which units are one or none.
+
+- `refine`          the refinements of the flow, each made of the steps below
+- `background`      what noise and other units add to a waveform
+- `templates`       templates without noise, and the distances between them
+- `isolated`        spikes in whose window hardly any other spike falls
+- `averages`        average waveforms of isolated spikes
+- `spike_features`  features of single isolated spikes
+- `discriminate`    how far two groups of spikes lie apart
+- `merge`           units that are one
+- `coincidences`    how often two units coincide, and would by chance
+- `collisions`      units made of coinciding spikes of others
+- `satellites`      units made of residuals of larger ones
+"""

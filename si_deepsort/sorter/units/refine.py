@@ -196,7 +196,7 @@ def drop_collisions_and_satellites(
 
 
 def keep_units(spikes: np.ndarray, averages: UnitAverages, is_kept: np.ndarray) -> tuple[np.ndarray, UnitAverages]:
-    """Keep some units, `is_kept` of shape (num_units,), and number them anew."""
+    """Keep some units, `is_kept` of shape (num_units,), and number them 0, 1, ..."""
     labels = consecutive_labels(np.where(is_kept, np.arange(len(is_kept)), -1))
     return relabelled(spikes, labels), averages.joined(labels)
 

@@ -1,5 +1,5 @@
 """
-Features of single spikes of each unit, by which units can be told apart.
+Features of single spikes of each unit, by which units can be compared.
 
 Two templates differ because their units differ, because of noise, or because a clustering cut one unit in two. The
 single spikes tell which: the halves of one unit overlap, however it was cut; two units do not.
@@ -21,7 +21,7 @@ from .templates import UnitTemplates
 # Isolated spikes of each unit that are compared: enough for a median that is precise to a tenth of their spread.
 MOST_COMPARED_SPIKES = 200
 # Smallest fraction of the joint energy of two units that must lie on channels which were read for both: otherwise they
-# are told apart by the channels that were read for one of them only.
+# differ on the channels that were read for one of them only.
 LEAST_SHARED_ENERGY = 0.9
 # Units with fewer isolated spikes cannot be compared: a median and its spread mean nothing.
 FEWEST_COMPARED_SPIKES = 5
@@ -79,7 +79,7 @@ class SpikeFeatures:
         common, either = (
             np.intersect1d(join(*channels), np.flatnonzero(energies)) for join in (np.intersect1d, np.union1d)
         )
-        # Units that are visible on channels which were read for only one of them are told apart there.
+        # Units differ if much of their energy is on channels that were read for only one of them.
         if np.sum(energies[common]) < LEAST_SHARED_ENERGY * np.sum(energies[either]):
             return np.inf
         spikes, others = (self._on_channels(unit, common) for unit in (first, second))
