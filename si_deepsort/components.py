@@ -1,4 +1,9 @@
-"""Principal components of waveforms."""
+"""
+Principal components of waveforms.
+
+scikit-learn's PCA(svd_solver="covariance_eigh") finds the same components, but takes 2 to 30 times as long where there
+are fewer waveforms than samples, as in most clusters.
+"""
 
 import numpy as np
 import scipy.linalg
