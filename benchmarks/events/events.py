@@ -22,15 +22,15 @@ from sklearn.metrics import roc_auc_score
 from si_deepsort import load_model
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
-from si_deepsort.events.anomaly import train_anomaly_detector
 from si_deepsort.events.matching import detection_scores, intersection_over_union, marked_frames, match_events
+from si_deepsort.events.prepare import prepare_trace, trace_noise_level
 from si_deepsort.events.segment import segment_events
 from si_deepsort.events.simulate import SimulationSettings, colored_noise, event_sum, event_table, simulate_events
-from si_deepsort.events.traces import prepare_trace, read_trace, scaled_traces, trace_noise_level
+from si_deepsort.events.traces import read_trace, scaled_traces
 from si_deepsort.events.waveform import tau_of_rise_ms
 
 DATA = Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data"))
-TEST_SEEDS, TUNING_SEEDS, AUTOENCODER_SEED = range(500, 505), (590, 591), 595
+TEST_SEEDS, TUNING_SEEDS = range(500, 505), (590, 591)
 DURATION_S = 60.0
 NOISES = {
     "white": {},
@@ -63,12 +63,8 @@ def endplate():
     tests = [stand_in(seed) for seed in TEST_SEEDS]
     tuning = [stand_in(seed) for seed in TUNING_SEEDS]
     template = Template(0.85, 5.0, 10_000.0)
-    quiet, _ = stand_in(AUTOENCODER_SEED, event_rate=0.0, artefact_rate=0.0)
-    contaminated, _ = stand_in(AUTOENCODER_SEED)
     methods = {
         "events-unet": network_method("events-unet"),
-        "autoencoder, normal data": network_method(train_anomaly_detector(quiet)),
-        "autoencoder, contaminated data": network_method(train_anomaly_detector(contaminated)),
     }
     methods |= {name: tuned_peer(name, tuning, template, 1) for name in PEERS}
     return {name: pooled(method, tests) for name, method in methods.items()}

@@ -1,4 +1,4 @@
-"""`si-deepsort events`: miniature potentials of a trace as a table and a report."""
+"""`si-deepsort events` and `train-events`: miniature potentials of a trace as a table and a report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,17 +6,17 @@ from typing import Annotated
 import typer
 
 
-def add_commands(app: typer.Typer):
+def add_commands(app: typer.Typer) -> None:
     """Add `events` and `train-events`."""
     app.command("events")(events)
     app.command("train-events")(train_events)
 
 
 def events(
-    trace: Annotated[Path, typer.Argument(help="ABF, NWB, Axograph, Igor, npz, csv ... or a SpikeInterface folder")],
-    out: Annotated[Path, typer.Option(help="CSV to write; decisions that it already holds are kept")] = Path(
-        "events.csv"
-    ),
+    trace: Annotated[Path, typer.Argument(help="ABF, NWB, ATF, csv, npz, a format of neo, or a SpikeInterface folder")],
+    out: Annotated[
+        Path, typer.Option(help="CSV to write; your decisions and columns in it are kept, and a copy of it too")
+    ] = Path("events.csv"),
     report: Annotated[Path | None, typer.Option(help="HTML report to write")] = None,
     model: Annotated[str, typer.Option(help="Name or folder of a model")] = "events-unet",
     polarity: Annotated[str, typer.Option(help="auto, up or down")] = "auto",
@@ -24,38 +24,59 @@ def events(
         float | None, typer.Option(help="Smallest confidence, 0 to 1; the model's own if not given")
     ] = None,
     time_scale: Annotated[float, typer.Option(help="2 for events twice as slow as the model knows, ...")] = 1.0,
+    end: Annotated[
+        str | None,
+        typer.Option(
+            help="Where events end: tenth (decay to a tenth of the amplitude), decay_constant (one after the peak), or "
+            "a part of the amplitude such as 0.5; the model's own if not given"
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Interval of each sweep without events, such as a test pulse: START:STOP in s; repeatable"),
+    ] = None,
     channel: Annotated[str | None, typer.Option(help="Channel id, where there are several")] = None,
     corrections: Annotated[Path | None, typer.Option(help="CSV with decisions, if not the one of --out")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, auto ...")] = "cpu",
-):
+) -> None:
     """
     Find and measure every miniature potential of a trace.
 
     Write accept or reject in the column "decision" of the CSV and run the command again: decisions are kept, accepted
-    events stay, and rejected ones no longer count in the report.
+    events stay, and rejected ones no longer count in the report. To add an event, add a row with its onset_s and
+    accept; the next run measures it.
     """
+    from ..events.columns import REJECT
     from ..events.report import write_report
     from ..events.segment import one_channel, segment_events
-    from ..events.tables import REJECT, apply_decisions, read_events
+    from ..events.tables import apply_decisions, check_events_fit, read_events_and_format, save_events
 
+    if out.resolve() == trace.resolve():
+        raise ValueError(f"--out is the trace itself ({trace}); name another file for the table.")
     recording = one_channel(trace, channel)
+    earlier, text_format = read_events_and_format(out) if out.exists() else (None, None)
+    if earlier is not None:
+        check_events_fit(earlier, recording)
     table = segment_events(
-        recording, model, polarity=_sign(polarity), threshold=threshold, time_scale=time_scale, device=device
+        recording,
+        model,
+        polarity=_sign(polarity),
+        threshold=threshold,
+        time_scale=time_scale,
+        end=end,
+        exclude_s=[_interval(text) for text in exclude or ()],
+        corrections=earlier if corrections is None else corrections,
+        device=device,
     )
-    attributes = dict(table.attrs)
-    earlier = corrections if corrections is not None else out if out.exists() else None
-    table = apply_decisions(table, read_events(earlier) if earlier is not None else table)
-    table.attrs |= attributes
-    table.to_csv(out, index=False, float_format="%.7g")
-    kept = table[table["decision"] != REJECT]
+    if corrections is not None and earlier is not None:
+        table = apply_decisions(table, earlier)
+        table = apply_decisions(table, read_events_and_format(corrections)[0])
+    if "decision" not in table:
+        table["decision"] = ""
+    backup = save_events(table, out, text_format)
     if report is not None:
         write_report(report, recording, table, title=trace.name)
-    doubtful = int((kept["confidence"] < 0.8).sum())
-    typer.echo(
-        f"{len(kept)} events in {attributes['duration_s']:.1f} s ({doubtful} doubtful, {len(table) - len(kept)} "
-        f"rejected by you), {'up' if attributes['polarity'] > 0 else 'down'}; table: {out}"
-        + (f", report: {report}" if report is not None else "")
-    )
+    _summarise(table, table[table["decision"] != REJECT], out, report, backup)
 
 
 def train_events(
@@ -65,24 +86,64 @@ def train_events(
     model: Annotated[str, typer.Option(help="Model to start from")] = "events-unet",
     polarity: Annotated[str, typer.Option(help="up or down")] = "up",
     epochs: Annotated[int, typer.Option(help="Most passes")] = 5,
-):
-    """Fine-tune an event model on your own marked events."""
+    cross_validate: Annotated[
+        bool, typer.Option(help="Also train without each recording in turn, and compare with its marks")
+    ] = False,
+) -> None:
+    """
+    Fine-tune an event model on your own marked events.
+
+    The model learns where your marks begin and end, too. Use it with: si-deepsort events TRACE --model FOLDER
+    """
+    from ..events.waveform import end_words
+    from ..training.events.cross_validate import cross_validate_events
     from ..training.events.train import EventTrainingSettings
     from ..training.events.train import train_events as train
     from ..zoo import save_model
 
     sign = _sign(polarity)
     if sign == "auto":
-        raise ValueError("polarity='auto' is not possible in training, expected 'up' or 'down'.")
-    net = train(
-        list(trace), list(labels), model=model, polarity=sign, settings=EventTrainingSettings(num_epochs=epochs)
-    )
+        raise ValueError("--polarity auto is not possible in training; say up or down.")
+    settings = EventTrainingSettings(num_epochs=epochs)
+    if cross_validate:
+        folds = cross_validate_events(trace, labels, model=model, polarity=sign, settings=settings)
+        folds["fold"] = [path.name for path in trace]
+        typer.echo(folds.to_string(index=False, float_format="%.3f"))
+    net = train(list(trace), list(labels), model=model, polarity=sign, settings=settings)
     save_model(net, out, net.info)
+    learnt = net.info.settings
+    typer.echo(
+        f"Threshold {learnt['threshold']:g}; an event ends {end_words(learnt.get('end', 'tenth'))} and is marked "
+        f"{learnt.get('onset_shift_ms', 0.0):+.2f} ms from where it begins."
+    )
     typer.echo(f"Model: {out}. Use it with: si-deepsort events TRACE --model {out}")
 
 
-def _sign(polarity: str):
+def _summarise(table, kept, out, report, backup):
+    from ..events.waveform import end_words
+
+    attributes = table.attrs
+    direction = "up" if attributes["polarity"] > 0 else "down"
+    added = int((table["decision"].eq("accept") & table["confidence"].isna()).sum())
+    typer.echo(
+        f"{len(kept)} events in {attributes['analysed_s']:.1f} s ({int(kept['doubtful'].sum())} doubtful, {added} "
+        f"added and {len(table) - len(kept)} rejected by you), {direction}; end_s is {end_words(attributes['end'])}; "
+        f"table: {out}"
+        + (f" (earlier table: {backup})" if backup is not None else "")
+        + (f", report: {report}" if report is not None else "")
+    )
+
+
+def _sign(polarity: str) -> int | str:
     signs = {"auto": "auto", "up": 1, "down": -1, "1": 1, "-1": -1}
     if polarity not in signs:
-        raise ValueError(f"polarity={polarity!r}, expected 'auto', 'up' or 'down'.")
+        raise ValueError(f"--polarity {polarity}: expected auto, up or down.")
     return signs[polarity]
+
+
+def _interval(text: str) -> tuple[float, float]:
+    try:
+        start, stop = map(float, text.split(":"))
+    except ValueError as error:
+        raise ValueError(f"--exclude {text}: expected START:STOP in s, such as 0:0.2.") from error
+    return start, stop

@@ -35,6 +35,8 @@ class FittedEvents:
         Part of the variance around the event that the fit explains.
     amplitude_error : np.ndarray
         Standard error of the amplitude.
+    misfit : np.ndarray
+        Root mean square of what the fit leaves over, in noise levels; about 1 for a good fit.
     """
 
     onset_ms: np.ndarray
@@ -43,6 +45,7 @@ class FittedEvents:
     amplitude: np.ndarray
     r_squared: np.ndarray
     amplitude_error: np.ndarray
+    misfit: np.ndarray
 
 
 def fit_events(values, rate: float, onset_ms, length_ms, noise_level: float, *, time_scale: float = 1.0):
@@ -91,6 +94,7 @@ class _Fitter:
         self.starts = np.round((onset_ms - BEFORE_MS) * frames_per_ms).astype(int)
         self.stop_ms = onset_ms + np.clip(1.4 * length_ms + 3.0, 8.0, WINDOW_MS - BEFORE_MS)
         self.r_squared, self.error = np.zeros(len(onset_ms)), np.full(len(onset_ms), np.inf)
+        self.misfit = np.zeros(len(onset_ms))
 
     def refine(self, chosen):
         """Some Levenberg-Marquardt steps of some events, no two of which are neighbours."""
@@ -142,7 +146,9 @@ class _Fitter:
         count = np.maximum((weights > 0).sum(axis=1, keepdims=True), 1)
         centered = data - (data * (weights > 0)).sum(axis=1, keepdims=True) / count
         total = (weights * centered**2).sum(axis=1)
-        self.r_squared[chosen] = 1 - (weights * misfit**2).sum(axis=1) / np.maximum(total, 1e-12)
+        left_over = (weights * misfit**2).sum(axis=1)
+        self.r_squared[chosen] = 1 - left_over / np.maximum(total, 1e-12)
+        self.misfit[chosen] = np.sqrt(left_over / count[:, 0])
         information = np.einsum("nt,nt->n", weights, jacobian[:, :, AMPLITUDE] ** 2)
         self.error[chosen] = 1 / np.sqrt(np.maximum(information, 1e-12))
 
@@ -157,6 +163,7 @@ class _Fitter:
             amplitude=self.params[:, AMPLITUDE] * peak,
             r_squared=self.r_squared,
             amplitude_error=self.error * peak,
+            misfit=self.misfit,
         )
 
 

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# Candidates are looked for this much beyond the tolerance, in s, so that rounding loses none.
+ROUNDING_S = 1e-9
+
 
 def match_events(true_onset_s: np.ndarray, found_onset_s: np.ndarray, tolerance_s: float = 0.003) -> np.ndarray:
     """
@@ -19,12 +22,17 @@ def match_events(true_onset_s: np.ndarray, found_onset_s: np.ndarray, tolerance_
         Index of the true and of the found event.
     """
     true_onset_s, found_onset_s = np.asarray(true_onset_s, float), np.asarray(found_onset_s, float)
-    if not len(true_onset_s) or not len(found_onset_s):
-        return np.zeros((0, 2), dtype=int)
-    differences = np.abs(true_onset_s[:, None] - found_onset_s[None])
-    rows, columns = np.nonzero(differences <= tolerance_s)
+    order = np.argsort(found_onset_s, kind="stable")
+    first = np.searchsorted(found_onset_s[order], true_onset_s - tolerance_s - ROUNDING_S, side="left")
+    stop = np.searchsorted(found_onset_s[order], true_onset_s + tolerance_s + ROUNDING_S, side="right")
+    rows = np.repeat(np.arange(len(true_onset_s)), stop - first)
+    steps = np.arange(len(rows)) - np.repeat(np.cumsum(stop - first) - (stop - first), stop - first)
+    columns = order[np.repeat(first, stop - first) + steps]
+    differences = np.abs(true_onset_s[rows] - found_onset_s[columns])
+    is_near = differences <= tolerance_s
+    rows, columns, differences = rows[is_near], columns[is_near], differences[is_near]
     pairs, used_true, used_found = [], set(), set()
-    for index in np.argsort(differences[rows, columns], kind="stable"):
+    for index in np.argsort(differences, kind="stable"):
         row, column = int(rows[index]), int(columns[index])
         if row not in used_true and column not in used_found:
             pairs.append((row, column))

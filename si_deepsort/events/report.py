@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..html_report import embed_figure, fact_table, write_page
-from .tables import DECISION, REJECT
+from .columns import DECISION, REJECT
 from .traces import scaled_traces
 
 GALLERY_SIZE = 60

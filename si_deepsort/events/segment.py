@@ -1,41 +1,43 @@
 """`segment_events`: every miniature potential of a recording, from trace to table."""
 
-import logging
 import warnings
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas
-import scipy.ndimage
-import scipy.signal
+from spikeinterface.core import BaseRecording
 
-from ..nets.event_unet import EVENT, ONSET, EventAutoencoder, EventUNet
+from .._version import __version__
+from ..nets.event_unet import EventUNet
 from ..zoo import load_network
-from .anomaly import find_anomalies
-from .measure import empty_table, mark_neighbours, measure_events
-from .probability import event_probabilities
-from .traces import network_input, prepare_trace, read_trace, trace_noise_level, unit_of
-
-logger = logging.getLogger(__name__)
+from .columns import as_events
+from .find import Finder, detect_polarity, find_events
+from .measure import COLUMNS, Convention, empty_table, mark_neighbours, measure_events
+from .prepare import PreparedTrace, prepare_trace, trace_noise_level
+from .tables import added_by_hand, apply_decisions, check_events_fit, read_events
+from .traces import read_trace, unit_of
+from .waveform import check_end
 
 DEFAULT_MODEL = "events-unet"
+# Smallest confidence of an event where a model brings none.
 DEFAULT_THRESHOLD = 0.5
-SMOOTH_MS = 0.8
-CLOSEST_MS = 1.5  # onsets nearer than this are one
-POLARITY_EXCERPT_S = 30.0
-END_PROBABILITY = 0.5
-LONGEST_MS = 150.0
-SMALLEST_CONFIDENCE = 1e-5  # of a candidate
+# First guess of the length of an event that a person marked by its onset alone, in ms: some decay time constants.
+FIRST_GUESS_MS = 12.0
 
 
 def segment_events(
-    recording,
-    model=None,
+    recording: BaseRecording | str | Path,
+    model: EventUNet | str | Path | None = None,
     *,
     polarity: int | str = "auto",
     threshold: float | None = None,
     time_scale: float = 1.0,
-    channel_id=None,
+    end: str | float | None = None,
+    exclude_s: Sequence[tuple[float, float]] = (),
+    corrections: pandas.DataFrame | str | Path | None = None,
+    channel_id: str | int | None = None,
     device: str = "cpu",
 ) -> pandas.DataFrame:
     """
@@ -46,14 +48,23 @@ def segment_events(
     recording : BaseRecording | path
         A SpikeInterface recording with one channel (or see `channel_id`), at any sampling rate, any number of
         segments (sweeps), not filtered; or the path of a file that `read_trace` reads.
-    model : str | path | Network | None, default: None
-        None takes "events-unet".
+    model : str | path | EventUNet | None, default: None
+        None takes "events-unet"; a folder that `save_model` wrote takes your own.
     polarity : "auto" | 1 | -1, default: "auto"
         1: events go up, -1: down. "auto" looks at up to 30 s and takes the side with more events.
     threshold : float | None, default: None
         Smallest confidence of an event. None takes that of the model, 0.5 if it has none.
     time_scale : float, default: 1.0
         The bundled model knows rises of 0.1 to 4 ms and decays of 1 to 25 ms; for events twice as slow set 2.0.
+    end : "tenth" | "decay_constant" | float | None, default: None
+        What `end_s` means: decay to a tenth of the amplitude, one decay time constant after the peak, or decay to
+        this part of the amplitude. None takes the convention that the model learnt from marks (`train_events`), or
+        "tenth".
+    exclude_s : sequence of (start, stop), default: ()
+        Intervals in s from the start of each segment in which nothing is looked for, such as a test pulse.
+    corrections : pandas.DataFrame | path | None, default: None
+        An earlier table of this recording in which you wrote "accept" or "reject" in the column `decision`. Decisions
+        and your own columns are carried over; accepted events that were not found are measured as well.
     channel_id : str | int | None, default: None
         Which channel, where there are several.
     device : str, default: "cpu"
@@ -62,103 +73,66 @@ def segment_events(
     Returns
     -------
     pandas.DataFrame
-        One row per event, columns as in `measure_events`; `attrs` holds unit, polarity, noise_level, threshold,
-        duration_s. An event ends where it has decayed to a tenth of its amplitude.
+        One row per event, columns as in `measure_events`, and `decision` with `corrections`. `attrs` holds unit,
+        polarity, noise_level, threshold, end, model, version, duration_s and analysed_s (without gaps and excluded
+        intervals).
 
     Raises
     ------
     ValueError
-        If the recording cannot be read, has several channels and none is named, or an argument is out of range.
+        If the recording cannot be read, has several channels and none is named, an argument is out of range, or the
+        corrections belong to another recording.
     """
     recording = one_channel(recording, channel_id)
-    net = _event_network(model, device)
-    threshold = _check_options(net, polarity, threshold, time_scale)
-    segments = range(recording.get_num_segments())
-    traces = [prepare_trace(recording, segment, time_scale=time_scale) for segment in segments]
+    net = load_network(DEFAULT_MODEL if model is None else model, EventUNet, purpose="events", device=device)
+    settings = net.info.settings if net.info is not None else {}
+    threshold = _check_options(settings, polarity, threshold, time_scale)
+    exclude_s = _check_intervals(exclude_s)
+    convention = Convention(
+        end=check_end(settings.get("end", "tenth") if end is None else end),
+        onset_shift_ms=float(settings.get("onset_shift_ms", 0.0)),
+    )
+    earlier = _check_corrections(corrections, recording)
+    prepare = partial(prepare_trace, recording, time_scale=time_scale, exclude_s=exclude_s)
+    traces = [prepare(segment) for segment in range(recording.get_num_segments())]
     noise_level = trace_noise_level(traces)
-    _warn_of_gaps(traces)
+    _warn_of_gaps(traces, exclude_s)
     find = _finder(net, noise_level, time_scale, device)
     if polarity == "auto":
         polarity = detect_polarity(traces, find, threshold, unit_of(recording))
-    events = _measure_all(traces, find, polarity, threshold, noise_level, time_scale)
-    duration_s = float(sum(len(trace.values) / trace.rate for trace in traces))
+    measure = partial(
+        measure_events, noise_level=noise_level, polarity=polarity, time_scale=time_scale, convention=convention
+    )
+    events = _measure_all(traces, find, measure, polarity, threshold, earlier, time_scale)
     events.attrs |= dict(unit=unit_of(recording), polarity=int(polarity), noise_level=noise_level)
-    events.attrs |= dict(threshold=threshold, duration_s=duration_s)
+    events.attrs |= dict(threshold=threshold, end=convention.end, version=__version__)
+    events.attrs |= dict(model=net.info.name if net.info is not None else "unnamed", exclude_s=list(exclude_s))
+    events.attrs |= dict(
+        duration_s=float(sum(len(trace.values) / trace.rate for trace in traces)),
+        analysed_s=float(sum(trace.is_valid.sum() / trace.rate for trace in traces)),
+    )
     return events
 
 
-def _measure_all(traces, find, polarity, threshold, noise_level, time_scale):
-    tables = []
-    for segment, trace in enumerate(traces):
-        candidates = np.stack(find(trace, polarity))
-        onset_s, end_s, confidence = candidates[:, candidates[2] >= threshold]
-        how = dict(noise_level=noise_level, polarity=polarity, segment=segment, time_scale=time_scale)
-        tables.append(_drop_impossible(measure_events(trace, onset_s, end_s, confidence, **how), trace))
-    tables = [table for table in tables if len(table)]
-    return pandas.concat(tables, ignore_index=True) if tables else empty_table()
-
-
-def _finder(net, noise_level, time_scale, device):
-    """Function of (trace, polarity) that gives onset_s, end_s, confidence."""
-
-    def find(trace, polarity):
-        if isinstance(net, EventAutoencoder):
-            return find_anomalies(net, trace, noise_level, polarity, device=device)
-        return find_events(net, trace, noise_level, polarity, time_scale, device)
-
-    return find
-
-
-def find_events(net, trace, noise_level: float, polarity: int, time_scale: float = 1.0, device: str = "cpu"):
+def one_channel(recording: BaseRecording | str | Path, channel_id: str | int | None = None) -> BaseRecording:
     """
-    Onsets that a U-Net sees in one segment, doubtful ones too.
+    The recording (or the file, opened) with the chosen channel alone.
+
+    Parameters
+    ----------
+    recording : BaseRecording | path
+    channel_id : str | int | None, default: None
+        May be left out where there is one channel; a text such as "1" finds the channel 1 too.
 
     Returns
     -------
-    onset_s, end_s, confidence : np.ndarray, shape (num_events,), float
-        Confidence is the probability that an event begins within 1 ms (times the time scale) of the onset.
+    BaseRecording
+
+    Raises
+    ------
+    ValueError
+        If it is not clear which channel is meant.
     """
-    if len(trace.values) == 0:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    probabilities = event_probabilities(net, network_input(trace.values, noise_level, polarity), device=device)
-    frames_per_ms = trace.rate * time_scale / 1000
-    width = max(1, round(SMOOTH_MS * frames_per_ms))
-    onset = scipy.ndimage.uniform_filter1d(probabilities[:, ONSET], width, mode="nearest")
-    onset[~trace.is_valid] = 0.0
-    distance = max(1, round(CLOSEST_MS * frames_per_ms))
-    frames, _ = scipy.signal.find_peaks(
-        np.concatenate([[0], onset, [0]]), height=SMALLEST_CONFIDENCE, distance=distance
-    )
-    frames -= 1
-    is_inside = probabilities[:, EVENT] > END_PROBABILITY
-    outside = np.append(np.flatnonzero(~is_inside), len(onset))
-    after = np.minimum(frames + max(1, round(2.0 * frames_per_ms)), len(onset))
-    ends = outside[np.searchsorted(outside, after, side="left")]
-    ends = np.minimum(ends, frames + round(LONGEST_MS * frames_per_ms))
-    return frames / trace.rate, ends / trace.rate, onset[frames].astype(float)
-
-
-def detect_polarity(traces, find, threshold: float, unit: str) -> int:
-    """The side with more events in an excerpt; where there are none, down for currents and up for anything else."""
-    scores = {}
-    for sign in (1, -1):
-        left_s, score = POLARITY_EXCERPT_S, 0.0
-        for trace in traces:
-            excerpt = trace.start(left_s)
-            confidence = find(excerpt, sign)[2]
-            score += confidence[confidence >= threshold].sum()
-            left_s -= len(excerpt.values) / trace.rate
-            if left_s <= 0:
-                break
-        scores[sign] = score
-    logger.info("Polarity: events up %.1f, down %.1f", scores[1], scores[-1])
-    if scores[1] == scores[-1]:
-        return -1 if unit.endswith("A") else 1
-    return max(scores, key=scores.get)
-
-
-def one_channel(recording, channel_id=None):
-    """The recording (or the file, opened) with the chosen channel alone; a ValueError if it is not clear which."""
     if isinstance(recording, str | Path):
         recording = read_trace(recording)
     if not hasattr(recording, "get_traces"):
@@ -167,42 +141,106 @@ def one_channel(recording, channel_id=None):
             "Wrap an array as si.NumpyRecording([trace[:, None]], sampling_frequency)."
         )
     channel_ids = list(recording.channel_ids)
+    units = recording.get_property("physical_unit")
+    named = (
+        [f"{name} ({unit})" for name, unit in zip(channel_ids, units, strict=True)]
+        if units is not None
+        else channel_ids
+    )
     if channel_id is None and len(channel_ids) > 1:
-        raise ValueError(f"The recording has channels {channel_ids}. Say which with channel_id=...")
-    if channel_id is not None and channel_id not in channel_ids:
-        raise ValueError(f"There is no channel {channel_id!r}, expected one of {channel_ids}.")
-    return recording if channel_id is None else recording.select_channels([channel_id])
+        raise ValueError(
+            f"The recording has the channels {named}. Say which holds the events with channel_id=... "
+            "(on the command line --channel)."
+        )
+    if channel_id is None:
+        return recording
+    chosen = [name for name in channel_ids if name == channel_id] or [
+        name for name in channel_ids if str(name) == str(channel_id)
+    ]
+    if len(chosen) != 1:
+        raise ValueError(f"There is no channel {channel_id!r}, expected one of {named}.")
+    return recording.select_channels(chosen)
 
 
-def _event_network(model, device):
-    kinds = (EventUNet, EventAutoencoder)
-    return load_network(DEFAULT_MODEL if model is None else model, kinds, purpose="events", device=device)
+def _measure_all(traces, find: Finder, measure, polarity, threshold, earlier, time_scale):
+    """Table of all segments; with an earlier table, what a person added is measured among the events found."""
+    candidates = []
+    for trace in traces:
+        found = np.stack(find(trace, polarity))
+        candidates.append(found[:, found[2] >= threshold])
+    tables = [
+        _measure_segment(trace, found, measure, segment)
+        for segment, (trace, found) in enumerate(zip(traces, candidates, strict=True))
+    ]
+    events = _joined(tables)
+    if earlier is None:
+        return events
+    added = added_by_hand(events, earlier)
+    for segment in added["segment"].unique():
+        onset_s = added.loc[added["segment"] == segment, "onset_s"].to_numpy(float)
+        by_hand = np.stack([onset_s, onset_s + FIRST_GUESS_MS * time_scale / 1000, np.full(len(onset_s), np.nan)])
+        together = np.concatenate([candidates[segment], by_hand], axis=1)
+        together = together[:, np.argsort(together[0], kind="stable")]
+        tables[segment] = _measure_segment(traces[segment], together, measure, segment)
+    return apply_decisions(_joined(tables), earlier)
 
 
-def _check_options(net, polarity, threshold, time_scale) -> float:
+def _measure_segment(trace, candidates, measure, segment):
+    """Measured events of one segment, without fits that found nothing or that sit where the recording is not valid."""
+    table = measure(trace, *candidates, segment=segment)
+    if not len(table):
+        return table
+    frames = np.clip((table["peak_s"] * trace.rate).to_numpy().astype(int), 0, len(trace.values) - 1)
+    return mark_neighbours(table[(table["snr"] > 0).to_numpy() & trace.is_valid[frames]])[list(COLUMNS)]
+
+
+def _joined(tables):
+    tables = [table for table in tables if len(table)]
+    return pandas.concat(tables, ignore_index=True) if tables else empty_table()
+
+
+def _finder(net, noise_level, time_scale, device) -> Finder:
+    def find(trace: PreparedTrace, polarity: int):
+        return find_events(net, trace, noise_level, polarity, time_scale=time_scale, device=device)
+
+    return find
+
+
+def _check_options(settings, polarity, threshold, time_scale) -> float:
     if polarity not in ("auto", 1, -1):
         raise ValueError(f"polarity={polarity!r}, expected 'auto', 1 (events up) or -1 (events down).")
     if not (np.isfinite(time_scale) and 0.01 <= time_scale <= 100):
         raise ValueError(f"time_scale={time_scale!r}, expected a number between 0.01 and 100.")
     if threshold is None:
-        settings = net.info.settings if net.info is not None else {}
         return float(settings.get("threshold", DEFAULT_THRESHOLD))
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold={threshold!r}, expected a confidence between 0 and 1.")
     return float(threshold)
 
 
-def _drop_impossible(table, trace):
-    """Fits that found nothing, or that sit where the recording is not valid."""
-    if not len(table):
-        return table
-    frames = np.clip((table["peak_s"] * trace.rate).to_numpy().astype(int), 0, len(trace.values) - 1)
-    return mark_neighbours(table[(table["snr"] > 0).to_numpy() & trace.is_valid[frames]])
+def _check_intervals(exclude_s):
+    intervals = [tuple(map(float, interval)) for interval in exclude_s]
+    if any(len(interval) != 2 or not 0 <= interval[0] < interval[1] < np.inf for interval in intervals):
+        raise ValueError(f"exclude_s={list(exclude_s)}, expected pairs (start, stop) in s with 0 <= start < stop.")
+    return tuple(intervals)
 
 
-def _warn_of_gaps(traces):
-    bad = sum(int((~trace.is_valid).sum()) for trace in traces)
-    total = sum(len(trace.values) for trace in traces)
+def _check_corrections(corrections, recording):
+    if corrections is None:
+        return None
+    earlier = as_events(corrections) if isinstance(corrections, pandas.DataFrame) else read_events(corrections)
+    check_events_fit(earlier, recording)
+    return earlier
+
+
+def _warn_of_gaps(traces, exclude_s):
+    bad, total = 0, sum(len(trace.values) for trace in traces)
+    for trace in traces:
+        times = np.arange(len(trace.values)) / trace.rate
+        is_excluded = np.zeros(len(times), dtype=bool)
+        for start, stop in exclude_s:
+            is_excluded |= (times >= start - 1 / trace.rate) & (times < stop + 1 / trace.rate)
+        bad += int((~trace.is_valid & ~is_excluded).sum())
     if bad:
         warnings.warn(
             f"{100 * bad / total:.2g} % of the recording is NaN or saturated; events there are not reported.",

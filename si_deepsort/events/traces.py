@@ -1,91 +1,57 @@
-"""From a file or a recording to what the network sees: one rate, no drift, units of the noise level, no gaps."""
+"""Open intracellular traces of many file formats, and give their values in the physical unit of the file."""
 
-import logging
-import re
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import scipy.ndimage
-import scipy.signal
 import spikeinterface.core as si
+from spikeinterface.core import BaseRecording
 
-from ..noise import noise_levels
-from .hum import remove_hum
+from .patch_clamp_nwb import read_patch_clamp_nwb
+from .text_traces import read_text_trace
+from .units import UV_PER_SI_UNIT, clean_unit
 
-logger = logging.getLogger(__name__)
-
-MODEL_RATE = 10_000.0  # Hz; time is scaled so that a trace is near this rate
-BLOCK_MS = 25.0  # the drift is the running median of medians of blocks of this length ...
-NUM_BLOCKS = 9  # ... over so many of them
-CHUNK_S = 30.0
-MOST_SATURATED = 0.3  # a trace that rests at its extreme for longer has no noise, it is not saturated
-FILTER_REACH = 10  # of the resampling filter, in samples of the slower of the two rates
-NEURAL_READERS = {".abf": "read_axon", ".nwb": "read_nwb_recording", ".smr": "read_ced", ".smrx": "read_ced"}
+TEXT_SUFFIXES = (".csv", ".txt", ".tsv", ".dat", ".asc", ".atf")
+# Relative difference of two gains below which they are the same: those of neo are 32-bit numbers.
+SAME_GAIN = 1e-4
 
 
-@dataclass(frozen=True)
-class PreparedTrace:
-    """
-    One segment of a trace at the network's rate.
-
-    Attributes
-    ----------
-    values : np.ndarray, shape (num_frames,), float32
-        Drift removed, in the unit of the recording.
-    baseline : np.ndarray, shape (num_frames,), float32
-        What was removed.
-    is_valid : np.ndarray, shape (num_frames,), bool
-        False where the recording had NaN or a saturated amplifier.
-    rate : float
-        Frames per second.
-    """
-
-    values: np.ndarray
-    baseline: np.ndarray
-    is_valid: np.ndarray
-    rate: float
-
-    def start(self, duration_s: float) -> "PreparedTrace":
-        """The first `duration_s` seconds."""
-        stop = max(1, round(duration_s * self.rate))
-        return replace(self, values=self.values[:stop], baseline=self.baseline[:stop], is_valid=self.is_valid[:stop])
-
-
-def read_trace(path: str | Path):
+def read_trace(path: str | Path) -> BaseRecording:
     """
     Open an intracellular trace as a SpikeInterface recording.
 
     Parameters
     ----------
     path : str | Path
-        ABF and NWB through SpikeInterface; a folder saved by SpikeInterface; `.npz` with `trace` and
-        `sampling_frequency`; `.csv`/`.txt` with a time column in s and one value column; any other format through
-        neo (Axograph, Igor, WinWCP, Spike2, ...).
+        ABF (1 and 2); NWB with extracellular or patch-clamp series; a folder saved by SpikeInterface; `.npz` with
+        `trace`, `sampling_frequency` and optionally `unit`; text (`.csv`, `.txt`, `.tsv`, `.asc`, `.atf`) with a
+        column of times that names its unit and one or more columns of values; any other format through neo (Axograph,
+        Igor, WinWCP, WinEDR, Spike2, ...).
 
     Returns
     -------
     BaseRecording
-        One segment per sweep. The property `physical_unit` holds the unit of the scaled traces where the file has it.
+        One segment per sweep. The property `physical_unit` holds the unit of each channel where the file has it.
 
     Raises
     ------
     ValueError
-        If the file does not exist or no reader understands it.
+        If the file does not exist, no reader understands it, a package is missing, or rate, unit or columns are not
+        certain.
     """
     path = Path(path)
     if not path.exists():
         raise ValueError(f"There is no file {path}. Give the path of a trace, e.g. an .abf file.")
+    suffix = path.suffix.lower()
     try:
         if path.is_dir():
             return si.load(path)
-        if path.suffix in (".npz", ".csv", ".txt", ".tsv"):
-            return _read_plain(path)
-        if path.suffix.lower() in NEURAL_READERS:
-            import spikeinterface.extractors as extractors
-
-            return getattr(extractors, NEURAL_READERS[path.suffix.lower()])(path)
-        return _read_with_neo(path)
+        if suffix == ".npz":
+            return _read_npz(path)
+        if suffix in TEXT_SUFFIXES:
+            return read_text_trace(path)
+        if suffix == ".nwb":
+            return _read_nwb(path)
+        return _read_abf(path) if suffix == ".abf" else _read_with_neo(path)
     except Exception as error:
         raise ValueError(
             f"{path} cannot be read as a trace: {type(error).__name__}: {error}. Check that the file is whole, or open "
@@ -93,183 +59,128 @@ def read_trace(path: str | Path):
         ) from error
 
 
-def scaled_traces(recording, segment_index: int, start_frame: int, end_frame: int) -> np.ndarray:
-    """Traces of the first channel in the recording's unit (see `unit_of`), shape (num_frames,), float32."""
+def scaled_traces(recording: BaseRecording, segment_index: int, start_frame: int, end_frame: int) -> np.ndarray:
+    """Traces of the first channel in the unit that `unit_of` names, shape (num_frames,), float32."""
     traces = recording.get_traces(segment_index=segment_index, start_frame=start_frame, end_frame=end_frame)
-    gains, offsets = recording.get_channel_gains(), recording.get_channel_offsets()
-    if gains is None or offsets is None:
-        return traces[:, 0].astype("float32")
-    return (traces[:, 0] * float(gains[0]) + float(offsets[0])).astype("float32")
+    gain, offset = _gain_and_offset(recording)
+    return (traces[:, 0] * gain + offset).astype("float32")
 
 
-def unit_of(recording) -> str:
+def unit_of(recording: BaseRecording) -> str:
     """Unit of `scaled_traces`: that of the file, "uV" if only gains are known, "a.u." if nothing is."""
     units = recording.get_property("physical_unit")
-    if units is not None and str(units[0]):
-        return str(units[0])
+    if units is not None and clean_unit(units[0]):
+        return clean_unit(units[0])
     return "a.u." if recording.get_channel_gains() is None else "uV"
 
 
-def resampling_factors(sampling_frequency: float, time_scale: float = 1.0) -> tuple[int, int]:
+def _gain_and_offset(recording) -> tuple[float, float]:
     """
-    Integers (up, down), one of them 1, that bring a trace near `MODEL_RATE / time_scale`.
+    Factor and offset from stored traces to the unit of the file, for the first channel.
 
-    Whole factors keep the frames on the recording's own clock, so that times are exact at any odd rate.
+    SpikeInterface's gains lead to uV where it knows the unit as a voltage (V, mV, uV), and else to the unit itself.
     """
-    ratio = sampling_frequency * time_scale / MODEL_RATE
-    return (1, max(1, round(ratio))) if ratio >= 1 else (max(1, round(1 / ratio)), 1)
+    gains, offsets = recording.get_channel_gains(), recording.get_channel_offsets()
+    if gains is None or offsets is None:
+        return 1.0, 0.0
+    gain, offset = float(gains[0]), float(offsets[0])
+    units = recording.get_property("physical_unit")
+    uv_per_unit = UV_PER_SI_UNIT.get(str(units[0]), 1.0) if units is not None else 1.0
+    physical = recording.get_property("gain_to_physical_unit")
+    if physical is not None and not np.isclose(float(physical[0]) * uv_per_unit, gain, rtol=SAME_GAIN):
+        # Scaled since it was read: to uV (gain 1, the other gain as in the file) or to its own unit (both gains 1).
+        return (1.0, 0.0) if float(physical[0]) == gain == 1.0 else (gain / uv_per_unit, offset / uv_per_unit)
+    return gain / uv_per_unit, offset / uv_per_unit
 
 
-def prepare_trace(recording, segment_index: int, *, time_scale: float = 1.0) -> PreparedTrace:
-    """
-    Read one segment in chunks, resample it to the network's rate, remove mains hum and drift.
-
-    The result does not depend on the size of the chunks. Samples that are NaN or infinite are bridged by a line, and
-    stretches of at least 1 ms at the largest or smallest value of the segment are taken for a saturated amplifier.
-
-    Parameters
-    ----------
-    recording : BaseRecording
-        With one channel.
-    segment_index : int
-    time_scale : float, default: 1.0
-        Above 1 for events slower than the network knows.
-    """
-    sampling_frequency = recording.get_sampling_frequency()
-    up, down = resampling_factors(sampling_frequency, time_scale)
-    num_frames = recording.get_num_frames(segment_index)
-    chunk = max(1, round(CHUNK_S * sampling_frequency / down)) * down
-    margin = FILTER_REACH * max(up, down) // up // down * down + down
-    pieces, bad_pieces, flat, extremes = [], [], [], []
-    for start in range(0, num_frames, chunk):
-        stop = min(start + chunk, num_frames)
-        left, right = min(margin, start), min(margin, num_frames - stop)
-        traces = scaled_traces(recording, segment_index, start - left, stop + right)
-        is_bad = ~np.isfinite(traces)
-        traces = _bridge(traces, is_bad)
-        flat.append(_flat_runs(traces, sampling_frequency, start - left))
-        extremes.append((traces.min(), traces.max()))
-        resampled = _resample(traces, up, down)[left * up // down :]
-        pieces.append(resampled[: -(-(stop - start) * up // down)])
-        bad_pieces.append(is_bad[left : left + stop - start])
-    values = np.concatenate(pieces) if pieces else np.zeros(0, dtype="float32")
-    is_bad = np.concatenate(bad_pieces) if bad_pieces else np.zeros(0, dtype=bool)
-    rate = sampling_frequency * up / down
-    is_bad |= _is_saturated(np.concatenate(flat), np.min(extremes), np.max(extremes), num_frames) if flat else False
-    is_valid = np.repeat(~is_bad, up)[::down][: len(values)]
-    values = remove_hum(_bridge(values, ~is_valid), rate)
-    baseline = running_baseline(values, rate * time_scale)
-    return PreparedTrace(values=values - baseline, baseline=baseline, is_valid=is_valid, rate=rate)
-
-
-def running_baseline(values: np.ndarray, rate: float) -> np.ndarray:
-    """
-    Slow drift of a trace: the running median of block medians, so that events hardly count.
-
-    Parameters
-    ----------
-    values : np.ndarray, shape (num_frames,), float
-    rate : float
-        Frames per second (times the time scale).
-
-    Returns
-    -------
-    np.ndarray, shape (num_frames,), float32
-    """
-    block = max(1, round(BLOCK_MS * rate / 1000))
-    num_blocks = len(values) // block
-    if num_blocks < 3:
-        return np.full(len(values), np.median(values) if len(values) else 0.0, dtype="float32")
-    medians = np.median(values[: num_blocks * block].reshape(num_blocks, block), axis=1)
-    medians = scipy.ndimage.median_filter(medians, min(NUM_BLOCKS, num_blocks), mode="nearest")
-    medians = scipy.ndimage.uniform_filter1d(medians, 3, mode="nearest")
-    centers = (np.arange(num_blocks) + 0.5) * block
-    return np.interp(np.arange(len(values)), centers, medians).astype("float32")
-
-
-def trace_noise_level(prepared: list[PreparedTrace]) -> float:
-    """Robust noise level over all segments of a recording; 1 for a constant trace, so that nothing is divided by 0."""
-    values = [trace.values[trace.is_valid] for trace in prepared]
-    values = np.concatenate(values) if values else np.zeros(0)
-    level = float(noise_levels(values[:, None])[0]) if len(values) else 0.0
-    if level > 0 or not len(values):
-        return level or 1.0
-    return float(values.std()) or 1.0  # a noiseless trace: the median absolute deviation is 0
-
-
-def network_input(values: np.ndarray, noise_level: float, polarity: int) -> np.ndarray:
-    """Trace as the network sees it: events upwards, in noise levels, compressed beyond about 5 of them; float32."""
-    return (5.0 * np.arcsinh(polarity * values / (5.0 * noise_level))).astype("float32")
-
-
-def _resample(traces, up, down):
-    if up == down == 1:
-        return traces
-    reach = FILTER_REACH * max(up, down)
-    taps = scipy.signal.firwin(2 * reach + 1, 1.0 / max(up, down), window=("kaiser", 5.0)).astype("float32")
-    for phase in range(up):  # else the offset of a trace (-130 pA) would come out as a ripple
-        taps[phase::up] /= up * taps[phase::up].sum()
-    # The edges are held, not filled with zeros: a trace at -130 pA must not begin with a step.
-    held = np.pad(traces, -(-reach // down) * down if up == 1 else FILTER_REACH, mode="edge")
-    skip = (len(held) - len(traces)) // 2 * up // down
-    resampled = scipy.signal.resample_poly(held, up, down, window=taps * 1.0, padtype="constant")
-    return resampled[skip : skip + -(-len(traces) * up // down)].astype("float32")
-
-
-def _flat_runs(traces, sampling_frequency, offset):
-    """Rows (first frame, frame after the last, value) of stretches of at least 1 ms that do not change at all."""
-    changes = np.diff(np.concatenate([[0], np.diff(traces) == 0, [0]]).astype("int8"))
-    first, stop = np.flatnonzero(changes == 1), np.flatnonzero(changes == -1) + 1
-    is_long = stop - first >= max(5, sampling_frequency / 1000)
-    first, stop = first[is_long], stop[is_long]
-    return np.stack([first + offset, stop + offset, traces[first].astype(float)], axis=1)
-
-
-def _is_saturated(runs, lowest, highest, num_frames):
-    """Frames of the flat runs at the largest or the smallest value, unless the trace rests there (no noise at all)."""
-    is_saturated = np.zeros(num_frames, dtype=bool)
-    for extreme in (lowest, highest):
-        at = runs[runs[:, 2] == extreme, :2].astype(int)
-        if (at[:, 1] - at[:, 0]).sum() < MOST_SATURATED * num_frames:
-            for first, stop in at:
-                is_saturated[first:stop] = True
-    return is_saturated
-
-
-def _bridge(values, is_bad):
-    if not is_bad.any():
-        return values
-    if is_bad.all():
-        return np.zeros_like(values)
-    frames = np.arange(len(values))
-    return np.interp(frames, frames[~is_bad], values[~is_bad]).astype("float32")
-
-
-def _read_plain(path):
-    if path.suffix == ".npz":
-        with np.load(path) as content:
-            return si.NumpyRecording([content["trace"].reshape(-1, 1)], float(content["sampling_frequency"]))
-    import pandas
-
-    table = pandas.read_csv(path, sep=None, engine="python", comment="#")
-    if table.shape[1] < 2:
-        raise ValueError("expected two columns, time in s and value")
-    times = table.iloc[:, 0].to_numpy(float)
-    recording = si.NumpyRecording([table.iloc[:, [1]].to_numpy("float32")], 1.0 / np.median(np.diff(times)))
-    unit = re.search(r"[\[(](\w+)[\])]", str(table.columns[1]))
+def _read_npz(path):
+    with np.load(path, allow_pickle=False) as content:
+        if "trace" not in content or "sampling_frequency" not in content:
+            raise ValueError(f"the file holds {sorted(content)}, expected 'trace' and 'sampling_frequency'")
+        trace, rate = np.asarray(content["trace"]), float(content["sampling_frequency"])
+        unit = str(content["unit"]) if "unit" in content else ""
+    if trace.ndim == 2 and 1 in trace.shape:
+        trace = trace.ravel()
+    if trace.ndim != 1 or trace.dtype.kind not in "iuf":
+        raise ValueError(f"'trace' has shape {trace.shape} and type {trace.dtype}, expected one channel of numbers")
+    if not (np.isfinite(rate) and rate > 0):
+        raise ValueError(f"'sampling_frequency' is {rate}, expected a positive number in Hz")
+    recording = si.NumpyRecording([trace[:, None]], rate)
     if unit:
-        recording.set_property("physical_unit", [unit.group(1)])
+        recording.set_property("physical_unit", [clean_unit(unit)])
     return recording
+
+
+def _read_nwb(path):
+    recording = read_patch_clamp_nwb(path)
+    if recording is not None:
+        return recording
+    import spikeinterface.extractors as extractors
+
+    return extractors.read_nwb_recording(path)
+
+
+def _read_abf(path):
+    import spikeinterface.extractors as extractors
+    from neo.rawio.axonrawio import parse_axon_soup
+
+    recording = extractors.read_axon(path)
+    header = parse_axon_soup(str(path))
+    num_sweeps = int(header["lActualEpisodes"])
+    if recording.get_num_segments() > 1 or num_sweeps < 2:
+        return recording
+    # A file without a table of sweeps (ABF1 as some programs write it) is one segment for neo.
+    num_frames = recording.get_num_frames(0)
+    protocol = header.get("protocol", header)
+    length = int(protocol.get("lNumSamplesPerEpisode", 0)) // recording.get_num_channels()
+    if int(protocol.get("nOperationMode", 0)) != 5 or length * num_sweeps != num_frames:
+        return recording
+    return si.append_recordings(
+        [recording.frame_slice(index * length, (index + 1) * length) for index in range(num_sweeps)]
+    )
 
 
 def _read_with_neo(path):
-    import neo
+    from neo.io import list_candidate_ios
 
-    block = neo.get_io(str(path)).read_block()
-    signals = [segment.analogsignals[0] for segment in block.segments if segment.analogsignals]
-    if not signals:
+    problems = []
+    for io_class in list_candidate_ios(str(path)):
+        try:
+            return _recording_of_block(io_class(str(path)).read_block())
+        except ImportError as error:
+            problems.append(f"{io_class.__name__} needs the package {error.name or error} (pip install it)")
+        except Exception as error:  # each reader of neo fails in its own way on files that it does not know
+            problems.append(f"{io_class.__name__}: {error}")
+    raise ValueError("; ".join(problems))
+
+
+def _recording_of_block(block):
+    """All signals of a neo block: a segment for each sweep, a channel for each signal."""
+    sweeps = [segment.analogsignals for segment in block.segments if segment.analogsignals]
+    if not sweeps:
         raise ValueError("the file has no analog signal")
-    rate = float(signals[0].sampling_rate.rescale("Hz"))
-    recording = si.NumpyRecording([np.asarray(signal, "float32")[:, :1] for signal in signals], rate)
-    recording.set_property("physical_unit", [signals[0].units.dimensionality.string])
+    names = [_channel_names(signals) for signals in sweeps]
+    rates = {float(signal.sampling_rate.rescale("Hz")) for signals in sweeps for signal in signals}
+    if len(rates) > 1 or any(name != names[0] for name in names):
+        raise ValueError(f"the signals differ in their rates {sorted(rates)} Hz or in their channels {names[:3]}")
+    if any(len({len(signal) for signal in signals}) > 1 for signals in sweeps):
+        raise ValueError(f"the signals {names[0]} have different lengths")
+    units = [signal.units for signal in sweeps[0]]
+    traces = [
+        np.concatenate([np.asarray(s.rescale(u), "float32") for s, u in zip(signals, units, strict=True)], axis=1)
+        for signals in sweeps
+    ]
+    recording = si.NumpyRecording(traces, rates.pop(), channel_ids=names[0])
+    units = [
+        u.dimensionality.string for signal, u in zip(sweeps[0], units, strict=True) for _ in range(signal.shape[1])
+    ]
+    recording.set_property("physical_unit", [clean_unit(unit) or "a.u." for unit in units])
     return recording
+
+
+def _channel_names(signals):
+    names = []
+    for signal in signals:
+        own = signal.array_annotations.get("channel_names")
+        names += [str(name) for name in own] if own is not None else [str(signal.name or "signal")] * signal.shape[1]
+    return names if len(set(names)) == len(names) else [f"{name} {index}" for index, name in enumerate(names)]

@@ -2,7 +2,15 @@
 
 import numpy as np
 
-END_FRACTION = 0.1  # an event ends where it has decayed to this part of its amplitude
+# Where an event ends: "tenth", where it has decayed to a tenth of its amplitude; "decay_constant", one decay time
+# constant after its peak; or a number, where it has decayed to this part of its amplitude.
+ENDS = ("tenth", "decay_constant")
+# Part of the amplitude at the end "tenth".
+TENTH = 0.1
+# Halvings of the interval in which a crossing lies: 2^-30 of it is below a nanosecond.
+NUM_HALVINGS = 30
+# The end is searched up to this many decay time constants beyond the peak; e^-8 is below the lowest level allowed.
+LONGEST_DECAYS = 8.0
 
 
 def biexponential(times_ms: np.ndarray, tau_rise_ms, tau_decay_ms) -> np.ndarray:
@@ -38,10 +46,50 @@ def rise_time_ms(tau_rise_ms, tau_decay_ms) -> np.ndarray:
     return high - low
 
 
-def end_time_ms(tau_rise_ms, tau_decay_ms) -> np.ndarray:
-    """Time from the onset to where the event has decayed to `END_FRACTION` of its peak."""
+def end_time_ms(tau_rise_ms, tau_decay_ms, end: str | float = "tenth") -> np.ndarray:
+    """
+    Time from the onset to the end of an event.
+
+    Parameters
+    ----------
+    tau_rise_ms, tau_decay_ms : float | np.ndarray
+        Time constants.
+    end : "tenth" | "decay_constant" | float, default: "tenth"
+        Where an event ends, see `ENDS`; a number is a part of the amplitude.
+
+    Returns
+    -------
+    np.ndarray, float
+        In ms, of the broadcast shape.
+    """
     peak = peak_time_ms(tau_rise_ms, tau_decay_ms)
-    return _crossing(END_FRACTION, peak + 8.0 * np.asarray(tau_decay_ms, float), peak, tau_rise_ms, tau_decay_ms)
+    if end == "decay_constant":
+        return peak + np.asarray(tau_decay_ms, float)
+    level = TENTH if end == "tenth" else float(end)
+    outside = peak + LONGEST_DECAYS * np.asarray(tau_decay_ms, float)
+    return _crossing(level, outside, peak, tau_rise_ms, tau_decay_ms)
+
+
+def check_end(end: str | float) -> str | float:
+    """The end as a known word or a number between 0 and 1 (a text such as "0.37" too); a ValueError otherwise."""
+    if end in ENDS:
+        return end
+    try:
+        level = float(end)
+    except (TypeError, ValueError):
+        level = np.nan
+    if not 0.001 <= level <= 0.999:
+        raise ValueError(
+            f"end={end!r}, expected one of {ENDS} or the part of the amplitude (between 0 and 1) at which events end."
+        )
+    return level
+
+
+def end_words(end: str | float) -> str:
+    """Where an event ends, for people."""
+    if end == "decay_constant":
+        return "one decay time constant after the peak"
+    return f"where the event has decayed to {100 * (TENTH if end == 'tenth' else float(end)):.3g} % of its amplitude"
 
 
 def area_of_unit_ms(tau_rise_ms, tau_decay_ms) -> np.ndarray:
@@ -53,7 +101,7 @@ def tau_of_rise_ms(rise_ms, tau_decay_ms) -> np.ndarray:
     """Rise time constant that gives a 10-90 % rise time; at most 0.9 of the decay's."""
     rise_ms, tau_decay_ms = np.broadcast_arrays(np.asarray(rise_ms, float), np.asarray(tau_decay_ms, float))
     low, high = np.full(rise_ms.shape, 1e-3), 0.9 * tau_decay_ms
-    for _ in range(30):
+    for _ in range(NUM_HALVINGS):
         middle = (low + high) / 2
         is_slow = rise_time_ms(middle, tau_decay_ms) > rise_ms
         low, high = np.where(is_slow, low, middle), np.where(is_slow, middle, high)
@@ -70,7 +118,7 @@ def _peak_value(tau_rise_ms, tau_decay_ms):
 
 def _crossing(level, outside, inside, tau_rise_ms, tau_decay_ms):
     """Time between `outside` (where the event is below the level) and `inside` (above) at which it crosses."""
-    for _ in range(30):
+    for _ in range(NUM_HALVINGS):
         middle = (outside + inside) / 2
         is_above = biexponential(middle, tau_rise_ms, tau_decay_ms) > level
         outside, inside = np.where(is_above, outside, middle), np.where(is_above, middle, inside)

@@ -21,7 +21,6 @@ ARCHITECTURES = {
     "autoencoder": "autoencoder.Autoencoder",
     "spike_predictor": "spike_predictor.SpikePredictor",
     "event_unet": "event_unet.EventUNet",
-    "event_autoencoder": "event_unet.EventAutoencoder",
 }
 
 

@@ -1,7 +1,7 @@
 """
-Networks for miniature potentials: a one-dimensional U-Net that marks events, and a convolutional autoencoder.
+A network for miniature potentials: a one-dimensional U-Net that marks events.
 
-Both see one trace, drift removed, in units of its noise level, events upwards.
+It sees one trace, drift removed, in units of its noise level, events upwards.
 """
 
 from dataclasses import dataclass
@@ -79,65 +79,6 @@ class EventUNet(Network):
 
     def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[Tensor, ...]:
         return (torch.randn(batch_size, 1, 301, generator=torch.Generator().manual_seed(seed)),)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EventAutoencoderConfig(NetworkConfig):
-    """
-    Structure of an `EventAutoencoder`.
-
-    Attributes
-    ----------
-    num_frames : int
-        Frames of a patch, a multiple of 4.
-    widths : tuple of int
-        Channels after the first and after the second convolution.
-    embedding_dimension : int
-        Numbers that describe a patch.
-    """
-
-    num_frames: int = 64
-    widths: tuple[int, int] = (16, 8)
-    embedding_dimension: int = 6
-
-
-class EventAutoencoder(Network):
-    """
-    (batch, 1, num_frames) -> the same, through `embedding_dimension` numbers.
-
-    Trained on quiet patches, it repeats noise and drift badly or well, but never an event.
-    """
-
-    architecture = "event_autoencoder"
-    config_class = EventAutoencoderConfig
-
-    def __init__(self, config: EventAutoencoderConfig):
-        super().__init__(config)
-        first, second = config.widths
-        num_features = second * config.num_frames // 4
-        self.encoder = nn.Sequential(
-            nn.Conv1d(1, first, 7, stride=2, padding=3),
-            nn.GELU(),
-            nn.Conv1d(first, second, 7, stride=2, padding=3),
-            nn.GELU(),
-            nn.Flatten(),
-            nn.Linear(num_features, config.embedding_dimension),
-        )
-        self.decoder = nn.Sequential(
-            nn.Linear(config.embedding_dimension, num_features),
-            nn.Unflatten(1, (second, config.num_frames // 4)),
-            nn.GELU(),
-            nn.ConvTranspose1d(second, first, 8, stride=2, padding=3),
-            nn.GELU(),
-            nn.ConvTranspose1d(first, 1, 8, stride=2, padding=3),
-        )
-
-    def forward(self, patches: Tensor) -> Tensor:
-        return self.decoder(self.encoder(patches))
-
-    def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[Tensor, ...]:
-        shape = (batch_size, 1, self.config.num_frames)
-        return (torch.randn(shape, generator=torch.Generator().manual_seed(seed)),)
 
 
 def _convolution(num_inputs: int, num_outputs: int, size: int, stride: int = 1) -> nn.Sequential:

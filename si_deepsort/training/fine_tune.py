@@ -23,7 +23,6 @@ _TRAIN_ANEW = {
     "train_spike_predictor(recording, sorting)",
     "keras_unet": "weights of the original DeepInterpolation are only read: fine-tune a bundled interpolator, see "
     'list_models("denoising")',
-    "event_autoencoder": "it learns quiet stretches of the recording at hand: see segment_events",
 }
 
 

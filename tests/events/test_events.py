@@ -6,15 +6,16 @@ import pytest
 import spikeinterface.core as si
 from typer.testing import CliRunner
 
-from si_deepsort.events import traces as traces_module
+from si_deepsort.events import prepare as prepare_module
 from si_deepsort.events.fit_shape import fit_events
 from si_deepsort.events.hum import remove_hum
 from si_deepsort.events.matching import detection_scores, intersection_over_union, marked_frames, match_events
 from si_deepsort.events.measure import COLUMNS
+from si_deepsort.events.prepare import prepare_trace, running_baseline
 from si_deepsort.events.segment import segment_events
 from si_deepsort.events.simulate import event_free_noise, event_sum, event_table, simulate_events
 from si_deepsort.events.tables import apply_decisions, check_events_fit, read_events
-from si_deepsort.events.traces import prepare_trace, read_trace, running_baseline, unit_of
+from si_deepsort.events.traces import read_trace, unit_of
 from si_deepsort.events.waveform import biexponential, end_time_ms, peak_time_ms, rise_time_ms, tau_of_rise_ms
 
 
@@ -58,7 +59,7 @@ def test_preparation_keeps_time_at_any_rate(rate):
 def test_preparation_does_not_depend_on_chunks(rate, monkeypatch):
     trace = np.random.default_rng(0).standard_normal(round(3.3 * rate))
     whole = prepare_trace(recording_of(trace, rate), 0)
-    monkeypatch.setattr(traces_module, "CHUNK_S", 0.37)
+    monkeypatch.setattr(prepare_module, "CHUNK_S", 0.37)
     chunked = prepare_trace(recording_of(trace, rate), 0)
     np.testing.assert_allclose(chunked.values, whole.values, atol=1e-5)
     np.testing.assert_array_equal(chunked.is_valid, whole.is_valid)

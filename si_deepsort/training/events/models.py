@@ -13,8 +13,8 @@ import numpy as np
 import scipy.signal
 import torch
 
+from ...events.prepare import MODEL_RATE
 from ...events.simulate import event_free_noise
-from ...events.traces import MODEL_RATE
 from ...fit import FitSettings, fit
 from ...nets.event_unet import EventUNet, EventUNetConfig
 from ...settings import Settings, setting

@@ -9,9 +9,9 @@ import scipy.signal
 import spikeinterface.core as si
 import torch
 
+from ...events.prepare import MODEL_RATE, network_input, prepare_trace, trace_noise_level
 from ...events.probability import WINDOW_FRAMES
 from ...events.simulate import SimulationSettings, colored_noise, disturbances, event_sum, event_table, slow_drift
-from ...events.traces import MODEL_RATE, network_input, prepare_trace, trace_noise_level
 from ...events.waveform import biexponential, rise_time_ms, tau_of_rise_ms
 
 ONSET_HALF_WIDTH_MS = 1.0  # the network is asked "does an event begin within this of here?"

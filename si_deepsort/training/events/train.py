@@ -1,26 +1,62 @@
 """`train_events`: fine-tune an event model on a user's own marked events."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas
 import torch
+from spikeinterface.core import BaseRecording
 
-from ...events.matching import match_events
+from ...events.columns import REJECT, as_events
 from ...events.measure import measure_events
+from ...events.prepare import PreparedTrace, network_input, prepare_trace, trace_noise_level
 from ...events.probability import WINDOW_FRAMES
-from ...events.segment import DEFAULT_MODEL, one_channel, segment_events
+from ...events.segment import DEFAULT_MODEL, FIRST_GUESS_MS, one_channel
 from ...events.simulate import event_free_noise
-from ...events.tables import DECISION, REJECT, as_events, check_events_fit, read_events
-from ...events.traces import network_input, prepare_trace, trace_noise_level
+from ...events.tables import check_events_fit, decisions_of, read_events
 from ...fit import FitSettings, fit
+from ...nets.event_unet import EventUNet
 from ...settings import Settings, setting
-from ...zoo import ModelInfo, load_model, parent_reference
+from ...zoo import ModelInfo, load_network, parent_reference
+from .convention import learn_convention, learn_threshold
 from .models import DETECTION_SETTINGS, event_loss
 from .traces import event_targets, simulated_batches
 
-FIRST_GUESS_MS = 12.0  # length of a marked event of which only the onset is known
+# Last part of each recording, which decides when training stops.
 VALIDATION_PART = 0.15
+# Windows in a batch, and spread (1 sd, logarithm) by which their amplitude is varied: that of the noise level from
+# one part of a recording to the next.
+BATCH_SIZE, AMPLITUDE_SPREAD = 12, 0.1
+# Left out around each event, in s, where the recording's own noise is collected.
+BEFORE_EVENT_S, AFTER_EVENT_S = 0.002, 0.04
+
+
+@dataclass(frozen=True)
+class MarkedTrace:
+    """
+    One segment with its marks.
+
+    Attributes
+    ----------
+    trace : PreparedTrace
+    noise_level : float
+        Of the recording, in its unit.
+    marks, fitted : pandas.DataFrame
+        As marked, and as the fit measures them.
+    inputs : np.ndarray, shape (num_frames,), float32
+        What the network sees.
+    targets : np.ndarray, shape (2, num_frames), float32
+        What it should say; -1 where that is not known.
+    """
+
+    trace: PreparedTrace
+    noise_level: float
+    marks: pandas.DataFrame
+    fitted: pandas.DataFrame
+    inputs: np.ndarray
+    targets: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +69,24 @@ class EventTrainingSettings(Settings):
         10, "Traces of 10 s with simulated events on the recordings' own noise in each pass", minimum=0
     )
     learning_rate: float = setting(5e-4, "Highest learning rate", minimum=0.0)
-    seed: int = setting(0, "Of everything")
+    seed: int = setting(0, "Random seed")
 
 
-def train_events(recording, events, *, model=None, polarity: int = 1, settings: EventTrainingSettings | None = None):
+def train_events(
+    recording: BaseRecording | str | Path | Sequence[BaseRecording | str | Path],
+    events: pandas.DataFrame | str | Path | Sequence[pandas.DataFrame | str | Path],
+    *,
+    model: EventUNet | str | Path | None = None,
+    polarity: int = 1,
+    settings: EventTrainingSettings | None = None,
+) -> EventUNet:
     """
-    Fine-tune an event model on recordings whose events somebody marked.
+    Fine-tune an event model on recordings whose events somebody marked, and learn what these marks mean.
 
     All of each recording is learnt from, the background between the marks too; so every event must be marked. Half of
     the training is simulated events on the recordings' own event-free noise, so that few marks do not make the model
-    forget.
+    forget. The model then reports events as they were marked: the same end (if ends are marked), the same beginning,
+    and the threshold that agrees best with the marks.
 
     Parameters
     ----------
@@ -60,28 +104,48 @@ def train_events(recording, events, *, model=None, polarity: int = 1, settings: 
     Returns
     -------
     EventUNet
-        With `info`; keep it with `save_model(net, folder, net.info)`, use it as `segment_events(..., model=net)`.
+        With `info`; its `settings` hold what was learnt: threshold, end, onset_shift_ms.
 
     Raises
     ------
     ValueError
         If the marks do not fit the recordings.
+
+    Examples
+    --------
+    Learn from three marked cells, keep the model, and use it, now or in a later session:
+
+    >>> from si_deepsort import save_model, segment_events, train_events
+    >>> net = train_events(["a.abf", "b.abf", "c.abf"], ["a.csv", "b.csv", "c.csv"], polarity=-1)
+    >>> save_model(net, "my_events", net.info)
+    >>> segment_events("d.abf", "my_events")
     """
+    if polarity not in (1, -1):
+        raise ValueError(f"polarity={polarity!r}, expected 1 (events up) or -1 (events down).")
     settings = settings or EventTrainingSettings()
-    marked = [_marked_trace(*pair, polarity) for pair in _pairs(recording, events)]
-    marked = [trace for traces in marked for trace in traces]
-    num_events = sum(len(trace[2]) for trace in marked)
+    pairs = marked_recordings(recording, events)
+    marked = [trace for pair in pairs for trace in _marked_traces(*pair, polarity)]
+    num_events = sum(len(trace.fitted) for trace in marked)
     if num_events == 0:
         raise ValueError("No event is marked. Mark at least some tens of events.")
-    net = _starting_network(model)
-    parent = parent_reference(net)
+    net = starting_network(model)
+    parent, before = parent_reference(net), net.info.settings if net.info is not None else {}
     _fine_tune(net, marked, settings)
+    learnt = learn_convention([trace.marks for trace in marked], [trace.fitted for trace in marked])
+    learnt["threshold"] = learn_threshold(
+        net.eval(),
+        [trace.trace for trace in marked],
+        [trace.fitted for trace in marked],
+        [trace.noise_level for trace in marked],
+        polarity=polarity,
+        default=float(before.get("threshold", DETECTION_SETTINGS["threshold"])),
+    )
     net.info = ModelInfo(
         name="events-fine-tuned",
         task="events",
-        sampling_frequency=marked[0][3],
+        sampling_frequency=marked[0].trace.rate,
         training=dict(seed=settings.seed, data=f"{num_events} marked events of the user"),
-        settings=DETECTION_SETTINGS,
+        settings={**before, **learnt},
         parent=parent,
     )
     return net
@@ -89,7 +153,7 @@ def train_events(recording, events, *, model=None, polarity: int = 1, settings: 
 
 def _fine_tune(net, marked, settings):
     training, validation = _split_windows(marked, settings)
-    noise = [noise for noise in (_own_noise(*trace) for trace in marked) if len(noise) > WINDOW_FRAMES]
+    noise = [noise for noise in map(_own_noise, marked) if len(noise) > WINDOW_FRAMES]
 
     def training_batches(epoch):
         rng = np.random.default_rng([settings.seed, epoch])
@@ -104,58 +168,11 @@ def _fine_tune(net, marked, settings):
     fit(net, event_loss, training_batches, lambda: validation, fit_settings, label="events")
 
 
-def cross_validate_events(recordings, events, *, groups=None, model=None, polarity: int = 1, settings=None):
-    """
-    What fine-tuning would gain on recordings, days or animals that it never saw.
-
-    Parameters
-    ----------
-    recordings, events : lists
-        As for `train_events`.
-    groups : list | None, default: None
-        One label (day, animal) per recording; a fold leaves out all recordings of one label. None: each its own.
-    model, polarity, settings
-        As for `train_events`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per fold: fold, num_true, and num_found, num_matched, f1 before and after fine-tuning.
-    """
-    pairs = _pairs(recordings, events)
-    groups = list(range(len(pairs))) if groups is None else list(groups)
-    if len(groups) != len(pairs) or len(set(groups)) < 2:
-        raise ValueError(
-            f"Got {len(pairs)} recordings in groups {groups}, expected one label each, two different ones."
-        )
-    rows = []
-    for fold in dict.fromkeys(groups):
-        seen = [pair for pair, group in zip(pairs, groups, strict=True) if group != fold]
-        held_out = [pair for pair, group in zip(pairs, groups, strict=True) if group == fold]
-        tuned = train_events(*map(list, zip(*seen, strict=True)), model=model, polarity=polarity, settings=settings)
-        row = dict(fold=fold)
-        for name, net in (("before", _starting_network(model)), ("after", tuned)):
-            row |= _fold_scores(held_out, net, polarity, name)
-        rows.append(row)
-    return pandas.DataFrame(rows)
-
-
-def _fold_scores(pairs, net, polarity, name):
-    counts = dict(num_true=0, num_found=0, num_matched=0)
-    for recording, marks in pairs:
-        found = segment_events(recording, net, polarity=polarity)
-        for segment in range(recording.get_num_segments()):
-            true_onset_s = marks.loc[marks["segment"] == segment, "onset_s"]
-            found_onset_s = found.loc[found["segment"] == segment, "onset_s"]
-            counts["num_true"] += len(true_onset_s)
-            counts["num_found"] += len(found_onset_s)
-            counts["num_matched"] += len(match_events(true_onset_s, found_onset_s))
-    f1 = 2 * counts["num_matched"] / max(1, counts["num_true"] + counts["num_found"])
-    num_true = counts.pop("num_true")
-    return dict(num_true=num_true) | {f"{key}_{name}": value for key, value in (counts | dict(f1=f1)).items()}
-
-
-def _pairs(recordings, events):
+def marked_recordings(
+    recordings: BaseRecording | str | Path | Sequence[BaseRecording | str | Path],
+    events: pandas.DataFrame | str | Path | Sequence[pandas.DataFrame | str | Path],
+) -> list[tuple[BaseRecording, pandas.DataFrame]]:
+    """Recordings and their marks, opened, without rejected events; a ValueError if they do not belong together."""
     recordings = recordings if isinstance(recordings, list | tuple) else [recordings]
     events = events if isinstance(events, list | tuple) else [events]
     if len(recordings) != len(events):
@@ -166,16 +183,15 @@ def _pairs(recordings, events):
         table = as_events(table) if isinstance(table, pandas.DataFrame) else read_events(table)
         if "segment" not in table:
             table = table.assign(segment=0)
-        if DECISION in table:
-            table = table[table[DECISION].fillna("").astype(str).str.strip().str.lower() != REJECT]
+        table = table[decisions_of(table) != REJECT]
         check_events_fit(table, recording)
         pairs.append((recording, table))
     return pairs
 
 
-def _marked_trace(recording, table, polarity):
+def _marked_traces(recording, table, polarity) -> list[MarkedTrace]:
     """
-    For each segment: network input, targets, onset frames, rate.
+    All segments of a recording with their marks.
 
     Onsets are refined by the fit (by at most 2.5 ms), since people click near the onset and some programs give peaks.
     """
@@ -188,19 +204,20 @@ def _marked_trace(recording, table, polarity):
         end_s = marks["end_s"].to_numpy(float) if "end_s" in marks else onset_s + FIRST_GUESS_MS / 1000
         end_s = np.where(np.isfinite(end_s), end_s, onset_s + FIRST_GUESS_MS / 1000)
         fitted = measure_events(
-            trace, onset_s, end_s, np.ones(len(onset_s)), noise_level=noise_level, polarity=polarity
+            trace, onset_s, end_s, np.full(len(onset_s), np.nan), noise_level=noise_level, polarity=polarity
         )
         targets = event_targets(fitted, len(trace.values), trace.rate)
         targets[:, ~trace.is_valid] = -1
         inputs = network_input(trace.values, noise_level, polarity)
-        marked.append((inputs, targets, np.round(fitted["onset_s"].to_numpy() * trace.rate).astype(int), trace.rate))
+        marked.append(MarkedTrace(trace, noise_level, marks, fitted, inputs, targets))
     return marked
 
 
 def _split_windows(marked, settings):
     """The first part of each trace for training, the last windows for validation; short traces are padded."""
     training, windows, labels = [], [], []
-    for inputs, targets, _, _ in marked:
+    for trace in marked:
+        inputs, targets = trace.inputs, trace.targets
         missing = max(0, WINDOW_FRAMES - len(inputs))
         inputs = np.pad(inputs, (0, missing))
         targets = np.pad(targets, ((0, 0), (0, missing)), constant_values=-1)
@@ -212,31 +229,32 @@ def _split_windows(marked, settings):
             labels.append(targets[:, start : start + WINDOW_FRAMES])
     if not windows:  # recordings of some seconds: nothing can be held out
         rng = np.random.default_rng(settings.seed)
-        return training, list(_random_batches(training, 12, rng))
+        return training, list(_random_batches(training, BATCH_SIZE, rng))
     return training, [(torch.from_numpy(np.stack(windows)[:, None]), torch.from_numpy(np.stack(labels)))]
 
 
-def _random_batches(training, num_windows, rng, batch_size=12):
+def _random_batches(training, num_windows, rng, batch_size=BATCH_SIZE):
     lengths = np.array([len(inputs) for inputs, _ in training], float)
     for _ in range(max(1, num_windows // batch_size)):
         windows, labels = [], []
         for choice in rng.choice(len(training), size=batch_size, p=lengths / lengths.sum()):
             inputs, targets = training[choice]
             start = rng.integers(0, len(inputs) - WINDOW_FRAMES + 1)
-            windows.append(inputs[start : start + WINDOW_FRAMES] * np.float32(np.exp(rng.normal(0, 0.1))))
+            windows.append(inputs[start : start + WINDOW_FRAMES] * np.float32(np.exp(rng.normal(0, AMPLITUDE_SPREAD))))
             labels.append(targets[:, start : start + WINDOW_FRAMES])
         yield torch.from_numpy(np.stack(windows)[:, None]), torch.from_numpy(np.stack(labels))
 
 
-def _own_noise(inputs, targets, onsets, rate):
-    return event_free_noise(inputs, onsets, before=round(0.002 * rate), after=round(0.04 * rate))
+def _own_noise(marked: MarkedTrace):
+    onsets = np.round(marked.fitted["onset_s"].to_numpy() * marked.trace.rate).astype(int)
+    before, after = (round(length * marked.trace.rate) for length in (BEFORE_EVENT_S, AFTER_EVENT_S))
+    return event_free_noise(marked.inputs, onsets, before=before, after=after)
 
 
-def _starting_network(model):
-    net = load_model(DEFAULT_MODEL if model is None else model) if not hasattr(model, "config") else _copy(model)
-    if net.architecture != "event_unet":
-        raise ValueError(f"The model is a '{net.architecture}', expected an 'event_unet' such as '{DEFAULT_MODEL}'.")
-    return net
+def starting_network(model: EventUNet | str | Path | None) -> EventUNet:
+    """The network to start from, or a copy of it; a ValueError if it is of another kind."""
+    net = load_network(DEFAULT_MODEL if model is None else model, EventUNet, purpose="events")
+    return _copy(net) if net is model else net
 
 
 def _copy(net):

@@ -1,18 +1,25 @@
-"""Learning miniature potentials: simulated traces, fine-tuning on marks, the autoencoder."""
+"""Learning miniature potentials: simulated traces, fine-tuning on marks, what marks mean."""
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
-from si_deepsort.events.anomaly import AnomalySettings, anomaly_scores, train_anomaly_detector
-from si_deepsort.events.matching import detection_scores
+import si_deepsort
+from si_deepsort.events.matching import detection_scores, intersection_over_union, marked_frames
+from si_deepsort.events.measure import measure_events
+from si_deepsort.events.prepare import prepare_trace, trace_noise_level
 from si_deepsort.events.probability import WINDOW_FRAMES, event_probabilities
 from si_deepsort.events.segment import segment_events
 from si_deepsort.events.simulate import colored_noise, simulate_events
-from si_deepsort.nets.event_unet import EventAutoencoder, EventAutoencoderConfig, EventUNet, EventUNetConfig
+from si_deepsort.events.waveform import end_time_ms
+from si_deepsort.nets.autoencoder import Autoencoder, AutoencoderConfig
+from si_deepsort.nets.event_unet import EventUNet, EventUNetConfig
+from si_deepsort.training.events.convention import learn_convention
+from si_deepsort.training.events.cross_validate import cross_validate_events
 from si_deepsort.training.events.models import event_loss
 from si_deepsort.training.events.traces import _random_settings, event_targets, matched_snr, simulated_batches
-from si_deepsort.training.events.train import EventTrainingSettings, cross_validate_events, train_events
+from si_deepsort.training.events.train import EventTrainingSettings, train_events
 
 QUICK = EventTrainingSettings(num_epochs=1, num_windows=12, num_simulated_traces=0)
 
@@ -24,12 +31,9 @@ def test_output_has_the_length_of_the_input(num_frames):
 
 
 def test_gradient_reaches_every_parameter():
-    for net, size in (
-        (EventUNet(EventUNetConfig(widths=(4, 6, 8))), 256),
-        (EventAutoencoder(EventAutoencoderConfig()), 64),
-    ):
-        net(torch.randn(3, 1, size)).square().sum().backward()
-        assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in net.parameters())
+    net = EventUNet(EventUNetConfig(widths=(4, 6, 8)))
+    net(torch.randn(3, 1, 256)).square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in net.parameters())
 
 
 @pytest.mark.parametrize("num_frames", [10, 2048, 10_000])
@@ -107,13 +111,13 @@ def test_folds_leave_out_whole_groups():
 def test_marks_that_do_not_fit_are_refused():
     recording, truth = simulate_events(duration_s=5.0, seed=1)
     with pytest.raises(ValueError, match="another file"):
-        train_events(recording, truth.assign(onset_s=truth.onset_s * 1000), settings=QUICK)
+        train_events(recording, truth[["onset_s"]] * 1000, settings=QUICK)
     with pytest.raises(ValueError, match="No event"):
         train_events(recording, truth[:0], settings=QUICK)
     with pytest.raises(ValueError, match="one table for each"):
         train_events([recording], [truth, truth], settings=QUICK)
     with pytest.raises(ValueError, match="event_unet"):
-        train_events(recording, truth, model=EventAutoencoder(EventAutoencoderConfig()), settings=QUICK)
+        train_events(recording, truth, model=Autoencoder(AutoencoderConfig()), settings=QUICK)
 
 
 def test_targets_mark_the_event_and_its_onset():
@@ -123,20 +127,52 @@ def test_targets_mark_the_event_and_its_onset():
         assert targets[0, round(peak * 10_000)] == 1 and targets[1, round(onset * 10_000)] == 1
 
 
-@pytest.mark.slow
-def test_autoencoder_finds_events_after_training_among_them():
-    busy, _ = simulate_events(duration_s=20.0, noise_sd=0.06, event_rate=4.0, artefact_rate=0.0, seed=1)
-    net = train_anomaly_detector(busy, AnomalySettings(num_epochs=2, num_rounds=1, max_patches=3000))
-    assert 0 < net.info.training["quiet_part"] < 1
-    test, truth = simulate_events(duration_s=20.0, noise_sd=0.06, artefact_rate=0.0, seed=2)
-    assert detection_scores(truth.onset_s, segment_events(test, net).onset_s)["recall"] > 0.7
-    inputs = np.random.default_rng(0).standard_normal(1000).astype("float32")
-    assert anomaly_scores(net, inputs).shape == (1000,)
-    with pytest.raises(ValueError, match="longer"):
-        train_anomaly_detector(simulate_events(duration_s=0.2)[0])
-
-
 def test_random_settings_make_noise_of_one():
     settings = _random_settings(np.random.default_rng(0), 5.0)
     noise = colored_noise(100_000, settings, np.random.default_rng(0))
     assert noise.std() == pytest.approx(1.0, rel=0.25)
+
+
+@pytest.mark.parametrize("end", ["tenth", "decay_constant", 0.5])
+@pytest.mark.parametrize("shift_ms", [-0.6, 0.0])
+def test_the_meaning_of_marks_is_learnt(end, shift_ms):
+    marks, fitted = [], []
+    for seed in (1, 2):
+        recording, truth = simulate_events(duration_s=20.0, noise_sd=0.06, artefact_rate=0.0, seed=seed)
+        end_ms = end_time_ms(truth.tau_rise_ms.to_numpy(), truth.decay_ms.to_numpy(), end)
+        marked = pandas.DataFrame(dict(onset_s=truth.onset_s + shift_ms / 1000, end_s=truth.onset_s + end_ms / 1000))
+        trace = prepare_trace(recording, 0)
+        marks.append(marked)
+        fitted.append(
+            measure_events(
+                trace,
+                marked.onset_s.to_numpy(),
+                marked.end_s.to_numpy(),
+                np.full(len(marked), np.nan),
+                noise_level=trace_noise_level([trace]),
+                polarity=1,
+            )
+        )
+    learnt = learn_convention(marks, fitted)
+    assert learnt["onset_shift_ms"] == pytest.approx(shift_ms, abs=0.15)
+    taus = np.array([0.3, 0.5]), np.array([3.0, 6.0])
+    assert end_time_ms(*taus, learnt["end"]) == pytest.approx(end_time_ms(*taus, end), rel=0.1)
+
+
+def test_a_model_reports_events_as_they_were_marked(tmp_path):
+    recordings, marks = [], []
+    for seed in (1, 2, 3):
+        recording, truth = simulate_events(duration_s=12.0, noise_sd=0.08, seed=seed)
+        end_ms = end_time_ms(truth.tau_rise_ms.to_numpy(), truth.decay_ms.to_numpy(), "decay_constant")
+        recordings.append(recording)
+        marks.append(pandas.DataFrame(dict(onset_s=truth.onset_s, end_s=truth.onset_s + end_ms / 1000)))
+    net = train_events(recordings[:2], marks[:2], settings=QUICK)
+    si_deepsort.save_model(net, tmp_path / "mine", net.info)
+    iou = {}
+    size = recordings[2].get_num_frames(), recordings[2].get_sampling_frequency()
+    for model in (None, tmp_path / "mine"):
+        found = segment_events(recordings[2], model)
+        frames = [marked_frames(table.onset_s, table.end_s, *size) for table in (found, marks[2])]
+        iou[model] = intersection_over_union(*frames)
+    assert found.attrs["end"] == net.info.settings["end"] and 0.2 <= found.attrs["threshold"] <= 0.95
+    assert iou[tmp_path / "mine"] > 0.65 > iou[None]

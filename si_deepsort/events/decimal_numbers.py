@@ -1,0 +1,124 @@
+"""
+Numbers with a decimal point or a decimal comma, with or without separators of thousands.
+
+A number is never guessed. Where a cell such as 1,469 may be 1469 or 1.469 and nothing else in the file decides, the
+file is refused with a message that says what to change.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+# Cells that mean "no value".
+MISSING_WORDS = ("", "nan", "na", "n/a", "none", "null", "-", "--")
+# Spaces and apostrophes that separate thousands: 1 469.44, 1'469.44.
+_GROUPING_MARKS = re.compile("(?<=\\d)[ '\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}](?=\\d{3}(\\D|$))")
+# A number whose thousands are grouped by the first mark and whose decimals follow the second one.
+_NUMBER = r"[+-]?(?:(?:[1-9]\d{{0,2}}(?:{0}\d{{3}})+|\d+)(?:{1}\d*)?|{1}\d+)(?:[eE][+-]?\d+)?"
+_WITH_POINT = re.compile(_NUMBER.format(",", r"\."))
+_WITH_COMMA = re.compile(_NUMBER.format(r"\.", ","))
+
+
+def decimal_mark(cells: Sequence[str]) -> str | None:
+    """
+    Decimal mark that cells show: "." or ",", or None where no cell decides.
+
+    Parameters
+    ----------
+    cells : sequence of str
+
+    Raises
+    ------
+    ValueError
+        If some cells have a decimal point and others a decimal comma.
+    """
+    only_point, only_comma = [], []
+    for cell in cells:
+        cell = _GROUPING_MARKS.sub("", cell.strip())
+        fits_point, fits_comma = _WITH_POINT.fullmatch(cell), _WITH_COMMA.fullmatch(cell)
+        if fits_point and not fits_comma:
+            only_point.append(cell)
+        elif fits_comma and not fits_point:
+            only_comma.append(cell)
+    if only_point and only_comma:
+        raise ValueError(f"'{only_point[0]}' has a decimal point and '{only_comma[0]}' a decimal comma")
+    return "." if only_point else "," if only_comma else None
+
+
+def parse_numbers(cells: Sequence[str], table_mark: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Numbers of one column.
+
+    Parameters
+    ----------
+    cells : sequence of str
+    table_mark : "." | "," | None, default: None
+        Decimal mark of the rest of the table, for a column that does not decide itself.
+
+    Returns
+    -------
+    values : np.ndarray, shape (num_cells,), float64
+        NaN where a cell holds no number.
+    is_text : np.ndarray, shape (num_cells,), bool
+        True where a cell holds something that is neither a number nor a word for "no value".
+
+    Raises
+    ------
+    ValueError
+        If decimal marks are mixed or undecided.
+    """
+    mark = decimal_mark(cells) or table_mark
+    values, is_text = np.full(len(cells), np.nan), np.zeros(len(cells), dtype=bool)
+    for index, cell in enumerate(cells):
+        cell = cell.strip()
+        if cell.lower() in MISSING_WORDS:
+            continue
+        number = _GROUPING_MARKS.sub("", cell)
+        fits_point, fits_comma = _WITH_POINT.fullmatch(number), _WITH_COMMA.fullmatch(number)
+        if not fits_point and not fits_comma:
+            is_text[index] = cell.lower().lstrip("+-") not in ("inf", "infinity")
+            continue
+        if mark is None and ("," in number or "." in number):
+            meanings = f"{_value(number, '.'):g} or {_value(number, ','):g}"
+            raise ValueError(
+                f"'{cell}' may be {meanings}: no other number of the column shows the decimal mark. Write one with "
+                "another number of decimals, or without a separator of thousands"
+            )
+        if (fits_comma if mark == "," else fits_point) is None:
+            is_text[index] = True
+            continue
+        values[index] = _value(number, mark or ".")
+    return values, is_text
+
+
+def table_decimal_mark(columns: Sequence[Sequence[str]], delimiter: str) -> str | None:
+    """
+    Decimal mark of a whole table, for columns that do not decide themselves.
+
+    Parameters
+    ----------
+    columns : sequence of sequence of str
+        Cells of each column.
+    delimiter : str
+        What separates the columns.
+
+    Returns
+    -------
+    "." | "," | None
+        That of the columns that decide. Without any: a point where several columns are separated by commas.
+    """
+    marks = set()
+    for cells in columns:
+        try:
+            marks.add(decimal_mark(cells))
+        except ValueError:
+            continue  # a column of remarks or dates
+    marks.discard(None)
+    if marks:
+        return marks.pop() if len(marks) == 1 else None
+    return "." if delimiter == "," and len(columns) > 1 else None
+
+
+def _value(number, mark):
+    return float(number.replace(".", "").replace(",", ".") if mark == "," else number.replace(",", ""))

@@ -1,0 +1,115 @@
+"""Find events in a prepared trace with a network, and the direction in which they go."""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import scipy.ndimage
+import scipy.signal
+
+from ..nets.event_unet import EVENT, ONSET, EventUNet
+from .prepare import PreparedTrace, network_input
+from .probability import event_probabilities
+
+logger = logging.getLogger(__name__)
+
+# The probability of an onset is averaged over this time, in ms: below the 2 ms that an onset is wide in training.
+SMOOTH_MS = 0.8
+# Onsets nearer than this, in ms, are one.
+CLOSEST_MS = 1.5
+# An event lasts while its probability is above this, ...
+END_PROBABILITY = 0.5
+# ... looked at from this long after its onset, in ms, when it has risen, ...
+SURELY_INSIDE_MS = 2.0
+# ... and at most this long, in ms.
+LONGEST_MS = 150.0
+# Candidates below this confidence are not even considered.
+SMALLEST_CONFIDENCE = 1e-5
+# Length of the excerpt in which the direction of the events is found, in s.
+POLARITY_EXCERPT_S = 30.0
+
+# A function of (trace, polarity) that gives onset_s, end_s and confidence of candidates.
+Finder = Callable[[PreparedTrace, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def find_events(
+    net: EventUNet,
+    trace: PreparedTrace,
+    noise_level: float,
+    polarity: int,
+    *,
+    time_scale: float = 1.0,
+    device: str = "cpu",
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Find the onsets that a network sees in one segment, doubtful ones too.
+
+    Parameters
+    ----------
+    net : EventUNet
+        In evaluation mode, on `device`.
+    trace : PreparedTrace
+    noise_level : float
+        In the unit of the trace.
+    polarity : 1 | -1
+    time_scale : float, default: 1.0
+        Above 1 for events slower than the network knows.
+    device : str, default: "cpu"
+
+    Returns
+    -------
+    onset_s, end_s, confidence : np.ndarray, shape (num_events,), float
+        Confidence is the probability that an event begins within 1 ms (times the time scale) of the onset.
+    """
+    if len(trace.values) == 0:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    probabilities = event_probabilities(net, network_input(trace.values, noise_level, polarity), device=device)
+    frames_per_ms = trace.rate * time_scale / 1000
+    width = max(1, round(SMOOTH_MS * frames_per_ms))
+    onset = scipy.ndimage.uniform_filter1d(probabilities[:, ONSET], width, mode="nearest")
+    onset[~trace.is_valid] = 0.0
+    distance = max(1, round(CLOSEST_MS * frames_per_ms))
+    frames, _ = scipy.signal.find_peaks(
+        np.concatenate([[0], onset, [0]]), height=SMALLEST_CONFIDENCE, distance=distance
+    )
+    frames -= 1
+    is_inside = probabilities[:, EVENT] > END_PROBABILITY
+    outside = np.append(np.flatnonzero(~is_inside), len(onset))
+    after = np.minimum(frames + max(1, round(SURELY_INSIDE_MS * frames_per_ms)), len(onset))
+    ends = outside[np.searchsorted(outside, after, side="left")]
+    ends = np.minimum(ends, frames + round(LONGEST_MS * frames_per_ms))
+    return frames / trace.rate, ends / trace.rate, onset[frames].astype(float)
+
+
+def detect_polarity(traces: list[PreparedTrace], find: Finder, threshold: float, unit: str) -> int:
+    """
+    Find the direction of the events: the side with more of them in an excerpt.
+
+    Parameters
+    ----------
+    traces : list of PreparedTrace
+    find : Finder
+    threshold : float
+        Smallest confidence of an event.
+    unit : str
+        Of the traces. Where no event is found, currents go down and anything else up.
+
+    Returns
+    -------
+    1 | -1
+    """
+    scores = {}
+    for sign in (1, -1):
+        left_s, score = POLARITY_EXCERPT_S, 0.0
+        for trace in traces:
+            excerpt = trace.start(left_s)
+            confidence = find(excerpt, sign)[2]
+            score += confidence[confidence >= threshold].sum()
+            left_s -= len(excerpt.values) / trace.rate
+            if left_s <= 0:
+                break
+        scores[sign] = score
+    logger.info("Polarity: events up %.1f, down %.1f", scores[1], scores[-1])
+    if scores[1] == scores[-1]:
+        return -1 if unit.endswith("A") else 1
+    return max(scores, key=scores.get)

@@ -1,0 +1,189 @@
+"""Text files as programs and spreadsheets write them: any encoding, any separator, lines above the heading."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+# Separators of columns, in the order in which they are tried. A comma comes last: it may be a decimal comma.
+DELIMITERS = ("\t", ";", ",")
+# Lines above the heading (title, date, number of columns ...) that a file may begin with.
+MAX_HEAD_LINES = 60
+# Two numbers in one cell: a row with another separator than the rest.
+_JOINED_NUMBERS = re.compile(r"\d\s*[;\t]\s*[+-]?\d")
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """
+    How a table was written, so that it can be written back in the same way.
+
+    Attributes
+    ----------
+    encoding : str
+    delimiter : str
+    decimal : "." | ","
+    """
+
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    decimal: str = "."
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """
+    Cells of a text file below its heading.
+
+    Attributes
+    ----------
+    heading : list of str
+        Names of the columns; empty where the file has none.
+    rows : list of list of str
+        Cells, as many in each row as the heading has (a short row is filled with empty cells).
+    line_numbers : list of int
+        Line of each row in the file, from 1.
+    head : list of list of str
+        Cells of the lines above the heading.
+    format : TextFormat
+        Its `decimal` is a point here; `decimal_numbers.decimal_mark` finds the right one.
+    """
+
+    heading: list[str]
+    rows: list[list[str]]
+    line_numbers: list[int]
+    head: list[list[str]]
+    format: TextFormat
+
+    def column(self, index: int) -> list[str]:
+        """Cells of one column."""
+        return [row[index] for row in self.rows]
+
+
+def read_text(path: str | Path) -> tuple[str, str]:
+    """
+    Text of a file and the encoding that it was in: UTF-8 or UTF-16 with or without byte order mark, else Windows-1252.
+
+    Parameters
+    ----------
+    path : str | Path
+
+    Returns
+    -------
+    text, encoding : str
+
+    Raises
+    ------
+    ValueError
+        If the file is binary.
+    """
+    content = Path(path).read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16"), "utf-16"
+    zeros = np.frombuffer(content[:4096].ljust(2), dtype="uint8") == 0
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):  # the zeros of Western text in two bytes a letter
+        if zeros[first::2].mean() > 0.8 and not zeros[1 - first :: 2].any():
+            return content.decode(encoding), encoding
+    if zeros.any():
+        raise ValueError("the file is not text (it holds zero bytes)")
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        has_mark = content.startswith(b"\xef\xbb\xbf")
+        return text, "utf-8" if encoding == "utf-8-sig" and not has_mark else encoding
+    raise ValueError("the file is text in an unknown encoding; save it as UTF-8")
+
+
+def split_table(text: str, encoding: str, is_heading: Callable[[list[str]], bool]) -> TextTable:
+    """
+    Find the separator of the columns and the heading of a table.
+
+    Parameters
+    ----------
+    text, encoding : str
+        From `read_text`.
+    is_heading : callable
+        True for the cells of a line that names the columns.
+
+    Returns
+    -------
+    TextTable
+        With an empty heading, and everything in `head`, where no line is a heading.
+
+    Raises
+    ------
+    ValueError
+        If rows have more cells than the heading, whatever the separator.
+    """
+    tables, problems = [], []
+    for delimiter in _possible_delimiters(text):
+        rows = _split(text, delimiter)
+        found = next((index for index, (_, row) in enumerate(rows[:MAX_HEAD_LINES]) if is_heading(row)), None)
+        if found is None:
+            continue
+        heading = _without_empty_end(rows[found][1])
+        below = [(number, row) for number, row in rows[found + 1 :] if any(row)]
+        longer = [(number, row) for number, row in below if any(row[len(heading) :])]
+        if longer:
+            number, row = longer[0]
+            problems.append(
+                f"line {number} has {len(_without_empty_end(row))} cells, the heading has {len(heading)} columns "
+                f"({', '.join(heading)}). Where numbers have a decimal comma, columns must be separated by ; or tab"
+            )
+            continue
+        joined = next((number for number, row in below if _has_other_delimiter(row, len(heading))), None)
+        if joined is not None and delimiter == ",":
+            problems.append(f"line {joined} separates its columns otherwise than the heading, which has commas")
+            continue
+        cells = [[*row, *[""] * len(heading)][: len(heading)] for _, row in below]
+        form = TextFormat(encoding, delimiter)
+        tables.append(TextTable(heading, cells, [n for n, _ in below], [row for _, row in rows[:found]], form))
+    if tables:
+        return max(tables, key=lambda table: len(table.heading))
+    if problems:
+        raise ValueError(problems[0])
+    delimiter = _possible_delimiters(text)[0]
+    rows = [row for _, row in _split(text, delimiter) if any(row)]
+    return TextTable([], [], [], rows, TextFormat(encoding, delimiter))
+
+
+def _possible_delimiters(text):
+    first_line = text.lstrip("\ufeff").split("\n", 1)[0].strip().lower().strip('"')
+    if first_line.startswith("sep=") and len(first_line) <= len("sep=") + 2:
+        return ("\t",) if first_line[4:] in ("", "\\t") else (first_line[4],)
+    present = [delimiter for delimiter in DELIMITERS if delimiter in text]
+    return (*present, next((mark for mark in DELIMITERS if mark not in present), "|"))
+
+
+def _split(text, delimiter):
+    """(line number, cells) of each line that is neither empty nor a remark that begins with #."""
+    reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter, skipinitialspace=True)
+    rows = []
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            is_sep = len(cells) <= 2 and "".join(cells).lower().startswith("sep=")
+            if any(cells) and not cells[0].startswith("#") and not (is_sep and not rows):
+                rows.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num} cannot be split into columns: {error}") from error
+    return rows
+
+
+def _has_other_delimiter(row, width):
+    """Whether cells would be as many as the heading has columns if ; or tab separated them, between numbers."""
+    is_complete = any(sum(cell.count(mark) for cell in row) == width - 1 for mark in ";\t")
+    return width > 1 and is_complete and any(map(_JOINED_NUMBERS.search, row))
+
+
+def _without_empty_end(row):
+    row = list(row)
+    while row and not row[-1]:
+        row.pop()
+    return row

@@ -1,0 +1,176 @@
+"""Tables of events: what the user typed is kept, decisions find their events, events added by hand are measured."""
+
+import numpy as np
+import pandas
+import pytest
+import spikeinterface.core as si
+from typer.testing import CliRunner
+
+from si_deepsort.cli import app
+from si_deepsort.events.segment import segment_events
+from si_deepsort.events.simulate import simulate_events
+from si_deepsort.events.tables import apply_decisions, check_events_fit, read_events, save_events
+from si_deepsort.events.text_files import TextFormat
+
+RATE = 10_000.0
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    return simulate_events("endplate", duration_s=10.0, noise_sd=0.06, seed=11)
+
+
+@pytest.fixture(scope="module")
+def found(simulated):
+    return segment_events(simulated[0])
+
+
+@pytest.fixture
+def run(simulated, tmp_path):
+    np.savez(tmp_path / "cell.npz", trace=simulated[0].get_traces()[:, 0], sampling_frequency=RATE, unit="mV")
+    out = tmp_path / "events.csv"
+
+    def command(*options):
+        result = CliRunner().invoke(app, ["events", str(tmp_path / "cell.npz"), "--out", str(out), *options])
+        assert result.exit_code == 0, (result.output, result.exception)
+        return result.output
+
+    command()
+    return command, out
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        TextFormat(),
+        TextFormat("utf-8-sig"),
+        TextFormat("utf-16", "\t"),
+        TextFormat("cp1252", ";", ","),
+        TextFormat("utf-8", ";", ","),
+    ],
+)
+@pytest.mark.parametrize("heading", ["decision", "Decision", " DECISION "])
+def test_decisions_and_own_columns_survive_any_spreadsheet(run, form, heading):
+    command, out = run
+    table = read_events(out)
+    words = ["reject", "Accept ", *[""] * (len(table) - 2)]
+    edited = table.assign(decision=words, note=[f"Zelle {n}; 1,5" for n in range(len(table))]).rename(
+        columns={"decision": heading}
+    )
+    edited.to_csv(out, index=False, sep=form.delimiter, decimal=form.decimal, encoding=form.encoding)
+    command()
+    again = read_events(out)
+    assert again["decision"].tolist() == [word.strip().lower() for word in words]
+    assert again["note"].tolist() == edited["note"].tolist()
+    np.testing.assert_allclose(again["onset_s"], table["onset_s"], atol=1e-6)
+
+
+def test_what_is_overwritten_is_kept_beside(run):
+    command, out = run
+    first = read_events(out).assign(decision="reject", amplitude=7.0)
+    first.to_csv(out, index=False)
+    content = out.read_bytes()
+    command()
+    backups = list(out.parent.glob("events.backup-*.csv"))
+    assert [backup.read_bytes() for backup in backups] == [content]
+    assert (read_events(out)["amplitude"] != 7.0).all()
+    command()
+    assert len(list(out.parent.glob("events.backup-*.csv"))) == 1  # nothing changed, nothing to keep
+
+
+def test_an_event_added_by_hand_is_measured(simulated, found):
+    missed = found.iloc[[2]]
+    typed = pandas.DataFrame(dict(onset_s=missed.onset_s + 0.0008, decision="accept"))
+    strict = found.drop(index=2)
+    earlier = pandas.concat([strict, typed])
+    # A threshold that the event does not reach, so that only the person has it.
+    threshold = float(missed.confidence.iloc[0]) + 1e-6
+    table = segment_events(simulated[0], threshold=threshold, corrections=earlier)
+    added = table[(table.decision == "accept")]
+    assert len(added) == 1 and np.isnan(added.confidence.iloc[0])
+    for column in ("onset_s", "amplitude", "decay_ms", "rise_ms", "area"):
+        assert added[column].iloc[0] == pytest.approx(missed[column].iloc[0], rel=0.1), column
+
+
+def test_rejected_events_that_are_not_found_this_time_stay(found):
+    earlier = found.assign(decision="reject")
+    table = apply_decisions(found[found.index % 2 == 0], earlier)
+    assert len(table) == len(found) and (table.decision == "reject").all()
+    np.testing.assert_allclose(table.amplitude, found.amplitude)
+
+
+def test_decisions_of_another_recording_are_refused(found, simulated):
+    other = pandas.DataFrame(dict(onset_s=found.onset_s + 0.05, decision="reject"))
+    with pytest.raises(ValueError, match="None of the"):
+        apply_decisions(found, other)
+    with pytest.raises(ValueError, match="another file"):
+        segment_events(simulated[0], corrections=other.assign(onset_s=other.onset_s + 100))
+
+
+def test_two_decisions_never_fall_on_one_event(found):
+    near = pandas.DataFrame(dict(onset_s=[1.0, 1.002], segment=0, amplitude=[1.0, 2.0]))
+    earlier = near.assign(onset_s=[1.0001, 1.0021], decision=["reject", "accept"])
+    assert apply_decisions(near, earlier).decision.tolist() == ["reject", "accept"]
+
+
+@pytest.mark.parametrize("start_s", [10_000.0, 80_000.0])
+def test_decisions_survive_in_long_recordings(start_s, tmp_path):
+    onset_s = start_s + np.sort(np.random.default_rng(0).uniform(0, 4000, 1000))
+    events = pandas.DataFrame(dict(onset_s=onset_s, segment=0, overlap=False))
+    save_events(events.assign(decision="reject"), tmp_path / "events.csv")
+    again = apply_decisions(events, read_events(tmp_path / "events.csv"))
+    assert (again.decision == "reject").all()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_traces_are_counted_from_0_or_1(first, tmp_path):
+    path = tmp_path / "marks.csv"
+    path.write_text(f"Trace,Time (ms)\n{first},10.25\n{first + 2},20.5\n", encoding="utf-8")
+    assert read_events(path)["segment"].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("Time,Amplitude\n1.25,3\n", "does not name its unit"),
+        ("onset_s,decision\n5.43x,accept\n", "line 2"),
+        ("onset_s,decision\n,accept\n", "no time of an event"),
+        ("Time (ms);Amplitude\n1.469;3\n", "may be 1.469 or 1469"),
+        ("onset_s,amplitude\n0,3495,-10,5\n", "decimal comma"),
+        ("onset_s,end_s\n1.5,0.5\n", "end_s = "),
+        ("onset_s,segment\n1.5,0.5\n", "whole numbers"),
+        ("onset_s,onset_s\n1.5,2.5\n", "twice"),
+        ("0.1\n0.2\n", "no line names a column"),
+        ("", "no line names a column"),
+    ],
+)
+def test_doubtful_tables_are_refused_with_the_reason(text, message, tmp_path):
+    path = tmp_path / "marks.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        read_events(path)
+    (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
+    with pytest.raises(ValueError, match="not text"):
+        read_events(tmp_path / "binary.csv")
+
+
+def test_units_and_sums_around_the_events_are_no_events(tmp_path):
+    path = tmp_path / "marks.csv"
+    path.write_text("Onset,onset_ms,Amp\n,ms,pA\n1,250.5,-10\n2,99.5,-8\nMean,,-9\n", encoding="utf-8")
+    np.testing.assert_allclose(read_events(path)["onset_s"], [0.0995, 0.2505])
+
+
+def test_the_trace_is_never_overwritten(run):
+    _, out = run
+    trace = out.with_name("cell.npz")
+    result = CliRunner().invoke(app, ["events", str(trace), "--out", str(trace)])
+    assert result.exit_code != 0 and np.load(trace)["trace"].shape == (100_000,)
+
+
+def test_a_segment_that_is_not_said_is_refused_where_there_are_several():
+    table = pandas.DataFrame(dict(onset_s=[0.1, 0.2, 0.3], segment=[0, 1, np.nan], decision=["", "", "accept"]))
+    recording = si.NumpyRecording([np.zeros((10_000, 1), "float32")] * 2, RATE)
+    with pytest.raises(ValueError, match="to which segment"):
+        segment_events(recording, corrections=table)
+    with pytest.raises(ValueError, match="segment 2"):
+        check_events_fit(pandas.DataFrame(dict(onset_s=[0.1], segment=[2])), recording)
