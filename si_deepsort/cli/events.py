@@ -49,14 +49,10 @@ def events(
     from ..events.columns import REJECT
     from ..events.report import write_report
     from ..events.segment import one_channel, segment_events
-    from ..events.tables import apply_decisions, check_events_fit, read_events_and_format, save_events
+    from ..events.tables import apply_decisions, read_events, save_events
 
-    if out.resolve() == trace.resolve():
-        raise ValueError(f"--out is the trace itself ({trace}); name another file for the table.")
     recording = one_channel(trace, channel)
-    earlier, text_format = read_events_and_format(out) if out.exists() else (None, None)
-    if earlier is not None:
-        check_events_fit(earlier, recording)
+    earlier, text_format = _earlier_table(out, trace, recording)
     table = segment_events(
         recording,
         model,
@@ -69,8 +65,7 @@ def events(
         device=device,
     )
     if corrections is not None and earlier is not None:
-        table = apply_decisions(table, earlier)
-        table = apply_decisions(table, read_events_and_format(corrections)[0])
+        table = apply_decisions(apply_decisions(table, earlier), read_events(corrections))
     if "decision" not in table:
         table["decision"] = ""
     backup = save_events(table, out, text_format)
@@ -117,6 +112,19 @@ def train_events(
         f"{learnt.get('onset_shift_ms', 0.0):+.2f} ms from where it begins."
     )
     typer.echo(f"Model: {out}. Use it with: si-deepsort events TRACE --model {out}")
+
+
+def _earlier_table(out, trace, recording):
+    """The table that is there already, checked before the work begins, and how it was written; (None, None) if none."""
+    from ..events.tables import check_events_fit, read_events_and_format
+
+    if out.resolve() == trace.resolve():
+        raise ValueError(f"--out is the trace itself ({trace}); name another file for the table.")
+    if not out.exists():
+        return None, None
+    earlier, text_format = read_events_and_format(out)
+    check_events_fit(earlier, recording)
+    return earlier, text_format
 
 
 def _summarise(table, kept, out, report, backup):

@@ -15,7 +15,7 @@ from ..zoo import load_network
 from .columns import as_events
 from .find import Finder, detect_polarity, find_events
 from .measure import COLUMNS, Convention, empty_table, mark_neighbours, measure_events
-from .prepare import PreparedTrace, prepare_trace, trace_noise_level
+from .prepare import prepare_trace, trace_noise_level
 from .tables import added_by_hand, apply_decisions, check_events_fit, read_events
 from .traces import read_trace, unit_of
 from .waveform import check_end
@@ -46,8 +46,8 @@ def segment_events(
     Parameters
     ----------
     recording : BaseRecording | path
-        A SpikeInterface recording with one channel (or see `channel_id`), at any sampling rate, any number of
-        segments (sweeps), not filtered; or the path of a file that `read_trace` reads.
+        One channel (or see `channel_id`), not filtered, at any rate, in any number of segments (sweeps); or a file
+        that `read_trace` reads.
     model : str | path | EventUNet | None, default: None
         None takes "events-unet"; a folder that `save_model` wrote takes your own.
     polarity : "auto" | 1 | -1, default: "auto"
@@ -57,57 +57,69 @@ def segment_events(
     time_scale : float, default: 1.0
         The bundled model knows rises of 0.1 to 4 ms and decays of 1 to 25 ms; for events twice as slow set 2.0.
     end : "tenth" | "decay_constant" | float | None, default: None
-        What `end_s` means: decay to a tenth of the amplitude, one decay time constant after the peak, or decay to
-        this part of the amplitude. None takes the convention that the model learnt from marks (`train_events`), or
-        "tenth".
+        Where events end: decay to a tenth of the amplitude, one decay time constant after the peak, or decay to this
+        part of the amplitude. None takes what the model learnt from marks (`train_events`), or "tenth".
     exclude_s : sequence of (start, stop), default: ()
-        Intervals in s from the start of each segment in which nothing is looked for, such as a test pulse.
+        Intervals in s of each segment in which nothing is looked for, such as a test pulse.
     corrections : pandas.DataFrame | path | None, default: None
-        An earlier table of this recording in which you wrote "accept" or "reject" in the column `decision`. Decisions
-        and your own columns are carried over; accepted events that were not found are measured as well.
+        An earlier table with "accept" or "reject" in its column `decision`. Decisions and your own columns are carried
+        over (see `apply_decisions`); accepted events that were not found are measured as well.
     channel_id : str | int | None, default: None
-        Which channel, where there are several.
     device : str, default: "cpu"
-        "auto", "cpu", "cuda", ...
 
     Returns
     -------
     pandas.DataFrame
-        One row per event, columns as in `measure_events`, and `decision` with `corrections`. `attrs` holds unit,
-        polarity, noise_level, threshold, end, model, version, duration_s and analysed_s (without gaps and excluded
-        intervals).
+        One row per event with the columns of `measure_events`; `attrs` holds unit, polarity, noise_level, threshold,
+        end, model, version, duration_s and analysed_s (without gaps and excluded intervals).
 
     Raises
     ------
     ValueError
-        If the recording cannot be read, has several channels and none is named, an argument is out of range, or the
-        corrections belong to another recording.
+        If recording, channel or an argument is not clear, or the corrections do not fit.
     """
     recording = one_channel(recording, channel_id)
     net = load_network(DEFAULT_MODEL if model is None else model, EventUNet, purpose="events", device=device)
+    threshold = _check_options(net, polarity, threshold, time_scale)
+    earlier, convention = _check_corrections(corrections, recording), _convention(net, end)
+    traces = _prepare_all(recording, time_scale, _check_intervals(exclude_s))
+    find = partial(find_events, net, time_scale=time_scale, device=device)
+    events = _segment(traces, find, convention, polarity, threshold, time_scale, earlier, unit_of(recording))
+    events.attrs |= dict(model=net.info.name if net.info is not None else "unnamed", version=__version__)
+    return events
+
+
+def _convention(net, end) -> Convention:
     settings = net.info.settings if net.info is not None else {}
-    threshold = _check_options(settings, polarity, threshold, time_scale)
-    exclude_s = _check_intervals(exclude_s)
-    convention = Convention(
+    return Convention(
         end=check_end(settings.get("end", "tenth") if end is None else end),
         onset_shift_ms=float(settings.get("onset_shift_ms", 0.0)),
     )
-    earlier = _check_corrections(corrections, recording)
-    prepare = partial(prepare_trace, recording, time_scale=time_scale, exclude_s=exclude_s)
-    traces = [prepare(segment) for segment in range(recording.get_num_segments())]
-    noise_level = trace_noise_level(traces)
+
+
+def _prepare_all(recording, time_scale, exclude_s):
+    segments = range(recording.get_num_segments())
+    traces = [prepare_trace(recording, segment, time_scale=time_scale, exclude_s=exclude_s) for segment in segments]
     _warn_of_gaps(traces, exclude_s)
-    find = _finder(net, noise_level, time_scale, device)
+    return traces
+
+
+def _segment(traces, find, convention, polarity, threshold, time_scale, earlier, unit):
+    """The table of all segments with its attributes."""
+    noise_level = trace_noise_level(traces)
+
+    def find_in(trace, direction):
+        return find(trace, noise_level, direction)
+
     if polarity == "auto":
-        polarity = detect_polarity(traces, find, threshold, unit_of(recording))
+        polarity = detect_polarity(traces, find_in, threshold, unit)
     measure = partial(
         measure_events, noise_level=noise_level, polarity=polarity, time_scale=time_scale, convention=convention
     )
-    events = _measure_all(traces, find, measure, polarity, threshold, earlier, time_scale)
-    events.attrs |= dict(unit=unit_of(recording), polarity=int(polarity), noise_level=noise_level)
-    events.attrs |= dict(threshold=threshold, end=convention.end, version=__version__)
-    events.attrs |= dict(model=net.info.name if net.info is not None else "unnamed", exclude_s=list(exclude_s))
+    events = _measure_all(traces, find_in, measure, polarity, threshold, earlier, time_scale)
+    events.attrs |= dict(unit=unit, polarity=int(polarity), noise_level=noise_level, threshold=threshold)
     events.attrs |= dict(
+        end=convention.end,
         duration_s=float(sum(len(trace.values) / trace.rate for trace in traces)),
         analysed_s=float(sum(trace.is_valid.sum() / trace.rate for trace in traces)),
     )
@@ -199,19 +211,13 @@ def _joined(tables):
     return pandas.concat(tables, ignore_index=True) if tables else empty_table()
 
 
-def _finder(net, noise_level, time_scale, device) -> Finder:
-    def find(trace: PreparedTrace, polarity: int):
-        return find_events(net, trace, noise_level, polarity, time_scale=time_scale, device=device)
-
-    return find
-
-
-def _check_options(settings, polarity, threshold, time_scale) -> float:
+def _check_options(net, polarity, threshold, time_scale) -> float:
     if polarity not in ("auto", 1, -1):
         raise ValueError(f"polarity={polarity!r}, expected 'auto', 1 (events up) or -1 (events down).")
     if not (np.isfinite(time_scale) and 0.01 <= time_scale <= 100):
         raise ValueError(f"time_scale={time_scale!r}, expected a number between 0.01 and 100.")
     if threshold is None:
+        settings = net.info.settings if net.info is not None else {}
         return float(settings.get("threshold", DEFAULT_THRESHOLD))
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold={threshold!r}, expected a confidence between 0 and 1.")
@@ -244,5 +250,5 @@ def _warn_of_gaps(traces, exclude_s):
     if bad:
         warnings.warn(
             f"{100 * bad / total:.2g} % of the recording is NaN or saturated; events there are not reported.",
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -83,22 +83,19 @@ def train_events(
     """
     Fine-tune an event model on recordings whose events somebody marked, and learn what these marks mean.
 
-    All of each recording is learnt from, the background between the marks too; so every event must be marked. Half of
-    the training is simulated events on the recordings' own event-free noise, so that few marks do not make the model
-    forget. The model then reports events as they were marked: the same end (if ends are marked), the same beginning,
-    and the threshold that agrees best with the marks.
+    The background between the marks is learnt from too, so every event must be marked. Half of the training is
+    simulated events on the recordings' own noise, so that few marks do not make the model forget. The model then
+    reports events as they were marked: their end (if marked), their beginning, and how small they may be.
 
     Parameters
     ----------
-    recording : BaseRecording | path | list of them
-        With one channel each.
+    recording : BaseRecording | path | list of them, with one channel each
     events : pandas.DataFrame | path | list of them
-        Marks of each recording: see `read_events`. `end_s` is optional; events whose `decision` is "reject" are
-        background.
+        Marks, see `read_events`. `end_s` is optional; events whose `decision` is "reject" are background.
     model : str | path | EventUNet | None, default: None
         To start from; None takes "events-unet".
     polarity : 1 | -1, default: 1
-        1 where events go up, -1 where they go down.
+        1: events go up, -1: down.
     settings : EventTrainingSettings | None, default: None
 
     Returns
@@ -113,7 +110,7 @@ def train_events(
 
     Examples
     --------
-    Learn from three marked cells, keep the model, and use it, now or in a later session:
+    Learn from marked cells, keep the model, and use it, now or later:
 
     >>> from si_deepsort import save_model, segment_events, train_events
     >>> net = train_events(["a.abf", "b.abf", "c.abf"], ["a.csv", "b.csv", "c.csv"], polarity=-1)
@@ -123,32 +120,33 @@ def train_events(
     if polarity not in (1, -1):
         raise ValueError(f"polarity={polarity!r}, expected 1 (events up) or -1 (events down).")
     settings = settings or EventTrainingSettings()
-    pairs = marked_recordings(recording, events)
-    marked = [trace for pair in pairs for trace in _marked_traces(*pair, polarity)]
+    marked = [t for pair in marked_recordings(recording, events) for t in _marked_traces(*pair, polarity)]
     num_events = sum(len(trace.fitted) for trace in marked)
     if num_events == 0:
         raise ValueError("No event is marked. Mark at least some tens of events.")
     net = starting_network(model)
     parent, before = parent_reference(net), net.info.settings if net.info is not None else {}
     _fine_tune(net, marked, settings)
-    learnt = learn_convention([trace.marks for trace in marked], [trace.fitted for trace in marked])
+    training = dict(seed=settings.seed, data=f"{num_events} marked events of the user")
+    learnt = before | _learn_meaning(net.eval(), marked, polarity, before)
+    rate = marked[0].trace.rate
+    net.info = ModelInfo("events-fine-tuned", "events", rate, training=training, settings=learnt, parent=parent)
+    return net
+
+
+def _learn_meaning(net, marked, polarity, before) -> dict[str, float | str]:
+    """End, onset and threshold with which the network's events are like the marks."""
+    fitted = [trace.fitted for trace in marked]
+    learnt = learn_convention([trace.marks for trace in marked], fitted)
     learnt["threshold"] = learn_threshold(
-        net.eval(),
+        net,
         [trace.trace for trace in marked],
-        [trace.fitted for trace in marked],
+        fitted,
         [trace.noise_level for trace in marked],
         polarity=polarity,
         default=float(before.get("threshold", DETECTION_SETTINGS["threshold"])),
     )
-    net.info = ModelInfo(
-        name="events-fine-tuned",
-        task="events",
-        sampling_frequency=marked[0].trace.rate,
-        training=dict(seed=settings.seed, data=f"{num_events} marked events of the user"),
-        settings={**before, **learnt},
-        parent=parent,
-    )
-    return net
+    return learnt
 
 
 def _fine_tune(net, marked, settings):
