@@ -47,7 +47,6 @@ ENTRY_POINTS = {
 LONG_FILES = {"tests/loopback_hub.py", "tests/zoo/test_hub.py", "tests/zoo/test_zoo.py"}
 # Public names with incomplete annotations; this list only shrinks.
 NOT_ANNOTATED = {
-    "artifact_report",
     "cross_validate",
     "deep_interpolate",
     "leave_one_band_out",
@@ -213,6 +212,19 @@ def test_no_sentence_of_the_documentation_begins_with_of():
         name_of(page) for page in pages if re.search(r"(^|[.:] )Of [a-z`]", page.read_text(encoding="utf-8"), re.M)
     ]
     assert not found, f"sentences begin with 'Of' in {found}"
+
+
+def test_text_files_name_their_encoding():
+    found = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in FILES
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("read_text", "write_text")
+        and "encoding" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert not found, f"text in the encoding of the system, which differs between machines: {found}"
 
 
 def test_parameters_have_telling_names():

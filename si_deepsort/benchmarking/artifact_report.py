@@ -6,6 +6,7 @@ recording's own spectrum and covariance but no spike, is measured and drawn.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import spikeinterface.core as si
@@ -18,13 +19,37 @@ from ..preprocessing.surrogate import phase_randomized
 from .denoising import DenoisingScores, KnownSpikes, score_denoising
 from .report import write_page
 
-AMPLITUDES = (3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 14.0, 20.0)  # in noise levels
+# Peaks of the injected units in noise levels: from hidden in the noise to those that no sorter misses.
+AMPLITUDES = (3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 14.0, 20.0)
+# Units of each amplitude, at different places.
 UNITS_PER_AMPLITUDE = 3
+# Firing rate of an injected unit in Hz: some fifty spikes in the default stretch.
 RATE_HZ = 8.0
+# Relative differences that the verdict calls a change: scores of two seeds differ by less.
+CLEAR_CHANGE = 0.05
+# Share of the amplitude that must be left for rates of small units to be comparable with those of undenoised traces.
+LEAST_GAIN = 0.9
+# What the page calls the traces and the scores.
+TRACES = {"raw": "as recorded", "denoised": "denoised", "prediction": "prediction alone"}
+COLUMNS = {
+    "snr_db": "SNR (dB)",
+    "gain": "amplitude kept",
+    "gain_small": "amplitude kept, small units",
+    "cosine": "shape kept (cosine)",
+    "dprime": "separation from noise (d')",
+    "noise_crossings_4": "noise below -4 levels (Hz per channel)",
+    "noise_crossings_5": "noise below -5 levels (Hz per channel)",
+}
 
 
 def artifact_report(
-    recording, model: str | Path, file: str | Path, *, duration_s: float = 6.0, seed: int = 0, **denoiser_kwargs
+    recording: si.BaseRecording,
+    model: str | Path,
+    file: str | Path,
+    *,
+    duration_s: float = 6.0,
+    seed: int = 0,
+    **denoiser_kwargs: Any,
 ) -> dict[str, DenoisingScores]:
     """
     Write a page on what `deep_interpolate` would do to this recording.
@@ -38,9 +63,9 @@ def artifact_report(
     file : str | Path
         HTML file to write.
     duration_s : float, default: 6.0
-        Of the stretch, from the middle of the longest segment, into which spikes are injected.
+        Length of the stretch, from the middle of the longest segment, into which spikes are injected.
     seed : int, default: 0
-        Of the injected spikes and the surrogate noise.
+        Seed of the injected spikes and the surrogate noise.
     **denoiser_kwargs
         For `deep_interpolate`, e.g. `blend`.
 
@@ -59,23 +84,17 @@ def artifact_report(
     traces = stretch.get_traces().astype("float32")
     spikes = injected_spikes(stretch, traces, seed=seed)
     clean = render(spikes, traces.shape)
-    surrogate = phase_randomized(traces, seed=seed)
-    given = (traces + clean, surrogate, traces)
+    given = (traces + clean, phase_randomized(traces, seed=seed), traces)
     outputs = {"raw": given} | _denoised(recording, stretch, given, model, denoiser_kwargs)
+    known = dict(sampling_frequency=recording.get_sampling_frequency(), noise_level=noise_levels(traces))
     scores = {
-        name: score_denoising(
-            with_spikes,
-            clean,
-            spikes,
-            noise,
-            sampling_frequency=recording.get_sampling_frequency(),
-            noise_level=noise_levels(traces),
-        )
+        name: score_denoising(with_spikes, clean, spikes, noise, **known)
         for name, (with_spikes, noise, _) in outputs.items()
     }
     document = dict(
         title="What the denoiser would do to this recording",
         model=str(model),
+        summary_text=verdict(scores),
         tables={"Scores": _score_table(scores), "Amplitude kept": _amplitude_table(outputs, clean, spikes)},
     )
     write_page(document, file, _figures(outputs, spikes, recording.get_sampling_frequency()))
@@ -143,14 +162,52 @@ def _like(recording, traces):
     return copy
 
 
+def verdict(scores: dict[str, DenoisingScores]) -> list[str]:
+    """
+    What the scores say about denoising this recording, in sentences.
+
+    Parameters
+    ----------
+    scores : dict
+        `DenoisingScores` of "raw" and "denoised".
+
+    Returns
+    -------
+    list of str
+        The conclusion first.
+    """
+    before, after = scores["raw"], scores["denoised"]
+    change = after.dprime / before.dprime - 1
+    sees_better, sees_worse = change > CLEAR_CHANGE, change < -CLEAR_CHANGE
+    shrinks = after.gain_small < LEAST_GAIN
+    looks_like_spikes = after.noise_crossings_5 > before.noise_crossings_5 * (1 + CLEAR_CHANGE)
+    if sees_worse or (looks_like_spikes and not sees_better):
+        conclusion = "Do not denoise this recording with this model: spikes are harder to tell from noise afterwards."
+    elif sees_better and not shrinks and not looks_like_spikes:
+        conclusion = "Denoising helps: spikes are easier to tell from noise, and nothing is lost."
+    elif sees_better:
+        conclusion = "Denoising helps to tell spikes from noise, at a price that is named below."
+    else:
+        conclusion = "Denoising changes little: leave it out, or use it for pictures only."
+    sentences = [conclusion, f"Separation of spikes from noise: {before.dprime:.2f} before, {after.dprime:.2f} after."]
+    if shrinks:
+        sentences.append(f"Small units keep {after.gain_small:.0%} of their amplitude: thresholds must be lowered.")
+    if looks_like_spikes:
+        sentences.append(
+            f"Noise alone looks like a spike more often: {after.noise_crossings_5:.2g} times per second and channel "
+            f"instead of {before.noise_crossings_5:.2g}."
+        )
+    return sentences
+
+
 def _score_table(scores):
-    names = list(next(iter(scores.values())).to_dict())
     return {
-        "columns": ["traces", *names],
-        "rows": [[name, *[score.to_dict()[column] for column in names]] for name, score in scores.items()],
-        "caption": "SNR in dB (the recording's own spikes count as noise); amplitude kept; separation by a matched "
-        "filter (d'); troughs of noise alone below 4 and 5 of its own noise levels, per channel and second: a denoiser "
-        "that shrinks noise, but not what resembles a spike, leaves more of them than raw traces have.",
+        "title": "Spikes and noise before and after",
+        "columns": ["traces", *COLUMNS.values()],
+        "rows": [[TRACES[name], *[getattr(score, column) for column in COLUMNS]] for name, score in scores.items()],
+        "caption": "The recording's own spikes count as noise in the SNR. Separation is that of a matched filter. "
+        "Levels are standard deviations of the noise of the same traces: a denoiser that shrinks noise, but not what "
+        "resembles a spike, has more crossings than the recorded traces.",
     }
 
 
@@ -183,23 +240,24 @@ def _amplitude_table(outputs, clean, spikes):
 def _figures(outputs, spikes, sampling_frequency):
     from matplotlib.figure import Figure
 
-    traces = Figure(figsize=(10, 4))
-    axes = traces.subplots()
-    unit = 2 * UNITS_PER_AMPLITUDE  # 5 noise levels
+    traces = Figure(figsize=(10, 5), layout="constrained")
+    panels = traces.subplots(3, 1, sharex=True, sharey=True)
+    unit = AMPLITUDES.index(5.0) * UNITS_PER_AMPLITUDE
     channel, frame = spikes.channels(unit)[0], spikes.sample_indices[unit][0]
     window = slice(max(0, frame - 300), frame + 300)
     time_ms = (np.arange(window.start, window.stop) - frame) / sampling_frequency * 1000
-    for name, width in (("raw", 0.6), ("prediction", 0.8), ("denoised", 1.2)):
-        axes.plot(time_ms, outputs[name][0][window, channel], linewidth=width, label=name)
-    axes.set(xlabel="ms from a spike of 5 noise levels", ylabel="trace")
-    axes.legend()
-    spectrum = Figure(figsize=(10, 4))
+    for axes, name in zip(panels, TRACES, strict=True):
+        axes.plot(time_ms, outputs[name][0][window, channel], color="0.2", linewidth=0.8)
+        axes.axvline(0, color="tab:red", linewidth=0.6)
+        axes.set_ylabel(TRACES[name])
+    panels[-1].set_xlabel("time from a spike of 5 noise levels (ms)")
+    spectrum = Figure(figsize=(10, 4), layout="constrained")
     axes = spectrum.subplots()
     for name, (_, noise, _) in outputs.items():
         power = np.square(np.abs(np.fft.rfft(noise[: 2 * (len(noise) // 2)], axis=0))).mean(axis=1)
         smooth = np.convolve(power, np.ones(101) / 101, mode="same")[50:-50:20]
         frequencies = np.fft.rfftfreq(2 * (len(noise) // 2), 1 / sampling_frequency)[50:-50:20]
-        axes.loglog(frequencies, smooth, label=name)
-    axes.set(xlabel="Hz", ylabel="power of noise alone")
+        axes.loglog(frequencies, smooth, label=TRACES[name])
+    axes.set(xlabel="frequency (Hz)", ylabel="power of noise alone")
     axes.legend()
     return {"A small spike": traces, "Noise before and after": spectrum}

@@ -112,9 +112,9 @@ def score_denoising(
     sampling_frequency : float
         In Hz.
     noise_level : np.ndarray, shape (num_channels,), float
-        Of the traces before denoising; tells which units are small.
+        Noise level of the traces before denoising; it tells which units are small.
     seed : int, default: 0
-        Of the times between spikes that the matched filter is tried on.
+        Seed of the times between spikes that the matched filter is tried on.
 
     Returns
     -------

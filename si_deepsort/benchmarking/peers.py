@@ -75,7 +75,7 @@ def run_peer(sorter_name: str, recording, folder: str | Path, **params):
     folder : str | Path
         Must not exist yet.
     **params
-        Of the sorter.
+        Parameters of the sorter.
 
     Returns
     -------

@@ -12,6 +12,7 @@ from ..preprocessing.reference import common_reference
 from ..settings import default_params
 from ..sorter.adapter import DeepSortSettings
 
+# Quality metrics by SpikeInterface's names: those that the page shows or checks.
 METRICS = (
     "num_spikes",
     "firing_rate",
@@ -22,6 +23,7 @@ METRICS = (
     "amplitude_median",
     "amplitude_cutoff",
 )
+# Extensions by SpikeInterface's names. Correlograms of all pairs are left out: 0.8 GB for 1000 units.
 EXTENSIONS = ("random_spikes", "noise_levels", "templates", "spike_amplitudes", "unit_locations", "template_similarity")
 # Spikes of a unit that are averaged: the noise of the mean is then 6 % of that of a spike.
 MOST_SPIKES_AVERAGED = 300

@@ -3,31 +3,36 @@
 import warnings
 from pathlib import Path
 
+import pandas as pd
+
 from ..generation import GenerationSettings, generate_recording, named_probe
 from .write import write_report
 
+# Units on 16 channels: enough for collisions, few enough for a table that is read at a glance.
 NUM_UNITS = 8
 
 
-def run_demo(folder: str | Path, *, duration_s: float = 30.0, seed: int = 0):
+def run_demo(folder: str | Path, *, duration_s: float = 30.0, seed: int = 0) -> tuple[pd.DataFrame, int, Path]:
     """
     Generate, sort, compare, report.
 
     Parameters
     ----------
     folder : str | Path
-        New folder: `recording`, `sorting`, `report`, `accuracy.csv`.
+        New folder for `recording`, `sorting`, `report` and `accuracy.csv`.
     duration_s : float, default: 30.0
+        Length of the recording in s.
     seed : int, default: 0
+        Seed of the recording.
 
     Returns
     -------
     table : pandas.DataFrame
         One row for each true unit: peak_uV, num_spikes, best_unit, accuracy, recall, precision.
     num_units : int
-        That were found.
+        Number of units that were found.
     page : Path
-        Of the report.
+        The report's page.
     """
     from spikeinterface.comparison import compare_sorter_to_ground_truth
     from spikeinterface.sorters import run_sorter

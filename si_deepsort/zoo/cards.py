@@ -30,6 +30,12 @@ _PURPOSES = {
     "lfp": "Predicts spiking from local field potentials.",
     "events": "Finds synaptic events (miniature potentials) in intracellular recordings.",
 }
+# What a number means and which direction is better, where its name does not say it.
+_METRIC_MEANINGS = {
+    "unpredicted_variance": "share of the variance of held-out traces that the network does not predict; lower is "
+    "better, and noise that channels do not share can never be predicted",
+    "validation_loss": "error on held-out data; lower is better",
+}
 # The Hub's own names of tasks; it has none for most of ours.
 _PIPELINE_TAGS = {"embedding": "feature-extraction"}
 # Tasks of spike sorting, whose models are found by the tag of the field.
@@ -167,7 +173,8 @@ def _results(info: ModelInfo) -> str:
         rows.append(
             (name.replace("_", " "), f"{entry['value']:.4g}{unit}", interval, _inline(entry.get("data", "held out")))
         )
-    return _table(("Metric", "Value", "Interval", "Data"), rows)
+    meanings = [f"`{name}`: {_METRIC_MEANINGS[name]}." for name in entries if name in _METRIC_MEANINGS]
+    return "\n\n".join([_table(("Metric", "Value", "Interval", "Data"), rows), *meanings])
 
 
 def _limits(info: ModelInfo) -> str:

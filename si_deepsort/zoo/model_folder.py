@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..nets.network import Network
 
+# Version of the layout of a model folder; raised when older versions cannot read a new one.
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -25,7 +26,8 @@ MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE)
 TASKS = ("detection", "classification", "embedding", "denoising", "lfp", "events")
 # First bytes of a pointer, by the specification of Git LFS.
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-LARGEST_CONFIG = 1_000_000  # bytes; a config is a few kB, so a larger file is no config
+# Bytes; a config has a few kB, so a larger file is no config.
+LARGEST_CONFIG = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)

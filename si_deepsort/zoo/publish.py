@@ -51,7 +51,7 @@ def push_to_hub(
     private : bool | None, default: None
         Whether a new repository is private; None takes the default of the account.
     message : str, default: "Upload model"
-        Of the commit.
+        Message of the commit.
     token, endpoint
         As for `load_model`; the token must have the right to write.
 

@@ -1,11 +1,21 @@
 """The page on what a denoiser would do to a recording."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import spikeinterface.core as si
 from small_interpolator import save_random_interpolator
 
-from si_deepsort.benchmarking.artifact_report import artifact_report, injected_spikes, phase_randomized, render
+from si_deepsort.benchmarking.artifact_report import (
+    artifact_report,
+    injected_spikes,
+    phase_randomized,
+    render,
+    verdict,
+)
+from si_deepsort.benchmarking.denoising import DenoisingScores
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 
 
@@ -35,6 +45,23 @@ def test_without_blending_out_nothing_is_lost(recording, tmp_path):
     scores = artifact_report(recording, model, tmp_path / "report.html", duration_s=1.0, blend=1.0)
     assert scores["denoised"].gain == pytest.approx(scores["raw"].gain, abs=1e-3)
     assert scores["denoised"].dprime == pytest.approx(scores["raw"].dprime, rel=1e-2)
+
+
+GOOD = DenoisingScores(10, 1, 1, 1, 1, 4.0, 4.0, 5, 1.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (dict(dprime=5.0), "nothing is lost"),
+        (dict(dprime=5.0, gain_small=0.5), "at a price.*50%"),
+        (dict(dprime=3.0), "Do not denoise"),
+        (dict(noise_crossings_5=1.0), "Do not denoise.*looks like a spike more often"),
+        (dict(), "changes little"),
+    ],
+)
+def test_the_verdict_follows_the_scores(change, expected):
+    assert re.search(expected, " ".join(verdict({"raw": GOOD, "denoised": replace(GOOD, **change)})))
 
 
 def test_surrogate_has_the_covariance_and_spectrum_but_no_event():
