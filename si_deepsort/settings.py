@@ -111,6 +111,11 @@ def settings_from_dict(settings_class: type[AnySettings], values: dict[str, Any]
     known = [record.name for record in fields(settings_class)]
     for name in values:
         if name not in known:
+            from spikeinterface.core.job_tools import job_keys
+
+            if "job_kwargs" in known and name in job_keys:
+                hint = f"it is one of SpikeInterface's job_kwargs. Give job_kwargs=dict({name}={values[name]!r})."
+                raise SettingError(str(name), hint)
             nearest = difflib.get_close_matches(str(name), known, n=3) or known
             raise SettingError(
                 str(name), f"there is no such setting. Did you mean {', '.join(nearest)}? All settings: {known}"

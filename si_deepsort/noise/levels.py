@@ -16,7 +16,10 @@ NEUROPIXELS_NOISE_POWER = (0.8, 1.4, 2.06, 3.0, 2.86, 2.47, 2.2, 1.85, 1.7, 1.6,
 NEUROPIXELS_NOISE_CORRELATION = 0.65
 NEUROPIXELS_NOISE_LENGTH_UM = 115.0
 
+# Standard deviation of a normal distribution, relative to its median absolute deviation.
 MAD_TO_SD = 1.4826
+# Most samples (frames times channels) that are read to measure noise.
+MOST_SAMPLED = 30_000_000
 
 
 def noise_levels(traces: np.ndarray, axis: int = 0) -> np.ndarray:
@@ -79,6 +82,16 @@ def sample_traces(recording, *, seed: int = 0, num_chunks: int = 20, chunk_s: fl
     """
     Random chunks of a recording, one after the other.
 
+    Parameters
+    ----------
+    recording : BaseRecording
+    seed : int, default: 0
+        Random seed.
+    num_chunks : int, default: 20
+    chunk_s : float, default: 0.5
+        Duration of a chunk in s. Chunks are shorter where there are so many channels that the result would hold more
+        than 30 million samples (120 MB).
+
     Returns
     -------
     np.ndarray, shape (num_chunks * chunk_frames, num_channels), float32
@@ -86,7 +99,8 @@ def sample_traces(recording, *, seed: int = 0, num_chunks: int = 20, chunk_s: fl
     """
     rng = np.random.default_rng(seed)
     lengths = np.array([recording.get_num_frames(i) for i in range(recording.get_num_segments())])
-    chunk_frames = max(1, round(chunk_s * recording.get_sampling_frequency()))
+    most_frames = MOST_SAMPLED // (num_chunks * max(1, recording.get_num_channels()))
+    chunk_frames = max(1, min(round(chunk_s * recording.get_sampling_frequency()), most_frames))
     if lengths.sum() <= num_chunks * chunk_frames:
         chunks = [recording.get_traces(segment_index=i) for i in range(len(lengths))]
     else:
@@ -95,7 +109,7 @@ def sample_traces(recording, *, seed: int = 0, num_chunks: int = 20, chunk_s: fl
             start = rng.integers(0, max(1, lengths[segment_index] - chunk_frames))
             stop = min(start + chunk_frames, lengths[segment_index])
             chunks.append(recording.get_traces(segment_index=segment_index, start_frame=start, end_frame=stop))
-    return np.concatenate(chunks).astype("float32")
+    return np.concatenate(chunks, dtype="float32", casting="unsafe")
 
 
 def noise_spectrum(traces: np.ndarray, sampling_frequency: float, *, num_frames: int = 1024):

@@ -38,6 +38,11 @@ class BandPassRecording(BasePreprocessor):
         Traces of any dtype and unit.
     freq_min, freq_max : float
         Edges of the band in Hz. The upper edge is lowered to 0.45 times the sampling frequency where it is above that.
+
+    Raises
+    ------
+    ValueError
+        If the band is empty.
     """
 
     def __init__(self, recording, freq_min, freq_max):
@@ -47,6 +52,12 @@ class BandPassRecording(BasePreprocessor):
             self.set_channel_offsets(0)  # a constant does not pass
         sampling_frequency = recording.get_sampling_frequency()
         band = (freq_min, min(freq_max, MOST_FREQ_MAX * sampling_frequency))
+        if not 0 < band[0] < band[1]:
+            raise ValueError(
+                f"freq_min={freq_min:g} and freq_max={freq_max:g} Hz leave no band at a sampling frequency of "
+                f"{sampling_frequency:g} Hz. Expected 0 < freq_min < freq_max, and freq_min below "
+                f"{MOST_FREQ_MAX * sampling_frequency:g} Hz."
+            )
         sections = scipy.signal.iirfilter(ORDER, band, ftype="bessel", fs=sampling_frequency, output="sos")
         dtype = "float64" if freq_min < PRECISE_BELOW * sampling_frequency else "float32"
         margin = round(MARGIN_PERIODS * sampling_frequency / freq_min)

@@ -30,7 +30,7 @@ class DeepInterpolateRecording(BasePreprocessor):
         changes). "auto" injects small spikes into a stretch of the recording, measures how much of them each channel
         would keep, and takes the smallest weight that keeps 97 %. It also lowers the share of the nonlinear part of the
         network until noise with the spectrum of the recording crosses -4 noise levels no more often than before.
-    bad_channel_ids : list | None, default: None
+    bad_channel_ids : list | str | int | None, default: None
         Channels that are predicted from their neighbours and feed nobody. Channels without any signal or with NaN
         throughout are added by themselves.
     normalization : dict | None, default: None
@@ -68,6 +68,8 @@ class DeepInterpolateRecording(BasePreprocessor):
         check_has_traces(recording)
         dtype = output_dtype(recording, dtype)
         _check_blend(blend)
+        # A single id, such as the text "10", is one channel and not a list of its digits.
+        bad_channel_ids = np.atleast_1d([] if bad_channel_ids is None else bad_channel_ids).tolist()
         net = load_interpolator(model, device=device, num_channels=recording.get_num_channels())
         check_sampling_frequency(net, recording.get_sampling_frequency(), model)
         # What is kept must mean the same weights in another folder, in another process, and after a tag moves.
@@ -97,7 +99,7 @@ class DeepInterpolateRecording(BasePreprocessor):
             recording=recording,
             model=model,
             blend=blend,
-            bad_channel_ids=None if bad_channel_ids is None else list(bad_channel_ids),
+            bad_channel_ids=bad_channel_ids,
             normalization=dict(
                 centers=centers.tolist(),
                 scales=np.where(usable, scales, 0).tolist(),
@@ -242,12 +244,16 @@ def _checked_normalization(normalization, bad):
     return np.where(np.isfinite(centers), centers, 0).astype("float32"), scales, usable
 
 
-def _is_bad(recording, bad_channel_ids) -> np.ndarray:
-    channel_ids = list(recording.channel_ids)
-    unknown = [channel_id for channel_id in bad_channel_ids or [] if channel_id not in channel_ids]
+def _is_bad(recording, bad_channel_ids: list) -> np.ndarray:
+    """Whether each channel is among the bad ones, (num_channels,) bool."""
+    channel_ids = recording.channel_ids.tolist()
+    unknown = [channel_id for channel_id in bad_channel_ids if channel_id not in channel_ids]
     if unknown:
-        raise ValueError(f"bad_channel_ids {unknown} are not in the recording, which has {channel_ids[:10]}…")
-    return np.isin(channel_ids, list(bad_channel_ids)) if bad_channel_ids else np.zeros(len(channel_ids), dtype=bool)
+        raise ValueError(
+            f"bad_channel_ids: got {unknown}, which the recording does not have. Expected ids such as "
+            f"{channel_ids[:10]}; see recording.channel_ids."
+        )
+    return np.array([channel_id in bad_channel_ids for channel_id in channel_ids])
 
 
 deep_interpolate = define_function_handling_dict_from_class(

@@ -15,9 +15,8 @@ from ..noise import noise_levels, sample_traces
 from .traces import check_finite
 from .whitening import Whitening, filter_over_time
 
-# Noise is estimated from so many chunks of this length, shorter ones where there are many channels.
+# Noise is estimated from this many chunks of this duration in s.
 NUM_CHUNKS, CHUNK_S = 20, 0.25
-MOST_SAMPLED = 30e6
 MOST_FILTER_CHANNELS = 16
 BLOCK_FRAMES = 20_000
 QUIET_THRESHOLD = 4.0
@@ -35,8 +34,7 @@ def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) ->
     """
     Estimate the filter over time and the matrix over channels that whiten the noise of a recording.
     """
-    sampled_s = MOST_SAMPLED / (recording.get_num_channels() * recording.get_sampling_frequency())
-    traces = sample_traces(recording, seed=seed, chunk_s=min(CHUNK_S, sampled_s / NUM_CHUNKS), num_chunks=NUM_CHUNKS)
+    traces = sample_traces(recording, seed=seed, chunk_s=CHUNK_S, num_chunks=NUM_CHUNKS)
     check_finite(traces, "in randomly chosen chunks")
     locations, shanks = recording_geometry(recording)
     living = living_stretches(traces)

@@ -6,6 +6,7 @@ is always computed by the same operations on the same numbers, and chunks equal 
 """
 
 import threading
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,11 @@ from ..zoo import locate_model
 
 TILE_FRAMES = {"interpolator": 384, "keras_unet": 64}
 
-_models: dict[tuple, Network] = {}
+# Networks that are kept loaded: a recording uses one, and a comparison two. Older ones are freed, together with the
+# memory that they hold on a GPU, as soon as no recording uses them.
+MOST_MODELS = 2
+
+_models: OrderedDict[tuple, Network] = OrderedDict()
 _models_lock = threading.Lock()
 
 
@@ -54,6 +59,9 @@ def load_interpolator(model: str | Path, *, device: str = "cpu", num_channels: i
                     f"The model '{model}' is a {net.architecture}, expected one that denoises: {sorted(TILE_FRAMES)}."
                 )
             _models[key] = net.to(choose_device(device)).eval()
+        _models.move_to_end(key)
+        while len(_models) > MOST_MODELS:
+            _models.popitem(last=False)
         return _models[key]
 
 

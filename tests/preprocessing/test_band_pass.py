@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.signal
 import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
 
@@ -54,3 +55,22 @@ def test_a_constant_does_not_pass_and_its_offset_is_forgotten():
     band = filtered(recording)
     assert band.is_filtered() and not recording.is_filtered()
     assert abs(band.get_traces(return_in_uV=True).mean()) < 1
+
+
+@pytest.mark.parametrize("freq_min", [1.0, 2.0, 5.0, 20.0, 50.0, 150.0])
+def test_slow_edges_are_as_exact_as_fast_ones(freq_min):
+    rng = np.random.default_rng(0)
+    times_s = np.arange(round(RATE * max(4.0, 12 / freq_min))) / RATE
+    slow = 1000 * np.sin(2 * np.pi * 2 * freq_min * times_s) + np.cumsum(rng.standard_normal(len(times_s)))
+    sections = scipy.signal.iirfilter(2, (freq_min, 7000.0), ftype="bessel", fs=RATE, output="sos")
+    recording = si.NumpyRecording([slow[:, None].astype("float32")], RATE)
+    expected = scipy.signal.sosfiltfilt(sections, recording.get_traces().astype(float), axis=0, padtype="constant")
+    found = band_pass(recording, freq_min=freq_min, freq_max=7000.0).get_traces()
+    inside = slice(round(4 * RATE / freq_min), -round(4 * RATE / freq_min))
+    assert np.std(found[inside] - expected[inside]) < 1e-3 * np.std(expected[inside])
+
+
+@pytest.mark.parametrize(("freq_min", "freq_max"), [(0.0, 300.0), (300.0, 300.0), (np.nan, 300.0), (9500.0, 9800.0)])
+def test_bands_that_hold_nothing_are_refused(freq_min, freq_max):
+    with pytest.raises(ValueError, match="freq_min"):
+        band_pass(make(), freq_min=freq_min, freq_max=freq_max)

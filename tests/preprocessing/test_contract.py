@@ -8,6 +8,7 @@ import copy
 import hashlib
 import importlib
 import json
+import os
 import pkgutil
 import subprocess
 import sys
@@ -251,5 +252,7 @@ def test_another_process_reads_the_same_traces(parent, model, tmp_path, kind):
         expected[case] = hashlib.sha256(b"".join(part.tobytes() for part in everything(recording))).hexdigest()
     (tmp_path / "files.json").write_text(json.dumps(files), encoding="utf-8")
     command = [sys.executable, "-c", LOAD, str(tmp_path / "files.json")]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    # As in this process: sums in another order, by several threads, round differently.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert json.loads(result.stdout.splitlines()[-1]) == expected

@@ -1,9 +1,11 @@
 """Contract of every preprocessor: lazy, chunk-exact, serialisable, gains and segments kept."""
 
+import gc
 import inspect
 import pickle
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import spikeinterface.core as si
 from small_interpolator import save_random_interpolator
 from spikeinterface.core.generate import generate_ground_truth_recording
 
-from si_deepsort.preprocessing import PREPROCESSORS
+from si_deepsort.preprocessing import PREPROCESSORS, prediction
 from si_deepsort.preprocessing.matched_filter import template_from_sorting
 from si_deepsort.preprocessing.traces import cast_traces
 from si_deepsort.preprocessing.wavelet_denoise import decompose, measure_levels, reconstruct, shrink, transform_margin
@@ -227,6 +229,29 @@ def test_template_from_sorting_is_the_waveform():
     filtered = PREPROCESSORS["matched_filter"][1](recording, sorting=sorting)
     assert np.argmin(filtered.get_traces()[:250, 2]) == 100
     assert filtered._kwargs["sorting"] is None
+
+
+@pytest.mark.parametrize(
+    ("bad_channel_ids", "expected"),
+    [(None, []), ("10", ["10"]), (["10"], ["10"]), (np.array(["1", "0"]), ["1", "0"]), ((), [])],
+    ids=repr,
+)
+def test_bad_channels_are_those_that_were_named(recording, model, bad_channel_ids, expected):
+    ids = ["0", "1", "10", "3", "4", "5", "6", "7"]
+    renamed = recording.rename_channels(ids)
+    denoised = PREPROCESSORS["deep_interpolate"][1](renamed, model=model, blend=0.5, bad_channel_ids=bad_channel_ids)
+    scales = denoised._kwargs["normalization"]["scales"]
+    assert [channel for channel, scale in zip(ids, scales, strict=True) if scale == 0] == sorted(expected)
+
+
+def test_few_networks_stay_loaded(recording, tmp_path):
+    networks = []
+    for seed in range(4):
+        folder = save_random_interpolator(tmp_path / str(seed), sampling_frequency=25_000.0, seed=seed)
+        networks.append(weakref.ref(prediction.load_interpolator(folder)))
+        assert prediction.load_interpolator(folder) is networks[-1]()
+    gc.collect()
+    assert sum(network() is not None for network in networks) <= prediction.MOST_MODELS
 
 
 BAD = [

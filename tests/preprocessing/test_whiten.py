@@ -167,3 +167,19 @@ def test_filter_over_time_is_a_causal_filter(num_frames, num_taps):
     taps = rng.standard_normal(num_taps, dtype="float32")
     expected = scipy.signal.lfilter(taps, [1.0], traces, axis=0)[num_taps - 1 :]
     assert np.allclose(filter_over_time(traces, taps), expected, atol=1e-4)
+
+
+def test_a_channel_that_is_silent_for_a_while_blanks_nothing_else():
+    """Dead channels are those of the whole recording: half of the channels are loud, not half of the living ones."""
+    noise = np.random.default_rng(0).standard_normal((60_000, 10)).astype("float32")
+    noise[30_000:, 8:] = 0.0
+    noise[40_000:40_010, :5] += 300.0
+    traces = whiten_time_space(as_recording(noise), order=0, radius_um=1.0).get_traces()
+    assert traces[39_990:40_020, :5].any(axis=1).all()
+
+
+def test_a_channel_that_is_never_quiet_is_whitened_all_the_same():
+    noise = colored_noise()
+    noise[::20, 2] += 500.0
+    white = whiten_time_space(as_recording(noise), radius_um=500.0)
+    assert np.isfinite(white.get_traces()).all() and white.get_traces()[:, 2].std() > 0.5
