@@ -1,18 +1,27 @@
-"""Stretches of a recording: as long as memory serves well, or spread over a long one."""
+"""Stretches of a recording: chunks that suit the memory, tiles of fixed length, chunks spread over a recording."""
 
 from collections.abc import Iterator
 
 import numpy as np
+from spikeinterface.core import BaseRecording
 
-# Samples that are read at once. Larger arrays are given back to the system each time, which costs as much as what is
-# done with them.
+# Most samples (frames times channels) that are read at once. Larger arrays are returned to the operating system after
+# each use, and to obtain them again costs as much time as to process them.
 MOST_SAMPLES = 5_000_000
 # Frames that are filtered or referenced at once, so that they stay in the processor's cache.
 CACHED_FRAMES = 2000
 
 
-def chunk_frames(recording, most_s: float) -> int:
-    """Frames of a recording that are read at once: so many seconds, or fewer where there are many channels."""
+def chunk_frames(recording: BaseRecording, most_s: float) -> int:
+    """
+    Number of frames that are read at once.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    most_s : float
+        Longest duration in s; it is shorter if there are many channels.
+    """
     frames = round(most_s * recording.get_sampling_frequency())
     return max(1, min(frames, MOST_SAMPLES // recording.get_num_channels()))
 
@@ -45,9 +54,17 @@ def tiles(start_frame: int, end_frame: int, tile_frames: int) -> Iterator[tuple[
         yield first, slice(start - first, end - first), slice(start - start_frame, end - start_frame)
 
 
-def spread_chunks(recording, most_s: float, chunk_s: float = 1.0) -> list[tuple[int, int, int]] | None:
+def spread_chunks(recording: BaseRecording, most_s: float, chunk_s: float = 1.0) -> list[tuple[int, int, int]] | None:
     """
-    Chunks spread evenly over a recording.
+    Choose chunks that are spread evenly over a recording.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+    most_s : float
+        Duration of all chunks together in s.
+    chunk_s : float, default: 1.0
+        Duration of a chunk in s.
 
     Returns
     -------
@@ -68,7 +85,20 @@ def spread_chunks(recording, most_s: float, chunk_s: float = 1.0) -> list[tuple[
 
 
 def are_inside(events: np.ndarray, chunks: list[tuple[int, int, int]] | None) -> np.ndarray:
-    """Which events, with fields segment_index and sample_index and sorted by them, lie inside of some chunks."""
+    """
+    Whether each event lies in one of some chunks.
+
+    Parameters
+    ----------
+    events : np.ndarray, shape (num_events,)
+        Peaks or spikes with the fields segment_index and sample_index, sorted by them.
+    chunks : list of tuple | None
+        From `spread_chunks`; None means the whole recording.
+
+    Returns
+    -------
+    np.ndarray, shape (num_events,), bool
+    """
     inside = np.full(len(events), chunks is None)
     for segment, start, stop in chunks or []:
         first, last = np.searchsorted(events["segment_index"], [segment, segment + 1])

@@ -35,7 +35,7 @@ def channel_distances(channel_locations: np.ndarray) -> np.ndarray:
 
 def channels_within(channel_locations: np.ndarray, radius_um: float) -> np.ndarray:
     """
-    All channels within a radius of each channel, itself included, in the order of their numbers.
+    All channels within a radius of each channel, itself included, in ascending order.
 
     Parameters
     ----------

@@ -49,9 +49,7 @@ LONG_FILES = {"tests/loopback_hub.py", "tests/zoo/test_hub.py", "tests/zoo/test_
 # Public names with incomplete annotations; this list only shrinks.
 NOT_ANNOTATED = {
     "cross_validate",
-    "deep_interpolate",
     "leave_one_band_out",
-    "matched_filter",
     "predict_spikes",
     "resume_sorter",
     "run_sorter_jobs",
@@ -59,7 +57,6 @@ NOT_ANNOTATED = {
     "simulate_events",
     "train_events",
     "train_spike_predictor",
-    "wavelet_denoise",
 }
 # Number of sentences in strings and docstrings that begin with "Of"; it only shrinks.
 MOST_SENTENCES_WITH_OF = 127

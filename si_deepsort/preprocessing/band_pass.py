@@ -8,7 +8,7 @@ the filter side by side. The results differ only in the first and last milliseco
 import numba
 import numpy as np
 import scipy.signal
-from spikeinterface.core import get_chunk_with_margin
+from spikeinterface.core import BaseRecording, get_chunk_with_margin
 from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
@@ -16,7 +16,7 @@ from ..chunks import tiles
 
 # Order of the filter. The Bessel filter has the flattest delay, so that it hardly changes the shape of spikes.
 ORDER = 2
-# Periods of the lower edge after which nothing is left of where the filter started.
+# Margin on both sides, in periods of the lower edge: after it, the filter has forgotten where it started.
 MARGIN_PERIODS = 3.0
 # Margins in a tile: tiles are filtered one by one, each with a margin on both sides. Longer tiles repeat less of the
 # work, and shorter ones fit better into the chunks that are read.
@@ -45,11 +45,11 @@ class BandPassRecording(BasePreprocessor):
         If the band is empty.
     """
 
-    def __init__(self, recording, freq_min, freq_max):
+    def __init__(self, recording: BaseRecording, freq_min: float, freq_max: float):
         BasePreprocessor.__init__(self, recording, dtype="float32")
         self.annotate(is_filtered=True)
         if "offset_to_uV" in self.get_property_keys():
-            self.set_channel_offsets(0)  # a constant does not pass
+            self.set_channel_offsets(0)  # the filter removes a constant
         sampling_frequency = recording.get_sampling_frequency()
         band = (freq_min, min(freq_max, MOST_FREQ_MAX * sampling_frequency))
         if not 0 < band[0] < band[1]:

@@ -1,8 +1,10 @@
-"""DeepInterpolation of a recording: what the frames around a frame do not tell is noise (Lecoq et al. 2021)."""
+"""Denoise a recording by DeepInterpolation: what the frames around a frame cannot predict is noise (Lecoq 2021)."""
 
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
+from spikeinterface.core import BaseRecording
 from spikeinterface.core.core_tools import define_function_handling_dict_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
@@ -16,7 +18,7 @@ DEFAULT_ARCHITECTURE = "interpolator"
 
 class DeepInterpolateRecording(BasePreprocessor):
     """
-    Lazily replaces each sample by what the samples around it tell of it, blended with the sample itself.
+    Lazily replaces each sample by its prediction from the samples around it, blended with the sample itself.
 
     Parameters
     ----------
@@ -31,18 +33,18 @@ class DeepInterpolateRecording(BasePreprocessor):
         would keep, and takes the smallest weight that keeps 97 %. It also lowers the share of the nonlinear part of the
         network until noise with the spectrum of the recording crosses -4 noise levels no more often than before.
     bad_channel_ids : list | str | int | None, default: None
-        Channels that are predicted from their neighbours and feed nobody. Channels without any signal or with NaN
-        throughout are added by themselves.
+        Channels that are predicted from their neighbours but not used to predict them. Channels without any signal or
+        with NaN throughout are always treated so.
     normalization : dict | None, default: None
         `centers`, `scales`, `raw_weights` and `prediction_scales`, each a list with one value per channel, and
         `nonlinear_share`, a number. None measures them; `prediction_scales` are 1 unless the model overshoots, as one
         of another layout can, and the share is 1 unless `blend` is "auto".
     dtype : dtype-like | None, default: None
-        Of the output; None keeps that of the recording. Integers are rounded and saturate.
+        Dtype of the output; None keeps the dtype of the recording. Integers are rounded and saturate.
     device : str, default: "cpu"
         "auto", "cpu", "cuda", "cuda:N" or "mps".
     seed : int, default: 0
-        Of the chunks in which noise is measured.
+        Random seed of the chunks in which noise is measured.
 
     Raises
     ------
@@ -52,17 +54,16 @@ class DeepInterpolateRecording(BasePreprocessor):
 
     def __init__(
         self,
-        recording,
-        model=DEFAULT_MODEL,
-        blend="auto",
-        bad_channel_ids=None,
-        normalization=None,
-        dtype=None,
-        device="cpu",
-        seed=0,
-    ):
+        recording: BaseRecording,
+        model: str | Path = DEFAULT_MODEL,
+        blend: float | str = "auto",
+        bad_channel_ids: list | str | int | None = None,
+        normalization: dict | None = None,
+        dtype: DTypeLike | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
         from ..zoo import model_provenance
-        from .calibration import calibrate, weights_that_keep_spikes
         from .prediction import check_sampling_frequency, load_interpolator
 
         check_has_traces(recording)
@@ -72,23 +73,10 @@ class DeepInterpolateRecording(BasePreprocessor):
         bad_channel_ids = np.atleast_1d([] if bad_channel_ids is None else bad_channel_ids).tolist()
         net = load_interpolator(model, device=device, num_channels=recording.get_num_channels())
         check_sampling_frequency(net, recording.get_sampling_frequency(), model)
-        # What is kept must mean the same weights in another folder, in another process, and after a tag moves.
+        # The saved reference must mean the same weights in another folder or process, and after a tag has moved.
         model = str(Path(model).expanduser().absolute()) if net.info is None else net.info.source["reference"]
-        is_measured = normalization is None
-        if is_measured:
-            normalization = measure_normalization(recording, net.architecture, seed=seed)
-        centers, scales, usable = _checked_normalization(normalization, _is_bad(recording, bad_channel_ids))
-        tiles = _Tiles(model, device, recording_geometry(recording), usable, centers, scales)
-        if is_measured and net.architecture == DEFAULT_ARCHITECTURE:
-            calibrate(tiles, recording, is_automatic=blend == "auto", seed=seed)
-        elif not is_measured:
-            scales_of_prediction = normalization.get("prediction_scales", np.ones(len(usable)))
-            tiles.prediction_scales = np.asarray(scales_of_prediction, dtype="float32")
-            tiles.nonlinear_share = float(normalization.get("nonlinear_share", 1.0))
-        raw_weights = normalization.get("raw_weights")
-        if raw_weights is None:
-            raw_weights = weights_that_keep_spikes(tiles, recording, seed) if blend == "auto" else blend
-        raw_weights = np.where(usable, np.broadcast_to(raw_weights, len(usable)), 0).astype("float32")
+        is_bad = _is_bad(recording, bad_channel_ids)
+        tiles, raw_weights = _fitted(recording, net, model, device, blend, is_bad, normalization, seed)
         BasePreprocessor.__init__(self, recording, dtype=dtype)
         if str(device).startswith("cuda"):
             self._preferred_mp_context = "spawn"  # a CUDA context does not survive a fork
@@ -101,8 +89,8 @@ class DeepInterpolateRecording(BasePreprocessor):
             blend=blend,
             bad_channel_ids=bad_channel_ids,
             normalization=dict(
-                centers=centers.tolist(),
-                scales=np.where(usable, scales, 0).tolist(),
+                centers=tiles.centers.tolist(),
+                scales=np.where(tiles.usable, tiles.scales, 0).tolist(),
                 raw_weights=raw_weights.tolist(),
                 prediction_scales=tiles.prediction_scales.tolist(),
                 nonlinear_share=tiles.nonlinear_share,
@@ -171,12 +159,12 @@ class _Tiles:
 
     def predict(self, segment, start_frame: int, end_frame: int):
         """
-        Predict the frames [start_frame, end_frame), tile by tile, so that everything in between stays in cache.
+        Predict the frames [start_frame, end_frame) tile by tile, so that intermediate arrays stay in the cache.
 
         Yields
         ------
         window : slice
-            Of the wanted frames.
+            Frames of the tile, counted from `start_frame`.
         raw, predicted : np.ndarray, shape (num_frames, num_channels), float32
             In noise levels.
         """
@@ -189,8 +177,8 @@ class _Tiles:
             piece = (traces[read[0] - offset : read[1] - offset].astype("float32") - self.centers) / self.scales
             if traces.dtype.kind == "f":
                 piece = np.nan_to_num(piece, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-            # Nothing is known beyond the ends of a segment or where samples are NaN: 0 is what noise is on average. A
-            # mirror would show the network the very frame that it must not see.
+            # Samples beyond the ends of a segment or NaN are unknown and become 0, the mean of the noise. Reflected
+            # samples would show the network the very frame that it must predict.
             if len(piece) < tile + 2 * context:
                 piece = np.pad(piece, ((read[0] - at, at + tile + 2 * context - read[1]), (0, 0)))
             wanted = max(at + context, start_frame), min(at + context + tile, end_frame)
@@ -200,11 +188,32 @@ class _Tiles:
             yield window, piece[context:-context][inside], predicted
 
 
+def _fitted(recording, net, model, device, blend, is_bad, normalization, seed):
+    """Tiles with their normalization, measured if it is None, and the weight of the raw trace on each channel."""
+    from .calibration import calibrate, weights_that_keep_spikes
+
+    is_measured = normalization is None
+    if is_measured:
+        normalization = measure_normalization(recording, net.architecture, seed=seed)
+    centers, scales, usable = _checked_normalization(normalization, is_bad)
+    tiles = _Tiles(model, device, recording_geometry(recording), usable, centers, scales)
+    if is_measured and net.architecture == DEFAULT_ARCHITECTURE:
+        calibrate(tiles, recording, is_automatic=blend == "auto", seed=seed)
+    elif not is_measured:
+        scales_of_prediction = normalization.get("prediction_scales", np.ones(len(usable)))
+        tiles.prediction_scales = np.asarray(scales_of_prediction, dtype="float32")
+        tiles.nonlinear_share = float(normalization.get("nonlinear_share", 1.0))
+    raw_weights = normalization.get("raw_weights")
+    if raw_weights is None:
+        raw_weights = weights_that_keep_spikes(tiles, recording, seed) if blend == "auto" else blend
+    return tiles, np.where(usable, np.broadcast_to(raw_weights, len(usable)), 0).astype("float32")
+
+
 def measure_normalization(recording, architecture: str = DEFAULT_ARCHITECTURE, *, seed: int = 0) -> dict:
     """
     Centre and scale of each channel: median and robust noise level.
 
-    The original network wants one mean and one standard deviation for all channels, from the first 200,000 frames.
+    The original network expects one mean and one standard deviation for all channels, from the first 200,000 frames.
 
     Returns
     -------

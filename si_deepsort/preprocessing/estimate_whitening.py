@@ -9,6 +9,7 @@ channel is dead do not count.
 import numpy as np
 import scipy.linalg
 from scipy.ndimage import maximum_filter1d
+from spikeinterface.core import BaseRecording
 
 from ..geometry import channel_distances, recording_geometry
 from ..noise import noise_levels, sample_traces
@@ -17,37 +18,66 @@ from .whitening import Whitening, filter_over_time
 
 # Noise is estimated from this many chunks of this duration in s.
 NUM_CHUNKS, CHUNK_S = 20, 0.25
+# The filter over time is the same for all channels, so that about this many channels are enough to estimate it.
 MOST_FILTER_CHANNELS = 16
+# Frames whose products are summed at once, which bounds the memory.
 BLOCK_FRAMES = 20_000
+# Frames near a sample beyond this, in noise levels, may hold a spike and do not count as noise; normal noise exceeds it
+# once in 16,000 samples.
 QUIET_THRESHOLD = 4.0
+# White noise that is added to the covariance over time, relative to the variance: it keeps the filter from amplifying
+# the frequencies that the band-pass has removed.
 RIDGE = 1e-3
+# Smallest eigenvalue of the covariance between neighbours, relative to the largest, for the same reason.
+SMALLEST_EIGENVALUE = 1e-3
+# Channels with fewer quiet frames than this are whitened with all their frames.
 MIN_QUIET_FRAMES = 100
-# Stretches in which a channel is this much quieter than usual, it was dead. If most channels are at once, though not
-# silent, and for more than a share of all stretches, what is usual is an artefact.
+# A channel whose noise level is below this share of the median is dead: the band-pass leaves rounding noise on it.
+DEAD_LEVEL = 1e-3
+# A channel counts as dead in a stretch in which its level is below this ratio of its usual level, and as drowned by an
+# artefact where its level is above the inverse.
 DEAD_RATIO = 0.05
+# Below this ratio a channel is silent: it was switched off.
 SILENT_RATIO = 1e-3
+# If most channels are dead, though not silent, in more than this share of the stretches, these stretches hold the
+# neural signal and the others an artefact.
 QUIET_SHARE = 0.2
+# Frames of a stretch.
 STRETCH_FRAMES = 1000
 
 
-def estimate_whitening(recording, *, order: int, radius_um: float, seed: int) -> Whitening:
+def estimate_whitening(recording: BaseRecording, *, order: int, radius_um: float, seed: int) -> Whitening:
     """
     Estimate the filter over time and the matrix over channels that whiten the noise of a recording.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Band-passed traces in any unit, with a probe.
+    order : int
+        Order of the filter over time; 0 for none.
+    radius_um : float
+        Channels of a shank this close are decorrelated from each other.
+    seed : int
+        Random seed of the chunks from which the noise is estimated.
+
+    Raises
+    ------
+    ValueError
+        If traces are not finite or not centred on 0.
     """
     traces = sample_traces(recording, seed=seed, chunk_s=CHUNK_S, num_chunks=NUM_CHUNKS)
     check_finite(traces, "in randomly chosen chunks")
     locations, shanks = recording_geometry(recording)
     living = living_stretches(traces)
     levels = np.array([noise_levels(own[lives]) for own, lives in zip(traces.T, living.T, strict=True)])
-    # The band-pass leaves rounding noise on a constant channel.
-    alive = levels > 1e-3 * np.median(levels[levels > 0]) if np.any(levels > 0) else levels > 0
+    alive = levels > DEAD_LEVEL * np.median(levels[levels > 0]) if np.any(levels > 0) else levels > 0
     scaled = traces[:, alive] / levels[alive].astype("float32")
     _check_centred(scaled, recording.channel_ids[alive])
     living = living[:, alive]
     quiet = quiet_frames(scaled, reach=2 * max(order, 16)) & living
     # A channel that is never quiet is whitened by all that it has.
     quiet |= living & (quiet.sum(axis=0) < MIN_QUIET_FRAMES)
-    # One filter for all channels: some of them tell enough.
     some = slice(None, None, max(1, scaled.shape[1] // MOST_FILTER_CHANNELS))
     time_filter = prediction_error_filter(scaled[:, some], quiet[:, some], order)
     del scaled
@@ -72,12 +102,19 @@ def _check_centred(scaled_traces, channel_ids):
 
 def living_stretches(traces: np.ndarray) -> np.ndarray:
     """
-    Where each channel carries a signal: a channel may die, or be switched off, or drowned by an artefact for a while.
+    Find the stretches in which each channel carries a neural signal.
+
+    A channel may die, be switched off, or be drowned by an artefact for a while.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float
+        In any unit.
 
     Returns
     -------
     np.ndarray, shape (num_frames, num_channels), bool
-        True throughout for a channel that is always dead: it has nothing to be compared with.
+        True throughout for a channel that is always dead, because it has no usual level.
     """
     num_stretches = max(1, len(traces) // STRETCH_FRAMES)
     levels = np.stack([noise_levels(stretch) for stretch in np.array_split(traces, num_stretches)])
@@ -92,14 +129,14 @@ def living_stretches(traces: np.ndarray) -> np.ndarray:
 
 def quiet_frames(scaled_traces: np.ndarray, reach: int) -> np.ndarray:
     """
-    Frames far from any threshold crossing of their channel.
+    Find the frames that are far from any threshold crossing of their channel.
 
     Parameters
     ----------
-    scaled_traces : np.ndarray, shape (num_frames, num_channels)
+    scaled_traces : np.ndarray, shape (num_frames, num_channels), float
         In noise levels.
     reach : int
-        Frames to either side of a crossing that are not quiet.
+        Frames before and after a crossing that are not quiet.
 
     Returns
     -------
@@ -111,12 +148,21 @@ def quiet_frames(scaled_traces: np.ndarray, reach: int) -> np.ndarray:
 
 def prediction_error_filter(scaled_traces: np.ndarray, quiet: np.ndarray, order: int) -> np.ndarray:
     """
-    Autoregressive whitening filter of the noise, one for all channels (Yule-Walker on the quiet frames).
+    Autoregressive whitening filter of the noise, one for all channels, by the Yule-Walker equations.
+
+    Parameters
+    ----------
+    scaled_traces : np.ndarray, shape (num_frames, num_channels), float
+        In noise levels.
+    quiet : np.ndarray, shape (num_frames, num_channels), bool
+        Frames that count.
+    order : int
+        Order of the filter.
 
     Returns
     -------
     np.ndarray, shape (order + 1,), float
-        First tap 1; [1] if order is 0 or nothing is quiet.
+        First tap 1. The filter is [1] if the order is 0 or too few frames are quiet.
     """
     masked = np.where(quiet, scaled_traces, 0.0)
     counts = quiet.astype("float32")
@@ -127,7 +173,6 @@ def prediction_error_filter(scaled_traces: np.ndarray, quiet: np.ndarray, order:
         stop = len(masked) - lag
         pairs = float(np.sum(counts[:stop] * counts[lag:], dtype="float64"))
         covariance[lag] = np.sum(masked[:stop] * masked[lag:], dtype="float64") / max(pairs, 1.0)
-    # A little white noise keeps the filter from amplifying what the band-pass has already removed.
     covariance[0] *= 1.0 + RIDGE
     coefficients = scipy.linalg.solve_toeplitz(covariance[:-1], covariance[1:])
     return np.concatenate(([1.0], -coefficients))
@@ -135,19 +180,20 @@ def prediction_error_filter(scaled_traces: np.ndarray, quiet: np.ndarray, order:
 
 def local_whitening_matrix(traces: np.ndarray, quiet: np.ndarray, nearby: np.ndarray) -> np.ndarray:
     """
-    Matrix whose column c makes channel c white with respect to its neighbours.
+    Matrix that decorrelates each channel from its neighbours (zero-phase component analysis of the local covariance).
 
     Parameters
     ----------
-    traces : np.ndarray, shape (num_frames, num_channels)
-    quiet : np.ndarray, shape (num_frames, num_used_channels), bool
+    traces : np.ndarray, shape (num_frames, num_channels), float
+    quiet : np.ndarray, shape (num_frames, num_living_channels), bool
         Frames of each living channel that count.
     nearby : np.ndarray, shape (num_channels, num_channels), bool
-        Which channels are decorrelated from which; a row of False is a dead channel, which stays 0.
+        Which channels are decorrelated from which; the row of a dead channel is False throughout.
 
     Returns
     -------
     np.ndarray, shape (num_channels, num_channels), float
+        Multiplies traces (frames, channels) from the right; rows and columns of dead channels are 0.
     """
     num_channels = traces.shape[1]
     alive = np.diag(nearby)
@@ -164,7 +210,7 @@ def local_whitening_matrix(traces: np.ndarray, quiet: np.ndarray, nearby: np.nda
     for channel in np.flatnonzero(alive):
         members = np.flatnonzero(nearby[channel])
         values, vectors = np.linalg.eigh(covariance[np.ix_(members, members)])
-        values = np.maximum(values, 1e-3 * values.max())
+        values = np.maximum(values, SMALLEST_EIGENVALUE * values.max())
         root = (vectors / np.sqrt(values)) @ vectors.T
         matrix[members, channel] = root[:, np.searchsorted(members, channel)]
     return matrix

@@ -1,8 +1,10 @@
-"""Matched filter: each channel correlated with the waveform that one looks for (Turin 1960)."""
+"""Matched filter: each channel is correlated with the waveform of a spike (Turin 1960)."""
 
 import numpy as np
 import scipy.linalg
 import scipy.ndimage
+from numpy.typing import DTypeLike
+from spikeinterface.core import BaseRecording, BaseSorting
 from spikeinterface.core.core_tools import define_function_handling_dict_from_class
 from spikeinterface.core.recording_tools import get_chunk_with_margin
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
@@ -36,31 +38,34 @@ class MatchedFilterRecording(BasePreprocessor):
         Divide the template by the temporal covariance of the recording's noise before use, which is the best linear
         detector where noise is coloured.
     dtype : dtype-like, default: "float32"
-        Of the output; integers are rounded and saturate. None keeps that of the recording.
+        Dtype of the output; integers are rounded and saturate. None keeps the dtype of the recording.
     seed : int, default: 0
-        Of the chunks in which noise is measured and of the choice of spikes.
+        Random seed of the chunks in which noise is measured and of the choice of spikes.
 
     Raises
     ------
     ValueError
-        If there is not exactly one of template and sorting, or the template is unusable.
+        If not exactly one of template and sorting is given, or the template is unusable.
     """
 
     def __init__(
         self,
-        recording,
-        template=None,
-        sorting=None,
-        nbefore=None,
-        ms_before=0.7,
-        ms_after=1.0,
-        whiten=False,
-        dtype="float32",
-        seed=0,
-    ):
+        recording: BaseRecording,
+        template: np.ndarray | list | None = None,
+        sorting: BaseSorting | None = None,
+        nbefore: int | None = None,
+        ms_before: float = 0.7,
+        ms_after: float = 1.0,
+        whiten: bool = False,
+        dtype: DTypeLike | None = "float32",
+        seed: int = 0,
+    ) -> None:
         check_has_traces(recording)
         if (template is None) == (sorting is None):
-            raise ValueError("Give either template or sorting: the waveform that the filter looks for.")
+            raise ValueError(
+                f"Got {'neither' if template is None else 'both'} of template and sorting, expected one of them: the "
+                "waveform that the filter looks for, or the sorting from which it is computed."
+            )
         dtype = output_dtype(recording, dtype)
         if sorting is not None:
             template, nbefore = template_from_sorting(recording, sorting, ms_before, ms_after, seed=seed)

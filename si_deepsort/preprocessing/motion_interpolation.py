@@ -1,14 +1,14 @@
 """
-Traces as electrodes that move with the tissue would record them.
+Motion correction: traces interpolated to the positions that the tissue had before it moved.
 
-Spikes are smooth in space: what a contact would see at another place follows from what its neighbours see. The best
-linear guess needs the covariance of the signal between two places. Kriging with the usual Gaussian takes the signal
-for smoother than it is; sources that decay exponentially with distance have a Matern covariance, which is used here.
+Spikes are smooth in space, so that the signal at any place can be estimated from the contacts around it (kriging). The
+usual Gaussian covariance assumes a smoother signal than there is; sources whose amplitude decays exponentially with
+distance have a Matern covariance, which is used here.
 """
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from spikeinterface.core import Motion
+from spikeinterface.core import BaseRecording, Motion
 from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
@@ -16,32 +16,37 @@ from ..chunks import tiles
 from ..geometry import recording_geometry
 from ..noise import noise_levels, sample_traces
 
+# Length scale of the covariance in um: about the distance over which the amplitude of a spike halves.
 SCALE_UM = 20.0
+# Contacts within this distance in um are used for interpolation; those farther away have weights near 0.
 RADIUS_UM = 100.0
-# Power of the noise, relative to spikes.
+# Power of the noise, relative to the power of spikes.
 NUGGET = 1e-3
-# Traces are moved by multiples of this.
+# Displacements are rounded to multiples of this, in um, so that few matrices are computed.
 STEP_UM = 0.5
+# Duration in s during which the displacement is taken to be constant.
 STEP_S = 0.25
+# A channel whose noise level is below this share of the median level is dead: a filter leaves rounding noise on it.
+DEAD_LEVEL = 1e-3
 
 
 class FollowMotionRecording(BasePreprocessor):
     """
-    Lazily interpolated recording; float32.
+    Lazily corrects the traces for motion of the tissue; float32.
 
     Parameters
     ----------
     recording : BaseRecording
-        Band-passed traces.
+        Band-passed traces with a probe.
     motion : Motion | dict
-        Displacement of the tissue along the depth, as an object or its `to_dict()`.
+        Displacement of the tissue along the depth in um, as an object or its `to_dict()`.
     usable : list | None, default: None
-        Whether each channel is alive. None looks at the traces. A dead channel stays 0.
+        Whether each channel is alive. With None, this is measured. The traces of a dead channel become 0.
     seed : int, default: 0
-        Of the chunks on which channels are looked at.
+        Random seed of the chunks in which dead channels are searched.
     """
 
-    def __init__(self, recording, motion, usable=None, seed=0):
+    def __init__(self, recording: BaseRecording, motion: Motion | dict, usable: list | None = None, seed: int = 0):
         motion = motion if isinstance(motion, Motion) else _motion_from_lists(motion)
         usable = _is_alive(recording, seed) if usable is None else np.asarray(usable, dtype=bool)
         BasePreprocessor.__init__(self, recording, dtype="float32")
@@ -53,13 +58,15 @@ class FollowMotionRecording(BasePreprocessor):
 
 
 def _motion_from_lists(values):
+    """The motion whose `to_dict()` was stored as JSON."""
     arrays = {name: [np.asarray(part) for part in values[name]] for name in ("displacement", "temporal_bins_s")}
     return Motion.from_dict({**values, **arrays, "spatial_bins_um": np.asarray(values["spatial_bins_um"])})
 
 
 def _is_alive(recording, seed):
+    """Whether each channel carries a signal, (num_channels,) bool."""
     levels = noise_levels(sample_traces(recording, seed=seed))
-    return levels > 1e-3 * np.median(levels[levels > 0]) if np.any(levels > 0) else levels > 0
+    return levels > DEAD_LEVEL * np.median(levels[levels > 0]) if np.any(levels > 0) else levels > 0
 
 
 follow_motion = define_function_from_class(source_class=FollowMotionRecording, name="follow_motion")
@@ -67,15 +74,16 @@ follow_motion = define_function_from_class(source_class=FollowMotionRecording, n
 
 class MovingKernels:
     """
-    Matrices that move traces along the depth; kept once made.
+    Matrices that interpolate traces along the depth. Weights are computed once for each channel and displacement.
 
     Parameters
     ----------
     locations : np.ndarray, shape (num_channels, 2), float
+        Positions in um.
     shanks : np.ndarray, shape (num_channels,), int
-        Channels are guessed from those of their shank only.
+        Only channels of the same shank are used to interpolate a channel.
     usable : np.ndarray, shape (num_channels,), bool
-        Channels to guess from.
+        Channels that are alive.
     """
 
     def __init__(self, locations, shanks, usable):
@@ -84,12 +92,17 @@ class MovingKernels:
 
     def matrix(self, displacements_um: np.ndarray) -> np.ndarray:
         """
-        Multiplies traces (frames, channels) from the right.
+        Matrix that interpolates traces.
 
         Parameters
         ----------
         displacements_um : np.ndarray, shape (num_channels,), float
-            Each column guesses the traces at its channel, moved up by this much.
+            Distance along the depth between each channel and the place whose signal it shall show.
+
+        Returns
+        -------
+        np.ndarray, shape (num_channels, num_channels), float32
+            Multiplies traces (frames, channels) from the right.
         """
         matrix = np.zeros((len(self.locations), len(self.locations)), dtype="float32")
         for channel in np.flatnonzero(self.usable):
@@ -98,12 +111,20 @@ class MovingKernels:
         return matrix
 
     def errors(self, displacements_um: np.ndarray) -> tuple[float, float]:
-        """Expected error, relative to the signal and averaged over channels, of these guesses and without any."""
+        """
+        Expected squared error relative to the power of the signal, averaged over channels.
+
+        Returns
+        -------
+        interpolated, uncorrected : float
+            The error after interpolation, and the error if the motion is left as it is.
+        """
         channels = np.flatnonzero(self.usable)
-        guessed = np.mean([self._column(channel, displacements_um[channel])[2] for channel in channels])
-        return guessed, np.mean(2 - 2 * spike_covariance(np.abs(displacements_um[channels])))
+        interpolated = np.mean([self._column(channel, displacements_um[channel])[2] for channel in channels])
+        return interpolated, np.mean(2 - 2 * spike_covariance(np.abs(displacements_um[channels])))
 
     def _column(self, channel, displacement_um):
+        """Channels used to interpolate a channel, their weights, and the expected error."""
         step = round(displacement_um / STEP_UM)
         if (channel, step) not in self._columns:
             place = self.locations[channel] + np.array([0.0, step * STEP_UM])
@@ -118,7 +139,7 @@ class MovingKernels:
 
 
 def spike_covariance(distances_um: np.ndarray) -> np.ndarray:
-    """Covariance of the spikes at two places, relative to their variance (Matern, smoothness 5/2)."""
+    """Covariance of the signal at two places, relative to its variance (Matern, smoothness 5/2)."""
     scaled = distances_um / SCALE_UM
     return (1 + scaled + scaled**2 / 3) * np.exp(-scaled)
 
@@ -129,7 +150,7 @@ class _FollowMotionSegment(BasePreprocessorSegment):
         self.motion, self.index, self.kernels, self.step = motion, index, kernels, step
 
     def get_traces(self, start_frame, end_frame, channel_indices):
-        """Traces at the positions that the tissue had before it moved, (num_frames, num_channels)."""
+        """Traces at the positions that the tissue had before it moved, (num_frames, num_channels), float32."""
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None))
         traces = traces.astype("float32", copy=False)
         moved = np.empty_like(traces)

@@ -25,7 +25,7 @@ class MedianReferenceRecording(BasePreprocessor):
         Channel indices of each group, such as the channels of a shank. Channels of no group stay as they are.
     """
 
-    def __init__(self, recording, groups):
+    def __init__(self, recording: BaseRecording, groups: list[list[int]]):
         BasePreprocessor.__init__(self, recording, dtype="float32")
         indices = [np.asarray(group) for group in groups]
         for segment in recording.segments:

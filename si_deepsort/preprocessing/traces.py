@@ -1,22 +1,24 @@
-"""What every preprocessor does with traces: check the recording, fill its gaps, cast without overflow."""
+"""Steps that all preprocessors share: check the recording, fill gaps, cast without overflow."""
 
 import numpy as np
+from numpy.typing import DTypeLike
+from spikeinterface.core import BaseRecording
 
 
-def output_dtype(recording, dtype) -> np.dtype:
+def output_dtype(recording: BaseRecording, dtype: DTypeLike | None) -> np.dtype:
     """
-    The dtype of a preprocessor's output.
+    Dtype of a preprocessor's output.
 
     Parameters
     ----------
     recording : BaseRecording
     dtype : dtype-like | None
-        None keeps that of the recording.
+        The wanted dtype; None keeps the dtype of the recording.
 
     Raises
     ------
     ValueError
-        If it is neither an integer nor a real floating point type.
+        If the dtype is neither an integer nor a real floating point type.
     """
     dtype = np.dtype(recording.get_dtype() if dtype is None else dtype)
     if dtype.kind not in "iuf":
@@ -26,14 +28,14 @@ def output_dtype(recording, dtype) -> np.dtype:
 
 def cast_traces(traces: np.ndarray, dtype: np.dtype, is_gap: np.ndarray | None = None) -> np.ndarray:
     """
-    Traces in another dtype; for integers they are rounded and saturate at the ends of the range.
+    Convert traces to another dtype. Integers are rounded and saturate at the ends of their range.
 
     Parameters
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float
     dtype : np.dtype
     is_gap : np.ndarray | None, shape (num_frames, num_channels), bool, default: None
-        What was not measured: it becomes NaN, or 0 in integers.
+        Samples that were not measured; they become NaN, or 0 in integers.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def cast_traces(traces: np.ndarray, dtype: np.dtype, is_gap: np.ndarray | None =
 
 def fill_gaps(traces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    Traces with 0 for NaN and inf, which filters would spread to all frames in their reach.
+    Replace NaN and inf by 0: a filter would spread them to all frames around.
 
     Parameters
     ----------
@@ -67,26 +69,31 @@ def fill_gaps(traces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (np.where(is_gap, np.float32(0), traces), is_gap) if is_gap.any() else (traces, is_gap)
 
 
-def check_has_traces(recording):
+def check_has_traces(recording: BaseRecording) -> None:
     """
-    Refuse a recording that no preprocessor can work on.
+    Refuse a recording without channels or frames.
 
     Raises
     ------
     ValueError
-        If it has no channel or no frame.
     """
     num_frames = [recording.get_num_frames(i) for i in range(recording.get_num_segments())]
     if recording.get_num_channels() == 0 or sum(num_frames) == 0:
         raise ValueError(
             f"The recording has {recording.get_num_channels()} channels and segments of {num_frames} frames; "
-            "expected at least one channel and one frame."
+            "expected at least one channel and one frame. Check the file and the selection of channels and frames."
         )
 
 
 def check_finite(traces: np.ndarray, where: str) -> None:
     """
-    Complain about NaN and inf, which filters spread over whole chunks.
+    Refuse traces with NaN or inf, which filters spread over whole chunks.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float
+    where : str
+        Place of the traces in the recording, for the message.
 
     Raises
     ------

@@ -1,12 +1,14 @@
 """
-Wavelet denoising: small coefficients of the stationary wavelet transform are noise and go.
+Wavelet denoising: small coefficients of the stationary wavelet transform are set to 0.
 
-The stationary (undecimated) transform has no grid of its own, so the result neither depends on where a chunk starts
-nor moves a spike. Donoho & Johnstone 1994 (thresholds), Nason & Silverman 1995 (stationary transform).
+The stationary (undecimated) transform has no grid of its own, so that the result does not depend on where a chunk
+starts, and spikes stay in place. Donoho & Johnstone 1994 (thresholds), Nason & Silverman 1995 (stationary transform).
 """
 
 import numpy as np
 import pywt
+from numpy.typing import DTypeLike
+from spikeinterface.core import BaseRecording
 from spikeinterface.core.core_tools import define_function_handling_dict_from_class
 from spikeinterface.core.recording_tools import get_chunk_with_margin
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
@@ -19,7 +21,7 @@ THRESHOLD_MODES = ("soft", "hard", "garrote")
 
 class WaveletDenoiseRecording(BasePreprocessor):
     """
-    Lazily removes what a wavelet transform finds to be noise, channel by channel. NaN and inf become NaN (0 in
+    Lazily removes noise from each channel by thresholds on its wavelet coefficients. NaN and inf become NaN (0 in
     integers), and count as 0 for the frames around them.
 
     Parameters
@@ -29,18 +31,17 @@ class WaveletDenoiseRecording(BasePreprocessor):
     wavelet : str, default: "sym4"
         Any discrete wavelet of PyWavelets, e.g. "db4", "haar", "bior2.2".
     num_levels : int, default: 4
-        Levels of the transform; level j holds the octave below sampling_frequency / 2**j. What is slower than the
-        last level is kept.
+        Levels of the transform; level j holds the octave below sampling_frequency / 2**j. Slower signals are kept.
     threshold : float, default: 2.0
-        In noise levels (robust standard deviations) of each channel and level.
+        Threshold in noise levels (robust standard deviations) of each channel and level.
     mode : "soft" | "hard" | "garrote", default: "hard"
         "soft" shrinks all coefficients by the threshold, "hard" keeps large ones unchanged, "garrote" lies between.
     coefficient_levels : list | None, shape (num_levels, num_channels), default: None
         Noise level of each channel's coefficients. None measures them.
     dtype : dtype-like | None, default: None
-        Of the output; None keeps that of the recording. Integers are rounded and saturate.
+        Dtype of the output; None keeps the dtype of the recording. Integers are rounded and saturate.
     seed : int, default: 0
-        Of the chunks in which noise is measured.
+        Random seed of the chunks in which noise is measured.
 
     Raises
     ------
@@ -50,15 +51,15 @@ class WaveletDenoiseRecording(BasePreprocessor):
 
     def __init__(
         self,
-        recording,
-        wavelet="sym4",
-        num_levels=4,
-        threshold=2.0,
-        mode="hard",
-        coefficient_levels=None,
-        dtype=None,
-        seed=0,
-    ):
+        recording: BaseRecording,
+        wavelet: str = "sym4",
+        num_levels: int = 4,
+        threshold: float = 2.0,
+        mode: str = "hard",
+        coefficient_levels: list | np.ndarray | None = None,
+        dtype: DTypeLike | None = None,
+        seed: int = 0,
+    ) -> None:
         check_has_traces(recording)
         _check_settings(wavelet, num_levels, threshold, mode)
         dtype = output_dtype(recording, dtype)
@@ -155,7 +156,7 @@ def decompose(traces: np.ndarray, wavelet: str, num_levels: int):
     details : list of np.ndarray, shape (num_frames + margin, num_channels)
         Finest level first; half of the margin on either side is left for the reconstruction.
     approximation : np.ndarray, shape (num_frames + margin, num_channels)
-        What is slower than the last level.
+        The signal that is slower than the last level.
     """
     bank = pywt.Wavelet(wavelet)
     details, approximation = [], traces

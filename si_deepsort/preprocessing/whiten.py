@@ -1,13 +1,12 @@
 """
-Whitening over time and over neighbouring channels, so that template matching sees noise that is white.
+Whitening over time and over neighbouring channels.
 
-A matched filter is optimal only in white noise. One autoregressive filter per recording flattens the spectrum of the
-noise, then each channel is decorrelated from its neighbours (zero-phase component analysis of the local covariance).
-Afterwards the noise of every channel has standard deviation 1.
+Template matching is optimal only in white noise (Turin 1960). Afterwards the noise of every channel has standard
+deviation 1, without correlation over time or between neighbours.
 """
 
 import numpy as np
-from spikeinterface.core import get_chunk_with_margin
+from spikeinterface.core import BaseRecording, get_chunk_with_margin
 from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
@@ -27,28 +26,41 @@ GROUP_CHANNELS = 32
 
 class WhitenTimeSpaceRecording(BasePreprocessor):
     """
-    Lazily whitened recording.
+    Lazily whitens the traces and blanks artefacts; float32.
 
     Parameters
     ----------
     recording : BaseRecording
-        Band-passed traces in any unit.
+        Band-passed traces in any unit, with a probe.
     order : int, default: 24
         Order of the autoregressive filter over time; 0 whitens over channels alone.
     radius_um : float, default: 100.0
-        Channels this close are decorrelated from each other.
+        Channels of a shank this close are decorrelated from each other.
     seed : int, default: 0
-        Of the chunks on which noise is estimated.
+        Random seed of the chunks from which noise is estimated.
     time_filter, space_matrix : np.ndarray | list | None, default: None
-        The filter and the matrix, if they were computed before (they are part of the saved recording).
+        The whitening, if it was estimated before: a saved recording holds it. See `Whitening`.
 
     Attributes
     ----------
     whitening : Whitening
-        What is applied to the traces.
+        The filter and the matrix that are applied.
+
+    Raises
+    ------
+    ValueError
+        If traces are not finite or not centred on 0, or if there is no probe.
     """
 
-    def __init__(self, recording, order=24, radius_um=100.0, seed=0, time_filter=None, space_matrix=None):
+    def __init__(
+        self,
+        recording: BaseRecording,
+        order: int = 24,
+        radius_um: float = 100.0,
+        seed: int = 0,
+        time_filter: np.ndarray | list | None = None,
+        space_matrix: np.ndarray | list | None = None,
+    ):
         if time_filter is None or space_matrix is None:
             self.whitening = estimate_whitening(recording, order=order, radius_um=radius_um, seed=seed)
         else:

@@ -59,17 +59,18 @@ class Whitening:
 @numba.njit(fastmath=True, cache=True, nogil=True)
 def filter_over_time(traces, time_filter):
     """
-    Each channel filtered, frames that see the whole filter alone; several times cheaper than by Fourier transforms.
+    Filter each channel; several times cheaper than by Fourier transforms.
 
     Parameters
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float32
     time_filter : np.ndarray, shape (num_taps,), float32
-        Causal.
+        Causal filter.
 
     Returns
     -------
     np.ndarray, shape (num_frames - num_taps + 1, num_channels), float32
+        Without the first frames, for which the filter would need frames before the start.
     """
     order = len(time_filter) - 1
     filtered = np.zeros((max(0, len(traces) - order), traces.shape[1]), dtype=np.float32)

@@ -65,7 +65,7 @@ def test_motion_is_read_at_the_times_of_the_recording():
     """Whether the times are given one by one or by their start."""
     motion = Motion([np.array([[0.0], [8.0]])], [np.array([50.0, 50.02])], np.array([0.0]))
     started, timed, early = (spikes_seen_at(8.0) for _ in range(3))
-    started.segments[0].t_start = 50.0
+    started.shift_times(50.0)
     timed.set_times(50.0 + np.arange(400) / SAMPLING_FREQUENCY)
     expected = follow_motion(started, motion, usable=[True] * NUM_CHANNELS).get_traces()
     np.testing.assert_allclose(follow_motion(timed, motion, usable=[True] * NUM_CHANNELS).get_traces(), expected)

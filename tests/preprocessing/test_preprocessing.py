@@ -261,7 +261,7 @@ BAD = [
     ("wavelet_denoise", dict(mode="firm"), "mode"),
     ("wavelet_denoise", dict(coefficient_levels=[[1.0]]), "coefficient_levels"),
     ("wavelet_denoise", dict(dtype="complex64"), "dtype"),
-    ("matched_filter", dict(), "either template or sorting"),
+    ("matched_filter", dict(), "neither of template and sorting"),
     ("matched_filter", dict(template=np.zeros(5)), "zeros"),
     ("matched_filter", dict(template=[1.0, np.nan]), "NaN"),
     ("matched_filter", dict(template=np.ones((5, 3))), "shape"),

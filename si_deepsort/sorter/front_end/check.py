@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+from spikeinterface.core import BaseRecording
 
 from ...geometry import recording_geometry
 
@@ -12,14 +13,24 @@ SHORT_S = 1.0
 MIN_FRAMES = 64
 
 
-def check_recording(recording) -> None:
+def check_recording(recording: BaseRecording) -> None:
     """
-    Complain about recordings that cannot be sorted, before anything is computed.
+    Refuse recordings that cannot be sorted.
+
+    Parameters
+    ----------
+    recording : BaseRecording
 
     Raises
     ------
     ValueError
-        If there is no probe, two channels lie at the same place, or a segment is hardly there.
+        If there is no probe, positions are missing, two channels of a shank have the same position, or a segment is
+        shorter than 64 frames.
+
+    Warns
+    -----
+    UserWarning
+        If the recording is shorter than 1 s.
     """
     locations, shanks = recording_geometry(recording)
     places = [tuple(row) for row in np.column_stack([locations, shanks])]
@@ -32,14 +43,14 @@ def check_recording(recording) -> None:
         )
     if min(recording.get_num_frames(i) for i in range(recording.get_num_segments())) < MIN_FRAMES:
         raise ValueError(
-            f"A segment has fewer than {MIN_FRAMES} frames, which is no recording. Leave it out, or concatenate "
+            f"A segment has fewer than {MIN_FRAMES} frames, too few to hold a spike. Leave it out, or concatenate "
             "segments with si.concatenate_recordings([...])."
         )
     duration = recording.get_total_duration()
     if duration < SHORT_S:
         warnings.warn(
-            f"The recording lasts {duration:.3f} s, less than {SHORT_S:g} s: noise is estimated badly, and units with "
-            "too few spikes are not found, maybe none. Sort a longer stretch, or concatenate recordings of the same "
+            f"The recording lasts {duration:.3f} s, less than {SHORT_S:g} s: the estimate of the noise is inexact, and "
+            "units with few spikes are not found. Sort a longer stretch, or concatenate recordings of the same "
             "session with si.concatenate_recordings([...]).",
             stacklevel=2,
         )

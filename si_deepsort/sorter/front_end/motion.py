@@ -1,9 +1,10 @@
 """
-Whether the tissue moves along the probe, and how far.
+Find drift: motion of the tissue along the probe.
 
-Peaks are localised by the most likely source in white noise; their depths over time are registered by DREDge. Traces
-are touched only if the motion is large enough to matter, if two halves of the peaks tell of the same motion, and if
-the contacts are dense enough that guessing what lies between them is better than leaving the motion as it is.
+The depths of peaks over time are registered by DREDge (Windolf et al. 2025). The motion is corrected only if it is
+large enough to matter, if two halves of the peaks show the same motion, and if the contacts are dense enough that
+interpolation is better than leaving the motion uncorrected. All thresholds were tuned on generated development
+recordings (seeds 1-5) with and without drift.
 """
 
 import logging
@@ -23,51 +24,60 @@ from .source_depths import peak_depths
 
 logger = logging.getLogger(__name__)
 
+# Fewest channels and smallest height of a probe, in um, on which drift is searched.
 MIN_CHANNELS = 12
 MIN_HEIGHT_UM = 150.0
-# Smaller peaks are localised too badly to tell anything.
+# Smallest energy of a peak, in noise standard deviations; the depths of smaller peaks are too inexact.
 MIN_ENERGY = 9.0
+# Time bins are lengthened until each holds this many peaks on average.
 MIN_PEAKS_PER_BIN = 20
-# On probes higher than this in um, one per um.
+# Most peaks that are used in a time bin; on probes higher than this in um, one per um.
 MOST_PEAKS_PER_BIN = 500
+# Shortest duration of a time bin in s.
 BIN_S = 1.0
+# Fewest and most time bins of a recording.
 MIN_BINS, MOST_BINS = 8, 2000
-# A motion whose range is smaller changes templates less than interpolation does.
+# Smallest range of a motion in um; a smaller motion changes templates less than interpolation does.
 MIN_RANGE_UM = 4.0
+# Smallest correlation between the motions that two halves of the peaks show.
 MIN_AGREEMENT = 0.8
-# Of the sharpness of the map of depths. Units that come and go look like motion, but following it gains nothing.
+# Smallest ratio between the sharpness of the map of depths after and before the correction. Units that appear or
+# disappear resemble motion, but correcting it does not sharpen the map.
 MIN_GAIN = 1.1
-# Of the error that drift makes, what interpolation may leave; contacts 20 um apart leave less than a tenth.
+# Largest error after interpolation, relative to the error without it. Contacts 20 um apart leave less than a tenth.
 MOST_LEFT = 0.5
-# Probes that are higher move differently at different depths.
+# Tissue along probes higher than this, in um, moves differently at different depths; it is registered in windows of
+# the given height.
 RIGID_HEIGHT_UM = 1000.0
 WINDOW_UM = 400.0
-
+# Bins of the map of depths (in um) and sizes (in log energy) whose sharpness is measured.
 MAP_UM, MAP_LOG = 2.0, 0.3
 
 
-def find_drift(traces, whitening: Whitening, peaks: np.ndarray, *, seed: int) -> Motion:
+def find_drift(traces: si.BaseRecording, whitening: Whitening, peaks: np.ndarray, *, seed: int) -> Motion:
     """
-    Motion of the tissue that should be corrected.
+    Find the motion of the tissue that should be corrected.
 
     Parameters
     ----------
     traces : BaseRecording
         White traces, cached.
     whitening : Whitening
-        The whitening that made them white.
-    peaks : np.ndarray
+        The whitening that made the traces white.
+    peaks : np.ndarray, shape (num_peaks,)
         SpikeInterface's peak dtype, sorted by segment and sample.
+    seed : int
+        Random seed of the choice of peaks and of their halves.
 
     Returns
     -------
     Motion
-        Displacements around a median of 0; 0 throughout if there is no drift, or nothing to see it by.
+        Displacements in um around a median of 0; 0 throughout if there is no drift, or if it cannot be measured.
     """
     locations, shanks = recording_geometry(traces)
     duration_s = traces.get_total_duration()
     if len(locations) < MIN_CHANNELS or np.ptp(locations[:, 1]) < MIN_HEIGHT_UM:
-        logger.info("No search for drift: the probe is too small")
+        logger.info("Drift is not searched: the probe has too few channels or is too short")
         return _as_motion(traces, None)
     rng = np.random.default_rng(seed)
     bin_s = max(BIN_S, duration_s / MOST_BINS)
@@ -78,46 +88,46 @@ def find_drift(traces, whitening: Whitening, peaks: np.ndarray, *, seed: int) ->
     times_s, depths, energies = _times(traces, peaks)[is_large], depths[is_large], energies[is_large]
     bin_s = max(bin_s, duration_s * MIN_PEAKS_PER_BIN / max(1, len(depths)))
     if duration_s < MIN_BINS * bin_s:
-        logger.info("No search for drift: only %d large peaks", len(depths))
+        logger.info("Drift is not searched: there are only %d large peaks", len(depths))
         return _as_motion(traces, None)
 
     whole = _register(traces, times_s, depths, energies, bin_s)
     range_um = np.ptp(whole.displacement[0], axis=0).max()
     if range_um < MIN_RANGE_UM:
-        logger.info("No drift: at most %.1f um", range_um)
+        logger.info("No drift: the range of the motion is at most %.1f um", range_um)
         return _as_motion(traces, None)
     is_first = rng.random(len(depths)) < 0.5
     parts = [_register(traces, times_s[i], depths[i], energies[i], 2 * bin_s) for i in (is_first, ~is_first)]
     agreement = np.corrcoef(*(part.displacement[0].ravel() for part in parts))[0, 1]
     if not agreement >= MIN_AGREEMENT:
-        logger.info("No drift: two halves of the peaks do not agree on it (correlation %.2f)", agreement)
+        logger.info("No drift: two halves of the peaks show different motions (correlation %.2f)", agreement)
         return _as_motion(traces, None)
     followed = depths - whole.get_displacement_at_time_and_depth(times_s, depths)
     gain = sharpness(followed, energies) / sharpness(depths, energies)
     if gain < MIN_GAIN:
-        logger.info("No drift: following it would not draw the peaks of units together (gain %.2f)", gain)
+        logger.info("No drift: correcting it would not bring the peaks of units together (gain %.2f)", gain)
         return _as_motion(traces, None)
     if not _is_worth_it(whole, MovingKernels(locations, shanks, np.ones(len(locations), dtype=bool))):
-        logger.warning("Drift of %.0f um found, but the contacts are too far apart to interpolate traces", range_um)
+        logger.warning("Drift of %.0f um found, not corrected: the contacts are too far apart for it", range_um)
         return _as_motion(traces, None)
     logger.info("Drift of %.0f um found: traces are interpolated", range_um)
     return _as_motion(traces, whole)
 
 
 def is_moving(motion: Motion) -> bool:
-    """Whether there is anything to correct."""
+    """Whether a motion moves at all."""
     return any(np.any(displacement != 0) for displacement in motion.displacement)
 
 
 def save_drift(motion: Motion, folder: Path) -> None:
-    """Keep a motion in a folder that is whole or not there."""
+    """Save a motion. An interrupted run leaves no folder, rather than part of one."""
     partial = folder.with_name(f"partial_{folder.name}")
     motion.save(partial, overwrite=True)
     partial.rename(folder)
 
 
 def load_drift(folder: Path) -> Motion | None:
-    """The kept motion, if there is one."""
+    """Load a saved motion, or None if the folder does not exist."""
     return Motion.load(folder) if folder.exists() else None
 
 
@@ -140,12 +150,13 @@ def preset_motion(recording: si.BaseRecording, *, preset: str, folder: Path) -> 
 
 
 def _times(traces, peaks):
-    """In s from the start of the first segment, as if segments followed each other."""
+    """Times of peaks in s, (num_peaks,), as if the segments followed each other without a gap."""
     starts = np.cumsum([0, *(traces.get_num_frames(i) for i in range(traces.get_num_segments()))])
     return (peaks["sample_index"] + starts[peaks["segment_index"]]) / traces.get_sampling_frequency()
 
 
 def _some_per_bin(peaks, times_s, bin_s, most, rng):
+    """A random selection of peaks, at most so many in each time bin, in order of time."""
     order = rng.permutation(len(peaks))
     order = order[np.argsort(times_s[order] // bin_s, kind="stable")]
     bins = times_s[order] // bin_s
@@ -154,7 +165,7 @@ def _some_per_bin(peaks, times_s, bin_s, most, rng):
 
 
 def _register(traces, times_s, depths, energies, bin_s) -> Motion:
-    """Motion by DREDge, all segments as one."""
+    """Motion by DREDge, with all segments joined into one."""
     from spikeinterface.sortingcomponents.motion import estimate_motion
 
     peaks = np.zeros(len(times_s), dtype=base_peak_dtype)
@@ -175,7 +186,7 @@ def _register(traces, times_s, depths, energies, bin_s) -> Motion:
 
 
 def _as_motion(traces, whole: Motion | None) -> Motion:
-    """A motion of all segments as one, cut into segments and centered; without one, no motion."""
+    """Cut a motion of joined segments into its segments and center it. None becomes a motion of 0 throughout."""
     sampling_frequency = traces.get_sampling_frequency()
     bin_s = np.inf if whole is None else np.diff(whole.temporal_bins_s[0]).min()
     depths = np.zeros(1) if whole is None else whole.spatial_bins_um
@@ -196,19 +207,28 @@ def _as_motion(traces, whole: Motion | None) -> Motion:
 
 
 def _is_worth_it(motion, kernels) -> bool:
-    """Whether guesses between contacts are expected to be much nearer to the truth than the traces as they are."""
+    """Whether interpolated traces are expected to be much more exact than uncorrected ones."""
     depths = kernels.locations[:, 1]
     low, high = motion.temporal_bins_s[0][[0, -1]]
     errors = []
     for time_s in np.linspace(low, high, 20):
         moved = motion.get_displacement_at_time_and_depth(np.full(len(depths), time_s), depths)
         errors.append(kernels.errors(moved))
-    guessed, as_they_are = np.mean(errors, axis=0)
-    return guessed < MOST_LEFT * as_they_are
+    interpolated, uncorrected = np.mean(errors, axis=0)
+    return interpolated < MOST_LEFT * uncorrected
 
 
 def sharpness(depths: np.ndarray, energies: np.ndarray) -> float:
-    """How concentrated peaks are in depth and size: they are where units stay in place."""
+    """
+    Sharpness of the map of depths and sizes of peaks; it is high if units stay in place.
+
+    Parameters
+    ----------
+    depths : np.ndarray, shape (num_peaks,), float
+        In um.
+    energies : np.ndarray, shape (num_peaks,), float
+        In noise standard deviations.
+    """
     edges = np.arange(depths.min(), depths.max() + 2 * MAP_UM, MAP_UM), np.arange(0.0, 20.0, MAP_LOG)
     counts, _, _ = np.histogram2d(depths, np.log(energies), bins=edges)
     return np.sum(gaussian_filter(counts, 1.0) ** 2)

@@ -1,22 +1,38 @@
 """Depths of the most likely sources of peaks, from white traces of the channels around them."""
 
 import numpy as np
+from spikeinterface.core import BaseRecording
 
 from ...geometry import channels_within
 from ...preprocessing.whitening import Whitening
 from ..peaks.energy import make_energy_filters
 from ..waveforms import read_waveforms
 
+# Channels within this distance in um of the channel of a peak are used to find its source.
 RADIUS_UM = 80.0
+# Length scales in um by which the amplitude of a source may decay; they cover small and large neurons.
 DECAYS_UM = (15.0, 30.0, 60.0)
+# Distance in um of sources from the plane of the contacts.
 DISTANCE_UM = 20.0
+# Grid of possible sources around the channel of a peak, in um.
 GRID_X_UM = np.linspace(-32.0, 32.0, 5)
 GRID_Y_UM = np.linspace(-40.0, 40.0, 33)
 
 
-def peak_depths(traces, whitening: Whitening, peaks) -> tuple[np.ndarray, np.ndarray]:
+def peak_depths(traces: BaseRecording, whitening: Whitening, peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    Depths of the most likely sources of peaks, in white noise.
+    Depths of the most likely sources of peaks.
+
+    In white noise the most likely source is the one whose spatial profile explains most of the energy.
+
+    Parameters
+    ----------
+    traces : BaseRecording
+        White traces, cached.
+    whitening : Whitening
+        The whitening that made the traces white.
+    peaks : np.ndarray, shape (num_peaks,)
+        SpikeInterface's peak dtype, sorted by segment and sample.
 
     Returns
     -------
@@ -47,21 +63,27 @@ def peak_depths(traces, whitening: Whitening, peaks) -> tuple[np.ndarray, np.nda
 
 def source_profiles(locations, matrix, channel, seen) -> np.ndarray:
     """
-    What white channels see of sources on a grid around a channel.
+    Spatial profiles, in white traces, of sources on a grid around a channel.
 
     Parameters
     ----------
+    locations : np.ndarray, shape (num_channels, 2), float
+        Positions in um.
+    matrix : np.ndarray, shape (num_channels, num_channels), float32
+        Whitening matrix.
+    channel : int
+        Channel at the center of the grid.
     seen : np.ndarray, shape (num_seen,), int
-        Channels that are looked at; -1 for none, which sees nothing.
+        Channels of the profiles; -1 for an empty place, whose profile is 0.
 
     Returns
     -------
     np.ndarray, shape (num_kinds * len(GRID_Y_UM), num_seen), float32
-        Of norm 1; the depth varies fastest.
+        Norm 1; the depth varies fastest, the decay slowest.
     """
     kinds, x, y = np.meshgrid(DECAYS_UM, GRID_X_UM, GRID_Y_UM, indexing="ij")
     places = locations[channel] + np.column_stack([x.ravel(), y.ravel()])
-    # Whitening is local: what it takes from far channels is nothing.
+    # Whitening is local: far channels contribute nothing.
     near = np.flatnonzero(np.any(matrix[:, seen] != 0, axis=1))
     squares = ((places[:, None] - locations[near]) ** 2).sum(axis=-1)
     profiles = np.exp(-np.sqrt(squares + DISTANCE_UM**2) / kinds.ravel()[:, None]) @ matrix[np.ix_(near, seen)]
@@ -70,7 +92,7 @@ def source_profiles(locations, matrix, channel, seen) -> np.ndarray:
 
 
 def _highest(fits):
-    """Where on the grid of depths each row is highest, between the points of the grid by a parabola."""
+    """Depth at which each row is highest, (num_rows,), interpolated by a parabola between the points of the grid."""
     rows = np.arange(len(fits))
     best = np.clip(fits.argmax(axis=1), 1, fits.shape[1] - 2)
     below, at, above = (fits[rows, best + step] for step in (-1, 0, 1))
