@@ -51,8 +51,6 @@ NOT_ANNOTATED = {
     "cross_validate",
     "leave_one_band_out",
     "predict_spikes",
-    "resume_sorter",
-    "run_sorter_jobs",
     "segment_events",
     "simulate_events",
     "train_events",

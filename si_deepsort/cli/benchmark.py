@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 
-def add_commands(app: typer.Typer):
+def add_commands(app: typer.Typer) -> None:
     """Add `benchmark` to the command line."""
     app.command("benchmark")(benchmark)
 
@@ -23,7 +23,7 @@ def benchmark(
     ] = "quick",
     sorters: Annotated[str, typer.Option(help="Names separated by commas, or 'core', or 'all'.")] = "core",
     seeds: Annotated[str, typer.Option(help="Seeds separated by commas.")] = "0",
-    duration_s: Annotated[float, typer.Option("--duration", help="Of named recordings, in s.", min=1.0)] = 60.0,
+    duration_s: Annotated[float, typer.Option("--duration", help="Duration of named recordings in s.", min=1.0)] = 60.0,
     folder: Annotated[Path, typer.Option(help="Results folder. Started again, it runs only what is missing.")] = Path(
         "benchmark_results"
     ),
@@ -34,7 +34,7 @@ def benchmark(
     sbatch: Annotated[str, typer.Option(help='Options of sbatch, e.g. "mem=16G,cpus-per-task=2".')] = "",
     timeout_s: Annotated[float | None, typer.Option("--timeout", help="Longest time for a case, in s.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here too.")] = None,
-):
+) -> None:
     """Compare sorters on recordings with known spikes; write results.json and report.html."""
     from ..benchmarking import peers, plots, report, study, summary
     from ..benchmarking.recordings import RECIPES
@@ -83,4 +83,4 @@ def _numbers(text: str) -> list[int]:
     try:
         return [int(part) for part in _split(text)]
     except ValueError as error:
-        raise ValueError(f"Seeds: got '{text}', expected whole numbers separated by commas, e.g. 0,1,2.") from error
+        raise ValueError(f"--seeds: got '{text}', expected whole numbers separated by commas, e.g. 0,1,2.") from error

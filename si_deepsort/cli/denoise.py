@@ -1,4 +1,4 @@
-"""`si-deepsort denoise` and `train-denoiser`: recordings without the noise that cannot be predicted."""
+"""`si-deepsort denoise`, `train-denoiser` and `denoiser-report`: denoise recordings, and see what that would do."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 METHODS = ("deep_interpolate", "wavelet_denoise")
 
 
-def add_commands(app: typer.Typer):
+def add_commands(app: typer.Typer) -> None:
     """Add `denoise`, `train-denoiser` and `denoiser-report`."""
     app.command("denoise")(denoise)
     app.command("train-denoiser")(train_denoiser)
@@ -24,14 +24,14 @@ def denoise(
     bad_channels: Annotated[str, typer.Option(help="Channel ids separated by commas.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "cpu",
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.", min=1)] = 1,
-):
+) -> None:
     """Denoise a recording and save it."""
     import spikeinterface.core as si
 
     from ..preprocessing import PREPROCESSORS
 
     if method not in METHODS:
-        raise ValueError(f"method: got '{method}', expected one of {METHODS}.")
+        raise ValueError(f"--method: got '{method}', expected one of {METHODS}.")
     if output.exists():
         raise ValueError(f"{output} exists; choose another name or delete it.")
     noisy = si.load(recording)
@@ -53,8 +53,8 @@ def train_denoiser(
     start_from: Annotated[str, typer.Option(help="Model to fine-tune, e.g. interpolator-any. Empty: anew.")] = "",
     num_epochs: Annotated[int, typer.Option(help="Most epochs; 0 gives the closed-form Wiener filter.", min=0)] = 20,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
-):
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+) -> None:
     """Train or fine-tune a denoiser on recordings."""
     import spikeinterface.core as si
 
@@ -70,8 +70,8 @@ def denoiser_report(
     report: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("denoiser_report.html"),
     model: Annotated[str, typer.Option(help="Name or folder of a model, or a Keras .h5 file.")] = "interpolator-any",
     blend: Annotated[str, typer.Option(help="Weight of the raw trace, 0 to 1, or 'auto'.")] = "auto",
-):
-    """Tell what a denoiser would do to small units of a recording."""
+) -> None:
+    """Measure what a denoiser would do to small units of a recording."""
     import spikeinterface.core as si
 
     from ..benchmarking.artifact_report import artifact_report
@@ -82,10 +82,10 @@ def denoiser_report(
     print(f"Report: {report}")
 
 
-def _blend(text: str):
+def _blend(text: str) -> str | float:
     if text == "auto":
         return text
     try:
         return float(text)
     except ValueError as error:
-        raise ValueError(f"blend: got '{text}', expected 'auto' or a number from 0 to 1.") from error
+        raise ValueError(f"--blend: got '{text}', expected 'auto' or a number from 0 to 1.") from error

@@ -1,14 +1,17 @@
 """Commands for spikes from field potentials."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from spikeinterface.core import BaseSorting
 
 Recording = Annotated[Path, typer.Argument(help="Field potential: a folder or file that spikeinterface.load reads")]
 
 
-def add_commands(app: typer.Typer):
+def add_commands(app: typer.Typer) -> None:
     """Add `train-lfp` and `predict-spikes`."""
     app.command("train-lfp")(train_lfp)
     app.command("predict-spikes")(predict)
@@ -21,11 +24,11 @@ def train_lfp(
     unit: Annotated[list[str] | None, typer.Option(help="Unit, may be repeated, or 'population'; default: all")] = None,
     model: Annotated[str, typer.Option(help="constant, glm, bilstm, gru or cnn")] = "bilstm",
     bands: Annotated[str, typer.Option(help="human or rodent")] = "human",
-    bin_ms: Annotated[float, typer.Option(help="Width of a bin, ms")] = 5.0,
-    causal: Annotated[bool, typer.Option(help="Look at the past only")] = False,
+    bin_ms: Annotated[float, typer.Option(help="Width of a bin in ms")] = 5.0,
+    causal: Annotated[bool, typer.Option(help="Use only the past of each bin")] = False,
     report: Annotated[bool, typer.Option(help="Cross-validate too, and write report.html into the folder")] = False,
-    seed: Annotated[int, typer.Option()] = 0,
-):
+    seed: Annotated[int, typer.Option(help="Random seed")] = 0,
+) -> None:
     """Learn to predict spikes from a field potential."""
     import spikeinterface
 
@@ -64,9 +67,9 @@ def predict(
     recording: Recording,
     model: Annotated[str, typer.Option(help="Model folder")],
     folder: Annotated[Path, typer.Option(help="Receives 'sorting' and 'rates', to be loaded by spikeinterface.load")],
-    sampling_frequency: Annotated[float, typer.Option(help="Of the sorting, Hz")] = 30_000.0,
-    seed: Annotated[int, typer.Option(help="Of the spikes that are drawn from the rates")] = 0,
-):
+    sampling_frequency: Annotated[float, typer.Option(help="Sampling frequency of the sorting in Hz")] = 30_000.0,
+    seed: Annotated[int, typer.Option(help="Random seed of the spikes that are drawn from the rates")] = 0,
+) -> None:
     """Predict spikes from a field potential with a trained model."""
     import spikeinterface
 
@@ -82,7 +85,7 @@ def predict(
     print(f"Saved to {folder / 'sorting'} and {folder / 'rates'}")
 
 
-def _unit_ids(sorting, names):
+def _unit_ids(sorting: "BaseSorting", names: list[str] | None) -> list | str | None:
     if not names:
         return None
     if names == ["population"]:

@@ -12,7 +12,7 @@ models_app = typer.Typer(
 CacheDir = Annotated[Path | None, typer.Option(help="Cache of the Hub's client (default: HF_HOME).")]
 
 
-def add_commands(app: typer.Typer):
+def add_commands(app: typer.Typer) -> None:
     """Add `models` to the command line."""
     app.add_typer(models_app, name="models")
 
@@ -25,7 +25,7 @@ def list_command(
     probe: Annotated[str | None, typer.Option(help="Part of a probe's name.")] = None,
     cache_dir: CacheDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
-):
+) -> None:
     """List bundled, registered and cached models. No request is made."""
     from ..zoo import list_models
 
@@ -42,7 +42,7 @@ def list_command(
 @models_app.command("info")
 def info_command(
     model: Annotated[str, typer.Argument(help="Name, folder, or owner/name@revision.")], cache_dir: CacheDir = None
-):
+) -> None:
     """Show what a model is and where it comes from; fetches it if it is not in the cache."""
     from ..zoo import describe_model
 
@@ -55,7 +55,7 @@ def verify_command(
         list[str] | None, typer.Argument(help="Names, folders, or owner/name@revision; default: all that are here.")
     ] = None,
     cache_dir: CacheDir = None,
-):
+) -> None:
     """Check models: sha256, names and shapes of all tensors. Fails if any is damaged. No request is made."""
     from ..zoo import list_models, verify
 
@@ -81,7 +81,7 @@ def pull_command(
         Path | None, typer.Option(help="Also copy the model to this folder, to carry it to a machine without internet.")
     ] = None,
     cache_dir: CacheDir = None,
-):
+) -> None:
     """Fetch models from the Hub and verify them. HF_HOME, HF_ENDPOINT and HF_TOKEN are respected."""
     from ..zoo import pull
 
@@ -99,9 +99,9 @@ def push_command(
         str | None, typer.Option("--all", metavar="OWNER", help="Publish every bundled model as OWNER/name.")
     ] = None,
     tag: Annotated[str | None, typer.Option(help="Name of this version, such as v1. A tag is never moved.")] = None,
-    private: Annotated[bool | None, typer.Option("--private/--public", help="Of a new repository.")] = None,
-    message: Annotated[str, typer.Option(help="Of the commit.")] = "Upload model",
-):
+    private: Annotated[bool | None, typer.Option("--private/--public", help="Visibility of a new repository.")] = None,
+    message: Annotated[str, typer.Option(help="Message of the commit.")] = "Upload model",
+) -> None:
     """Publish a model on the Hub with its card; prints the reference that nobody can move."""
     from ..zoo import push_all, push_to_hub
 

@@ -1,12 +1,12 @@
 """`si-deepsort train-detector`, `train-classifier` and `tune-detector`: networks learnt from a labelled recording."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
-def add_commands(app: typer.Typer):
+def add_commands(app: typer.Typer) -> None:
     """Add `train-detector`, `train-classifier` and `tune-detector` to the command line."""
     app.command("train-detector")(train_detector)
     app.command("train-classifier")(train_classifier)
@@ -25,7 +25,7 @@ def train_detector(
     freq_max: Annotated[float, typer.Option(help="Band-pass before, in Hz.")] = 7000.0,
     epochs: Annotated[int, typer.Option(help="Largest number of passes over the examples.", min=0)] = 15,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-):
+) -> None:
     """Train a spike detector on a recording with known spikes; write a model folder."""
     import spikeinterface.core as si
 
@@ -54,7 +54,7 @@ def train_classifier(
     freq_max: Annotated[float, typer.Option(help="Band-pass before, in Hz.")] = 7000.0,
     epochs: Annotated[int, typer.Option(help="Largest number of passes over the waveforms.", min=0)] = 30,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-):
+) -> None:
     """Train a classifier of the units of a sorted recording; write a model folder."""
     import spikeinterface.core as si
 
@@ -82,7 +82,7 @@ def tune_detector(
         bool, typer.Option(help="Also choose between filters, wavelets and a matched filter.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Random seed of the noise that is added.")] = 0,
-):
+) -> None:
     """Choose a detector's threshold for a recording without labels, on a labelled one with the same noise added."""
     import spikeinterface.core as si
 
@@ -97,7 +97,7 @@ def tune_detector(
     print(f"Model: {out}")
 
 
-def _front_end(freq_min: float, freq_max: float):
+def _front_end(freq_min: float, freq_max: float) -> list[dict[str, Any]]:
     """The sorter's front end with this band-pass, or without it for a filtered recording."""
     from ..sorter.front_end.steps import front_end_steps
     from ..sorter.settings import DeepSortSettings
