@@ -112,7 +112,7 @@ def _denoised(recording, stretch, given, model, denoiser_kwargs):
     return outputs
 
 
-def injected_spikes(recording, traces: np.ndarray, *, seed: int = 0) -> KnownSpikes:
+def injected_spikes(recording: si.BaseRecording, traces: np.ndarray, *, seed: int = 0) -> KnownSpikes:
     """Units of 3 to 20 noise levels at random channels of a stretch, firing at random; units as the traces."""
     rng = np.random.default_rng(seed)
     sampling_frequency = recording.get_sampling_frequency()
@@ -132,7 +132,7 @@ def injected_spikes(recording, traces: np.ndarray, *, seed: int = 0) -> KnownSpi
     return KnownSpikes(frames, np.asarray(templates, dtype="float32"), nbefore)
 
 
-def render(spikes: KnownSpikes, shape) -> np.ndarray:
+def render(spikes: KnownSpikes, shape: tuple[int, ...]) -> np.ndarray:
     """The known spikes as traces, (num_frames, num_channels) float32."""
     clean = np.zeros(shape, dtype="float32")
     for template, frames in zip(spikes.templates, spikes.sample_indices, strict=True):
@@ -211,7 +211,9 @@ def _score_table(scores):
     }
 
 
-def amplitude_kept(outputs, clean, spikes: KnownSpikes) -> dict[str, list[float]]:
+def amplitude_kept(
+    outputs: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], clean: np.ndarray, spikes: KnownSpikes
+) -> dict[str, list[float]]:
     """Slope of what is left of each unit's injected spikes against what was injected, by name of the output."""
     kept = {}
     for name, (with_spikes, _, without) in outputs.items():

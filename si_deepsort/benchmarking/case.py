@@ -15,8 +15,14 @@ import time
 import traceback
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    import spikeinterface.core as si
+
+# Seconds that a sorter runs on before it is measured: enough for every function to be compiled.
 WARM_UP_S = 10.0
+# Last lines of the log of a case that died, which hold the error.
 NUM_ERROR_LINES = 12
 
 
@@ -79,7 +85,7 @@ def write_result(folder: Path, result: dict) -> dict:
     return result
 
 
-def load_case_recording(case: dict):
+def load_case_recording(case: dict) -> "tuple[si.BaseRecording, si.BaseSorting]":
     """
     Recording and true sorting of a case.
 

@@ -11,7 +11,14 @@ import numpy as np
 import spikeinterface.core as si
 
 
-def hybrid_recording(recording, *, num_units: int = 10, firing_rate: float = 5.0, seed: int = 0, templates=None):
+def hybrid_recording(
+    recording: si.BaseRecording,
+    *,
+    num_units: int = 10,
+    firing_rate: float = 5.0,
+    seed: int = 0,
+    templates: si.Templates | None = None,
+) -> tuple[si.BaseRecording, si.BaseSorting]:
     """
     Units with known spikes injected into a recording of one's own.
 
@@ -55,7 +62,7 @@ def hybrid_recording(recording, *, num_units: int = 10, firing_rate: float = 5.0
     return hybrid, sorting
 
 
-def save_ground_truth(recording, sorting, folder: str | Path) -> Path:
+def save_ground_truth(recording: si.BaseRecording, sorting: si.BaseSorting, folder: str | Path) -> Path:
     """
     Save a recording and its true sorting where `load_ground_truth` and `si-deepsort benchmark` find them.
 
@@ -80,7 +87,7 @@ def save_ground_truth(recording, sorting, folder: str | Path) -> Path:
     return folder
 
 
-def load_ground_truth(path: str | Path):
+def load_ground_truth(path: str | Path) -> tuple[si.BaseRecording, si.BaseSorting]:
     """
     A recording and its true sorting from disk.
 
@@ -117,7 +124,7 @@ def load_ground_truth(path: str | Path):
     )
 
 
-def unit_snr(recording, sorting, *, seed: int = 0) -> np.ndarray:
+def unit_snr(recording: si.BaseRecording, sorting: si.BaseSorting, *, seed: int = 0) -> np.ndarray:
     """
     Peak of each unit's average waveform over the noise level of its channel, after a band-pass of 150-7000 Hz.
 

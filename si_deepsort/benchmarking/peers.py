@@ -8,6 +8,7 @@ correction is then switched on in those that have it switched off by default.
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import spikeinterface.core as si
@@ -33,8 +34,10 @@ def default_params(sorter_name: str, *, drift: bool) -> dict:
     return dict(PARAMS_UNDER_DRIFT.get(sorter_name, {})) if drift else {}
 
 
-def check_sorter_name(sorter_name: str):
+def check_sorter_name(sorter_name: str) -> None:
     """
+    Refuse a name that no sorter has.
+
     Raises
     ------
     ValueError
@@ -63,7 +66,7 @@ def sorter_version(sorter_name: str) -> str:
         return "unknown"
 
 
-def run_peer(sorter_name: str, recording, folder: str | Path, **params):
+def run_peer(sorter_name: str, recording: si.BaseRecording, folder: str | Path, **params: Any) -> si.NumpySorting:
     """
     Run a sorter in a folder.
 

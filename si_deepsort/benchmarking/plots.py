@@ -1,12 +1,17 @@
 """Pictures of a benchmark of sorters; each function returns a matplotlib figure that is not shown."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .study import recording_key
 from .summary import REFERENCE
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Values of the SNR axis, which is logarithmic.
 SNR_TICKS = (3, 5, 8, 15, 30)
 
 
@@ -35,7 +40,7 @@ def make_figures(document: dict, folder: str | Path | None = None) -> dict:
     return figures
 
 
-def plot_accuracy_against_snr(results: list[dict]):
+def plot_accuracy_against_snr(results: list[dict]) -> "Figure":
     """A panel per sorter: each true unit, and the mean in a sliding window over units in the order of SNR."""
     sorters = list(dict.fromkeys(result["case"]["sorter"] for result in results))
     figure, axes = _new_figure(len(sorters))
@@ -55,7 +60,7 @@ def plot_accuracy_against_snr(results: list[dict]):
     return figure
 
 
-def plot_accuracy_against_cost(summary: list[dict]):
+def plot_accuracy_against_cost(summary: list[dict]) -> "Figure":
     """Mean accuracy of each sorter on each recording against its CPU-seconds per recorded second."""
     figure, (ax,) = _new_figure(1, size=5.0)
     done = [record for record in summary if record["status"] == "done"]
@@ -69,7 +74,7 @@ def plot_accuracy_against_cost(summary: list[dict]):
     return figure
 
 
-def plot_unit_by_unit(results: list[dict]):
+def plot_unit_by_unit(results: list[dict]) -> "Figure":
     """A panel per peer: accuracy of deepsort against that of the peer, a point per true unit."""
     own = {_key(result): result["units"] for result in results if result["case"]["sorter"] == REFERENCE}
     peers = list(dict.fromkeys(r["case"]["sorter"] for r in results if r["case"]["sorter"] != REFERENCE))
@@ -84,7 +89,7 @@ def plot_unit_by_unit(results: list[dict]):
     return figure
 
 
-def plot_confusion(result: dict, case_folder: Path):
+def plot_confusion(result: dict, case_folder: Path) -> "Figure":
     """SpikeInterface's confusion matrix of a case whose sorting was kept."""
     import spikeinterface.core as si
     import spikeinterface.widgets as sw

@@ -6,6 +6,7 @@ twice on the same recording, their accuracy changes by some hundredths. A benchm
 """
 
 import random
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 
@@ -13,7 +14,7 @@ import numpy as np
 
 
 @contextmanager
-def unseeded_generators_seeded(seed: int):
+def unseeded_generators_seeded(seed: int) -> Iterator[None]:
     """
     While this is open, generators that are asked for without a seed get one, each call a different one.
 

@@ -49,7 +49,7 @@ def read_tables(folder: str | Path) -> dict[str, dict]:
     return tables
 
 
-def write_results(document: dict, file: str | Path):
+def write_results(document: dict, file: str | Path) -> None:
     """Write a results document as JSON, a list of numbers on one line, so that a change is easy to see."""
     text = json.dumps(document, indent=1)
     text = INNER_LIST.sub(lambda match: re.sub(r"\s*\n\s*", " ", match.group(0)), text)
@@ -57,7 +57,7 @@ def write_results(document: dict, file: str | Path):
     Path(file).write_text(text + "\n", encoding="utf-8")
 
 
-def tables_of(document, name: str) -> dict[str, dict]:
+def tables_of(document: Any, name: str) -> dict[str, dict]:
     """The tables of a results document: its `tables`, or `rows` that are records as one table named `name`."""
     if not isinstance(document, dict):
         return {}

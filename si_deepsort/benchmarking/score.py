@@ -5,8 +5,11 @@ Units are matched and counted by SpikeInterface's comparison with its defaults: 
 units is a match from an agreement of .5, well detected from .8, redundant or over-merged from .2.
 """
 
+from typing import Any
+
 import numpy as np
 import scipy.stats
+import spikeinterface.core as si
 from numpy.typing import ArrayLike
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 
@@ -30,7 +33,7 @@ LARGE_SNR = 8.0
 NUM_RESAMPLES = 2000
 
 
-def check_ground_truth(recording, sorting):
+def check_ground_truth(recording: si.BaseRecording, sorting: si.BaseSorting | None) -> None:
     """
     Check that a recording and its true sorting belong together.
 
@@ -66,7 +69,9 @@ def check_ground_truth(recording, sorting):
             )
 
 
-def score_sorting(true_sorting, tested_sorting, *, snr: np.ndarray | None = None) -> dict:
+def score_sorting(
+    true_sorting: si.BaseSorting, tested_sorting: si.BaseSorting, *, snr: np.ndarray | None = None
+) -> dict[str, Any]:
     """
     Score a sorting against the truth.
 

@@ -1,14 +1,18 @@
 """Results of a benchmark as a `SorterStudy` of SpikeInterface, for all its plots and tables."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import spikeinterface.core as si
 
 from .case import load_case_recording
 from .study import recording_key
 
+if TYPE_CHECKING:
+    from spikeinterface.benchmark.benchmark_sorter import SorterStudy
 
-def as_sorter_study(results: list[dict], folder: str | Path, study_folder: str | Path):
+
+def as_sorter_study(results: list[dict], folder: str | Path, study_folder: str | Path) -> "SorterStudy":
     """
     Finished cases as SpikeInterface's `SorterStudy`, compared with the truth and ready to be plotted.
 

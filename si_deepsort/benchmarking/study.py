@@ -9,21 +9,37 @@ import shlex
 import subprocess
 import sys
 import zlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
 from . import peers
 from .case import finished_result, run_case
 from .recordings import RECIPES, recording_names
 
+if TYPE_CHECKING:
+    from distributed import Client
+
+# Version of the files of a results folder.
 FORMAT_VERSION = 1
+# Recordings that run in minutes, and those of the main table.
 QUICK_RECORDINGS = ("tetrode", "linear32", "neuropixels1")
 MAIN_RECORDINGS = (*QUICK_RECORDINGS, "neuropixels2", "neuropixels2_drift", "dense", "small", "hybrid")
 ENGINES = ("loop", "dask", "slurm")
 
 
-def plan_cases(recordings, sorters, *, seeds=(0,), duration_s=60.0, n_jobs=1, warm_up=True, params=None) -> list[dict]:
+def plan_cases(
+    recordings: Sequence[str],
+    sorters: Sequence[str],
+    *,
+    seeds: Sequence[int] = (0,),
+    duration_s: float = 60.0,
+    n_jobs: int = 1,
+    warm_up: bool = True,
+    params: dict[str, dict[str, Any]] | None = None,
+) -> list[dict]:
     """
     The cases of a matrix.
 
@@ -75,7 +91,7 @@ def run_cases(
     *,
     engine: str = "loop",
     num_workers: int = 1,
-    client=None,
+    client: "Client | None" = None,
     sbatch_options: dict | None = None,
     timeout_s: float | None = None,
     progress_bar: bool = True,

@@ -71,7 +71,7 @@ def write_phy(
     return True
 
 
-def write_unit_figures(analyzer: si.SortingAnalyzer, folder: Path):
+def write_unit_figures(analyzer: si.SortingAnalyzer, folder: Path) -> None:
     """SpikeInterface's `export_report`: tables, and one figure for each unit."""
     from spikeinterface.exporters import export_report
 

@@ -1,7 +1,7 @@
 """What there is: bundled models, registered ones, and what the cache holds."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .hub import cached_folder, cached_models
 from .hub_calls import HubPlace
@@ -62,7 +62,7 @@ def list_models(
     return table.reset_index(drop=True)
 
 
-def describe_metric(name: str, value) -> str:
+def describe_metric(name: str, value: Any) -> str:
     """A metric as text: "accuracy 0.93 (0.91 to 0.95)"."""
     entry = value if isinstance(value, dict) else {"value": value}
     unit = f" {entry['unit']}" if entry.get("unit") else ""

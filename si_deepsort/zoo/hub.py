@@ -133,7 +133,7 @@ def verified_config(folder: Path, reference: HubReference) -> dict:
     return config
 
 
-def warn_if_unpinned(reference: HubReference, commit: str):
+def warn_if_unpinned(reference: HubReference, commit: str) -> None:
     """Tell the user what to write to get the same weights for ever."""
     if not reference.is_pinned:
         _warn(

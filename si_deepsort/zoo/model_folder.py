@@ -184,7 +184,7 @@ def info_of(config: dict, source: dict | None = None) -> ModelInfo:
         raise ValueError(f"{CONFIG_FILE}: 'info' is incomplete: {error}") from error
 
 
-def verify_files(folder: Path, config: dict):
+def verify_files(folder: Path, config: dict) -> None:
     """
     Compare the files of a model folder with their sha256.
 
@@ -229,7 +229,7 @@ def _is_lfs_pointer(path: Path) -> bool:
         return file.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
-def write_file(path: Path, content: bytes):
+def write_file(path: Path, content: bytes) -> None:
     """Write a file in one step, so that a reader or an interrupted writer never sees half of it."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
