@@ -89,6 +89,7 @@ def refinement_values(settings: DeepSortSettings, sampling_frequency: float) -> 
         fewest_spikes=settings.min_cluster_size,
         merge_distance=settings.merge_distance,
         merge_separation=settings.merge_separation,
+        match_threshold=settings.match_threshold,
         amplitude_variance=settings.amplitude_variance,
         seed=settings.seed,
     )

@@ -88,9 +88,9 @@ def average_waveforms(
     seed: int,
     main_channels: np.ndarray | None = None,
     chunk_s: float = CHUNK_S,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """
-    Average waveform of each unit, from at most `MOST_AVERAGED_SPIKES` randomly chosen spikes.
+    Average waveform of each unit, from at most `MOST_AVERAGED_SPIKES` randomly chosen spikes, and its uncertainty.
 
     Parameters
     ----------
@@ -111,12 +111,15 @@ def average_waveforms(
 
     Returns
     -------
-    np.ndarray, shape (num_units, nbefore + nafter, num_channels), float32
+    averages : np.ndarray, shape (num_units, nbefore + nafter, num_channels), float32
         0 for units without spikes. Spikes too close to an end of the recording are left out.
+    differences : np.ndarray, shape (num_units, nbefore + nafter, num_channels), float32
+        Half the difference between the averages of every other spike and of the rest. It holds what is not common to
+        all spikes, and has as much noise as the average itself.
     """
     num_channels = recording.get_num_channels()
-    sums = np.zeros((num_units, nbefore + nafter, num_channels), dtype="float32")
-    counts = np.zeros(num_units, dtype=int)
+    sums = np.zeros((2, num_units, nbefore + nafter, num_channels), dtype="float32")
+    counts = np.zeros((2, num_units), dtype=int)
     spikes = spikes[some_of_each(spikes["unit_index"], MOST_AVERAGED_SPIKES, seed)]
     bounds = np.tile([0, num_channels], (num_units, 1))
     if main_channels is not None:
@@ -134,19 +137,25 @@ def average_waveforms(
             traces = np.ascontiguousarray(recording.get_traces(segment_index, begin, end), dtype="float32")
             onsets = own["sample_index"][first:last].astype("int64") - begin - nbefore
             _add_waveforms(sums, counts, traces, onsets, own["unit_index"][first:last].astype("int64"), bounds)
-    sums /= np.maximum(counts, 1)[:, None, None].astype("float32")
-    return sums
+    return _averages_and_differences(sums, counts)
+
+
+def _averages_and_differences(sums, counts):
+    totals = np.maximum(counts.sum(axis=0), 1)[:, None, None].astype("float32")
+    halves = sums / np.maximum(counts, 1)[:, :, None, None].astype("float32")
+    return sums.sum(axis=0) / totals, (halves[0] - halves[1]) / 2
 
 
 @numba.njit(cache=True, nogil=True)
 def _add_waveforms(sums, counts, traces, onsets, units, bounds):
-    num_samples = sums.shape[1]
+    num_samples = sums.shape[2]
     for spike in range(len(onsets)):
         onset, unit = onsets[spike], units[spike]
         if onset >= 0 and onset + num_samples <= len(traces):
             first, last = bounds[unit]
+            half = 1 if counts[1, unit] < counts[0, unit] else 0
             for sample in range(num_samples):
-                total, waveform = sums[unit, sample, first:last], traces[onset + sample, first:last]
+                total, waveform = sums[half, unit, sample, first:last], traces[onset + sample, first:last]
                 for place in range(len(total)):
                     total[place] += waveform[place]
-            counts[unit] += 1
+            counts[half, unit] += 1

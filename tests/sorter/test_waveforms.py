@@ -59,11 +59,14 @@ def test_peaks_that_were_moved_beyond_the_ends_are_passed_over(nbefore):
 def test_average_is_the_template_whatever_the_chunks(chunk_s):
     traces, spikes, templates, nbefore = white_scene()
     nafter = templates.shape[1] - nbefore
-    averages = average_waveforms(
+    averages, differences = average_waveforms(
         as_recording(traces), spikes, 3, nbefore=nbefore, nafter=nafter, seed=0, chunk_s=chunk_s
     )
     np.testing.assert_allclose(averages, templates, atol=1.2)
     assert np.corrcoef(averages.ravel(), templates.ravel())[0, 1] > 0.97
+    is_silent = np.abs(templates) < 0.01
+    ratio = differences[is_silent].std() / averages[is_silent].std()
+    assert 0.9 < ratio < 1.1, "the half difference is as noisy as the average"
 
 
 def test_averages_end_far_from_the_main_channel():
@@ -71,8 +74,8 @@ def test_averages_end_far_from_the_main_channel():
     recording, reach = as_recording(traces), dict(nbefore=nbefore, nafter=templates.shape[1] - nbefore, seed=0)
     # The first three channels lie within 300 um of the first, the others beyond.
     recording.set_dummy_probe_from_locations(np.column_stack([np.zeros(6), [0, 20, 290, 310, 600, 900]]).astype(float))
-    whole = average_waveforms(recording, spikes, 3, **reach)
-    near = average_waveforms(recording, spikes, 3, **reach, main_channels=np.array([0, 0, 5]))
+    whole, _ = average_waveforms(recording, spikes, 3, **reach)
+    near, _ = average_waveforms(recording, spikes, 3, **reach, main_channels=np.array([0, 0, 5]))
     np.testing.assert_array_equal(near[:2, :, :3], whole[:2, :, :3])
     np.testing.assert_array_equal(near[2, :, 4:], whole[2, :, 4:])
     assert np.all(near[:2, :, 3:] == 0) and np.all(near[2, :, :4] == 0)

@@ -21,6 +21,9 @@ from .correlate import MatchedFilters, correlate_templates
 from .kernels import JITTERS, find_spikes
 from .overlaps import TemplateOverlaps
 
+# Correlation of a forbidden unit, in units of squared noise standard deviations: less than any other.
+FORBIDDEN = -1e9
+
 
 def pursue_spikes(
     traces: np.ndarray,
@@ -84,6 +87,8 @@ def pursue_correlations(
     correlations : np.ndarray, shape (num_units, num_places), float32
         Overwritten by what remains after subtracting all spikes.
     """
+    # A unit with an infinite threshold is forbidden, also where spikes are put elsewhere later.
+    correlations[np.isinf(thresholds)] = FORBIDDEN
     places, jitters, units, amplitudes, scores = find_spikes(
         correlations,
         overlaps,

@@ -24,6 +24,8 @@ class UnitAverages:
     ----------
     values : np.ndarray, shape (num_units, num_samples + 2 * MOST_SHIFT, num_channels), float32
         In noise standard deviations.
+    differences : np.ndarray, shape (num_units, num_samples + 2 * MOST_SHIFT, num_channels), float32
+        Half the differences between the averages of two halves of the spikes, see `average_waveforms`.
     nbefore : int
         Sample of the spike time in a template; in `values` it is MOST_SHIFT samples later.
     num_spikes : np.ndarray, shape (num_units,), int
@@ -33,14 +35,17 @@ class UnitAverages:
     """
 
     values: np.ndarray
+    differences: np.ndarray
     nbefore: int
     num_spikes: np.ndarray
     background: Background
 
     def templates(self) -> UnitTemplates:
         """Templates: the averages without their margins and without noise."""
-        core = self.values[:, MOST_SHIFT : self.values.shape[1] - MOST_SHIFT]
-        return clean_averages(core, self.num_spikes, self.nbefore, self.background)
+        core = slice(MOST_SHIFT, self.values.shape[1] - MOST_SHIFT)
+        return clean_averages(
+            self.values[:, core], self.differences[:, core], self.num_spikes, self.nbefore, self.background
+        )
 
     def joined(self, labels: np.ndarray, shifts: np.ndarray | None = None) -> "UnitAverages":
         """
@@ -59,13 +64,15 @@ class UnitAverages:
         counts = np.zeros(num_new, dtype=self.num_spikes.dtype)
         np.add.at(counts, labels[kept], self.num_spikes[kept])
         values, length = np.zeros((num_new, *self.values.shape[1:]), dtype="float32"), self.values.shape[1]
+        differences = np.zeros_like(values)
         for unit in kept:
             # Spike times `shift` samples later show the waveform `shift` samples earlier; 0 where it was not measured.
             new, shift = labels[unit], shifts[unit]
-            moved = self.values[unit, max(shift, 0) : length + min(shift, 0)]
+            source, target = slice(max(shift, 0), length + min(shift, 0)), slice(max(-shift, 0), length - max(shift, 0))
             share = np.float32(self.num_spikes[unit] / max(counts[new], 1))
-            values[new, max(-shift, 0) : length - max(shift, 0)] += share * moved
-        return UnitAverages(values, self.nbefore, counts, self.background)
+            values[new, target] += share * self.values[unit, source]
+            differences[new, target] += share * self.differences[unit, source]
+        return UnitAverages(values, differences, self.nbefore, counts, self.background)
 
 
 def average_units(
@@ -92,9 +99,13 @@ def average_units(
     """
     num_units = int(spikes["unit_index"].max(initial=-1)) + 1
     some = spikes[some_of_each(spikes["unit_index"], MOST_ROUGH_SPIKES, seed)]
-    values = average_waveforms(traces, some, num_units, nbefore=nbefore, nafter=nafter, seed=seed)
-    rough = clean_averages(values, np.bincount(some["unit_index"], minlength=num_units), nbefore, background)
+    values, differences = average_waveforms(traces, some, num_units, nbefore=nbefore, nafter=nafter, seed=seed)
+    counts = np.bincount(some["unit_index"], minlength=num_units)
+    rough = clean_averages(values, differences, counts, nbefore, background)
     isolated = spikes[are_isolated(spikes, rough.values, traces.get_channel_locations()[:, :2])]
     reach = dict(nbefore=nbefore + MOST_SHIFT, nafter=nafter + MOST_SHIFT)
-    values = average_waveforms(traces, isolated, num_units, **reach, seed=seed, main_channels=main_channels(values))
-    return UnitAverages(values, nbefore, np.bincount(isolated["unit_index"], minlength=num_units), background)
+    values, differences = average_waveforms(
+        traces, isolated, num_units, **reach, seed=seed, main_channels=main_channels(values)
+    )
+    counts = np.bincount(isolated["unit_index"], minlength=num_units)
+    return UnitAverages(values, differences, nbefore, counts, background)

@@ -45,6 +45,8 @@ class RefinementValues:
         Clusters whose templates are closer, in noise standard deviations, are one unit.
     merge_separation : float
         Units whose matched spikes are closer, in their own standard deviations, are one unit.
+    match_threshold : float
+        Smallest score of a matched spike: twice its log likelihood ratio.
     amplitude_variance : float
         Variance of the amplitudes of a unit's spikes, relative to its template.
     seed : int
@@ -56,6 +58,7 @@ class RefinementValues:
     fewest_spikes: int
     merge_distance: float
     merge_separation: float
+    match_threshold: float
     amplitude_variance: float
     seed: int
 
@@ -85,7 +88,7 @@ def refine_clusters(
     """
     spikes, averages = _aligned_units(traces, spikes, background, values)
     spikes, averages = merge_by_templates(traces, spikes, averages, values)
-    is_collision = find_collision_units(averages.templates(), None, traces.get_sampling_frequency())
+    is_collision = _find_collisions(traces, spikes, averages.templates(), values)
     return keep_units(spikes, averages, ~is_collision)
 
 
@@ -100,8 +103,7 @@ def refine_round(
     """
     spikes, averages = _aligned_units(traces, spikes, background, values)
     spikes, averages = merge_by_templates(traces, spikes, averages, values)
-    trains = trains_of(spikes, len(averages.values))
-    is_collision = find_collision_units(averages.templates(), trains, traces.get_sampling_frequency())
+    is_collision = _find_collisions(traces, spikes, averages.templates(), values)
     return keep_units(spikes, averages, ~is_collision)
 
 
@@ -189,7 +191,7 @@ def drop_collisions_and_satellites(
     """Drop collisions, spikes that larger units leave over, and units that then have few spikes."""
     templates, sampling_frequency = averages.templates(), traces.get_sampling_frequency()
     num_units = len(templates.values)
-    is_kept = ~find_collision_units(templates, trains_of(spikes, num_units), sampling_frequency)
+    is_kept = ~_find_collisions(traces, spikes, templates, values)
     spikes = spikes[~find_satellite_spikes(templates, spikes, sampling_frequency)]
     is_kept &= np.bincount(spikes["unit_index"], minlength=num_units) >= values.fewest_spikes
     return keep_units(spikes, averages, is_kept)
@@ -204,6 +206,17 @@ def keep_units(spikes: np.ndarray, averages: UnitAverages, is_kept: np.ndarray) 
 def _aligned_units(traces, spikes, background, values):
     averages = average_units(traces, spikes, background, nbefore=values.nbefore, nafter=values.nafter, seed=values.seed)
     return align_to_peaks(spikes, averages)
+
+
+def _find_collisions(traces, spikes, templates, values):
+    return find_collision_units(
+        traces,
+        spikes,
+        templates,
+        threshold=values.match_threshold,
+        amplitude_variance=values.amplitude_variance,
+        seed=values.seed,
+    )
 
 
 def _rule_by_spikes(traces, spikes, templates, lags, values) -> MergeRule:

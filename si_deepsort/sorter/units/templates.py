@@ -13,20 +13,21 @@ import numpy as np
 from ..matching.overlaps import correlate_pairs
 from ..waveforms import MOST_AVERAGED_SPIKES
 from .background import Background
+from .directions import detail_directions, shared_directions
 
-# Waveform directions on which templates are projected. Tuned on generated development recordings (seeds 1-5).
-TEMPLATE_DIRECTIONS = 12
-# Channels of each unit, those where it is largest, from which the waveform directions are computed.
-DIRECTION_CHANNELS = 4
-# Units count for the waveform directions by the square root of their number of spikes; more than these count no more.
-MOST_WEIGHTED_SPIKES = 200
 # Largest lag in samples at which two templates are compared: spike times of one unit differ by less.
 MAX_LAG = 10
-# A channel farther than this from the main channel, in um, shows a unit only if its energy is at least FAR_ENERGY of
-# the largest; nearer channels need NEAR_ENERGY. Tuned on generated development recordings (seeds 1-5).
+# Weak channels are left out to save time: those with less than NEAR_ENERGY of the energy of the largest channel, or
+# FAR_ENERGY of it beyond FAR_UM um. Tuned on generated development recordings (seeds 1-5).
 FAR_UM = 120.0
 FAR_ENERGY = 0.05
 NEAR_ENERGY = 0.01
+# A channel with more energy than this, in squared noise standard deviations, is always kept: left out, it would add
+# about half of what a spike needs to be detected (`match_threshold`).
+DETECTABLE_ENERGY = 10.0
+# Largest energy of the half difference, relative to that of the average, on channels that show a unit: the averages
+# of the two halves of its spikes then have a cosine above 1/2, more signal than error.
+MOST_DIFFERENCE = 1 / 3
 # Standard deviations by which the energy on a channel must exceed that of noise, if energies were normally distributed.
 VISIBLE_SDS = 3.0
 # Delays in samples that are tried when two templates are compared: spike times lie between samples.
@@ -71,18 +72,24 @@ class UnitTemplates:
         return visible * self.noise_energy / np.clip(self.num_spikes, 1, MOST_AVERAGED_SPIKES)[:, None]
 
 
-def clean_averages(averages: np.ndarray, num_spikes: np.ndarray, nbefore: int, background: Background) -> UnitTemplates:
+def clean_averages(
+    averages: np.ndarray, differences: np.ndarray, num_spikes: np.ndarray, nbefore: int, background: Background
+) -> UnitTemplates:
     """
     Remove noise from average waveforms.
 
-    Each average is projected on the few waveform directions that the units of this recording share, and set to 0 on
-    channels where its energy does not exceed that of noise. Far from the main channel, where a chance overlap with
-    other units is more likely than a trace of this one, its energy must be a larger part of the maximum.
+    Each average is projected on the few waveform directions that the units of this recording share. Details beyond
+    these directions are added where they stand out, and channels where a unit does not stand out are set to 0. A unit
+    stands out where the energy of its average exceeds that of noise and two halves of its spikes agree: what a chance
+    overlap with another unit adds is in one half alone. What is cut off from a large unit would be taken for spikes,
+    so no rule compares a channel with the largest one where its energy could be detected.
 
     Parameters
     ----------
     averages : np.ndarray, shape (num_units, num_samples, num_channels), float32
         In noise standard deviations.
+    differences : np.ndarray, shape (num_units, num_samples, num_channels), float32
+        Half the differences between the averages of two halves of the spikes.
     num_spikes : np.ndarray, shape (num_units,), int
         Number of spikes in each average.
     nbefore : int
@@ -91,29 +98,30 @@ def clean_averages(averages: np.ndarray, num_spikes: np.ndarray, nbefore: int, b
     """
     if len(averages) == 0:
         return UnitTemplates(averages, nbefore, num_spikes, np.zeros(averages.shape[2]))
-    directions = _shared_directions(averages, num_spikes)
-    coefficients = directions @ averages
-    energy = np.sum(coefficients**2, axis=1)
+    count = np.clip(num_spikes, 1, MOST_AVERAGED_SPIKES)
+    directions = shared_directions(averages, num_spikes)
     noise_energy = background.energy(directions)
-    count = np.clip(num_spikes, 1, MOST_AVERAGED_SPIKES)[:, None]
-    visible = energy > noise_energy * (1 + VISIBLE_SDS * np.sqrt(2 / len(directions))) / count
+    energy = np.sum((directions @ averages) ** 2, axis=1)
+    visible = _stands_out(averages, differences, directions, noise_energy / count[:, None])
     is_far = background.distances_um[energy.argmax(axis=1)] > FAR_UM
-    visible &= energy >= np.where(is_far, FAR_ENERGY, NEAR_ENERGY) * energy.max(axis=1, keepdims=True)
+    share = np.where(is_far, FAR_ENERGY, NEAR_ENERGY) * energy.max(axis=1, keepdims=True)
+    visible &= energy >= np.minimum(share, DETECTABLE_ENERGY)
     values = np.zeros(averages.shape, dtype="float32")
     for unit, shown in enumerate(visible):
-        values[unit][:, shown] = directions.T @ coefficients[unit][:, shown]
+        values[unit][:, shown] = directions.T @ (directions @ averages[unit][:, shown])
+    details = detail_directions(averages, differences, directions, visible, count)
+    if len(details) > 0:
+        is_detailed = visible & _stands_out(averages, differences, details, background.energy(details) / count[:, None])
+        for unit, detailed in enumerate(is_detailed):
+            values[unit][:, detailed] += details.T @ (details @ averages[unit][:, detailed])
     return UnitTemplates(values, nbefore, num_spikes, noise_energy)
 
 
-def _shared_directions(averages, num_spikes):
-    """Orthonormal waveforms (num_directions, num_samples) that the averages are made of, the most important first."""
-    rows = []
-    for average, count in zip(averages, num_spikes, strict=True):
-        sizes = np.linalg.norm(average, axis=0)
-        best = np.argsort(-sizes)[:DIRECTION_CHANNELS]
-        rows.append(average[:, best].T / max(sizes.max(), 1e-9) * np.sqrt(min(count, MOST_WEIGHTED_SPIKES)))
-    _, _, right = np.linalg.svd(np.concatenate(rows), full_matrices=False)
-    return right[:TEMPLATE_DIRECTIONS]
+def _stands_out(averages, differences, directions, noise_energy):
+    """Where units have more energy in some directions than noise, in both halves of their spikes; (units, channels)."""
+    energy, of_differences = (np.sum((directions @ part) ** 2, axis=1) for part in (averages, differences))
+    is_above_noise = energy > noise_energy * (1 + VISIBLE_SDS * np.sqrt(2 / len(directions)))
+    return is_above_noise & (of_differences < MOST_DIFFERENCE * energy)
 
 
 def peak_offsets(templates: UnitTemplates) -> np.ndarray:

@@ -38,9 +38,9 @@ def test_joined_averages_are_those_of_the_joined_spikes():
     halves["sample_index"][is_late] -= 5
     halves = halves[np.argsort(halves["sample_index"], kind="stable")]
     counts = np.bincount(halves["unit_index"])
-    parts = UnitAverages(average_waveforms(recording, halves, 4, **reach), nbefore, counts, background)
+    parts = UnitAverages(*average_waveforms(recording, halves, 4, **reach), nbefore, counts, background)
     joined = parts.joined(np.array([0, 1, -1, 0]), np.array([0, 0, 0, 5]))
-    whole = average_waveforms(recording, spikes, 3, **reach)
+    whole, _ = average_waveforms(recording, spikes, 3, **reach)
     assert joined.num_spikes.tolist() == np.bincount(spikes["unit_index"])[:2].tolist()
     core = slice(MOST_SHIFT, MOST_SHIFT + templates.shape[1])
     np.testing.assert_allclose(joined.values[:, core], whole[:2, core], atol=1e-4)

@@ -1,28 +1,63 @@
-"""Collisions: two units that coincide make no third one, unless it fires more often than they coincide."""
+"""Collisions: pairs of spikes of two units are no third unit; a unit that looks like a sum, but fires as one, is."""
 
 import numpy as np
 import pytest
-from unit_scenes import NUM_CHANNELS, SAMPLING_FREQUENCY, as_templates, padded_templates
+from small_recording import as_recording
+from unit_scenes import NUM_CHANNELS, as_templates, padded_templates, spikes_of
 
 from si_deepsort.sorter.units.collisions import find_collision_units
 
-
-def test_sum_of_two_units_is_a_collision_and_they_are_not():
-    values = padded_templates(2)
-    templates = as_templates([*values, values[0] + np.roll(values[1], 3, axis=0)], [500, 500, 30])
-    assert find_collision_units(templates, None, SAMPLING_FREQUENCY).tolist() == [False, False, True]
+NUM_FRAMES, NUM_SPIKES = 200_000, 60
+RULES = dict(threshold=18.0, amplitude_variance=0.02, seed=0)
 
 
-@pytest.mark.parametrize(
-    ("num_known", "num_spikes", "is_collision"), [(1500, 20, True), (1500, 400, False), (50, 45, True)]
-)
-def test_a_sum_that_fires_more_often_than_two_known_units_coincide_is_a_unit(num_known, num_spikes, is_collision):
-    values = padded_templates(2)
-    templates = as_templates([*values, values[0] + np.roll(values[1], 3, axis=0)], [500, 500, 30])
+def scene(lags, *, extra=0.0, amplitude_sd=0.05):
+    """
+    Two units, and a third one whose spikes are pairs of theirs.
+
+    Parameters
+    ----------
+    lags : np.ndarray, shape (NUM_SPIKES,), int
+        Lag of the second spike of each pair.
+    extra : float
+        Height of a wave on the last channel that makes the third one a unit of its own.
+    """
     rng = np.random.default_rng(0)
-    trains = [np.sort(rng.integers(0, 60 * SAMPLING_FREQUENCY, number)) for number in (num_known, 1200, num_spikes)]
-    assert find_collision_units(templates, trains, SAMPLING_FREQUENCY).tolist() == [False, False, is_collision]
+    values = padded_templates(2)
+    num_samples = values.shape[1]
+    shape = np.zeros_like(values[0])
+    shape[:, -1] = extra * np.hanning(num_samples)
+    traces = rng.standard_normal((NUM_FRAMES, NUM_CHANNELS)).astype("float32")
+    onsets = 3000 * np.arange(1, NUM_SPIKES + 1)
+    own = [onsets + 1000, onsets + 2000]
+
+    def add(template, frames):
+        for frame in frames:
+            traces[frame : frame + num_samples] += (1 + amplitude_sd * rng.standard_normal()) * template
+
+    for template, frames in zip(values, own, strict=True):
+        add(template, frames)
+    add(values[0] + shape, onsets)
+    add(values[1], onsets + lags)
+    third = np.mean([values[0] + shape + np.roll(values[1], lag, axis=0) for lag in lags], axis=0)
+    templates = as_templates([*values, third], [500, 500, NUM_SPIKES])
+    trains = [frames + templates.nbefore for frames in (*own, onsets)]
+    return as_recording(traces), spikes_of(trains), templates
+
+
+@pytest.mark.parametrize("reach", [0, 4, 12])
+def test_pairs_of_spikes_are_a_collision_also_where_their_lags_vary(reach):
+    lags = np.random.default_rng(1).integers(-reach, reach + 1, NUM_SPIKES)
+    traces, spikes, templates = scene(lags)
+    assert find_collision_units(traces, spikes, templates, **RULES).tolist() == [False, False, True]
+
+
+def test_a_unit_that_looks_like_a_sum_but_explains_its_spikes_better_is_kept():
+    traces, spikes, templates = scene(np.zeros(NUM_SPIKES, dtype=int), extra=5.0)
+    assert not find_collision_units(traces, spikes, templates, **RULES).any()
 
 
 def test_no_units_hold_no_collisions():
-    assert len(find_collision_units(as_templates(np.zeros((0, 60, NUM_CHANNELS))), [], SAMPLING_FREQUENCY)) == 0
+    templates = as_templates(np.zeros((0, 60, NUM_CHANNELS)))
+    traces = as_recording(np.zeros((1000, NUM_CHANNELS), "float32"))
+    assert len(find_collision_units(traces, spikes_of([np.zeros(0, int)]), templates, **RULES)) == 0

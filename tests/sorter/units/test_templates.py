@@ -14,7 +14,7 @@ def test_cleaning_keeps_the_units_and_is_0_where_they_are_not_seen():
     nafter = templates.shape[1] - nbefore
     averages = average_waveforms(as_recording(traces), spikes, 3, nbefore=nbefore, nafter=nafter, seed=0)
     background = measure_background(as_recording(traces), num_samples=templates.shape[1], seed=0)
-    cleaned = clean_averages(averages, np.bincount(spikes["unit_index"]), nbefore, background).values
+    cleaned = clean_averages(*averages, np.bincount(spikes["unit_index"]), nbefore, background).values
     for unit in range(3):
         large = np.abs(templates[unit]).max(axis=0) > 3.0
         assert np.corrcoef(cleaned[unit][:, large].ravel(), templates[unit][:, large].ravel())[0, 1] > 0.97
@@ -31,5 +31,37 @@ def test_distance_of_a_template_to_its_delayed_copy_is_zero_at_that_lag():
 
 def test_no_units():
     background = measure_background(as_recording(np.zeros((1000, NUM_CHANNELS), "float32")), num_samples=60, seed=0)
-    empty = clean_averages(np.zeros((0, 60, NUM_CHANNELS), "float32"), np.zeros(0, int), 20, background)
+    none = np.zeros((0, 60, NUM_CHANNELS), "float32")
+    empty = clean_averages(none, none, np.zeros(0, int), 20, background)
     assert len(empty.values) == 0
+
+
+def averages_of_a_large_unit(of_half_only=0.0):
+    """Average of 100 spikes: large on channel 0, a thousandth of that energy on channel 1; an overlap in one half."""
+    rng = np.random.default_rng(0)
+    num_spikes, shape = 100, np.hanning(60).astype("float32")
+    halves = rng.standard_normal((2, 1, 60, NUM_CHANNELS)).astype("float32") / np.sqrt(num_spikes / 2)
+    halves[:, 0, :, 0] += 30 * shape
+    halves[:, 0, :, 1] += 1 * shape
+    halves[0, 0, :, 3] += of_half_only * shape
+    return halves.mean(axis=0), (halves[0] - halves[1]) / 2, np.array([num_spikes])
+
+
+def test_a_channel_that_could_be_taken_for_a_spike_is_kept_whatever_the_largest_holds():
+    background = measure_background(
+        as_recording(np.random.default_rng(1).standard_normal((20_000, NUM_CHANNELS)).astype("float32")),
+        num_samples=60,
+        seed=0,
+    )
+    values = clean_averages(*averages_of_a_large_unit(), 30, background).values[0]
+    assert np.any(values[:, 1] != 0) and np.all(values[:, 3] == 0)
+
+
+def test_what_is_seen_in_half_of_the_spikes_alone_is_no_part_of_the_unit():
+    background = measure_background(
+        as_recording(np.random.default_rng(1).standard_normal((20_000, NUM_CHANNELS)).astype("float32")),
+        num_samples=60,
+        seed=0,
+    )
+    values = clean_averages(*averages_of_a_large_unit(of_half_only=6.0), 30, background).values[0]
+    assert np.any(values[:, 1] != 0) and np.all(values[:, 3] == 0)

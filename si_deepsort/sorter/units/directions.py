@@ -1,0 +1,73 @@
+"""Waveform directions that the units of a recording share, and the finer ones that its large units need beside them."""
+
+import numpy as np
+
+# Waveform directions on which all templates are projected. Tuned on generated development recordings (seeds 1-5).
+TEMPLATE_DIRECTIONS = 12
+# Channels of each unit, those where it is largest, from which the shared directions are computed.
+DIRECTION_CHANNELS = 4
+# Units count for the shared directions by the square root of their number of spikes; more than these count no more.
+MOST_WEIGHTED_SPIKES = 200
+# Details are directions whose eigenvalue is this many times larger than the largest that noise has: averages of white
+# traces that hold the spikes of other units are noisier than white noise.
+DETAIL_MARGIN = 2.0
+# Directions of details, at most: overlaps of templates cost their square.
+MOST_DETAILS = 24
+
+
+def shared_directions(averages: np.ndarray, num_spikes: np.ndarray) -> np.ndarray:
+    """
+    Waveforms that the averages of all units are made of, by a singular value decomposition.
+
+    Parameters
+    ----------
+    averages : np.ndarray, shape (num_units, num_samples, num_channels), float32
+    num_spikes : np.ndarray, shape (num_units,), int
+
+    Returns
+    -------
+    np.ndarray, shape (num_directions, num_samples), float32
+        Orthonormal, the most important first.
+    """
+    rows = []
+    for average, count in zip(averages, num_spikes, strict=True):
+        sizes = np.linalg.norm(average, axis=0)
+        best = np.argsort(-sizes)[:DIRECTION_CHANNELS]
+        rows.append(average[:, best].T / max(sizes.max(), 1e-9) * np.sqrt(min(count, MOST_WEIGHTED_SPIKES)))
+    _, _, right = np.linalg.svd(np.concatenate(rows), full_matrices=False)
+    return right[:TEMPLATE_DIRECTIONS]
+
+
+def detail_directions(
+    averages: np.ndarray, differences: np.ndarray, directions: np.ndarray, visible: np.ndarray, num_spikes: np.ndarray
+) -> np.ndarray:
+    """
+    Waveforms beyond the shared ones in which two halves of the spikes of units agree more than noise would.
+
+    The averages are scaled to noise of variance 1. The sum over units and channels of the products of their two
+    halves then has eigenvalues in a semicircle if there is only noise (Wigner, 1958); those beyond it are details.
+
+    Parameters
+    ----------
+    averages, differences : np.ndarray, shape (num_units, num_samples, num_channels), float32
+        Averages in noise standard deviations, and half the differences between two halves of the spikes.
+    directions : np.ndarray, shape (num_directions, num_samples), float32
+        Shared directions, orthonormal.
+    visible : np.ndarray, shape (num_units, num_channels), bool
+        Channels where each unit is visible.
+    num_spikes : np.ndarray, shape (num_units,), int
+        Number of spikes in each average.
+
+    Returns
+    -------
+    np.ndarray, shape (num_details, num_samples), float32
+        Orthonormal, and orthogonal to the shared directions. There may be none.
+    """
+    owners, channels = np.nonzero(visible)
+    scales = np.sqrt(num_spikes[owners])[:, None]
+    rows, errors = (part[owners, :, channels] * scales for part in (averages, differences))
+    rows, errors = (part - (part @ directions.T) @ directions for part in (rows, errors))
+    eigenvalues, vectors = np.linalg.eigh(rows.T @ rows - errors.T @ errors)
+    largest_of_noise = np.sqrt(8.0 * len(rows) * rows.shape[1])
+    kept = np.flatnonzero(eigenvalues > DETAIL_MARGIN * largest_of_noise)[::-1][:MOST_DETAILS]
+    return vectors[:, kept].T.astype("float32")
