@@ -1,18 +1,19 @@
 """
 Noise of a recording: level, spectrum, correlation between channels, and synthetic noise with the same properties.
 
-Levels are robust (median absolute deviation), so that spikes hardly count. All functions take and return arrays;
-units are those of the traces.
+Levels are robust (median absolute deviation), so that spikes hardly change them. Units are those of the traces.
 """
 
 import numpy as np
 import scipy.signal
+from spikeinterface.core import BaseRecording
 
-# Power of real Neuropixels 1.0 noise (300 Hz - 6 kHz mean = 1), after the common median was removed. Frequencies in Hz.
-# The usual simulated noise (a resonance at 300 Hz plus white noise) is far more predictable than this.
+# Power spectrum of the noise of a Neuropixels 1.0 recording after the common median was subtracted, relative to its
+# mean between 300 Hz and 6 kHz; frequencies in Hz. The usual simulated noise (a resonance at 300 Hz plus white noise)
+# is far more predictable.
 NEUROPIXELS_NOISE_FREQUENCIES = (0, 100, 200, 300, 450, 600, 800, 1000, 1300, 1700, 2200, 2800, 3500, 4500, 6000, 15000)
 NEUROPIXELS_NOISE_POWER = (0.8, 1.4, 2.06, 3.0, 2.86, 2.47, 2.2, 1.85, 1.7, 1.6, 1.26, 0.91, 0.61, 0.36, 0.2, 0.06)
-# Correlation of real Neuropixels noise (300-6000 Hz) between two contacts d um apart: C exp(-d / L).
+# Correlation of the same noise (300-6000 Hz) between two contacts at a distance d: C exp(-d / L), L in um.
 NEUROPIXELS_NOISE_CORRELATION = 0.65
 NEUROPIXELS_NOISE_LENGTH_UM = 115.0
 
@@ -42,9 +43,9 @@ def noise_levels(traces: np.ndarray, axis: int = 0) -> np.ndarray:
 
 def medians(values: np.ndarray) -> np.ndarray:
     """
-    Median along the last axis: what `np.median` gives, in a fraction of the time.
+    Median along the last axis: the result of `np.median` in a third of the time.
 
-    NumPy looks for both middle values and for NaN at once; from one of them the others are a maximum away.
+    NumPy partitions around both middle values and looks for NaN. Here one partition and two maxima suffice.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ def medians(values: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray, shape (...)
-        NaN where there is one among the values. Of the type of the values if they are floating-point numbers.
+        NaN if there is one among the values; of the dtype of the values if they are floating-point numbers.
     """
     middle = values.shape[-1] // 2
     if middle == 0 or not np.issubdtype(values.dtype, np.floating):
@@ -64,7 +65,9 @@ def medians(values: np.ndarray) -> np.ndarray:
     return np.where(has_nan, np.nan, (0.5 * lower + 0.5 * parted[..., middle])).astype(values.dtype)
 
 
-def recording_noise_levels(recording, *, seed: int = 0, num_chunks: int = 20, chunk_s: float = 0.5) -> np.ndarray:
+def recording_noise_levels(
+    recording: BaseRecording, *, seed: int = 0, num_chunks: int = 20, chunk_s: float = 0.5
+) -> np.ndarray:
     """
     Robust standard deviation of each channel of a recording, from random chunks over all segments.
 
@@ -78,7 +81,7 @@ def recording_noise_levels(recording, *, seed: int = 0, num_chunks: int = 20, ch
     return noise_levels(sample_traces(recording, seed=seed, num_chunks=num_chunks, chunk_s=chunk_s))
 
 
-def sample_traces(recording, *, seed: int = 0, num_chunks: int = 20, chunk_s: float = 0.5) -> np.ndarray:
+def sample_traces(recording: BaseRecording, *, seed: int = 0, num_chunks: int = 20, chunk_s: float = 0.5) -> np.ndarray:
     """
     Random chunks of a recording, one after the other.
 
@@ -114,7 +117,7 @@ def sample_traces(recording, *, seed: int = 0, num_chunks: int = 20, chunk_s: fl
 
 def noise_spectrum(traces: np.ndarray, sampling_frequency: float, *, num_frames: int = 1024):
     """
-    Power spectral density of each channel, the median over windows, so that spikes hardly count.
+    Power spectral density of each channel: the median over windows, which spikes hardly change.
 
     Parameters
     ----------
@@ -122,7 +125,7 @@ def noise_spectrum(traces: np.ndarray, sampling_frequency: float, *, num_frames:
     sampling_frequency : float
         In Hz.
     num_frames : int, default: 1024
-        Window of the estimate.
+        Frames of a window.
 
     Returns
     -------
@@ -140,12 +143,12 @@ def noise_spectrum(traces: np.ndarray, sampling_frequency: float, *, num_frames:
 
 def noise_filter(frequencies: np.ndarray, power: np.ndarray, sampling_frequency: float, num_taps: int = 255):
     """
-    Filter that turns white noise of variance 1 into noise of variance 1 with the given spectrum.
+    Design a filter that turns white noise of variance 1 into noise of variance 1 with the given spectrum.
 
     Parameters
     ----------
     frequencies, power : np.ndarray, shape (num_frequencies,), float
-        Spectrum; frequencies in Hz, power in any unit. Held constant beyond both ends.
+        Spectrum; frequencies in Hz, power in any unit. The power is constant beyond both ends.
     sampling_frequency : float
         In Hz.
     num_taps : int, default: 255
@@ -204,8 +207,8 @@ def synthesize_noise(
     """
     Frames [start_frame, end_frame) of an endless noise with a given spectrum and covariance between channels.
 
-    White noise is drawn in blocks that each have their own seed, so any stretch can be made alone and equals that
-    stretch of the whole.
+    White noise is drawn in blocks that each have their own seed, so that any stretch can be computed alone; it equals
+    that stretch of the whole up to rounding.
 
     Parameters
     ----------
@@ -214,9 +217,9 @@ def synthesize_noise(
     mixing : np.ndarray, shape (num_channels, num_channels), float
         Matrix M whose product M @ M.T is the covariance, e.g. a Cholesky factor; in the unit of the traces.
     seed : int
-        Of the noise.
+        Random seed.
     block_frames : int, default: 30_000
-        Part of the noise's identity: another value is another noise.
+        Frames of a block. Another value gives another noise.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """
-A clean, labelled recording made as noisy as another one, with noise of the same spectrum and spatial covariance.
+Make a clean, labelled recording as noisy as another one, with noise of the same spectrum and spatial covariance.
 
-The target's noise is measured away from its spikes; what the clean recording already holds of it is taken off, per
-frequency; the difference is synthesised and added. The spikes of the clean recording keep their labels, so networks
-and thresholds can be fitted to the target's noise without a label of the target.
+The noise of both recordings is measured away from spikes. The difference of their spectra is synthesised and added to
+the clean recording. Its spikes keep their labels, so that networks and thresholds can be fitted to the noise of the
+target without labels of the target.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, Base
 
 from .levels import MAD_TO_SD, noise_filter, sample_traces, synthesize_noise
 
-# The longest window of which a fifth is free of spikes is taken.
+# Lengths of windows in frames; the longest one of which a fifth of the windows holds no spike is used.
 WINDOW_FRAMES = (1024, 512, 256, 128)
 # Frames of noise that are made at once, always the same ones: Fourier transforms of other lengths round differently.
 TILE_FRAMES = 30_000
-# A spike that drowns in the noise of single samples stands out after averaging over about its own width.
+# Durations in ms of running averages in which spikes are searched too: small slow spikes stand out in averages over
+# about their own width.
 AVERAGED_MS = (0.0, 0.2, 0.5, 1.0)
 
 
@@ -116,19 +117,19 @@ def match(
     Parameters
     ----------
     recording_clean : BaseRecording
-        Labelled elsewhere; its spikes stay where they are.
+        Recording to which noise is added; its spikes stay in place.
     recording_target : BaseRecording
-        Of the same sampling rate, unit and number of channels. Its labels are not needed, and none of its samples
-        enter the result.
+        Recording with the same sampling rate, unit and number of channels. Its labels are not needed, and none of its
+        samples enter the result.
     seed : int, default: 0
-        Another seed gives another copy.
+        Random seed of the noise; another seed gives another copy.
     max_duration_s : float, default: 60.0
-        Of random chunks of each recording that the noise is measured on.
+        Duration in s of the random chunks of each recording from which the noise is measured.
 
     Returns
     -------
     BaseRecording
-        Lazy, float32. Where the clean recording is the noisier one at a frequency, nothing is added there.
+        Lazy, float32. Nothing is added at frequencies at which the clean recording is the noisier one.
 
     Raises
     ------
@@ -179,11 +180,24 @@ def missing_noise(clean: NoiseModel, target: NoiseModel, sampling_frequency: flo
 
 
 class NoiseMatchedRecording(BasePreprocessor):
-    """The parent recording plus synthetic noise; made by `match`."""
+    """
+    Lazily adds synthetic noise to a recording; float32. See `match`.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Traces in any unit.
+    taps : array-like, shape (num_taps, num_channels), float
+        Filter over time of each channel.
+    mixing : array-like, shape (num_channels, num_channels), float
+        Matrix that is applied to white noise before the filters; in the unit of the traces.
+    seed : int, default: 0
+        Random seed of the noise.
+    """
 
     name = "noise_matched"
 
-    def __init__(self, recording, taps, mixing, seed: int = 0):
+    def __init__(self, recording: BaseRecording, taps: np.ndarray | list, mixing: np.ndarray | list, seed: int = 0):
         BasePreprocessor.__init__(self, recording, dtype="float32")
         for index, segment in enumerate(recording.segments):
             segment_seed = int(np.random.default_rng([seed, index]).integers(2**31))

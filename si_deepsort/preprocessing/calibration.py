@@ -1,64 +1,72 @@
 """
-How a prediction is fitted to the recording at hand, without training: its size, and what it is blended with.
+Fit a prediction to a recording without training: its scale and its blend with the recorded trace.
 
-A prediction that is too large is scaled back. Automatic blending asks two things of the result. Injected small spikes
-must keep their amplitude, which takes a share of the raw trace. And noise must not look more like spikes than before,
-which limits the nonlinear part of the network: it keeps what resembles a spike while the noise around it shrinks, in
-noise, too; what is linear cannot do that.
+A prediction that is too large is scaled down. Automatic blending meets two conditions. Injected small spikes keep
+their amplitude, which requires a share of the recorded trace. And noise does not cross a threshold more often than
+before, which limits the nonlinear part of the network: it keeps excursions of noise that resemble a spike while it
+reduces the noise around them. A linear prediction cannot do that.
 """
 
 import numpy as np
+from spikeinterface.core import BaseRecording
 
 from ..noise import noise_levels
 from .injection import raw_weights, response_to_spikes
 from .surrogate import noise_crossings, noise_like
 
+# Most frames of the stretch into which small spikes are injected.
 MAX_RESPONSE_FRAMES = 8192
+# A prediction is scaled down if the slope of the trace against it is below this; the slope measured on a short stretch
+# varies by a few percent.
 MIN_SLOPE = 0.95
+# Scaling down leaves at least this share of the amplitude of small spikes.
 MIN_KEPT_AMPLITUDE = 0.85
+# Shares of the nonlinear part that are tried.
 SHARES = np.linspace(0, 1, 9)
+# Threshold, in noise levels, whose crossings are counted: the usual threshold of spike detection.
 CROSSING_NOISE_LEVELS = 4.0
-# Of the surrogate noise, summed over channels: a few hundred crossings, in the time that a second of a probe takes.
+# Duration of the surrogate noise in s, summed over channels, and its longest duration: a few hundred crossings.
 SURROGATE_CHANNEL_S, MAX_SURROGATE_S = 320.0, 30.0
 
 
-def calibrate(tiles, recording, *, is_automatic: bool, seed: int):
+def calibrate(tiles, recording: BaseRecording, *, is_automatic: bool, seed: int) -> None:
     """
     Set the scales of the prediction and, for automatic blending, the share of its nonlinear part.
 
     Parameters
     ----------
     tiles : _Tiles
-        Of `deep_interpolate`; `prediction_scales` and `nonlinear_share` are set.
+        The tiles of `deep_interpolate`; `prediction_scales` and `nonlinear_share` are set.
     recording : BaseRecording
     is_automatic : bool
+        Whether the share of the nonlinear part is chosen.
     seed : int
-        Of the injected spikes and the surrogate noise.
+        Random seed of the injected spikes and the surrogate noise.
     """
     tiles.prediction_scales = scales_against_overshoot(tiles, recording, seed)
     if is_automatic:
         tiles.nonlinear_share = largest_quiet_share(tiles, recording, seed)
 
 
-def weights_that_keep_spikes(tiles, recording, seed: int) -> np.ndarray:
-    """Weight of the raw trace per channel with which a small spike keeps its amplitude, (num_channels,) float."""
+def weights_that_keep_spikes(tiles, recording: BaseRecording, seed: int) -> np.ndarray:
+    """Weight of the recorded trace with which small spikes keep their amplitude, (num_channels,) float."""
     return raw_weights(tiles.prediction_scales * _response_to_spikes(tiles, recording, seed))
 
 
-def scales_against_overshoot(tiles, recording, seed: int) -> np.ndarray:
+def scales_against_overshoot(tiles, recording: BaseRecording, seed: int) -> np.ndarray:
     """
-    Factor per channel that takes back a prediction that is too large, (num_channels,) float32.
+    Factor per channel that scales down a prediction that is too large, (num_channels,) float32.
 
-    A blind prediction shares no noise with the trace, so the slope of the trace against it is 1 if its size is
-    right. A smaller slope means that it overshoots, as where there are more or nearer neighbours than the model
-    knows, or that it takes noise for predictable; small spikes must not suffer for the latter.
+    A blind prediction shares no noise with the trace, so that the slope of the trace against it is 1 if its scale is
+    right. A smaller slope means that the prediction overshoots, for example because the channels have more or nearer
+    neighbours than in training, or that the network predicts noise that is not there. In the second case small spikes
+    would suffer, so that their amplitude limits the factor.
     """
     traces = tiles.stretch(recording, MAX_RESPONSE_FRAMES)
     predicted, context = _prediction(tiles, traces), tiles.predictor.context
     shared = (predicted * traces[context:-context]).sum(axis=0)
     energy = np.square(predicted).sum(axis=0)
     slope = shared / np.maximum(energy, 1e-12)
-    # The slope of a short stretch varies by a few percent.
     is_off = tiles.usable & (slope < MIN_SLOPE) & (energy > 0)
     if not is_off.any():
         return np.ones(len(tiles.usable), dtype="float32")
@@ -66,12 +74,12 @@ def scales_against_overshoot(tiles, recording, seed: int) -> np.ndarray:
     return np.where(is_off, np.clip(np.maximum(slope, least), 0, 1), 1).astype("float32")
 
 
-def largest_quiet_share(tiles, recording, seed: int) -> float:
+def largest_quiet_share(tiles, recording: BaseRecording, seed: int) -> float:
     """
-    Largest share of the nonlinear part, 0 to 1, with which blended noise crosses a threshold no more than raw noise.
+    Largest share of the nonlinear part, 0 to 1, with which blended noise crosses a threshold no more often than before.
 
-    The noise has the spectrum and covariance of a stretch of the recording; each share is tried with the weights of
-    the raw trace that keep small spikes.
+    The noise has the spectrum and covariance of a stretch of the recording. Each share is tried with the weights of the
+    recorded trace that keep small spikes.
     """
     sampling_frequency = recording.get_sampling_frequency()
     max_frames = round(min(SURROGATE_CHANNEL_S / len(tiles.usable), MAX_SURROGATE_S) * sampling_frequency)

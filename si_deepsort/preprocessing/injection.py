@@ -1,18 +1,24 @@
 """
-How much of a small spike a blind prediction keeps: inject some, predict with and without them, compare.
+Measure how much of a small spike a blind prediction keeps: inject spikes, predict with and without them, compare.
 
-The answer decides how much of the raw trace has to be blended in. Selecting the recording's own spikes by a threshold
-would not do, because noise helps them over it.
+The result decides how much of the recorded trace is blended in. The recording's own spikes are no substitute: those
+that cross a threshold do so with the help of noise.
 """
 
 import numpy as np
 
+# Amplitude of injected spikes in noise levels: the smallest spikes that are usually detected.
 AMPLITUDE_NOISE_LEVELS = 4.0
+# Time between injected spikes in ms, a little longer than a spike.
 SPACING_MS = 2.7
+# Distance in um over which an injected spike decays by a factor of e.
 DECAY_UM = 30.0
+# One spike is injected at a time for this many channels, so that spikes hardly overlap.
 CHANNELS_PER_SPIKE = 32
-# Half a percent more than the 97 % that are promised: real spikes are no copies of the injected ones.
+# Share of the amplitude that is to be kept: half a percent more than the 97 % that are promised, because real spikes
+# are no copies of the injected ones.
 KEPT_AMPLITUDE = 0.975
+# Smallest and largest weight of the recorded trace.
 LIMITS = (0.05, 0.95)
 
 
@@ -24,7 +30,7 @@ def response_to_spikes(predictor, traces, channel_locations, shanks, sampling_fr
     ----------
     predictor : TracePredictor
     traces : np.ndarray, shape (num_tiles * tile_frames + 2 * context, num_channels), float32
-        Part of the recording, in noise levels.
+        A stretch of the recording, in noise levels.
     channel_locations : np.ndarray, shape (num_channels, 2), float
         In um.
     shanks : np.ndarray, shape (num_channels,)
@@ -34,7 +40,7 @@ def response_to_spikes(predictor, traces, channel_locations, shanks, sampling_fr
     Returns
     -------
     np.ndarray, shape (num_channels,), float
-        1 where a spike comes through whole, 0 where nothing is left (or nothing was injected).
+        1 if spikes are kept whole, 0 if nothing is left of them or none was injected.
     """
     injected = small_spikes(len(traces), channel_locations, shanks, sampling_frequency, seed=seed)
     injected[:, ~predictor.usable] = 0
@@ -53,7 +59,7 @@ def small_spikes(num_frames, channel_locations, shanks, sampling_frequency, *, s
     """
     Spikes of 4 noise levels at random channels, (num_frames, num_channels) float32.
 
-    A trough of 0.25 ms and a slower peak behind it; smaller with the distance on the same shank.
+    Each has a trough of 0.25 ms and a slower peak after it, and decays with the distance on its shank.
     """
     rng = np.random.default_rng(seed)
     num_channels = len(shanks)
@@ -79,7 +85,7 @@ def spike_waveform(sampling_frequency: float) -> np.ndarray:
 
 def raw_weights(response: np.ndarray) -> np.ndarray:
     """
-    Weight of the raw trace per channel that brings the kept amplitude up to 97 %, within limits.
+    Weight of the recorded trace per channel that brings the kept amplitude up to 97 %, within limits.
 
     Parameters
     ----------

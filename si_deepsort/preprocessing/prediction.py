@@ -1,8 +1,8 @@
 """
-Blind prediction of traces by an interpolating network; the only file of this folder that imports torch.
+Blind prediction of traces by an interpolating network. No other file of this folder imports torch.
 
-Every tile has the same shape and starts at a multiple of its length, counted from the start of the segment. So a frame
-is always computed by the same operations on the same numbers, and chunks equal the whole bit for bit.
+Tiles have the same shape and start at multiples of their length, counted from the start of the segment. A frame is
+therefore always computed by the same operations on the same numbers, and chunks equal the whole bit for bit.
 """
 
 import threading
@@ -18,6 +18,7 @@ from ..nets.network import Network
 from ..nets.probe_plan import make_probe_plan
 from ..zoo import locate_model
 
+# Frames that are predicted at once by each architecture: enough to occupy the processor, and few enough for its cache.
 TILE_FRAMES = {"interpolator": 384, "keras_unet": 64}
 
 # Networks that are kept loaded: a recording uses one, and a comparison two. Older ones are freed, together with the
@@ -30,20 +31,20 @@ _models_lock = threading.Lock()
 
 def load_interpolator(model: str | Path, *, device: str = "cpu", num_channels: int | None = None) -> Network:
     """
-    A network for `TracePredictor`, loaded once per process.
+    Load a network for `TracePredictor`. The networks used last stay loaded.
 
     Parameters
     ----------
     model : str | Path
-        Whatever `load_model` takes, or a Keras `.h5` file of the original DeepInterpolation.
+        Name, folder or reference of a model (see `load_model`), or a Keras `.h5` file of DeepInterpolation.
     device : str, default: "cpu"
     num_channels : int | None, default: None
-        Of the recording; decides the layout of a Keras file.
+        Number of channels of the recording; it decides the layout of a Keras file.
 
     Raises
     ------
     ValueError
-        If there is no such model, or it does another task.
+        If the model does not exist or is not a denoiser.
     """
     is_keras = str(model).lower().endswith((".h5", ".hdf5"))
     located = None if is_keras else locate_model(model)
@@ -66,7 +67,7 @@ def load_interpolator(model: str | Path, *, device: str = "cpu", num_channels: i
 
 
 def check_sampling_frequency(net: Network, sampling_frequency: float, model):
-    """Refuse a recording whose sampling frequency is not (within 1 %) that of the network."""
+    """Refuse a recording whose sampling frequency differs by more than 1 % from that of the network."""
     expected = net.config.sampling_frequency
     if abs(sampling_frequency / expected - 1) > 0.01:
         raise ValueError(
@@ -88,7 +89,7 @@ class TracePredictor:
         In um.
     shanks : np.ndarray, shape (num_channels,)
     usable : np.ndarray, shape (num_channels,), bool
-        Channels that may feed others; the rest is predicted from them.
+        Channels from which others may be predicted; the rest is predicted from them.
 
     Attributes
     ----------
@@ -128,7 +129,7 @@ class TracePredictor:
         Parameters
         ----------
         traces : np.ndarray, shape (tile_frames + 2 * context, num_channels), float32
-            Centred and scaled; unusable channels are not looked at.
+            Centred and scaled; unusable channels are ignored.
 
         Returns
         -------

@@ -1,18 +1,19 @@
-"""Noise with a recording's own spectrum and covariance, and how often traces of noise look like a spike."""
+"""Noise with the spectrum and covariance of a recording, and the rate at which noise crosses a threshold."""
 
 import numpy as np
 import scipy.fft
 
 from ..noise import noise_levels
 
+# Traces are clipped at this many noise levels before their spectrum is measured, so that spikes hardly change it.
 CLIP_NOISE_LEVELS = 3.0
 
 
 def phase_randomized(traces: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """
-    Noise with the spectrum of each channel and the covariance of all pairs, but no event.
+    Noise with the spectrum of each channel and the covariance of all pairs of channels, but without events.
 
-    Every frequency gets one random phase for all channels (Prichard & Theiler 1994).
+    Each frequency gets one random phase for all channels (Prichard & Theiler 1994).
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def phase_randomized(traces: np.ndarray, *, seed: int = 0) -> np.ndarray:
 
 def noise_like(traces: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """
-    Noise like that of a recording, without its spikes.
+    Noise with the spectrum and covariance of a recording, without its spikes.
 
     Parameters
     ----------
@@ -50,12 +51,12 @@ def noise_like(traces: np.ndarray, *, seed: int = 0) -> np.ndarray:
 
 
 def clipped_at_noise(traces: np.ndarray) -> np.ndarray:
-    """Traces in noise levels of which spikes leave so little that they hardly change the spectrum."""
+    """Clip traces, in noise levels, so that spikes hardly change their spectrum."""
     return np.clip(traces, -CLIP_NOISE_LEVELS, CLIP_NOISE_LEVELS)
 
 
 def noise_crossings(traces: np.ndarray, threshold: float, sampling_frequency: float) -> float:
-    """Troughs below `threshold` noise levels of these traces themselves, per channel and second."""
+    """Rate of troughs below `threshold` noise levels, per channel and second; noise levels are those of the traces."""
     scaled = traces / np.maximum(noise_levels(traces), 1e-12)
     inner = scaled[1:-1]
     troughs = (inner < -threshold) & (inner <= scaled[:-2]) & (inner < scaled[2:])

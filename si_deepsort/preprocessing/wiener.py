@@ -1,8 +1,8 @@
 """
-Closed-form blind prediction: the spatio-temporal Wiener filter of a recording (Wiener 1949).
+Blind prediction in closed form: the spatio-temporal Wiener filter of a recording (Wiener 1949).
 
-Covariances over lags come from one FFT pass; each channel is then one small linear system. The solution gives an
-interpolator its filters over time and its linear part before any training.
+Fourier transforms give the covariance at each lag; each channel is then one small linear system. The solution
+initialises the filters over time and the linear part of an interpolator before training.
 """
 
 import numpy as np
@@ -16,11 +16,11 @@ def lagged_covariance(traces: np.ndarray, max_lag: int, *, window_frames: int = 
     Parameters
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float
-        Centred on 0.
+        Traces centred on 0.
     max_lag : int
-        In frames, less than `window_frames`.
+        Largest lag in frames, below `window_frames`.
     window_frames : int, default: 512
-        Traces are cut into windows of this length, so that the memory needed does not grow with the recording.
+        Traces are cut into windows of this length, so that the memory does not grow with the recording.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def solve_ridge(gram: np.ndarray, target: np.ndarray, ridge: float) -> np.ndarra
 
 def leading_filters(weights: np.ndarray, num_filters: int) -> np.ndarray:
     """
-    Few filters over time whose combinations come closest to many.
+    The few filters over time whose combinations come closest to many given filters.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def leading_filters(weights: np.ndarray, num_filters: int) -> np.ndarray:
     Returns
     -------
     np.ndarray, shape (num_filters, num_taps), float64
-        Orthonormal; rows of 0 if there are fewer independent ones.
+        Orthonormal rows; rows of 0 if fewer are independent.
     """
     _, _, components = np.linalg.svd(weights, full_matrices=False)
     filters = np.zeros((num_filters, weights.shape[1]))
