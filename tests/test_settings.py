@@ -14,6 +14,7 @@ from si_deepsort.settings import (
     setting,
     settings_from_dict,
 )
+from si_deepsort.sorter.settings import DeepSortSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,3 +111,8 @@ def test_dictionaries_of_spikeinterface_come_from_the_dataclass():
     assert list(default_params(Example)) == list(params_description(Example)) == names
     assert Example(**default_params(Example)) == Example()
     assert params_description(Example)["method"] == "Method. One of ('fast', 'slow', None)."
+
+
+def test_names_of_job_kwargs_lead_to_job_kwargs():
+    with pytest.raises(SettingError, match=r"n_jobs: .*job_kwargs=dict\(n_jobs=-1\)"):
+        settings_from_dict(DeepSortSettings, dict(n_jobs=-1))

@@ -242,14 +242,15 @@ print(json.dumps(digests))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["json", "pkl"])
-def test_another_process_reads_the_same_traces(parent, model, tmp_path, kind):
+def test_another_process_reads_the_same_traces(parent, model, tmp_path):
     files, expected = {}, {}
     for number, case in enumerate(CASES.keys() - IN_MEMORY):
         recording = make(case, parent, model)
-        files[case] = str(tmp_path / f"{number}.{kind}")
-        recording.dump(files[case])
-        expected[case] = hashlib.sha256(b"".join(part.tobytes() for part in everything(recording))).hexdigest()
+        digest = hashlib.sha256(b"".join(part.tobytes() for part in everything(recording))).hexdigest()
+        for kind in ("json", "pkl"):
+            name = f"{case}, {kind}"
+            files[name], expected[name] = str(tmp_path / f"{number}.{kind}"), digest
+            recording.dump(files[name])
     (tmp_path / "files.json").write_text(json.dumps(files), encoding="utf-8")
     command = [sys.executable, "-c", LOAD, str(tmp_path / "files.json")]
     # As in this process: sums in another order, by several threads, round differently.
