@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import spikeinterface.preprocessing as spre
 from probeinterface import Probe
+from spikeinterface.core import BaseRecording, BaseSorting
 
 from ..generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording, named_probe, random_templates
 from ..noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
@@ -29,7 +30,7 @@ NUM_GROUPS = 4
 DENDRITE_SHARE = 0.35
 
 
-def random_recording(seed: int):
+def random_recording(seed: int) -> tuple[BaseRecording, BaseSorting]:
     """
     A generated recording, filtered and whitened in a random way, and its spikes.
 
@@ -186,7 +187,7 @@ def random_noise_power(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
     return frequencies, power + rng.uniform(0.005, 0.1) * power.max()
 
 
-def random_front_end(recording, rng: np.random.Generator, seed: int):
+def random_front_end(recording: BaseRecording, rng: np.random.Generator, seed: int) -> BaseRecording:
     """Band-pass, then perhaps a common reference, then perhaps whitening over channels or over time and channels."""
     nyquist = recording.get_sampling_frequency() / 2
     low, high = float(rng.uniform(150, 600)), float(min(rng.uniform(5000, 8000), 0.9 * nyquist))

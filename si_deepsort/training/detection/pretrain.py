@@ -52,7 +52,7 @@ def generated_examples(num_recordings: int, seed: int, settings: DetectorTrainin
     return concatenate_examples(training), concatenate_examples(held_out)
 
 
-def write_examples(file: Path, training: Examples, held_out: Examples):
+def write_examples(file: Path, training: Examples, held_out: Examples) -> None:
     """Keep generated examples, so that several networks can learn from them."""
     np.savez(
         file,
@@ -94,7 +94,7 @@ detailed neuron models the ranking of its probabilities was behind a plain thres
 """
 
 
-def main():
+def main() -> None:
     """Generate, train, save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="gets detector-cnn/ and detector-gru/")

@@ -52,7 +52,7 @@ def white_waveforms(num_waveforms: int, seed: int) -> np.ndarray:
     return np.concatenate(waveforms)[:, None].astype("float32")
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
     """Command line of the training."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", required=True)

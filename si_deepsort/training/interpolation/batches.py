@@ -4,8 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from spikeinterface.core import BaseRecording
 
+from ...fit import FitSettings
 from ...geometry import recording_geometry
+from ...nets.interpolator import Interpolator
 from ...nets.probe_plan import ProbePlan, make_probe_plan
 from ...preprocessing.deep_interpolate import measure_normalization
 from ...preprocessing.surrogate import noise_like
@@ -39,9 +42,10 @@ class TrainingRecording:
     stretches : list of (segment_index, first, split, last)
         Frames [first, split) train, [split, last) are held out.
     context : int
+        Frames before and after a predicted one that the network sees.
     """
 
-    recording: object
+    recording: BaseRecording
     channel_locations: np.ndarray
     centers: np.ndarray
     scales: np.ndarray
@@ -118,7 +122,9 @@ class TrainingRecording:
         return np.nan_to_num(traces, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def prepare_recordings(recordings, net, settings) -> list[TrainingRecording]:
+def prepare_recordings(
+    recordings: list[BaseRecording], net: Interpolator, settings: FitSettings
+) -> list[TrainingRecording]:
     """
     Normalise recordings, split their time and plan their probes.
 

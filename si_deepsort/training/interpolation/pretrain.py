@@ -7,6 +7,7 @@ channels), the units around SpikeInterface's generator; layouts are those that t
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import spikeinterface.core as si
@@ -15,6 +16,7 @@ from probeinterface import generate_linear_probe, generate_multi_columns_probe, 
 from ...generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording, named_probe
 from ...noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
 from ...zoo import load_model, save_model
+from ..trained_model import TrainedModel
 from .batches import prepare_recordings
 from .train import InterpolationTrainingSettings, held_out_loss, train_deep_interpolation
 
@@ -37,7 +39,7 @@ LAYOUTS = {
 SCALE = 20.0
 
 
-def training_recording(layout: str, *, seed: int, duration_s: float = 8.0):
+def training_recording(layout: str, *, seed: int, duration_s: float = 8.0) -> si.NumpyRecording:
     """
     One generated recording with noise of its own.
 
@@ -79,13 +81,13 @@ def training_recording(layout: str, *, seed: int, duration_s: float = 8.0):
 
 def pretrain(
     name: str,
-    folder,
+    folder: str | Path,
     *,
     seed: int = 0,
-    start_from=None,
+    start_from: str | Path | None = None,
     recordings_per_layout: int = 1,
     settings: InterpolationTrainingSettings,
-):
+) -> TrainedModel:
     """Train one of the bundled models into a folder."""
     layouts = LAYOUTS[name] * recordings_per_layout
     recordings = [training_recording(layout, seed=1000 * seed + index) for index, layout in enumerate(layouts, start=1)]
@@ -93,7 +95,9 @@ def pretrain(
     return train_deep_interpolation(recordings, folder, start_from=start_from, settings=settings, name=name)
 
 
-def describe(name: str, folder, command: str, num_recordings: int, settings: InterpolationTrainingSettings):
+def describe(
+    name: str, folder: str | Path, command: str, num_recordings: int, settings: InterpolationTrainingSettings
+) -> None:
     """Write into a trained model where it comes from, and what it predicts on recordings that training never saw."""
     net = load_model(folder)
     recordings = [
@@ -130,7 +134,7 @@ def _probe(layout, rng):
     return probe
 
 
-def main():
+def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=sorted(LAYOUTS))

@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
-from ...nets.interpolator import TABLE_SCALE
+from ...nets.interpolator import TABLE_SCALE, Interpolator
 from ...preprocessing.surrogate import clipped_at_noise, noise_like
 from ...preprocessing.wiener import filter_gram, lagged_covariance, leading_filters, solve_ridge, wiener_filters
+from .batches import TrainingRecording
 
 # Ridge of the least squares, relative to the variance of the traces.
 RIDGE = 1e-3
@@ -21,9 +22,9 @@ FILTER_NOISE = 0.02
 SAME_RATE = 0.01
 
 
-def start_filters(net, prepared, samples):
+def start_filters(net: Interpolator, prepared: list[TrainingRecording], samples: list[np.ndarray]) -> None:
     """
-    Set the filters over time to those that span the Wiener filters of some channels best.
+    Set the filters over time to those that best span the Wiener filters of some channels.
 
     Parameters
     ----------
@@ -48,7 +49,9 @@ def start_filters(net, prepared, samples):
         net.filters.copy_(torch.from_numpy(filters).float() + noise * net.is_seen)
 
 
-def start_shared_part(net, prepared, samples, *, noise_fraction: float = 0.0):
+def start_shared_part(
+    net: Interpolator, prepared: list[TrainingRecording], samples: list[np.ndarray], *, noise_fraction: float = 0.0
+) -> None:
     """Teach the geometry network the linear weights of all recordings, as a function of position alone."""
     targets = []
     for recording, sample in zip(prepared, samples, strict=True):
@@ -67,7 +70,9 @@ def start_shared_part(net, prepared, samples, *, noise_fraction: float = 0.0):
 
 
 @torch.no_grad()
-def start_table(net, recording, sample, *, noise_fraction: float = 0.0):
+def start_table(
+    net: Interpolator, recording: TrainingRecording, sample: np.ndarray, *, noise_fraction: float = 0.0
+) -> None:
     """
     Fit the recording's own linear part: the best linear correction of what the network predicts without it.
 
@@ -78,7 +83,7 @@ def start_table(net, recording, sample, *, noise_fraction: float = 0.0):
     recording : TrainingRecording
     sample : np.ndarray, shape (num_frames, num_channels), float32
     noise_fraction : float, default: 0.0
-        As in training: weight of noise alone, of which nothing should be left.
+        Weight of noise alone, whose prediction should be 0, as in training.
     """
     plan = recording.plans[0]
     net.table_locations.copy_(torch.from_numpy(recording.channel_locations))
@@ -142,7 +147,7 @@ def _cross_covariance_of_errors(net, recording, sample, *, wanted=1, chunk_frame
     return everything[np.maximum(plan.neighbors, 0), :, channels]
 
 
-def resample_filters(net, ratio: float):
+def resample_filters(net: Interpolator, ratio: float) -> None:
     """
     Stretch the filters over time to another sampling frequency, `ratio` times the old one.
 

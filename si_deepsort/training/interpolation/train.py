@@ -9,6 +9,7 @@ import copy
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import torch
 import torch.distributed as distributed
 from spikeinterface.core import BaseRecording
 
-from ...fit import FitSettings, evaluate, fit
+from ...fit import Batch, FitSettings, evaluate, fit
 from ...fit.processes import rank
 from ...inference import choose_device
 from ...nets.interpolator import NEW_INTERPOLATOR, Interpolator, InterpolatorConfig
@@ -158,12 +159,12 @@ def _finish(net, folder, name, metrics, settings, num_recordings) -> TrainedMode
     return trained
 
 
-def prediction_loss(prepared: list[TrainingRecording]):
+def prediction_loss(prepared: list[TrainingRecording]) -> Callable[[torch.nn.Module, Batch], torch.Tensor]:
     """
     Mean squared error of the prediction, in units of the noise variance, over channels that have a signal.
 
-    Much of the noise can be predicted, too, being correlated in time and across channels. Where there is noise alone
-    the right answer is 0: this takes out what can be told from spikes, and keeps the network from painting spikes.
+    Much of the noise is correlated in time and across channels, and could be predicted, too. In windows of noise alone
+    the right prediction is 0, so that the network removes this noise and makes no spikes of it.
     """
 
     def loss(net, batch):
@@ -178,7 +179,7 @@ def prediction_loss(prepared: list[TrainingRecording]):
     return loss
 
 
-def held_out_loss(net: Interpolator, prepared: list[TrainingRecording], settings) -> float:
+def held_out_loss(net: Interpolator, prepared: list[TrainingRecording], settings: FitSettings) -> float:
     """`prediction_loss` on the held-out time of recordings; without noise it is the variance left unpredicted."""
     device = next(net.parameters()).device
     return evaluate(net, prediction_loss(prepared), _validation_batches(prepared, settings), device)
