@@ -71,6 +71,7 @@ def test_dask(recording, tmp_path):
     assert_sorted(tmp_path)
 
 
+@pytest.mark.slow
 def test_spikeinterfaces_own_function_takes_our_name(recording, tmp_path):
     jobs = make_jobs(recording, tmp_path, name=si_deepsort.DEEPSORT, count=1)
     run_in_spikeinterface(jobs, engine="processpoolexecutor", engine_kwargs=dict(mp_context=get_context("spawn")))

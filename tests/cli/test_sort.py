@@ -129,6 +129,7 @@ def test_recording_that_cannot_be_sorted_is_explained(tmp_path):
     assert text.startswith("ValueError: NaN or inf") and "Traceback" not in text and "spikeinterface_log.json" in text
 
 
+@pytest.mark.slow
 def test_result_of_a_binary_file_fits_the_same_recording_with_other_channel_ids(folder, tmp_path):
     """Bare samples have no channel ids; SpikeInterface looks for the ids that a sorting names."""
     recording = si.load(folder / "recording")

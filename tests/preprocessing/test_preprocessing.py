@@ -97,6 +97,7 @@ def test_kwargs_hold_every_argument_and_reload(preprocessed, tmp_path):
         np.testing.assert_array_equal(loaded.get_traces(segment_index=1), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["thread", "fork", "spawn"])
 def test_workers_agree(preprocessed, case, engine, tmp_path):
     if engine == "spawn" and case != "deep_interpolate":

@@ -47,6 +47,7 @@ def test_page_shows_everything_and_needs_no_other_file(scene, tmp_path):
     assert si.load(tmp_path / "report" / "analyzer").get_num_units() == 3
 
 
+@pytest.mark.slow
 def test_folders_for_phy_and_of_spikeinterface_on_request(scene, tmp_path):
     recording, truth = scene
     write_report(truth.select_units([1]), recording, tmp_path / "report", phy=True, unit_figures=True)

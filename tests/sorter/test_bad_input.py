@@ -34,6 +34,7 @@ def test_no_probe(tmp_path):
     assert not (tmp_path / "out").exists(), "nothing was written"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probe", [True, False])
 def test_one_channel_needs_no_probe(tmp_path, probe):
     traces, trains = small_traces(num_channels=1, num_units=1)
@@ -60,6 +61,7 @@ def test_all_channels_constant(tmp_path):
     assert len(sort(np.full((40_000, 4), 2050, "int16"), tmp_path).unit_ids) == 0
 
 
+@pytest.mark.slow
 def test_noise_alone_gives_an_empty_sorting(tmp_path):
     sorting = sort(small_traces(num_units=0)[0], tmp_path)
     assert len(sorting.unit_ids) == 0 and sorting.count_total_num_spikes() == 0
