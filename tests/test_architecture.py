@@ -50,11 +50,6 @@ LONG_FILES = {"tests/loopback_hub.py", "tests/zoo/test_hub.py", "tests/zoo/test_
 NOT_ANNOTATED = {
     "cross_validate",
     "leave_one_band_out",
-    "predict_spikes",
-    "segment_events",
-    "simulate_events",
-    "train_events",
-    "train_spike_predictor",
 }
 # Number of sentences in strings and docstrings that begin with "Of"; it only shrinks.
 MOST_SENTENCES_WITH_OF = 127

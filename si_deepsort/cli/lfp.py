@@ -76,7 +76,11 @@ def predict(
     from ..lfp.predict import predict_spikes
 
     prediction = predict_spikes(spikeinterface.load(recording), model)
-    prediction.to_sorting(sampling_frequency, seed=seed).save(folder=folder / "sorting")
+    sorting = prediction.to_sorting(sampling_frequency, seed=seed)
+    sorting.save(folder=folder / "sorting")
+    start_s = sorting.get_annotation("start_time_s")
+    if start_s:
+        print(f"Spikes count from {start_s:.6g} s, the start of the recording (annotation start_time_s of the sorting)")
     rates = prediction.to_recording()
     # one chunk: SpikeInterface collects garbage after each, which takes longer than writing these few samples
     rates.save(folder=folder / "rates", chunk_size=len(prediction.times), verbose=False, progress_bar=False)

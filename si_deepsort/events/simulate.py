@@ -63,7 +63,9 @@ PRESETS = {
 }
 
 
-def simulate_events(settings: SimulationSettings | str = "endplate", *, noise: np.ndarray | None = None, **changes):
+def simulate_events(
+    settings: SimulationSettings | str = "endplate", *, noise: np.ndarray | None = None, **changes: float | int | None
+) -> tuple[si.NumpyRecording, pandas.DataFrame]:
     """
     A trace with miniature potentials and the table of their truth.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.signal
+from spikeinterface.core import BaseRecording
 
 from ..settings import Settings, setting
 from .bands import band_kernel, check_bands, reach_seconds
@@ -85,14 +86,16 @@ class FeatureTable:
         return FeatureTable(self.values[:, columns], names, self.start_s, self.bin_s, self.reach_s)
 
 
-def extract_features(recording, settings: FeatureSettings, *, segment_index: int = 0, chunk_s: float = 60.0):
+def extract_features(
+    recording: BaseRecording, settings: FeatureSettings, *, segment_index: int = 0, chunk_s: float = 60.0
+) -> FeatureTable:
     """
     Features of an SI recording, read in chunks with enough margin that chunking leaves no trace.
 
     Parameters
     ----------
     recording : BaseRecording
-        Field potential of any unit and rate; several channels.
+        Field potential of any rate; several channels. Traces are in uV where the recording has gains, else as stored.
     settings : FeatureSettings
     segment_index : int, default: 0
     chunk_s : float, default: 60.0
@@ -124,6 +127,7 @@ def extract_features(recording, settings: FeatureSettings, *, segment_index: int
         traces = recording.get_traces(segment_index=segment_index, start_frame=start, end_frame=end)
         check_traces(traces, rate, start_s=start / rate, line_frequency=settings.line_frequency)
         edges_s = np.arange(first, last + 1) * bin_s - start / rate
+        traces = in_microvolts(recording, traces)
         pieces.append(features_of_traces(traces, rate, edges_s, bands, settings))
     names = feature_names(list(recording.channel_ids), bands, settings)
     start_s = float(recording.sample_index_to_time(0, segment_index=segment_index))
@@ -131,6 +135,14 @@ def extract_features(recording, settings: FeatureSettings, *, segment_index: int
     if settings.standardise:
         values = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12)
     return FeatureTable(values, names, start_s, bin_s, reach)
+
+
+def in_microvolts(recording: BaseRecording, traces: np.ndarray) -> np.ndarray:
+    """Traces of shape (num_frames, num_channels) in uV, float32, where the recording has gains; else as they are."""
+    gains, offsets = recording.get_channel_gains(), recording.get_channel_offsets()
+    if gains is None or offsets is None:
+        return traces
+    return (traces * np.asarray(gains, "float32") + np.asarray(offsets, "float32")).astype("float32")
 
 
 def features_of_traces(traces, sampling_frequency: float, edges_s, bands: dict, settings: FeatureSettings):

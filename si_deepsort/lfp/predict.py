@@ -1,13 +1,16 @@
 """Spiking predicted from a field potential by a trained model."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from spikeinterface.core import BaseRecording, NumpyRecording, NumpySorting
 
 from ..nets.spike_predictor import SpikePredictor
 from ..settings import settings_from_dict
 from ..zoo import load_network
 from .features import FeatureSettings, extract_features
+from .scale import check_scale, in_trained_order
 from .windows import predict_output, to_rate
 
 
@@ -37,7 +40,7 @@ class SpikePrediction:
         """Expected spikes per second, shape (num_bins, num_units)."""
         return self.expected / self.bin_s
 
-    def to_sorting(self, sampling_frequency: float = 30_000.0, *, seed: int = 0):
+    def to_sorting(self, sampling_frequency: float = 30_000.0, *, seed: int = 0) -> NumpySorting:
         """
         Spikes drawn from the prediction, as an SI sorting: as many as expected, where they are expected.
 
@@ -49,35 +52,40 @@ class SpikePrediction:
         Returns
         -------
         NumpySorting
-            Frame 0 is the beginning of the first bin.
+            Frame 0 is the beginning of the first bin, at the start time of the recording: spike times are on the
+            recording's clock. SpikeInterface does not save the start time of a sorting; the annotation
+            `start_time_s` keeps it.
         """
-        from spikeinterface.core import NumpySorting
-
         random = np.random.default_rng(seed)
         trains = {}
         for column, unit_id in enumerate(self.unit_ids):
             bins = np.repeat(np.arange(len(self.expected)), random.poisson(self.expected[:, column]))
             times = (bins + random.random(len(bins))) * self.bin_s
             trains[unit_id] = np.sort(np.floor(times * sampling_frequency).astype(np.int64))
-        return NumpySorting.from_unit_dict([trains], sampling_frequency)
+        sorting = NumpySorting.from_unit_dict([trains], sampling_frequency)
+        start_s = float(self.times[0]) - self.bin_s / 2
+        sorting.shift_times(start_s)
+        sorting.annotate(start_time_s=start_s)
+        return sorting
 
-    def to_recording(self):
+    def to_recording(self) -> NumpyRecording:
         """The rates, spikes per second, as an SI recording with one channel per unit and one frame per bin."""
-        from spikeinterface.core import NumpyRecording
-
         recording = NumpyRecording([self.rate_hz.astype(np.float32)], 1 / self.bin_s, channel_ids=self.unit_ids)
         recording.shift_times(self.times[0] - self.bin_s / 2)
         return recording
 
 
-def predict_spikes(recording, model, *, device: str = "cpu") -> SpikePrediction:
+def predict_spikes(
+    recording: BaseRecording, model: SpikePredictor | str | Path, *, device: str = "cpu"
+) -> SpikePrediction:
     """
     Predict the spiking of the units that a model was trained on.
 
     Parameters
     ----------
     recording : BaseRecording
-        Field potential, one segment, with as many channels as in training.
+        Field potential, one segment, with the channels of the training in any order. Traces are scaled to uV by its
+        gains, as in training.
     model : str | Path | SpikePredictor
         A model folder, or what `train_spike_predictor` returned.
     device : str, default: "cpu"
@@ -90,7 +98,7 @@ def predict_spikes(recording, model, *, device: str = "cpu") -> SpikePrediction:
     Raises
     ------
     ValueError
-        If the model is of another kind, or the recording's channels or rate do not suit it.
+        If the model is of another kind, or the recording's channels, unit or rate are not those of the training.
 
     Examples
     --------
@@ -106,11 +114,9 @@ def predict_spikes(recording, model, *, device: str = "cpu") -> SpikePrediction:
         raise ValueError(f"The recording has {recording.get_num_segments()} segments; select one of them.")
     stored = net.info.settings
     settings = settings_from_dict(FeatureSettings, stored["features"])
-    if recording.get_num_channels() != stored["num_channels"]:
-        raise ValueError(
-            f"The recording has {recording.get_num_channels()} channels, the model was trained on "
-            f"{stored['num_channels']} ({stored['channel_ids']}). Select them with recording.select_channels."
-        )
+    recording = in_trained_order(recording, stored["channel_ids"])
+    if "channel_sizes" in stored and not settings.standardise:
+        check_scale(recording, stored["unit"], stored["channel_sizes"])
     features = extract_features(recording, settings)
     if features.values.shape[1] != net.config.num_features:
         raise ValueError(

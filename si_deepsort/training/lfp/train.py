@@ -3,17 +3,20 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from spikeinterface.core import BaseRecording, BaseSorting
+
 from ...lfp.features import FeatureSettings
 from ...lfp.predictors import PredictorSettings, fit_predictor
+from ...lfp.scale import channel_sizes, unit_of
 from ...lfp.targets import Session, pair_session
 from ...nets.spike_predictor import SpikePredictor
 from ...zoo import ModelInfo, save_model
 
 
 def train_spike_predictor(
-    recording,
-    sorting,
-    unit_id=None,
+    recording: BaseRecording,
+    sorting: BaseSorting,
+    unit_id: str | int | list | None = None,
     model: str = "bilstm",
     folder: str | Path | None = None,
     *,
@@ -29,7 +32,7 @@ def train_spike_predictor(
     Parameters
     ----------
     recording : BaseRecording
-        Field potential: one segment, any number of channels, any unit and rate.
+        Field potential: one segment, any number of channels, any rate; in uV where it has gains, else as stored.
     sorting : BaseSorting
         Spikes on the same clock; its sampling rate may differ.
     unit_id : unit id | list of unit ids | "population" | None, default: None
@@ -73,7 +76,7 @@ def _model_info(recording, paired, training, model, folder, features, settings) 
         name=Path(folder).name if folder else f"spike-predictor-{model}",
         task="lfp",
         sampling_frequency=float(recording.get_sampling_frequency()),
-        input_unit="any: features are scaled by the training data",
+        input_unit="uV" if unit_of(recording) == "uV" else "that of the training data",
         training=dict(
             command="si_deepsort.train_spike_predictor",
             seed=settings.seed,
@@ -90,6 +93,8 @@ def _model_info(recording, paired, training, model, folder, features, settings) 
             predictor=asdict(settings),
             num_channels=recording.get_num_channels(),
             channel_ids=[str(channel_id) for channel_id in recording.channel_ids],
+            unit=unit_of(recording),
+            channel_sizes=[float(size) for size in channel_sizes(recording)],
             unit_ids=[_plain(name) for name in paired.output_names],
             base_rates=[float(values["base_rate"]) for values in training["outputs"].values()],
         ),
