@@ -1,7 +1,16 @@
 """
 Lazy preprocessors for SpikeInterface recordings.
 
-`PREPROCESSORS` names them all: the function's name -> (class, function). Importing this package does not import torch.
+Preprocessors for users, which `PREPROCESSORS` lists as function name -> (class, function):
+
+- `deep_interpolate`: DeepInterpolation, with `prediction`, `calibration`, `injection` and `surrogate`.
+- `wavelet_denoise`: thresholds on wavelet coefficients.
+- `matched_filter`: correlation with the waveform of a spike.
+
+Recordings of the sorter, in the order of its flow: `band_pass`, `reference`, `motion_interpolation`, `whiten` (with
+`estimate_whitening`, `whitening` and `artefacts`) and `half_precision`.
+
+Importing this package does not import torch.
 """
 
 from .deep_interpolate import DeepInterpolateRecording, deep_interpolate

@@ -28,7 +28,7 @@ class DeepInterpolateRecording(BasePreprocessor):
         Name of a bundled model, folder of one that `train_deep_interpolation` made, "owner/name@revision" on the Hub,
         or a Keras `.h5` file of the original DeepInterpolation.
     blend : "auto" | float, default: "auto"
-        Weight of the raw sample in the output, 0 (the pure prediction, which shrinks small spikes) to 1 (nothing
+        Weight of the recorded sample in the output, 0 (the pure prediction, which shrinks small spikes) to 1 (nothing
         changes). "auto" injects small spikes into a stretch of the recording, measures how much of them each channel
         would keep, and takes the smallest weight that keeps 97 %. It also lowers the share of the nonlinear part of the
         network until noise with the spectrum of the recording crosses -4 noise levels no more often than before.
@@ -114,8 +114,8 @@ class DeepInterpolateRecordingSegment(BasePreprocessorSegment):
         start_frame = 0 if start_frame is None else start_frame
         end_frame = self.get_num_samples() if end_frame is None else end_frame
         traces = np.empty((end_frame - start_frame, len(self.raw_weights)), dtype=self.dtype)
-        for window, raw, blended in self.tiles.predict(self.parent_recording_segment, start_frame, end_frame):
-            blended += self.raw_weights * (raw - blended)
+        for window, recorded, blended in self.tiles.predict(self.parent_recording_segment, start_frame, end_frame):
+            blended += self.raw_weights * (recorded - blended)
             blended *= self.tiles.scales
             blended += self.tiles.centers
             traces[window] = cast_traces(blended, self.dtype)
@@ -165,7 +165,7 @@ class _Tiles:
         ------
         window : slice
             Frames of the tile, counted from `start_frame`.
-        raw, predicted : np.ndarray, shape (num_frames, num_channels), float32
+        recorded, predicted : np.ndarray, shape (num_frames, num_channels), float32
             In noise levels.
         """
         tile, context = self.predictor.tile_frames, self.predictor.context
@@ -189,7 +189,7 @@ class _Tiles:
 
 
 def _fitted(recording, net, model, device, blend, is_bad, normalization, seed):
-    """Tiles with their normalization, measured if it is None, and the weight of the raw trace on each channel."""
+    """Tiles with their normalization, measured if it is None, and the weight of the recorded trace on each channel."""
     from .calibration import calibrate, weights_that_keep_spikes
 
     is_measured = normalization is None
@@ -236,7 +236,9 @@ def measure_normalization(recording, architecture: str = DEFAULT_ARCHITECTURE, *
 
 def _check_blend(blend):
     if blend != "auto" and not (np.isscalar(blend) and not isinstance(blend, str) and 0 <= blend <= 1):
-        raise ValueError(f"blend={blend!r}, expected 'auto' or a number from 0 (pure prediction) to 1 (raw).")
+        raise ValueError(
+            f"blend={blend!r}, expected 'auto' or a number from 0 (pure prediction) to 1 (nothing changes)."
+        )
 
 
 def _checked_normalization(normalization, bad):
