@@ -1,22 +1,16 @@
-"""Models through the Hub: published, fetched, cached, offline. The server is `loopback_hub`."""
+"""Models from the Hub: fetched, cached, offline, named by address. The server is `loopback_hub`."""
 
 import errno
 import hashlib
-import logging
 import os
-import socket
-import subprocess
-import sys
-import threading
 import time
-import traceback
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import spikeinterface.core as si
-from huggingface_hub import ModelCard, constants, get_session
+from huggingface_hub import constants, get_session
 from loopback_hub import WRITE_TOKEN
 from small_model import INFO, make_net, publish, same_weights
 
@@ -31,90 +25,10 @@ from si_deepsort.zoo import (
     load_model,
     model_provenance,
     names,
-    pin_model,
     pull,
-    push_all,
     push_to_hub,
     save_model,
 )
-
-# Publishing
-
-
-def test_push_tag_pull_gives_the_same_network(hub, here):
-    pinned = publish(hub, tag="v1")
-    commit = pinned.split("@")[1]
-    with pytest.warns(UserWarning, match=f"not pinned.*{commit}"):
-        net = load_model("lab/our-probe@v1", **here)
-    assert same_weights(net, make_net())
-    assert net.info.source["commit"] == commit and net.info.source["revision"] == "v1"
-    assert same_weights(load_model(pinned, **here), net)
-    assert pin_model(pinned, **here) == pinned
-
-
-def test_a_push_brings_a_card_with_metadata(hub):
-    publish(hub)
-    files = hub.repositories["lab/our-probe"].commits[hub.repositories["lab/our-probe"].branches["main"]]
-    card = ModelCard(files["README.md"].decode())
-    assert card.data.license == "mit" and card.data.eval_results[0].metric_value == 0.25
-    assert "## Limits" in card.text and "generated recordings" in card.text
-
-
-def test_a_tag_is_never_moved(hub):
-    publish(hub, tag="v1")
-    before = dict(hub.repositories["lab/our-probe"].commits)
-    with pytest.raises(ValueError, match="tag 'v1' already"):
-        publish(hub, seed=1, tag="v1")
-    assert hub.repositories["lab/our-probe"].commits == before
-
-
-def test_pushing_again_without_a_change_makes_no_commit(hub):
-    assert publish(hub) == publish(hub)
-
-
-def test_push_of_a_folder_keeps_what_was_written_on_the_card(hub, tmp_path):
-    card = "## Limits\n\nOnly rats.\n"
-    folder = save_model(make_net(), tmp_path / "model", INFO, card=card)
-    (folder / "secret.txt").write_text("not for the world")
-    push_to_hub(folder, "lab/our-probe", token=WRITE_TOKEN, endpoint=hub.endpoint)
-    files = hub.repositories["lab/our-probe"].commits[hub.repositories["lab/our-probe"].branches["main"]]
-    assert b"Only rats." in files["README.md"] and "secret.txt" not in files
-    assert (folder / "README.md").read_text() == card
-
-
-def test_push_without_info_or_right_says_what_to_do(hub):
-    with pytest.raises(ValueError, match="Give info="):
-        push_to_hub(make_net(), "lab/our-probe", token=WRITE_TOKEN, endpoint=hub.endpoint)
-    with pytest.raises(ValueError, match="hf auth login"):
-        push_to_hub(make_net(), "lab/our-probe", info=INFO, token=False, endpoint=hub.endpoint)
-
-
-def test_all_bundled_models_are_published_with_card_and_query_file(hub, here):
-    published = push_all("lab", token=WRITE_TOKEN, endpoint=hub.endpoint)
-    assert sorted(published) == names.bundled_names()
-    for name, reference in published.items():
-        files = hub.repositories[f"lab/{name}"].commits[reference.revision]
-        card = ModelCard(files["README.md"].decode()).data
-        assert card.library_name == "si_deepsort" and card.pipeline_tag
-        assert {"neuroscience", "electrophysiology", "spikeinterface"} <= set(card.tags)
-        assert reference.is_pinned and hashlib.sha256(files[CONFIG_FILE]).hexdigest() == reference.config_sha256
-    sorting_tags = ModelCard(hub_file(hub, "lab/detector-cnn", "README.md")).data.tags
-    assert {"spike-sorting", "neuropixels"} <= set(sorting_tags)
-    name = "waveform-autoencoder"
-    hub.requests.clear()
-    assert same_weights(load_model(str(published[name]), **here), load_model(name))
-    asked = [path for method, path in hub.requests if method == "GET" and path.endswith(f"/{CONFIG_FILE}")]
-    assert len(asked) == 1, "the Hub counts requests of this file"
-    again = push_all("lab", token=WRITE_TOKEN, endpoint=hub.endpoint)
-    assert again == published
-
-
-def hub_file(hub, repo_id, name):
-    repository = hub.repositories[repo_id]
-    return repository.commits[repository.branches["main"]][name].decode()
-
-
-# Cache and offline
 
 
 def test_a_cached_model_needs_no_request(hub, here):
@@ -309,136 +223,3 @@ def test_a_folder_named_like_the_owner_does_not_hide_a_model(tmp_path, monkeypat
     assert names.find_model(f"lab/ours@{commit}") == names.HubReference(repo_id="lab/ours", revision=commit)
     with pytest.raises(ValueError, match="no model folder"):
         names.find_model("lab/ours")
-
-
-# Rights
-
-
-def test_private_and_gated_repositories(hub, here):
-    pinned = publish(hub, private=True)
-    with pytest.raises(ValueError, match=r"no repository 'lab/our-probe'.*private"):
-        load_model(pinned, **here, token=False)
-    assert same_weights(load_model(pinned, **here, token=WRITE_TOKEN), make_net())
-    gated = publish(hub, repo_id="lab/gated")
-    hub.repositories["lab/gated"].gated = True
-    with pytest.raises(ValueError, match="gated"):
-        load_model(gated, **here, token=False)
-    assert load_model(gated, **here, token=WRITE_TOKEN) is not None
-
-
-def test_unknown_repository_and_revision_name_the_nearest(hub, here):
-    publish(hub, tag="v1")
-    with pytest.raises(ValueError, match="Did you mean 'lab/our-probe'"):
-        load_model("lab/our-prob@v1", **here)
-    with pytest.raises(ValueError, match=r"no revision 'v2'.*v1"):
-        load_model("lab/our-probe@v2", **here)
-    with pytest.raises(ValueError, match="no revision"):
-        load_model("lab/our-probe@" + "0" * 40, **here)
-
-
-@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
-def test_the_token_is_never_printed(hub, here, status, caplog, capfd, monkeypatch):
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    caplog.set_level(logging.DEBUG)
-    token = "hf_thisIsASecretThatNobodyMaySee00000"
-    pinned = publish(hub)
-    for call in (
-        lambda: load_model(pinned, **here, token=token),
-        lambda: push_to_hub(make_net(), "lab/x", info=INFO, token=token, endpoint=hub.endpoint),
-    ):
-        hub.fail_next = [status] * 6
-        with pytest.raises((ValueError, OSError)) as caught:
-            call()
-        assert token not in "".join(traceback.format_exception(caught.value))
-    assert token not in caplog.text and token not in "".join(capfd.readouterr())
-    assert not any(token.encode() in path.read_bytes() for path in here["cache_dir"].rglob("*") if path.is_file())
-
-
-# Accidents
-
-
-@pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize("revision", ["tag", "commit"])
-def test_a_busy_server_is_asked_again(hub, here, status, revision, monkeypatch):
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    pinned = publish(hub, tag="v1")
-    hub.fail_next = [status]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        net = load_model("lab/our-probe@v1" if revision == "tag" else pinned, **here)
-    assert same_weights(net, make_net())
-
-
-def test_a_server_that_stays_down_ends_in_an_error(hub, here, monkeypatch):
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    publish(hub, tag="v1")
-    hub.fail_next = [503] * 50
-    with pytest.raises(ConnectionError, match="503"):
-        load_model("lab/our-probe@v1", **here)
-
-
-def test_an_interrupted_download_is_resumed(hub, here):
-    pinned = publish(hub)
-    hub.truncate_next = 1
-    assert same_weights(load_model(pinned, **here), make_net())
-
-
-def test_something_that_is_no_hub(here):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        here["endpoint"] = f"http://127.0.0.1:{server.getsockname()[1]}"
-
-        def portal():
-            connection, _ = server.accept()
-            connection.recv(10_000)
-            page = b"<html>Please log in to the guest network</html>"
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(page) + page)
-            connection.close()
-
-        threading.Thread(target=portal, daemon=True).start()
-        with pytest.raises(ConnectionError, match="no Hub answers"):
-            load_model("lab/our-probe@v1", **here)
-
-
-@pytest.mark.slow
-def test_two_processes_pull_at_once(hub, here):
-    pinned = publish(hub)
-    places = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(here["cache_dir"].parent / "home")}
-    workers = [start_cli("models", "pull", pinned, **places) for _ in range(2)]
-    for worker in workers:
-        errors = worker.communicate(timeout=120)[1]
-        assert worker.returncode == 0, errors
-    cache_dir = here["cache_dir"].parent / "home" / "hub"
-    assert same_weights(load_model(pinned, cache_dir=cache_dir, local_files_only=True), make_net())
-
-
-# The command line
-
-
-def run_cli(*arguments, **environment):
-    worker = start_cli(*arguments, **environment)
-    output, errors = worker.communicate(timeout=120)
-    return subprocess.CompletedProcess(arguments, worker.returncode, output, errors)
-
-
-def start_cli(*arguments, **environment):
-    command = [sys.executable, "-c", "from si_deepsort.cli import main; main()", *arguments]
-    environment = {**os.environ, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", **environment}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.slow
-def test_push_and_pull_on_the_command_line(hub, tmp_path):
-    folder = save_model(make_net(), tmp_path / "model", INFO)
-    places = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": WRITE_TOKEN}
-    pushed = run_cli("models", "push", str(folder), "lab/our-probe", "--tag", "v1", **places)
-    assert pushed.returncode == 0, pushed.stderr
-    pinned = pushed.stdout.strip()
-    pulled = run_cli("models", "pull", pinned, "--to", str(tmp_path / "carried"), **places)
-    assert pulled.returncode == 0, pulled.stderr
-    assert same_weights(load_model(tmp_path / "carried"), make_net())
-    hub.requests.clear()
-    checked = run_cli("models", "verify", pinned, HF_HUB_OFFLINE="1", **places)
-    assert checked.returncode == 0 and "ok" in checked.stdout, checked.stdout + checked.stderr
-    missing = run_cli("models", "info", "lab/other@v1", HF_HUB_OFFLINE="1", **places)
-    assert missing.returncode == 1 and "Remedy 1" in missing.stderr and "Traceback" not in missing.stderr
-    assert hub.requests == []
