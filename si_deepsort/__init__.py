@@ -45,8 +45,8 @@ _PUBLIC = {
     "train_events": "training.events.train",
     "train_spike_predictor": "training.lfp.train",
     "predict_spikes": "lfp.predict",
-    "cross_validate": "lfp.crossval",
-    "leave_one_band_out": "lfp.ablation",
+    "cross_validate": "training.lfp.cross_validate",
+    "leave_one_band_out": "training.lfp.ablation",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 # The program whose help is shown without importing SpikeInterface; its commands call `register` themselves.

@@ -11,13 +11,14 @@ from spikeinterface.core import NumpyRecording, NumpySorting
 
 from si_deepsort import cross_validate, leave_one_band_out
 from si_deepsort.lfp.bands import BANDS
-from si_deepsort.lfp.crossval import held_out_predictions, score_table
 from si_deepsort.lfp.features import FeatureSettings
-from si_deepsort.lfp.folds import Fold, group_folds
 from si_deepsort.lfp.metrics import classification_scores
-from si_deepsort.lfp.predictors import PredictorSettings, fit_predictor
+from si_deepsort.lfp.predictors import PredictorSettings
 from si_deepsort.lfp.simulate import PlantedUnit, simulate_session, threshold_toy
 from si_deepsort.lfp.targets import Session, pair_session
+from si_deepsort.training.lfp.cross_validate import held_out_predictions, score_table
+from si_deepsort.training.lfp.fit_predictor import fit_predictor
+from si_deepsort.training.lfp.folds import Fold, group_folds
 
 SIMULATED = FeatureSettings(bin_ms=10.0)
 # Less time for the network where it is trained hundreds of times.

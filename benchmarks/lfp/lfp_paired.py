@@ -18,9 +18,10 @@ from si_deepsort.lfp.metrics import (
     gain_per_bin,
     rate_correlation,
 )
-from si_deepsort.lfp.predictors import PredictorSettings, fit_predictor
+from si_deepsort.lfp.predictors import PredictorSettings
 from si_deepsort.lfp.targets import PairedBins, Session, pair_session
 from si_deepsort.lfp.windows import predict_output, to_rate
+from si_deepsort.training.lfp.fit_predictor import fit_predictor
 
 SPIKE_RATE = 48_000.0
 # One channel: the three share one theta rhythm (correlation .96), and phase alone says when spikes fall, not whether

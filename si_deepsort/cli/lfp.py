@@ -47,8 +47,8 @@ def train_lfp(
         print(f"  {name.removeprefix('held_out_bits_per_spike_')}: {value:.4f}{claim}")
     print(f"Saved to {folder}")
     if report:
-        from ..lfp.report import write_report
         from ..lfp.targets import Session
+        from ..training.lfp.report import write_report
 
         chosen = None if unit_id in (None, "population") else unit_id
         session = Session(lfp, spikes, unit_ids=chosen)

@@ -1,7 +1,6 @@
 """
-Spikes from field potentials: bands and features, predictors, and an evaluation that does not fool itself.
+Spikes from field potentials: bands and features, and prediction with a trained model.
 
-The usual path: `Session` (targets) -> `cross_validate` (crossval) -> `leave_one_band_out` (ablation) ->
-`train_spike_predictor` (si_deepsort.training.lfp.train) -> `predict_spikes` (predict). `simulate` makes data with known
-coupling, `report` draws the pictures.
+This room holds what training and prediction share: bands, features, targets, metrics, prediction, and `simulate` with
+known coupling. `si_deepsort.training.lfp` trains, cross-validates, leaves bands out and writes the report.
 """

@@ -6,9 +6,9 @@ from spikeinterface.core import NumpyRecording, NumpySorting
 
 from si_deepsort.lfp.bands import BANDS, band_kernel, check_bands
 from si_deepsort.lfp.features import FeatureSettings, extract_features
-from si_deepsort.lfp.folds import block_folds, group_folds
 from si_deepsort.lfp.metrics import bits_per_spike, circular_shift_null, classification_scores
 from si_deepsort.lfp.targets import Session, pair_session
+from si_deepsort.training.lfp.folds import block_folds, group_folds
 
 RATE = 500.0
 

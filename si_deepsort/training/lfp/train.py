@@ -6,11 +6,12 @@ from pathlib import Path
 from spikeinterface.core import BaseRecording, BaseSorting
 
 from ...lfp.features import FeatureSettings
-from ...lfp.predictors import PredictorSettings, fit_predictor
+from ...lfp.predictors import PredictorSettings
 from ...lfp.scale import channel_sizes, unit_of
 from ...lfp.targets import Session, pair_session
 from ...nets.spike_predictor import SpikePredictor
 from ...zoo import ModelInfo, save_model
+from .fit_predictor import fit_predictor
 
 
 def train_spike_predictor(

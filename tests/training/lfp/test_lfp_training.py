@@ -7,18 +7,18 @@ from spikeinterface.core import NumpyRecording, NumpySorting
 from typer.testing import CliRunner
 
 import si_deepsort
-from si_deepsort.lfp.ablation import only_one_band, permutation_importance
-from si_deepsort.lfp.calibration import calibrate
-from si_deepsort.lfp.crossval import cross_validate, transfer_matrix
 from si_deepsort.lfp.features import FeatureSettings
 from si_deepsort.lfp.history import history_of
-from si_deepsort.lfp.linear import fit_glm, lagged
-from si_deepsort.lfp.predictors import MODELS, PredictorSettings, fit_predictor
-from si_deepsort.lfp.report import write_report
+from si_deepsort.lfp.predictors import MODELS, PredictorSettings
 from si_deepsort.lfp.simulate import PlantedUnit, simulate_session, threshold_toy
 from si_deepsort.lfp.targets import Session, pair_session
 from si_deepsort.lfp.windows import predict_output
 from si_deepsort.nets.spike_predictor import SpikePredictor, SpikePredictorConfig
+from si_deepsort.training.lfp.calibration import calibrate
+from si_deepsort.training.lfp.cross_validate import cross_validate, transfer_matrix
+from si_deepsort.training.lfp.fit_predictor import fit_predictor
+from si_deepsort.training.lfp.linear import fit_glm, lagged
+from si_deepsort.training.lfp.report import write_report
 
 BANDS = {"theta": (4.0, 8.0), "beta": (12.0, 30.0)}
 FEATURES = FeatureSettings(bands=BANDS, bin_ms=20.0)
@@ -95,7 +95,7 @@ def test_glm_on_some_of_the_empty_bins_agrees_with_all(monkeypatch):
     counts = random.poisson(np.exp(0.5 * design[:, 0] - 3.5))
     groups = np.zeros(1, dtype=int)
     whole = fit_glm(design, counts, groups, likelihood="poisson")
-    monkeypatch.setattr("si_deepsort.lfp.linear.MAX_ROWS", 15_000)
+    monkeypatch.setattr("si_deepsort.training.lfp.linear.MAX_ROWS", 15_000)
     some = fit_glm(design, counts, groups, likelihood="poisson")
     np.testing.assert_allclose(some[0], whole[0], atol=0.05)
     assert some[1] == pytest.approx(whole[1], abs=0.05)
@@ -154,9 +154,8 @@ def test_what_was_planted_is_found_and_nothing_else(session):
     assert low["unit0"] > 0 >= low["unit1"]
 
 
-@pytest.mark.parametrize("analyse", [si_deepsort.leave_one_band_out, only_one_band, permutation_importance])
-def test_the_planted_band_comes_first(session, analyse):
-    table = analyse(session, model="glm", num_folds=2, features=FEATURES, settings=QUICK)
+def test_the_planted_band_comes_first(session):
+    table = si_deepsort.leave_one_band_out(session, model="glm", num_folds=2, features=FEATURES, settings=QUICK)
     assert table[table.output == "unit0"].band.iloc[0] == "theta"
 
 

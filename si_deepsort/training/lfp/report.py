@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 
-from ..html_report import embed_figure, embed_table, section, write_page
+from ...html_report import embed_figure, embed_table, section, write_page
+from ...lfp.features import FeatureSettings
+from ...lfp.metrics import calibration_curve, circular_shift_null
+from ...lfp.predictors import PredictorSettings
+from ...lfp.targets import Session
 from .ablation import leave_one_band_out
-from .crossval import HeldOut, held_out_predictions, make_folds, pair_sessions, score_table, transfer_matrix
-from .features import FeatureSettings
-from .metrics import calibration_curve, circular_shift_null
-from .predictors import PredictorSettings
+from .cross_validate import HeldOut, held_out_predictions, make_folds, pair_sessions, score_table, transfer_matrix
 
 
 def write_report(
-    sessions,
+    sessions: Session | list[Session],
     path: str | Path,
     *,
     model: str = "bilstm",

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from .features import FeatureSettings
+from ...lfp.features import FeatureSettings
+from ...lfp.metrics import bits_of_blocks, block_sums, classification_scores, gain_per_bin, rate_correlation
+from ...lfp.predictors import PredictorSettings, gap_bins, network_config
+from ...lfp.targets import PairedBins, Session, pair_session
+from ...lfp.windows import predict_output, to_rate
+from .fit_predictor import fit_predictor
 from .folds import Fold, block_folds, group_folds
-from .metrics import bits_of_blocks, block_sums, classification_scores, gain_per_bin, rate_correlation
-from .predictors import PredictorSettings, fit_predictor, gap_bins, network_config
-from .targets import PairedBins, Session, pair_session
-from .windows import predict_output, to_rate
 
 GROUPS = ("session", "participant", "region", "hemisphere")
 
@@ -46,7 +47,7 @@ class HeldOut:
 
 
 def cross_validate(
-    sessions,
+    sessions: Session | list[Session],
     *,
     model: str = "bilstm",
     by: str = "block",
@@ -96,7 +97,7 @@ def cross_validate(
 
 
 def transfer_matrix(
-    sessions: list,
+    sessions: list[Session],
     *,
     group_by: str = "region",
     model: str = "bilstm",

@@ -10,8 +10,8 @@ from itertools import product
 
 import numpy as np
 
-from .metrics import block_sums, gain_per_bin
-from .windows import to_rate
+from ...lfp.metrics import block_sums, gain_per_bin
+from ...lfp.windows import to_rate
 
 # Above 1 too: the mean of several shrunken members is flatter than any of them.
 GAINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold
 
 Span = tuple[int, int, int]  # session, first bin, one past the last bin
 
@@ -71,7 +72,7 @@ def group_folds(
     strata: list[str] | None = None,
     num_folds: int | None = None,
     seed: int = 0,
-):
+) -> list[Fold]:
     """
     Whole groups (participants, sessions) are held out together.
 
@@ -86,7 +87,7 @@ def group_folds(
     num_folds : int | None, default: None
         None holds out one group at a time.
     seed : int, default: 0
-        Of the order in which groups are dealt.
+        Random seed of the order in which groups are dealt.
 
     Returns
     -------
@@ -104,20 +105,13 @@ def group_folds(
             f"Found {len(names)} group(s) {names} for {num_folds} folds; holding out whole groups needs at least two "
             "groups and no more folds than groups. With one participant use by='block'."
         )
+    if num_folds == len(names):
+        splitter = LeaveOneGroupOut()
+    else:
+        splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     spans = [(session, 0, length) for session, length in enumerate(num_bins)]
-    fold_of = _deal(names, groups, strata or [""] * len(groups), num_folds, seed)
     folds = []
-    for number in range(num_folds):
-        held_out = [name for name in names if fold_of[name] == number]
-        test = tuple(span for span in spans if groups[span[0]] in held_out)
-        training = tuple(span for span in spans if groups[span[0]] not in held_out)
-        folds.append(Fold(training, test, ", ".join(held_out)))
+    for training, test in splitter.split(spans, strata or [""] * len(groups), groups):
+        held_out = sorted({groups[session] for session in test})
+        folds.append(Fold(tuple(spans[i] for i in training), tuple(spans[i] for i in test), ", ".join(held_out)))
     return folds
-
-
-def _deal(names, groups, strata, num_folds, seed) -> dict[str, int]:
-    """Fold of each group: groups are dealt like cards, stratum after stratum."""
-    order = np.random.default_rng(seed).permutation(len(names))
-    main_stratum = {name: sorted(s for g, s in zip(groups, strata, strict=True) if g == name)[0] for name in names}
-    shuffled = sorted((names[index] for index in order), key=lambda name: main_stratum[name])
-    return {name: position % num_folds for position, name in enumerate(shuffled)}
