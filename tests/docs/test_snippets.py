@@ -43,6 +43,7 @@ def own_recording():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the first sorting compiles
 @pytest.mark.parametrize("page", pages_with("python"))
 def test_snippets_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
