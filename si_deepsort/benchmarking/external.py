@@ -32,7 +32,7 @@ def hybrid_recording(
         In Hz.
     seed : int, default: 0
     templates : spikeinterface.core.Templates | None, default: None
-        Of real units, e.g. of a curated sorting of another recording. None generates them.
+        Templates of real units, for example from a curated sorting of another recording. None generates them.
 
     Returns
     -------

@@ -92,7 +92,7 @@ def detect_polarity(traces: list[PreparedTrace], find: Finder, threshold: float,
     threshold : float
         Smallest confidence of an event.
     unit : str
-        Of the traces. Where no event is found, currents go down and anything else up.
+        Unit of the traces. Where no event is found, currents go down and anything else up.
 
     Returns
     -------

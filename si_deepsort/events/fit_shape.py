@@ -28,9 +28,9 @@ class FittedEvents:
     Attributes
     ----------
     onset_ms, tau_rise_ms, tau_decay_ms : np.ndarray
-        Of a difference of two exponentials (`waveform.biexponential`).
+        Parameters of a difference of two exponentials (`waveform.biexponential`).
     amplitude : np.ndarray
-        Of the peak above the local baseline, in the unit of the values.
+        Height of the peak above the local baseline, in the unit of the values.
     r_squared : np.ndarray
         Part of the variance around the event that the fit explains.
     amplitude_error : np.ndarray

@@ -38,7 +38,7 @@ class SimulationSettings(Settings):
     step_rate: float = setting(0.0, "Steps of the baseline per second", minimum=0.0)
     pulse_rate: float = setting(0.0, "Test pulses per second", minimum=0.0)
     baseline: float = setting(0.0, "Resting level")
-    seed: int = setting(0, "Of everything")
+    seed: int = setting(0, "Random seed")
 
 
 PRESETS = {

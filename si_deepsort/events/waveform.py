@@ -27,7 +27,7 @@ def biexponential(times_ms: np.ndarray, tau_rise_ms, tau_decay_ms) -> np.ndarray
     Returns
     -------
     np.ndarray, float
-        Of the broadcast shape.
+        Value at each time, in the broadcast shape.
     """
     times_ms = np.maximum(times_ms, 0.0)
     return _difference(times_ms, tau_rise_ms, tau_decay_ms) / _peak_value(tau_rise_ms, tau_decay_ms)

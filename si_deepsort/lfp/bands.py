@@ -38,7 +38,7 @@ def check_bands(
     ----------
     bands : dict of (low, high) in Hz | "human" | "rodent"
     sampling_frequency : float
-        Of the field potential, in Hz.
+        Sampling frequency of the field potential in Hz.
 
     Raises
     ------

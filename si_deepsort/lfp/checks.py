@@ -19,7 +19,7 @@ def check_traces(traces: np.ndarray, sampling_frequency: float, *, start_s: floa
     sampling_frequency : float
         In Hz.
     start_s : float, default: 0.0
-        Of the first frame, for messages.
+        Time of the first frame, for messages.
     line_frequency : float | None, default: None
         If given, warns when more than a tenth of a channel's power lies within 1 Hz of it.
 
@@ -92,7 +92,7 @@ def check_common_clock(recording_s: tuple[float, float], spike_times_s: np.ndarr
         Start and end of the recording, s.
     spike_times_s : np.ndarray, shape (num_spikes,)
     name
-        Of the unit, for the message.
+        Name of the unit, for the message.
     tolerance_s : float, default: 1.0
         Spikes this far outside are dropped with a warning; spikes further out are an error.
     """

@@ -16,12 +16,14 @@ MODELS = ("constant", "glm", "bilstm", "gru", "cnn")
 class PredictorSettings(Settings):
     """How a spike predictor is built and trained."""
 
-    likelihood: str = setting("poisson", "Of the spikes of a bin", choices=("poisson", "bernoulli"))
+    likelihood: str = setting(
+        "poisson", "Distribution of the number of spikes in a bin", choices=("poisson", "bernoulli")
+    )
     num_members: int = setting(4, "Blocks of training time, each held out by one member", minimum=2, maximum=20)
     num_lags: int = setting(0, "Bins to each side (causal: back) that the linear part sees", minimum=0)
     hidden_size: int = setting(24, "Width of the network", minimum=1)
     num_layers: int = setting(1, "Layers of the recurrent network", minimum=1)
-    dropout: float = setting(0.3, "Of the network while training", minimum=0.0, maximum=0.95)
+    dropout: float = setting(0.3, "Dropout of the network while training", minimum=0.0, maximum=0.95)
     context_ms: float = setting(200.0, "Context of the network on each side of a bin, ms", minimum=0.0)
     window_bins: int = setting(200, "Bins per training window", minimum=1)
     batch_size: int = setting(64, "Windows per step", minimum=1)

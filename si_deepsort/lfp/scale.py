@@ -52,7 +52,7 @@ def in_trained_order(recording: BaseRecording, channel_ids: Sequence[str]) -> Ba
     ----------
     recording : BaseRecording
     channel_ids : sequence of str
-        Of the training.
+        Channels of the training.
 
     Returns
     -------

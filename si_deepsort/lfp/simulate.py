@@ -19,8 +19,8 @@ class PlantedUnit:
     ----------
     band : str
     strength : float
-        0: no coupling. Of the phase: concentration of a von Mises law. Of the amplitude: change of the log rate per
-        standard deviation of the log amplitude.
+        0: no coupling. With coupling to the phase, the concentration of a von Mises law; with coupling to the
+        amplitude, the change of the log rate per standard deviation of the log amplitude.
     rate_hz : float
         Mean rate.
     coupling : "phase" | "amplitude"
@@ -106,7 +106,7 @@ def threshold_toy(
     traces : np.ndarray, shape (num_frames, 1), float32
     has_spike : np.ndarray, shape (num_frames,), bool
     probability : np.ndarray, shape (num_frames,)
-        Of a spike, for someone who knows the sines but not the noise.
+        Probability of a spike, for someone who knows the sines but not the noise.
     """
     from scipy.stats import norm
 

@@ -50,7 +50,7 @@ class PairedBins:
     features : FeatureTable
     counts : np.ndarray, shape (num_bins, num_outputs), float32
     output_names : list
-        Of each column of `counts`: unit id, "population" or a label of units.
+        Name of each column of `counts`: unit id, "population" or a label of units.
     labels : dict
         name, participant, region, hemisphere of the session.
     """

@@ -32,7 +32,7 @@ class EventModelSettings(Settings):
     num_epochs: int = setting(12, "Passes", minimum=1)
     num_traces: int = setting(250, "Simulated traces of 10 s in each pass, new ones each time", minimum=1)
     learning_rate: float = setting(3e-3, "Highest learning rate", minimum=0.0)
-    seed: int = setting(0, "Of everything")
+    seed: int = setting(0, "Random seed")
 
 
 def event_loss(net: torch.nn.Module, batch) -> torch.Tensor:
@@ -94,7 +94,7 @@ def whole_cell_noise(path: str | Path, leave_out: tuple[int, ...] = ()) -> list[
     Parameters
     ----------
     path : path
-        Of `train.npz`.
+        The file `train.npz`.
     leave_out : tuple of int
         Traces (1 to 4) that must not be used.
 

@@ -27,7 +27,7 @@ def simulated_batches(seed: int, *, num_traces: int, duration_s: float = 10.0, b
     seed : int
     num_traces : int
     duration_s : float, default: 10.0
-        Of each trace.
+        Duration of each trace in s.
     batch_size : int, default: 12
     real_noise : sequence of np.ndarray, shape (num_frames,)
         Event-free noise at `MODEL_RATE`; a third of the traces are made on it.

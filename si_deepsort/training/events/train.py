@@ -42,7 +42,7 @@ class MarkedTrace:
     ----------
     trace : PreparedTrace
     noise_level : float
-        Of the recording, in its unit.
+        Noise level of the recording, in its unit.
     marks, fitted : pandas.DataFrame
         As marked, and as the fit measures them.
     inputs : np.ndarray, shape (num_frames,), float32

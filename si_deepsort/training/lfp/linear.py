@@ -51,7 +51,7 @@ def fit_glm(
     num_rounds : int, default: 12
         Updates of the prior; each is followed by two Newton steps.
     seed : int, default: 0
-        Of the draw of bins without a spike: beyond 150,000 bins only some of those are used, with more weight each.
+        Seed for drawing bins without a spike: beyond 150,000 bins only some are used, with more weight each.
 
     Returns
     -------

@@ -33,7 +33,7 @@ def write_report(
     ----------
     sessions : Session | list of Session
     path : str | Path
-        Of the HTML file; pictures are inside it.
+        The HTML file to write; pictures are inside it.
     model, by, target, features, settings
         As in `cross_validate`.
     transfer_by : "region" | "hemisphere" | "participant" | "session" | None, default: None
