@@ -28,8 +28,8 @@ class FeatureSettings(Settings):
     bands: dict | str = setting("human", "Name -> (low, high) in Hz, or 'human', or 'rodent'")
     kinds: tuple = setting(
         ("signal", "phase", "amplitude"),
-        "Features of each band: 'signal' (band-limited trace and its quadrature), 'phase' (cosine and sine), 'amplitude' "
-        "(logarithm of the envelope), 'power' (squared envelope); 'broadband' adds the unfiltered trace",
+        "Features of each band: 'signal' (band-limited trace and its quadrature), 'phase' (cosine and sine), "
+        "'amplitude' (logarithm of the envelope), 'power' (squared envelope); 'broadband' adds the unfiltered trace",
     )
     bin_ms: float = setting(5.0, "Width of a bin, ms", minimum=1.0, maximum=50.0)
     causal: bool = setting(False, "Look at the past only")
