@@ -60,6 +60,7 @@ def as_events(table: pandas.DataFrame, *, decimal: str | None = None) -> pandas.
     ValueError
         If there is no column of onsets or a cell in it is not a number.
     """
+    table = table if table.index.is_unique else table.reset_index(drop=True)
     onset, onset_factor = _time_column(table, ONSET_NAMES)
     if onset is None:
         raise ValueError(f"no column holds times of events; the columns are {[str(name) for name in table.columns]}")

@@ -1,146 +1,107 @@
-"""One HTML file to look at: the trace with its events, the doubtful ones first in a gallery, and histograms."""
+"""One page about the events of a recording: facts, average event, distributions, gallery and trace."""
+
+from pathlib import Path
 
 import numpy as np
+import pandas
+from spikeinterface.core import BaseRecording
 
-from ..html_report import embed_figure, fact_table, write_page
+from ..html_report import embed_figure, fact_table, paragraph, section, write_page
 from .columns import DECISION, REJECT
-from .traces import scaled_traces
+from .report_figures import plot_average, plot_distributions, plot_gallery, plot_strips
+from .waveform import end_words
 
-GALLERY_SIZE = 60
-STRIP_S = 10.0
-MAX_STRIPS = 12
-SHOWN_FRAMES = 20_000
+# Quantities that are summarised, with their names and units; {} is the unit of the recording.
+SUMMARISED = {
+    "amplitude": ("Amplitude", "{}"),
+    "rise_ms": ("Rise, 10 to 90 %", "ms"),
+    "decay_ms": ("Decay time constant", "ms"),
+    "area": ("Area", "{} ms"),
+    "interval_s": ("Interval", "s"),
+}
+HOW_TO_CORRECT = (
+    "Each event is named by its row in the table, as a spreadsheet shows it (the heading is row 1), its segment (from "
+    "0) and the time of its onset. To correct, write accept or reject in the column decision of that row and run the "
+    "same command again; to add a missed event, add a row with onset_s and accept. Rejected events are left out of all "
+    "numbers above."
+)
+ABOUT_AVERAGE = "Events without overlap, aligned at their onset; the band is one standard deviation."
+ABOUT_GALLERY = (
+    "All events have one scale. Red: the fitted event. Triangle: onset. Dot: peak. Shaded: onset to end. p: "
+    "confidence. Doubtful events (low confidence or poor fit) have an orange name, rejected ones a grey name."
+)
 
 
-def write_report(path, recording, events, *, title: str = "Miniature potentials"):
+def write_report(
+    path: str | Path, recording: BaseRecording, events: pandas.DataFrame, *, title: str = "Miniature potentials"
+) -> Path:
     """
     Write the report of one recording.
 
     Parameters
     ----------
-    path : path
-        Of the HTML file; it holds its pictures and needs no network.
+    path : str | Path
+        The HTML file; its figures are inside it, and it needs no network.
     recording : BaseRecording
         With one channel, the one that was segmented.
     events : pandas.DataFrame
         From `segment_events`, with a column `decision` or without.
-    title : str
+    title : str, default: "Miniature potentials"
+        The name of the file, say.
+
+    Returns
+    -------
+    Path
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
     kept = events[events[DECISION] != REJECT] if DECISION in events else events
-    parts = [_summary(kept)]
-    if len(events):
-        parts += ["<h2>Distributions</h2>", _histograms(kept)]
-        parts += ["<h2>Gallery, the doubtful first</h2>", _how_to_correct(), _gallery(recording, events)]
+    parts = [section("Recording and settings", fact_table(_facts(recording, events, kept)))]
+    if len(kept):
+        average = embed_figure(plot_average(recording, kept), "Average event with the spread of single events")
+        distributions = embed_figure(plot_distributions(kept), "Histograms and cumulative plots")
+        parts.append(section("Events", fact_table(_summary(kept))))
+        parts.append(section("Average event", paragraph(ABOUT_AVERAGE, is_note=True), average))
+        parts.append(section("Distributions", distributions))
     else:
-        parts.append("<p>No event was found. Lower --threshold or set --polarity if there should be some.</p>")
-    parts += ["<h2>Trace</h2>", _strips(recording, events)]
-    write_page(path, title, parts)
+        parts.append(paragraph("No event was found. Lower the threshold or set the polarity if there should be some."))
+    if len(events):
+        gallery = embed_figure(plot_gallery(recording, events), "Single events with their fits")
+        about = [paragraph(HOW_TO_CORRECT), paragraph(ABOUT_GALLERY, is_note=True)]
+        parts.append(section("Gallery, doubtful events first", *about, gallery))
+    figure, num_shown, num_strips = plot_strips(recording, events)
+    note = f"{num_shown} of {num_strips} stretches. Red: events; orange: doubtful ones; grey: rejected ones."
+    parts.append(section("Trace", paragraph(note, is_note=True), embed_figure(figure, "Trace with its events")))
+    return write_page(path, title, parts)
 
 
-def _summary(events):
-    unit = str(events.attrs.get("unit", "a.u."))
-    duration = events.attrs.get("duration_s", float("nan"))
-    rows = [("events", f"{len(events)}"), ("rate", f"{len(events) / duration:.3g} per s" if duration else "")]
-    rows.append(("direction", "up" if events.attrs.get("polarity", 1) > 0 else "down"))
-    rows.append(("noise level", f"{events.attrs.get('noise_level', float('nan')):.3g} {unit}"))
-    for name, suffix in (("amplitude", unit), ("rise_ms", "ms"), ("decay_ms", "ms"), ("area", f"{unit} ms")):
-        if len(events):
-            low, middle, high = np.percentile(events[name], [25, 50, 75])
-            rows.append(
-                (f"median {name.removesuffix('_ms')}", f"{middle:.3g} {suffix} (quartiles {low:.3g}, {high:.3g})")
-            )
-    return fact_table(dict(rows))
+def _facts(recording, events, kept) -> dict:
+    attributes = events.attrs
+    unit = attributes.get("unit", "a.u.")
+    analysed = attributes.get("analysed_s", attributes.get("duration_s", float("nan")))
+    excluded = [f"{start:g} to {stop:g} s" for start, stop in attributes.get("exclude_s", [])]
+    return {
+        "Sampling rate": f"{recording.get_sampling_frequency():g} Hz",
+        "Segments (sweeps)": recording.get_num_segments(),
+        "Duration": f"{attributes.get('duration_s', float('nan')):.6g} s, of which {analysed:.6g} s analysed",
+        "Excluded in each segment": ", ".join(excluded) or "nothing",
+        "Model": f"{attributes.get('model', 'unknown')} (si_deepsort {attributes.get('version', 'unknown')})",
+        "Threshold": f"confidence of at least {attributes.get('threshold', float('nan')):g}",
+        "Direction of the events": "up" if attributes.get("polarity", 1) > 0 else "down",
+        "End of an event": end_words(attributes.get("end", "tenth")),
+        "Noise level": f"{attributes.get('noise_level', float('nan')):.3g} {unit}",
+        "Events": len(kept),
+        "Rate": f"{len(kept) / analysed:.3g} per s" if analysed > 0 else None,
+        "Doubtful": int(kept["doubtful"].sum()),
+        "Rejected by you": len(events) - len(kept),
+    }
 
 
-def _how_to_correct():
-    return (
-        "<p>To correct, write <code>accept</code> or <code>reject</code> in the column <code>decision</code> of the "
-        "CSV and run the same command again: the decisions are kept, rejected events are left out of the counts above. "
-        "Each picture is named by its row (starting at 0).</p>"
-    )
-
-
-def _histograms(events):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 2.8), layout="constrained")
+def _summary(events) -> dict:
     unit = events.attrs.get("unit", "a.u.")
-    shown = (
-        (events["amplitude"], f"amplitude ({unit})"),
-        (events["interval_s"].dropna(), "interval (s)"),
-        (events["rise_ms"], "rise 10-90 % (ms)"),
-        (events["decay_ms"], "decay (ms)"),
-    )
-    for axis, (values, label) in zip(figure.subplots(1, 4), shown, strict=True):
-        axis.hist(values, bins=min(40, max(5, len(values) // 4)), color="0.4")
-        axis.set_xlabel(label)
-    return embed_figure(figure, "Distributions of amplitude, interval, rise and decay")
-
-
-def _gallery(recording, events):
-    from matplotlib.figure import Figure
-
-    chosen = events["confidence"].to_numpy().argsort(kind="stable")[:GALLERY_SIZE]
-    num_rows = -(-len(chosen) // 6)
-    figure = Figure(figsize=(11, 1.6 * num_rows), layout="constrained")
-    axes = figure.subplots(num_rows, 6, squeeze=False).ravel()
-    for axis in axes:
-        axis.axis("off")
-    rate = recording.get_sampling_frequency()
-    for axis, row in zip(axes, chosen, strict=False):
-        event = events.iloc[row]
-        margin = max(0.01, 1.5 * (event["end_s"] - event["onset_s"]))
-        start, values = _excerpt(recording, int(event["segment"]), event["onset_s"] - margin, event["end_s"] + margin)
-        times = (start + np.arange(len(values)) / rate - event["onset_s"]) * 1000
-        axis.plot(times, values, color="0.3", linewidth=0.6)
-        axis.axvspan(0, (event["end_s"] - event["onset_s"]) * 1000, color="tab:red", alpha=0.15, linewidth=0)
-        axis.set_title(f"{row}: p {event['confidence']:.2f}, {event['amplitude']:.3g}", fontsize=7)
-    return embed_figure(figure, "Gallery of events")
-
-
-def _strips(recording, events):
-    """The trace in strips of 10 s, evenly spread over the recording if there are too many."""
-    from matplotlib.figure import Figure
-
-    rate = recording.get_sampling_frequency()
-    strips = [
-        (segment, start)
-        for segment in range(recording.get_num_segments())
-        for start in np.arange(0, max(recording.get_num_frames(segment) / rate, 1e-9), STRIP_S)
-    ]
-    shown = [strips[index] for index in np.unique(np.linspace(0, len(strips) - 1, MAX_STRIPS).astype(int))]
-    figure = Figure(figsize=(11, 1.5 * len(shown)), layout="constrained")
-    for axis, (segment, start) in zip(figure.subplots(len(shown), 1, squeeze=False).ravel(), shown, strict=True):
-        first, values = _excerpt(recording, segment, start, start + STRIP_S)
-        step = max(1, len(values) // SHOWN_FRAMES)
-        axis.plot(first + np.arange(len(values))[::step] / rate, values[::step], color="0.3", linewidth=0.4)
-        here = events[(events["segment"] == segment) & events["onset_s"].between(start, start + STRIP_S)]
-        for _, event in here.iterrows():
-            color = "tab:red" if event["confidence"] > 0.8 else "tab:orange"
-            axis.axvspan(event["onset_s"], event["end_s"], color=color, alpha=0.35, linewidth=0)
-        axis.set_xlim(start, start + STRIP_S)
-        axis.set_ylim(*_limits(values, events))
-        axis.set_ylabel(f"segment {segment}", fontsize=7)
-        axis.tick_params(labelsize=7)
-    note = "" if len(shown) == len(strips) else f"<p>{len(shown)} of {len(strips)} stretches of {STRIP_S:g} s.</p>"
-    return note + "<p>Red: confidence above 0.8; orange: doubtful.</p>" + embed_figure(figure, "Trace with events")
-
-
-def _limits(values, events):
-    """Range of the events and the noise; a test pulse may leave the picture."""
-    values = values[np.isfinite(values)]
-    low, middle, high = np.percentile(values, [1, 50, 99]) if len(values) else (0.0, 0.0, 1.0)
-    largest = 1.3 * np.percentile(np.abs(events["amplitude"]), 99) if len(events) else 0.0
-    direction = events.attrs.get("polarity", 1)
-    margin = 0.5 * (high - low) + 1e-9
-    return min(low, middle - largest * (direction < 0)) - margin, max(high, middle + largest * (direction > 0)) + margin
-
-
-def _excerpt(recording, segment, start_s, end_s):
-    rate = recording.get_sampling_frequency()
-    start = max(0, int(start_s * rate))
-    stop = min(recording.get_num_frames(segment), int(end_s * rate) + 1)
-    return start / rate, scaled_traces(recording, segment, start, stop)
+    rows = {}
+    for name, (label, suffix) in SUMMARISED.items():
+        values = events[name].dropna()
+        if len(values):
+            low, middle, high = np.percentile(values, [25, 50, 75])
+            shown = suffix.format(unit)
+            rows[label] = f"median {middle:.3g} {shown} (quartiles {low:.3g} and {high:.3g}), mean {values.mean():.3g}"
+    return rows

@@ -86,6 +86,7 @@ def segment_events(
     find = partial(find_events, net, time_scale=time_scale, device=device)
     events = _segment(traces, find, convention, polarity, threshold, time_scale, earlier, unit_of(recording))
     events.attrs |= dict(model=net.info.name if net.info is not None else "unnamed", version=__version__)
+    events.attrs["exclude_s"] = [tuple(map(float, interval)) for interval in exclude_s]
     return events
 
 
