@@ -85,8 +85,7 @@ def segment_events(
     traces = _prepare_all(recording, time_scale, _check_intervals(exclude_s))
     find = partial(find_events, net, time_scale=time_scale, device=device)
     events = _segment(traces, find, convention, polarity, threshold, time_scale, earlier, unit_of(recording))
-    events.attrs |= dict(model=net.info.name if net.info is not None else "unnamed", version=__version__)
-    events.attrs["exclude_s"] = [tuple(map(float, interval)) for interval in exclude_s]
+    events.attrs |= dict(model=net.info.name if net.info else "unnamed", version=__version__, exclude_s=list(exclude_s))
     return events
 
 
