@@ -30,7 +30,8 @@ def scene():
         fewest_spikes=FEWEST,
         merge_distance=8.0,
         merge_separation=3.5,
-        amplitude_variance=0.02,
+        match_threshold=18.0,
+    amplitude_variance=0.02,
         seed=0,
     )
     background = measure_background(recording, num_samples=templates.shape[1], seed=0)
