@@ -4,12 +4,14 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from spikeinterface.core import BaseRecording, BaseSorting, NumpySorting, SpikeVectorSortingSegment
 
 from ..preprocessing.whitening import Whitening
 from ..spike_vectors import relabelled, without_doubles
 from .matching.correlate import squared_norms
-from .units.averages import UnitAverages
+from .units.dropped import NOT_TYPICAL, RARE, SMALL, dropped_table, dropped_units
+from .units.refine import Refined
 from .units.spike_features import read_spike_features
 from .units.templates import MOST_SHIFT, UnitTemplates
 
@@ -47,10 +49,9 @@ def make_sorting(
     traces: BaseRecording,
     whitening: Whitening,
     noise_before: np.ndarray,
-    spikes: np.ndarray,
-    averages: UnitAverages,
+    units: Refined,
     limits: UnitLimits,
-) -> BaseSorting:
+) -> tuple[BaseSorting, pd.DataFrame]:
     """
     Drop units that fire too rarely or are too small; order the others by depth.
 
@@ -62,26 +63,32 @@ def make_sorting(
         The whitening of the traces.
     noise_before : np.ndarray, shape (num_channels,), float
         Noise levels of the traces before whitening, in their unit.
-    spikes : np.ndarray
-        Sorted spike vector.
-    averages : UnitAverages
-        Average waveforms of its units.
+    units : Refined
     limits : UnitLimits
 
     Returns
     -------
-    BaseSorting
+    sorting : BaseSorting
         As many segments as the recording, integer unit ids, and the properties `snr` (peak in noise levels) and
-        `main_channel_id`.
+        `main_channel_id`. Its annotation `dropped_units` is the table as a dict of columns.
+    dropped : pd.DataFrame
+        Units that were merged or dropped at the end, and why, see `dropped_table`.
     """
+    spikes, averages = units.spikes, units.averages
     num_units = len(averages.values)
     before_whitening = whitening.unwhiten(averages.values)
     peaks = np.abs(before_whitening).max(axis=1) / np.where(noise_before > 0, noise_before, np.inf)
     snr, main_channels = peaks.max(axis=1), peaks.argmax(axis=1)
     counts = np.bincount(spikes["unit_index"], minlength=num_units)
-    is_kept = counts >= limits.firing_rate_hz * traces.get_total_duration()
-    is_kept &= snr >= limits.snr
-    is_kept &= _have_typical_spikes(traces, spikes, averages.templates(), limits)
+    reasons = [
+        (counts >= limits.firing_rate_hz * traces.get_total_duration(), RARE),
+        (snr >= limits.snr, SMALL),
+        (_have_typical_spikes(traces, spikes, averages.templates(), limits), NOT_TYPICAL),
+    ]
+    is_kept, dropped = np.ones(num_units, dtype=bool), list(units.dropped)
+    for passes, reason in reasons:
+        dropped += dropped_units(spikes, averages, is_kept & ~passes, reason)
+        is_kept &= passes
     depths = traces.get_channel_locations()[main_channels, 1]
     order = np.flatnonzero(is_kept)[np.argsort(depths[is_kept], kind="stable")]
     logger.info("%d of %d units kept", len(order), num_units)
@@ -93,7 +100,11 @@ def make_sorting(
     sorting = as_sorting(_inside(relabelled(spikes, labels, shifts), traces), len(order), traces)
     sorting.set_property("snr", snr[order])
     sorting.set_property("main_channel_id", traces.channel_ids[main_channels[order]])
-    return sorting
+    table = dropped_table(dropped, traces, whitening, noise_before)
+    sorting.annotate(dropped_units=table.to_dict(orient="list"))
+    for reason, rows in table.groupby("reason"):
+        logger.info("%d units left out, the largest of SNR %.1f: %s", len(rows), rows["snr"].max(), reason)
+    return sorting, table
 
 
 def as_sorting(spikes: np.ndarray, num_units: int, recording: BaseRecording) -> BaseSorting:

@@ -52,18 +52,20 @@ def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder:
 
     spikes = run.keep("clusters", lambda: cluster_peaks(traces, whitening, peaks, clustering))
     if settings.matching is None:
-        spikes, averages = refine_clusters(traces, spikes, background, refinement)
+        units = refine_clusters(traces, spikes, background, refinement)
         # One spike has peaks, and therefore clusters, on several channels.
-        spikes = without_doubles(spikes, round(REFRACTORY_MS * traces.get_sampling_frequency() / 1000))
+        doubles_reach = round(REFRACTORY_MS * traces.get_sampling_frequency() / 1000)
+        units = units._replace(spikes=without_doubles(units.spikes, doubles_reach))
     else:
         matching = matching_values(settings)
         rounds = MatchingRounds(traces, whitening, background, peaks, clustering, refinement, matching, run, job_kwargs)
         spikes = rounds.matched_spikes(spikes, settings.num_rounds)
         refine = refine_along_drift if prepared.is_corrected else refine_matched
-        spikes, averages = refine(traces, spikes, background, refinement)
+        units = refine(traces, spikes, background, refinement)
 
     noise_before = noise_levels(sample_traces(prepared.white.get_parent(), seed=settings.seed, chunk_s=0.1))
-    sorting = make_sorting(traces, whitening, noise_before, spikes, averages, unit_limits(settings))
+    sorting, dropped = make_sorting(traces, whitening, noise_before, units, unit_limits(settings))
+    run.save_table("dropped", dropped)
     run.remove_traces()
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting

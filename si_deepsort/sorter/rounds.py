@@ -14,9 +14,9 @@ from .clusters.split import split_units
 from .matching.match import MatchingValues, match_templates
 from .matching.residual_peaks import residual_peaks, worth_clustering
 from .run_folder import RunFolder
-from .units.averages import UnitAverages, average_units
+from .units.averages import average_units
 from .units.background import Background
-from .units.refine import RefinementValues, refine_clusters, refine_matched, refine_round
+from .units.refine import Refined, RefinementValues, refine_clusters, refine_matched
 from .units.templates import UnitTemplates, peak_offsets
 
 # Seconds of a long recording, spread over all of it, in which templates of clusters are matched: few seconds to find
@@ -24,7 +24,7 @@ from .units.templates import UnitTemplates, peak_offsets
 # recording. Tuned on generated development recordings (seeds 1-5).
 MOST_CLUSTERED_S, MOST_LEARNT_S = 100.0, 300.0
 
-Refinement = Callable[[BaseRecording, np.ndarray, Background, RefinementValues], tuple[np.ndarray, UnitAverages]]
+Refinement = Callable[[BaseRecording, np.ndarray, Background, RefinementValues], Refined]
 Chunks = list[tuple[int, int, int]] | None
 
 
@@ -94,14 +94,14 @@ class MatchingRounds:
                 ),
             )
             chunks = few if number == num_rounds else many
-            spikes = self.match(f"matched_clusters_{number}", spikes, refine_round, chunks)
+            spikes = self.match(f"matched_clusters_{number}", spikes, refine_clusters, chunks)
         return self.match("matched", spikes, refine_matched, None)
 
     def match(self, name: str, spikes: np.ndarray, refine: Refinement, chunks: Chunks) -> np.ndarray:
         """Refine units and match their templates in some chunks; the result is kept under a name."""
 
         def compute():
-            _, averages = refine(self.traces, spikes, self.background, self.refinement)
+            averages = refine(self.traces, spikes, self.background, self.refinement).averages
             templates = averages.templates().values
             return match_templates(
                 self.traces, templates, averages.nbefore, self.matching, chunks=chunks, job_kwargs=self.job_kwargs

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,10 @@ class RunFolder:
         """Delete the cached traces, which are large and only serve the run itself."""
         for path in (self.traces, self.corrected_traces):
             shutil.rmtree(path, ignore_errors=True)
+
+    def save_table(self, name: str, table: pd.DataFrame) -> None:
+        """Save a table as `<name>.csv`, for the user to read."""
+        table.to_csv(self.folder / f"{name}.csv", index=False)
 
     def keep(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """

@@ -1,6 +1,7 @@
 """The result: as many segments as the recording, no unit twice at one frame, integer ids, order by depth."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import spikeinterface.core as si
 from small_recording import as_recording
@@ -10,6 +11,8 @@ from si_deepsort.preprocessing.whitening import Whitening
 from si_deepsort.sorter.output import UnitLimits, as_sorting, make_sorting
 from si_deepsort.sorter.units.averages import UnitAverages
 from si_deepsort.sorter.units.background import measure_background
+from si_deepsort.sorter.units.dropped import RARE, SMALL
+from si_deepsort.sorter.units.refine import Refined
 from si_deepsort.sorter.units.templates import MOST_SHIFT
 from si_deepsort.spike_vectors import make_spike_vector
 
@@ -35,9 +38,10 @@ def sorting_of(trains, num_frames, peak_channels=(2, 0), peak_offset=0, limits=N
     ]
     spikes = make_spike_vector(*np.array(rows, dtype="int64").reshape(-1, 3).T)
     background = measure_background(recording, num_samples=NUM_SAMPLES, seed=0)
-    averages = UnitAverages(values, NUM_BEFORE, np.full(len(values), 50), background)
+    averages = UnitAverages(values, np.zeros_like(values), NUM_BEFORE, np.full(len(values), 50), background)
     whitening = Whitening.identity(NUM_CHANNELS)
-    return make_sorting(recording, whitening, np.ones(NUM_CHANNELS), spikes, averages, limits)
+    units = Refined(spikes, averages, [])
+    return make_sorting(recording, whitening, np.ones(NUM_CHANNELS), units, limits)[0]
 
 
 @pytest.mark.parametrize("trains", [[{0: [100, 400]}, {}], [{}, {0: [100]}], [{}, {}]], ids=str)
@@ -81,3 +85,13 @@ def test_units_that_fire_too_rarely_or_are_too_small_are_dropped(limits):
     # In .15 s the second unit fires twice, the first once.
     sorting = sorting_of([{0: [1000], 1: [500, 2000]}], [3000], limits=limits)
     assert [len(sorting.get_unit_spike_train(unit, 0)) for unit in sorting.unit_ids] == [2]
+
+
+def test_units_that_are_left_out_are_told_with_their_reasons():
+    limits = UnitLimits(firing_rate_hz=20.0, snr=20.5, spike_size=-np.inf, seed=0)
+    trains = [{0: [500, 1000, 1500, 2000], 1: [700, 1200, 1700, 2500], 2: [2500]}]
+    sorting = sorting_of(trains, [3000], peak_channels=(2, 0, 3), limits=limits)
+    table = pd.DataFrame(sorting.get_annotation("dropped_units"))
+    assert len(sorting.unit_ids) == 1
+    assert table["reason"].tolist() == [RARE, SMALL] and table["num_spikes"].tolist() == [1, 4]
+    assert table["snr"].tolist() == [22.0, 20.0] and table["main_channel_id"].tolist() == [3, 2]

@@ -8,6 +8,7 @@ were matched with templates of matched spikes are nearly complete and pure.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ...spike_vectors import consecutive_labels, relabelled, trains_of
 from .averages import UnitAverages, average_units
 from .background import Background
 from .collisions import find_collision_units
+from .dropped import COLLISION, FEW_SPIKES, MERGED, SATELLITE, DroppedUnit, dropped_units
 from .merge import (
     MergeRule,
     merge_similar,
@@ -63,11 +65,28 @@ class RefinementValues:
     seed: int
 
 
-def refine_clusters(
-    traces, spikes: np.ndarray, background: Background, values: RefinementValues
-) -> tuple[np.ndarray, UnitAverages]:
+class Refined(NamedTuple):
     """
-    Refine the units of clustered peaks.
+    Refined units.
+
+    Attributes
+    ----------
+    spikes : np.ndarray
+        Sorted spike vector.
+    averages : UnitAverages
+        Average waveforms of the units.
+    dropped : list of DroppedUnit
+        Units that were merged or dropped.
+    """
+
+    spikes: np.ndarray
+    averages: UnitAverages
+    dropped: list[DroppedUnit]
+
+
+def refine_clusters(traces, spikes: np.ndarray, background: Background, values: RefinementValues) -> Refined:
+    """
+    Refine the units of clustered peaks, and of spikes that were matched with templates of such clusters.
 
     Parameters
     ----------
@@ -81,57 +100,31 @@ def refine_clusters(
 
     Returns
     -------
-    spikes : np.ndarray
-        Sorted spike vector of the refined units.
-    averages : UnitAverages
-        Their average waveforms.
+    Refined
     """
-    spikes, averages = _aligned_units(traces, spikes, background, values)
-    spikes, averages = merge_by_templates(traces, spikes, averages, values)
-    is_collision = _find_collisions(traces, spikes, averages.templates(), values)
-    return keep_units(spikes, averages, ~is_collision)
+    aligned = _aligned_units(traces, spikes, background, values)
+    return drop_collisions(traces, merge_by_templates(aligned, values), values)
 
 
-def refine_round(
-    traces, spikes: np.ndarray, background: Background, values: RefinementValues
-) -> tuple[np.ndarray, UnitAverages]:
-    """
-    Refine units that were matched with templates of clusters, and the new clusters beside them.
-
-    Units have most of their spikes, whose number tells units from collisions; but the spikes are not pure enough to
-    tell which units are one. Parameters and results as in `refine_clusters`.
-    """
-    spikes, averages = _aligned_units(traces, spikes, background, values)
-    spikes, averages = merge_by_templates(traces, spikes, averages, values)
-    is_collision = _find_collisions(traces, spikes, averages.templates(), values)
-    return keep_units(spikes, averages, ~is_collision)
-
-
-def refine_matched(
-    traces, spikes: np.ndarray, background: Background, values: RefinementValues
-) -> tuple[np.ndarray, UnitAverages]:
+def refine_matched(traces, spikes: np.ndarray, background: Background, values: RefinementValues) -> Refined:
     """
     Refine units whose spikes are nearly complete and pure.
 
-    Parameters and results as in `refine_clusters`.
+    Parameters and result as in `refine_clusters`.
     """
-    spikes, averages = _aligned_units(traces, spikes, background, values)
-    spikes, averages = merge_by_spikes(traces, spikes, averages, values)
-    return drop_collisions_and_satellites(traces, spikes, averages, values)
+    merged = merge_by_spikes(traces, _aligned_units(traces, spikes, background, values), values)
+    return drop_satellites(traces, drop_collisions(traces, merged, values), values)
 
 
-def refine_along_drift(
-    traces, spikes: np.ndarray, background: Background, values: RefinementValues
-) -> tuple[np.ndarray, UnitAverages]:
+def refine_along_drift(traces, spikes: np.ndarray, background: Background, values: RefinementValues) -> Refined:
     """
     Refine units of the last matching in traces that were interpolated along drift.
 
     Until then, parts of a unit that drift leaves different have templates of their own, each for its moments of the
-    recording; here they become one unit. Parameters and results as in `refine_clusters`.
+    recording; here they become one unit. Parameters and result as in `refine_clusters`.
     """
-    spikes, averages = _aligned_units(traces, spikes, background, values)
-    spikes, averages = merge_parts_along_drift(traces, spikes, averages, values)
-    return drop_collisions_and_satellites(traces, spikes, averages, values)
+    merged = merge_parts_along_drift(traces, _aligned_units(traces, spikes, background, values), values)
+    return drop_satellites(traces, drop_collisions(traces, merged, values), values)
 
 
 def align_to_peaks(spikes: np.ndarray, averages: UnitAverages) -> tuple[np.ndarray, UnitAverages]:
@@ -141,82 +134,77 @@ def align_to_peaks(spikes: np.ndarray, averages: UnitAverages) -> tuple[np.ndarr
     return relabelled(spikes, same, offsets), averages.joined(same, offsets)
 
 
-def merge_by_templates(
-    traces, spikes: np.ndarray, averages: UnitAverages, values: RefinementValues
-) -> tuple[np.ndarray, UnitAverages]:
-    """Merge units whose templates are close, or which share a refractory period; drop units with few spikes."""
-    templates = averages.templates()
-    distances, lags = template_distances(templates)
-    cosines = template_cosines(template_norms(templates), distances)
-    rules = [
-        same_by_templates(distances, values.merge_distance),
-        same_by_refractory_period(cosines, traces.get_sampling_frequency()),
-    ]
-    return _merge(spikes, averages, templates, rules, distances, lags, values.fewest_spikes)
+def merge_by_templates(units: Refined, values: RefinementValues) -> Refined:
+    """
+    Merge units whose templates are close; drop units with few spikes.
+
+    Clusters never hold all spikes of a unit: peaks beside larger ones are not detected, and parts of a unit that was
+    split are made of isolated spikes. They seem to avoid each other, so a common refractory period says nothing yet.
+    """
+    distances, lags = template_distances(units.averages.templates())
+    rules = [same_by_templates(distances, values.merge_distance)]
+    return _merge(units, rules, distances, lags, values.fewest_spikes)
 
 
-def merge_by_spikes(
-    traces, spikes: np.ndarray, averages: UnitAverages, values: RefinementValues
-) -> tuple[np.ndarray, UnitAverages]:
+def merge_by_spikes(traces, units: Refined, values: RefinementValues) -> Refined:
     """Merge units whose spikes are close, or which share a refractory period; drop units with few spikes."""
-    templates = averages.templates()
+    templates = units.averages.templates()
     distances, lags = template_distances(templates)
     cosines = template_cosines(template_norms(templates), distances)
     rules = [
-        _rule_by_spikes(traces, spikes, templates, lags, values),
+        _rule_by_spikes(traces, units.spikes, templates, lags, values),
         same_by_refractory_period(cosines, traces.get_sampling_frequency()),
     ]
-    return _merge(spikes, averages, templates, rules, distances, lags, values.fewest_spikes)
+    return _merge(units, rules, distances, lags, values.fewest_spikes)
 
 
-def merge_parts_along_drift(
-    traces, spikes: np.ndarray, averages: UnitAverages, values: RefinementValues
-) -> tuple[np.ndarray, UnitAverages]:
+def merge_parts_along_drift(traces, units: Refined, values: RefinementValues) -> Refined:
     """Merge as `merge_by_spikes`, and parts of a drifting unit as well."""
-    templates = averages.templates()
+    templates = units.averages.templates()
     distances, lags = template_distances(templates)
     norms = template_norms(templates)
     cosines = template_cosines(norms, distances)
     rules = [
-        _rule_by_spikes(traces, spikes, templates, lags, values),
+        _rule_by_spikes(traces, units.spikes, templates, lags, values),
         same_along_drift(cosines, norms, traces.get_sampling_frequency()),
         same_by_refractory_period(cosines, traces.get_sampling_frequency()),
     ]
-    return _merge(spikes, averages, templates, rules, distances, lags, values.fewest_spikes)
+    return _merge(units, rules, distances, lags, values.fewest_spikes)
 
 
-def drop_collisions_and_satellites(
-    traces, spikes: np.ndarray, averages: UnitAverages, values: RefinementValues
-) -> tuple[np.ndarray, UnitAverages]:
-    """Drop collisions, spikes that larger units leave over, and units that then have few spikes."""
-    templates, sampling_frequency = averages.templates(), traces.get_sampling_frequency()
-    num_units = len(templates.values)
-    is_kept = ~_find_collisions(traces, spikes, templates, values)
-    spikes = spikes[~find_satellite_spikes(templates, spikes, sampling_frequency)]
-    is_kept &= np.bincount(spikes["unit_index"], minlength=num_units) >= values.fewest_spikes
-    return keep_units(spikes, averages, is_kept)
-
-
-def keep_units(spikes: np.ndarray, averages: UnitAverages, is_kept: np.ndarray) -> tuple[np.ndarray, UnitAverages]:
-    """Keep some units, `is_kept` of shape (num_units,), and number them 0, 1, ..."""
-    labels = consecutive_labels(np.where(is_kept, np.arange(len(is_kept)), -1))
-    return relabelled(spikes, labels), averages.joined(labels)
-
-
-def _aligned_units(traces, spikes, background, values):
-    averages = average_units(traces, spikes, background, nbefore=values.nbefore, nafter=values.nafter, seed=values.seed)
-    return align_to_peaks(spikes, averages)
-
-
-def _find_collisions(traces, spikes, templates, values):
-    return find_collision_units(
+def drop_collisions(traces, units: Refined, values: RefinementValues) -> Refined:
+    """Drop units whose spikes other units explain together."""
+    is_collision = find_collision_units(
         traces,
-        spikes,
-        templates,
+        units.spikes,
+        units.averages.templates(),
         threshold=values.match_threshold,
         amplitude_variance=values.amplitude_variance,
         seed=values.seed,
     )
+    return keep_units(units, ~is_collision, COLLISION)
+
+
+def drop_satellites(traces, units: Refined, values: RefinementValues) -> Refined:
+    """Drop spikes that larger units leave over, and units that then have few spikes."""
+    templates = units.averages.templates()
+    is_left_over = find_satellite_spikes(templates, units.spikes, traces.get_sampling_frequency())
+    counts = np.bincount(units.spikes["unit_index"][~is_left_over], minlength=len(templates.values))
+    kept = keep_units(units, counts >= values.fewest_spikes, SATELLITE)
+    is_left_over = is_left_over[counts[units.spikes["unit_index"]] >= values.fewest_spikes]
+    return kept._replace(spikes=kept.spikes[~is_left_over])
+
+
+def keep_units(units: Refined, is_kept: np.ndarray, reason: str) -> Refined:
+    """Keep some units, `is_kept` of shape (num_units,), and number them anew; the others are dropped for a reason."""
+    labels = consecutive_labels(np.where(is_kept, np.arange(len(is_kept)), -1))
+    dropped = units.dropped + dropped_units(units.spikes, units.averages, ~is_kept, reason)
+    return Refined(relabelled(units.spikes, labels), units.averages.joined(labels), dropped)
+
+
+def _aligned_units(traces, spikes, background, values) -> Refined:
+    averages = average_units(traces, spikes, background, nbefore=values.nbefore, nafter=values.nafter, seed=values.seed)
+    return Refined(*align_to_peaks(spikes, averages), [])
 
 
 def _rule_by_spikes(traces, spikes, templates, lags, values) -> MergeRule:
@@ -226,10 +214,17 @@ def _rule_by_spikes(traces, spikes, templates, lags, values) -> MergeRule:
     )
 
 
-def _merge(spikes, averages, templates, rules, distances, lags, fewest_spikes):
+def _merge(units: Refined, rules, distances, lags, fewest_spikes) -> Refined:
     """Apply merge rules; drop merged units that have fewer than `fewest_spikes` spikes."""
-    trains = trains_of(spikes, len(distances))
-    representative, shifts = merge_similar(templates, trains, rules, distances=distances, lags=lags)
-    counts = np.bincount(representative[spikes["unit_index"]], minlength=len(representative))
-    labels = consecutive_labels(np.where(counts[representative] >= fewest_spikes, representative, -1))
-    return relabelled(spikes, labels, shifts), averages.joined(labels, shifts)
+    trains = trains_of(units.spikes, len(distances))
+    representative, shifts = merge_similar(units.averages.templates(), trains, rules, distances=distances, lags=lags)
+    counts = np.bincount(representative[units.spikes["unit_index"]], minlength=len(representative))
+    is_many = counts[representative] >= fewest_spikes
+    is_merged = representative != np.arange(len(representative))
+    labels = consecutive_labels(np.where(is_many, representative, -1))
+    dropped = [
+        *units.dropped,
+        *dropped_units(units.spikes, units.averages, is_merged & is_many, MERGED),
+        *dropped_units(units.spikes, units.averages, ~is_many, FEW_SPIKES),
+    ]
+    return Refined(relabelled(units.spikes, labels, shifts), units.averages.joined(labels, shifts), dropped)

@@ -6,16 +6,16 @@ from small_recording import as_recording
 from unit_scenes import spikes_of, white_scene
 
 from si_deepsort.sorter.units.background import measure_background
+from si_deepsort.sorter.units.dropped import MERGED
 from si_deepsort.sorter.units.refine import (
     RefinementValues,
     refine_along_drift,
     refine_clusters,
     refine_matched,
-    refine_round,
 )
 from si_deepsort.spike_vectors import in_order, make_spike_vector
 
-REFINEMENTS = [refine_clusters, refine_round, refine_matched, refine_along_drift]
+REFINEMENTS = [refine_clusters, refine_matched, refine_along_drift]
 FEWEST = 20
 
 
@@ -31,7 +31,7 @@ def scene():
         merge_distance=8.0,
         merge_separation=3.5,
         match_threshold=18.0,
-    amplitude_variance=0.02,
+        amplitude_variance=0.02,
         seed=0,
     )
     background = measure_background(recording, num_samples=templates.shape[1], seed=0)
@@ -41,7 +41,8 @@ def scene():
 def refined(refine, scene, spikes):
     recording, background, _, values = scene
     before = spikes.copy()
-    found, averages = refine(recording, spikes, background, values)
+    found, averages, dropped = refine(recording, spikes, background, values)
+    assert all(unit.num_spikes <= len(spikes) and unit.reason for unit in dropped)
     np.testing.assert_array_equal(spikes, before)
     np.testing.assert_array_equal(found, in_order(found))
     assert sorted(set(found["unit_index"])) == list(range(len(averages.values)))
@@ -55,6 +56,8 @@ def test_units_stay_and_a_unit_that_was_cut_in_two_is_one(refine, scene):
     spikes["unit_index"][(spikes["unit_index"] == 0) & (np.arange(len(spikes)) % 3 == 0)] = 3
     found, averages = refined(refine, scene, spikes)
     assert len(averages.values) == 3
+    dropped = refine(*scene[:1], spikes, scene[1], scene[3]).dropped
+    assert [(unit.num_spikes, unit.reason) for unit in dropped] == [(np.sum(spikes["unit_index"] == 3), MERGED)]
     # Satellites lose a few spikes that follow larger units by chance.
     np.testing.assert_allclose(np.sort(np.bincount(found["unit_index"])), np.sort(num_spikes), rtol=0.1)
 
