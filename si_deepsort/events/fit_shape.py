@@ -9,14 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Window of the fit around each event, in ms, and its part before the onset: nearly three of the slowest decays that the
+# bundled model knows (25 ms).
 WINDOW_MS = 70.0
 BEFORE_MS = 6.0
+# Times that even and odd events take turns, and Levenberg-Marquardt steps in each: enough for overlaps to settle.
 NUM_ROUNDS = 10
 STEPS_PER_ROUND = 4
+# Events that are fitted at once: bounds the memory.
 BATCH_SIZE = 512
+# Positions of the five parameters of an event.
 ONSET, LOG_RISE, LOG_DECAY, AMPLITUDE, BASELINE = range(5)
 # Spread (1 sd) of what is believed before looking: onset in ms, logarithms of the time constants; the rest is free.
 PRIOR_SD = np.array([1.0, 1.0, 0.8, np.inf, np.inf])
+# What is believed of the ratio of rise to decay time constant: that of typical miniature events.
 PRIOR_RISE_TO_DECAY = 0.12
 
 

@@ -3,11 +3,16 @@
 import numpy as np
 import scipy.fft
 
+# Frequencies of the mains, in Hz: Europe and most of the world, the Americas and parts of Asia.
 MAINS_HZ = (50.0, 60.0)
+# Harmonics are looked for up to here, in Hz.
 HIGHEST_HZ = 1000.0
+# A line is lowered this far to each side, in Hz: the mains wander by about .2 Hz, times the harmonic.
 HALF_WIDTH_HZ = 0.6
+# Shorter traces, in s, do not resolve a line and stay as they are.
 SHORTEST_S = 2.0
-SHARPNESS = 40.0  # a line has this many times the power of its surroundings; noise alone reaches about 15
+# A line has this many times the power of its surroundings; noise alone reaches about 15.
+SHARPNESS = 40.0
 
 
 def remove_hum(values: np.ndarray, rate: float) -> np.ndarray:

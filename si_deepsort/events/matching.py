@@ -1,4 +1,4 @@
-"""How well events agree with the truth: one-to-one matching by onset, and overlap of the marked time."""
+"""Compare found events with true ones: one-to-one matching by onset, and overlap of the marked time."""
 
 import numpy as np
 

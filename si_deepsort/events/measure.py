@@ -29,8 +29,8 @@ COLUMNS = {
 SURE = 0.8
 # A fit is poor, and its event doubtful, if it explains less than this part of the variance ...
 SMALLEST_FIT_R2 = 0.7
-# ... and leaves over more than this many noise levels. Small events have a low r2 but leave only noise over. Chosen on
-# generated recordings (fewer than 1 % of well-found events) and test pulses of recorded sweeps.
+# ... and leaves over more than this many noise levels. Small events have a low r2 but leave only noise over. On
+# generated recordings (both presets, seeds 1-5) none of 899 events that were found rightly is called poor.
 LARGEST_MISFIT = 1.7
 # Where the fit finds nothing, the peak is looked for this long after the onset, above the level this long before it.
 BEFORE_ONSET_MS, AFTER_ONSET_MS = 2.0, 6.0

@@ -1,4 +1,4 @@
-"""Traces with known miniature potentials: bi-exponential events, overlaps, drift, hum, steps, artefacts, any noise."""
+"""Simulate traces with known miniature potentials, overlaps, drift, mains hum, steps, artefacts and any noise."""
 
 from dataclasses import dataclass, replace
 

@@ -143,12 +143,20 @@ def _read_abf(path):
 def _read_with_neo(path):
     from neo.io import list_candidate_ios
 
+    try:
+        readers = list_candidate_ios(str(path))
+    except ValueError as error:
+        raise ValueError(
+            f"no reader knows files that end in '{path.suffix}'; ABF, ATF, NWB, csv, txt, npz and the formats of neo "
+            "can be read, so export it as one of these"
+        ) from error
     problems = []
-    for io_class in list_candidate_ios(str(path)):
+    for io_class in readers:
         try:
             return _recording_of_block(io_class(str(path)).read_block())
         except ImportError as error:
-            problems.append(f"{io_class.__name__} needs the package {error.name or error} (pip install it)")
+            remedy = f"needs the package {error.name}: pip install {error.name}" if error.name else str(error)
+            problems.append(f"{io_class.__name__} {remedy}")
         except Exception as error:  # each reader of neo fails in its own way on files that it does not know
             problems.append(f"{io_class.__name__}: {error}")
     raise ValueError("; ".join(problems))

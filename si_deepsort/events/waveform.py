@@ -1,4 +1,4 @@
-"""The shape of a miniature potential: a difference of two exponentials, and the times that describe it."""
+"""Describe the shape of a miniature potential: a difference of two exponentials, its rise, peak, decay and end."""
 
 import numpy as np
 

@@ -9,7 +9,8 @@ import math
 
 import numpy as np
 
-# In Hz. Human and primate convention; rodent theta is faster and runs into what is called alpha elsewhere.
+# Frequency bands (low, high) in Hz. The first set is the convention for humans and other primates; the theta rhythm of
+# rodents is faster and reaches into what is called alpha elsewhere.
 BANDS: dict[str, tuple[float, float]] = {
     "delta": (1.0, 4.0),
     "theta": (4.0, 8.0),

@@ -1,4 +1,4 @@
-"""What may be wrong with a field potential and its spikes: found early, said plainly."""
+"""Check a field potential and its spikes before anything is computed from them."""
 
 import logging
 
@@ -6,6 +6,7 @@ import numpy as np
 
 logger = logging.getLogger(__name__)
 
+# Fewest spikes of a unit from which a predictor is trained: the standard error of its log rate is 1 / sqrt(50) = .14.
 MIN_SPIKES = 50
 
 

@@ -1,8 +1,8 @@
 """
-How well a rate predicts spikes, with the uncertainty that a time series deserves.
+Scores of predicted rates, with intervals from blocks of time.
 
-The headline is bits per spike: log-likelihood gained over the constant rate of the training data, per spike of the
-test data. A predictor that says nothing gets exactly 0, whatever its accuracy.
+The main score is bits per spike: the log-likelihood gained over the constant rate of the training data, divided by the
+spikes of the test data. A predictor that gives the constant rate scores exactly 0, whatever its accuracy.
 """
 
 import numpy as np

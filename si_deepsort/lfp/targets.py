@@ -1,4 +1,4 @@
-"""What is predicted: spikes of a sorting, counted in the bins of the features; one session with its labels."""
+"""Count the spikes of a sorting in the bins of the features; describe one session and its labels."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Runs of bins cut into windows with context, for training and for prediction alike."""
+"""Cut runs of bins into windows with context, and apply a predictor to them."""
 
 import numpy as np
 import torch

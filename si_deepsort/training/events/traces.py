@@ -14,8 +14,10 @@ from ...events.probability import WINDOW_FRAMES
 from ...events.simulate import SimulationSettings, colored_noise, disturbances, event_sum, event_table, slow_drift
 from ...events.waveform import biexponential, rise_time_ms, tau_of_rise_ms
 
-ONSET_HALF_WIDTH_MS = 1.0  # the network is asked "does an event begin within this of here?"
-SMALLEST_SNR = 4.2  # of the best linear detector; smaller events cannot be learnt
+# The network is asked whether an event begins within this time, in ms, to either side.
+ONSET_HALF_WIDTH_MS = 1.0
+# Smallest signal-to-noise ratio of the best linear detector; smaller events cannot be learnt.
+SMALLEST_SNR = 4.2
 
 
 def simulated_batches(seed: int, *, num_traces: int, duration_s: float = 10.0, batch_size: int = 12, real_noise=()):

@@ -1,5 +1,5 @@
 """
-How far a predictor may be believed: its output is shrunk towards the constant rate, by what held-out blocks say.
+Calibrate a predictor: shrink its output towards the constant rate as far as held-out blocks demand.
 
 A flexible model always finds something in its training data. Here its gain is the one with the highest lower bound
 of the improvement over blocks of time that were not trained on. Where no gain has a lower bound above 0, the gain is
@@ -13,7 +13,7 @@ import numpy as np
 from ...lfp.metrics import block_sums, gain_per_bin
 from ...lfp.windows import to_rate
 
-# Above 1 too: the mean of several shrunken members is flatter than any of them.
+# Gains that are tried. Some are above 1, since the mean of several shrunken members is flatter than any of them.
 GAINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
 
 

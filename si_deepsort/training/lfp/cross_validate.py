@@ -1,7 +1,7 @@
 """
-Honest evaluation: within sessions by contiguous blocks, across sessions by participant, region or hemisphere.
+Cross-validate spike predictors: by blocks of time within sessions, or by participant, region or hemisphere.
 
-All designs go through `held_out_predictions`; what differs is only the folds.
+Every design predicts held-out time with `held_out_predictions`; the designs differ in their folds only.
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ GROUPS = ("session", "participant", "region", "hemisphere")
 @dataclass(frozen=True)
 class HeldOut:
     """
-    What a predictor says of one stretch of time that it never saw.
+    Prediction for one stretch of time that was held out of the training.
 
     Attributes
     ----------

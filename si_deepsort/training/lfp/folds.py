@@ -1,4 +1,4 @@
-"""Splits of time and of sessions in which nothing that is tested has touched what is trained."""
+"""Split time or sessions into training and test parts that do not touch each other."""
 
 from dataclasses import dataclass
 

@@ -8,6 +8,7 @@ that does not matter gets a width near 0, so a few hundred spikes are not spent 
 
 import numpy as np
 
+# Bins beyond this number are thinned (only bins without a spike), which bounds time and memory of the GLM.
 MAX_ROWS = 150_000
 
 
