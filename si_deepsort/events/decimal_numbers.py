@@ -113,7 +113,7 @@ def table_decimal_mark(columns: Sequence[Sequence[str]], delimiter: str) -> str 
         try:
             marks.add(decimal_mark(cells))
         except ValueError:
-            continue  # a column of remarks or dates
+            marks |= {".", ","}
     marks.discard(None)
     if marks:
         return marks.pop() if len(marks) == 1 else None
