@@ -7,6 +7,7 @@ All functions return new arrays; the spike vectors that they take are left as th
 from itertools import pairwise
 
 import numpy as np
+from spikeinterface.core import BaseRecording, NumpySorting, SpikeVectorSortingSegment
 from spikeinterface.core.base import minimum_spike_dtype
 
 # Frames between the starts of two segments that are laid end to end: more than any segment has (over a year at 30 kHz).
@@ -165,3 +166,23 @@ def some_of_each(units: np.ndarray, most: int, seed: int) -> np.ndarray:
     sorted_units = units[by_unit]
     ranks = np.arange(len(units)) - np.searchsorted(sorted_units, sorted_units)
     return np.sort(by_unit[ranks < most])
+
+
+def as_sorting(spikes: np.ndarray, unit_ids: np.ndarray, recording: BaseRecording) -> NumpySorting:
+    """
+    Spikes as a sorting that has all segments of a recording, also those without spikes.
+
+    Parameters
+    ----------
+    spikes : np.ndarray
+        Sorted spike vector.
+    unit_ids : np.ndarray, shape (num_units,)
+        Name of each unit.
+    recording : BaseRecording
+        The sorted recording.
+    """
+    sorting = NumpySorting(spikes, recording.get_sampling_frequency(), unit_ids)
+    # NumpySorting makes segments up to that of the last spike.
+    for segment_index in range(sorting.get_num_segments(), recording.get_num_segments()):
+        sorting.add_sorting_segment(SpikeVectorSortingSegment(spikes, segment_index, unit_ids))
+    return sorting

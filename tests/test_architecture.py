@@ -28,7 +28,7 @@ FLOORS = [
 ]
 # The parts of the sorter, the lowest first; those on one line do not import each other.
 SORTER_FLOORS = [
-    {"settings", "waveforms", "run_folder"},
+    {"settings", "waveforms", "run_folder", "reproducible"},
     {"matching"},
     {"peaks"},
     {"front_end", "units"},

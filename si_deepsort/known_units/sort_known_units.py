@@ -3,10 +3,11 @@
 from os import PathLike
 
 import numpy as np
-from spikeinterface.core import BaseRecording, BaseSorting, NumpySorting
+from spikeinterface.core import BaseRecording, BaseSorting
 
 from ..nets.network import Network
 from ..noise import noise_levels, sample_traces
+from ..spike_vectors import as_sorting, make_spike_vector
 from .assign import UNKNOWN, assign_peaks
 from .load import load_classifier
 
@@ -27,7 +28,7 @@ def with_known_units(
     *,
     vote: float = 0.7,
     seed: int = 0,
-) -> NumpySorting:
+) -> BaseSorting:
     """
     Assign the spikes of a sorting to the units that a classifier knows; the other spikes stay in their own units.
 
@@ -46,8 +47,9 @@ def with_known_units(
 
     Returns
     -------
-    NumpySorting
-        The known units that have spikes, with their own ids, then the units that are new.
+    BaseSorting
+        As many segments as the recording has. The known units that have spikes come first, with their own ids, then
+        the units that are new.
 
     Raises
     ------
@@ -68,14 +70,8 @@ def with_known_units(
     spikes, labels = spikes[keep], labels[keep]
     found = np.unique(labels)
     unit_ids = _unit_ids(known_ids, found)
-    segments = range(recording.get_num_segments())
-    masks = [spikes["segment_index"] == segment_index for segment_index in segments]
-    return NumpySorting.from_samples_and_labels(
-        [spikes["sample_index"][mask] for mask in masks],
-        [unit_ids[np.searchsorted(found, labels[mask])] for mask in masks],
-        recording.get_sampling_frequency(),
-        unit_ids=unit_ids,
-    )
+    units = np.searchsorted(found, labels)
+    return as_sorting(make_spike_vector(spikes["sample_index"], units, spikes["segment_index"]), unit_ids, recording)
 
 
 class _ClassifierTraces:

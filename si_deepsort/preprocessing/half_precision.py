@@ -22,9 +22,15 @@ class SinglePrecisionRecording(BasePreprocessor):
     ----------
     recording : BaseRecording
         Traces of dtype float16, all finite.
+
+    Raises
+    ------
+    ValueError
+        If the traces have another dtype.
     """
 
     def __init__(self, recording: BaseRecording):
+        _check_half(recording.get_dtype(), 'recording.astype("float32")')
         BasePreprocessor.__init__(self, recording, dtype="float32")
         for segment in recording.segments:
             self.add_recording_segment(_SinglePrecisionSegment(segment))
@@ -53,10 +59,21 @@ def to_single_precision(halves: np.ndarray) -> np.ndarray:
     -------
     np.ndarray, float32
         The same numbers in the same shape.
+
+    Raises
+    ------
+    ValueError
+        If they are no half-precision floats.
     """
+    _check_half(halves.dtype, 'traces.astype("float32")')
     singles = np.empty(halves.shape, dtype="float32")
     _move_bits(np.ascontiguousarray(halves).view("uint16").ravel(), singles.ravel())
     return singles
+
+
+def _check_half(dtype, remedy):
+    if np.dtype(dtype) != np.float16:
+        raise ValueError(f"The traces are {np.dtype(dtype)}, expected float16. Convert them by {remedy} instead.")
 
 
 @numba.njit(cache=True, nogil=True)

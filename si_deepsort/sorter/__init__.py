@@ -11,6 +11,7 @@ The flow, in its order
 
 - `pipeline`     the steps in their order, nothing else
 - `run_folder`   results of finished steps
+- `reproducible` the same spikes for any number of threads, workers and chunks
 - `prepare`      white traces and their peaks, motion-corrected if drift is found
 - `front_end/`   checks of the recording, filter, reference and whitening, motion, cache of the traces
 - `peaks/`       peaks of spikes: by the energy of their waveforms, by a network or by a threshold

@@ -5,6 +5,7 @@ PyTorch is not imported here: this module is loaded by `import si_deepsort`.
 """
 
 import gc
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -91,6 +92,7 @@ class DeepSortSorter(BaseSorter):
                 "The recording exists in memory only, where the sorter cannot find it again. Save it first: "
                 "recording = recording.save(folder=...)."
             )
+        _check_recording_is_elsewhere(recording, folder)
         _set_aside(folder)
         try:
             return super().initialize_folder(recording, output_folder, verbose, remove_existing_folder)
@@ -133,15 +135,17 @@ class DeepSortSorter(BaseSorter):
         from ..preprocessing.band_pass import band_pass
         from ..zoo import model_provenance
         from .pipeline import sort_recording
+        from .reproducible import one_thread
 
         folder = Path(sorter_output_folder)
         recording = cls.load_recording_from_folder(folder.parent, with_warnings=False)
         settings = settings_from_dict(DeepSortSettings, params)
         job_kwargs = fix_job_kwargs({"progress_bar": verbose, **settings.job_kwargs})
+        job_kwargs["max_threads_per_worker"] = 1  # workers compute with one thread, as this process does
         nets = _load_networks(settings)
         # From here on the settings name the exact weights: a tag on the Hub that moves meanwhile changes nothing.
         settings = replace(settings, **{name: net.info.source["reference"] for name, net in nets.items()})
-        with _existing_objects_not_collected(), warnings.catch_warnings():
+        with _existing_objects_not_collected(), one_thread(), warnings.catch_warnings():
             # The cached traces need no provenance: they are deleted at the end.
             warnings.filterwarnings("ignore", message=".*provenance will not be saved")
             sorting = sort_recording(recording, settings, folder, job_kwargs)
@@ -180,6 +184,27 @@ def _existing_objects_not_collected() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def _check_recording_is_elsewhere(recording: BaseRecording, folder: Path) -> None:
+    """Refuse to replace a folder from which the recording is read: it would be deleted."""
+    inside = [
+        path for path in _paths_in(recording.to_dict(recursive=True)) if folder.resolve() in (path, *path.parents)
+    ]
+    if inside:
+        raise ValueError(
+            f"The folder {folder} holds the recording itself ({inside[0]}), which remove_existing_folder=True would "
+            "delete. Choose another folder for the sorting."
+        )
+
+
+def _paths_in(description: Any) -> Iterator[Path]:
+    """Files and folders that exist among the texts of SpikeInterface's description of a recording."""
+    if isinstance(description, dict | list | tuple):
+        for part in description.values() if isinstance(description, dict) else description:
+            yield from _paths_in(part)
+    elif isinstance(description, str | Path) and os.path.exists(description):
+        yield Path(description).resolve()
 
 
 def _aside(folder: Path) -> Path:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from spikeinterface.core import BaseRecording, BaseSorting, NumpySorting, SpikeVectorSortingSegment
+from spikeinterface.core import BaseRecording, BaseSorting
 
 from ..preprocessing.whitening import Whitening
-from ..spike_vectors import relabelled, without_doubles
+from ..spike_vectors import as_sorting, relabelled, without_doubles
 from .matching.correlate import squared_norms
 from .units.dropped import NOT_TYPICAL, RARE, SMALL, dropped_table, dropped_units
 from .units.refine import Refined
@@ -97,7 +97,7 @@ def make_sorting(
     shifts = np.abs(main_traces).argmax(axis=1) - averages.nbefore - MOST_SHIFT
     labels = np.full(num_units, -1)
     labels[order] = np.arange(len(order))
-    sorting = as_sorting(_inside(relabelled(spikes, labels, shifts), traces), len(order), traces)
+    sorting = as_sorting(_inside(relabelled(spikes, labels, shifts), traces), np.arange(len(order)), traces)
     sorting.set_property("snr", snr[order])
     sorting.set_property("main_channel_id", traces.channel_ids[main_channels[order]])
     table = dropped_table(dropped, traces, whitening, noise_before)
@@ -105,27 +105,6 @@ def make_sorting(
     for reason, rows in table.groupby("reason"):
         logger.info("%d units left out, the largest of SNR %.1f: %s", len(rows), rows["snr"].max(), reason)
     return sorting, table
-
-
-def as_sorting(spikes: np.ndarray, num_units: int, recording: BaseRecording) -> BaseSorting:
-    """
-    Spikes as a sorting that has all segments of a recording, also those without spikes.
-
-    Parameters
-    ----------
-    spikes : np.ndarray
-        Sorted spike vector.
-    num_units : int
-        Units are called 0, 1, ...
-    recording : BaseRecording
-        The sorted recording.
-    """
-    unit_ids = np.arange(num_units)
-    sorting = NumpySorting(spikes, recording.get_sampling_frequency(), unit_ids)
-    # NumpySorting makes segments up to that of the last spike.
-    for segment_index in range(sorting.get_num_segments(), recording.get_num_segments()):
-        sorting.add_sorting_segment(SpikeVectorSortingSegment(spikes, segment_index, unit_ids))
-    return sorting
 
 
 def _have_typical_spikes(

@@ -13,6 +13,7 @@ from .front_end.motion import find_drift, is_moving, load_drift, preset_motion, 
 from .front_end.steps import front_end_steps
 from .front_end.whitening import filtered_recording, white_recording
 from .peaks.find import find_spike_peaks
+from .reproducible import fixed_chunks
 from .run_folder import RunFolder
 from .settings import DeepSortSettings
 
@@ -54,7 +55,7 @@ def prepare_traces(
     run : RunFolder
         Where traces, peaks and motion are kept.
     job_kwargs : dict
-        SpikeInterface's job_kwargs.
+        SpikeInterface's job_kwargs. Chunks of their length are cached; spikes are detected in chunks of 1 s.
     """
     if settings.apply_preprocessing:
         filtered = filtered_recording(
@@ -68,7 +69,13 @@ def prepare_traces(
     if settings.motion_correction is None:
         return _prepared(filtered, None, settings, run, job_kwargs)
     if settings.motion_correction != "auto":
-        motion = preset_motion(filtered, preset=settings.motion_correction, folder=run.motion)
+        motion = preset_motion(
+            filtered,
+            preset=settings.motion_correction,
+            folder=run.motion,
+            seed=settings.seed,
+            job_kwargs=fixed_chunks(job_kwargs),
+        )
         return _prepared(filtered, motion, settings, run, job_kwargs)
     motion, uncorrected = load_drift(run.motion), None
     if motion is None:
@@ -104,7 +111,7 @@ def _prepared(
             threshold=settings.detect_threshold,
             radius_um=settings.detect_radius_um,
             seed=settings.seed,
-            job_kwargs=job_kwargs,
+            job_kwargs=fixed_chunks(job_kwargs),
             applied_front_end=front_end_steps(settings),
         ),
     )

@@ -13,6 +13,7 @@ from .clusters.find import ClusteringValues, cluster_peaks
 from .clusters.split import split_units
 from .matching.match import MatchingValues, match_templates
 from .matching.residual_peaks import residual_peaks, worth_clustering
+from .reproducible import fixed_chunks
 from .run_folder import RunFolder
 from .units.averages import average_units
 from .units.background import Background
@@ -104,7 +105,12 @@ class MatchingRounds:
             averages = refine(self.traces, spikes, self.background, self.refinement).averages
             templates = averages.templates().values
             return match_templates(
-                self.traces, templates, averages.nbefore, self.matching, chunks=chunks, job_kwargs=self.job_kwargs
+                self.traces,
+                templates,
+                averages.nbefore,
+                self.matching,
+                chunks=chunks,
+                job_kwargs=fixed_chunks(self.job_kwargs),
             )
 
         return self.run.keep(name, compute)

@@ -131,7 +131,9 @@ class DeepSortSettings(Settings):
     )
     seed: int = setting(0, "Random seed", minimum=0, maximum=LARGEST_SEED)
     job_kwargs: dict = setting(
-        {}, "SpikeInterface's options for parallel processing: n_jobs, chunk_duration, progress_bar and others"
+        {},
+        "SpikeInterface's options for parallel processing: n_jobs, chunk_duration, progress_bar and others. None of "
+        "them changes the spikes: detection and matching always use chunks of 1 s and one thread in each worker",
     )
 
     def __post_init__(self) -> None:

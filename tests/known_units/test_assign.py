@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from small_units import FS, SHAPES, make_recording
-from spikeinterface.core import NumpyRecording, NumpySorting
+from spikeinterface.core import NumpyRecording, NumpySorting, append_recordings
 
 from si_deepsort.known_units.assign import UNKNOWN, assign_peaks, cut_waveforms
 from si_deepsort.known_units.sort_known_units import with_known_units
@@ -162,6 +162,9 @@ def test_a_sorting_gets_the_known_unit_ids_and_keeps_what_is_new(model_folder):
         assert np.isin(frames, found.get_unit_spike_train(unit)).mean() > 0.85
     others = np.concatenate([found.get_unit_spike_train(unit) for unit in found.unit_ids[3:]])
     assert np.isin(new, others).mean() > 0.9
+    # A segment in which no unit fires stays.
+    longer = append_recordings([recording, recording])
+    assert with_known_units(longer, mixed, model_folder).get_num_segments() == 2
     with pytest.raises(ValueError, match="Resample"):
         with_known_units(NumpyRecording([traces], 2 * FS), mixed, model_folder)
     with pytest.raises(ValueError, match="lacks the channels"):

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import spikeinterface.core as si
 
 from si_deepsort.preprocessing.half_precision import single_precision, to_single_precision
@@ -19,3 +20,12 @@ def test_recording_is_read_in_any_stretch_and_channels():
     part = recording.get_traces(start_frame=10, end_frame=90, channel_ids=recording.channel_ids[[3, 1]])
     np.testing.assert_array_equal(part, expected[10:90, [3, 1]])
     assert recording.get_traces(start_frame=5, end_frame=5).shape == (0, 5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint16"])
+def test_other_numbers_are_refused(dtype):
+    traces = np.zeros((100, 3), dtype)
+    with pytest.raises(ValueError, match=f"are {dtype}, expected float16"):
+        to_single_precision(traces)
+    with pytest.raises(ValueError, match=f"are {dtype}, expected float16"):
+        single_precision(si.NumpyRecording([traces], 10_000.0))

@@ -150,3 +150,13 @@ def test_recording_in_memory_only(tmp_path):
     with pytest.raises(ValueError, match=r"in memory only.*recording.save\(folder"):
         sort(recording, tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("where", ["", "inside/it"])
+def test_folder_that_holds_the_recording_is_not_replaced(tmp_path, where):
+    traces, _ = small_traces(num_units=0, duration_s=2.0)
+    recording = as_recording(traces).save(folder=tmp_path / "out" / where)
+    # The recording that is sorted may be a lazy one.
+    with pytest.raises(ValueError, match=r"holds the recording itself.*Choose another folder"):
+        sort(recording.astype("float64"), tmp_path, remove_existing_folder=True)
+    np.testing.assert_array_equal(recording.get_traces(), traces)

@@ -8,13 +8,13 @@ from small_recording import as_recording
 from spikeinterface.comparison import compare_two_sorters
 
 from si_deepsort.preprocessing.whitening import Whitening
-from si_deepsort.sorter.output import UnitLimits, as_sorting, make_sorting
+from si_deepsort.sorter.output import UnitLimits, make_sorting
 from si_deepsort.sorter.units.averages import UnitAverages
 from si_deepsort.sorter.units.background import measure_background
 from si_deepsort.sorter.units.dropped import RARE, SMALL
 from si_deepsort.sorter.units.refine import Refined
 from si_deepsort.sorter.units.templates import MOST_SHIFT
-from si_deepsort.spike_vectors import make_spike_vector
+from si_deepsort.spike_vectors import as_sorting, make_spike_vector
 
 NUM_CHANNELS, NUM_BEFORE, NUM_SAMPLES = 4, 20, 60
 NOTHING_IS_DROPPED = UnitLimits(firing_rate_hz=0.0, snr=0.0, spike_size=-np.inf, seed=0)
@@ -61,7 +61,9 @@ def test_a_sorting_with_a_silent_last_segment_can_be_compared():
 
 
 def test_no_units_have_integer_ids():
-    sorting = as_sorting(make_spike_vector([], [], []), 0, as_recording([white_noise(3000), white_noise(2000)]))
+    sorting = as_sorting(
+        make_spike_vector([], [], []), np.arange(0), as_recording([white_noise(3000), white_noise(2000)])
+    )
     assert sorting.unit_ids.dtype.kind == "i" and sorting.get_num_segments() == 2
 
 

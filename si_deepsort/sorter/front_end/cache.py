@@ -18,8 +18,8 @@ def cache_traces(white: BaseRecording, *, mode: str, folder: Path, job_kwargs: d
     white : BaseRecording
         White traces, lazy.
     mode : "folder" | "memory" | "none"
-        "folder" writes half-precision floats and bounds the memory however long the recording is; "memory" keeps
-        the traces in memory; "none" computes them again in each step.
+        "folder" writes the traces and bounds the memory however long the recording is; "memory" keeps them in memory;
+        "none" computes them again in each step. All round them to half precision, so that results are the same.
     folder : Path
         Where the traces are written in mode "folder".
     job_kwargs : dict
@@ -30,12 +30,13 @@ def cache_traces(white: BaseRecording, *, mode: str, folder: Path, job_kwargs: d
     BaseRecording
         White traces, float32.
     """
+    halves = white.astype("float16")
     if mode == "none":
-        return white
+        return single_precision(halves)
     if mode == "memory":
-        return white.save(format="memory", sharedmem=True, **job_kwargs)
+        return single_precision(halves.save(format="memory", sharedmem=True, **job_kwargs))
     if not ((folder / "si_folder.json").exists() or (folder / "binary.json").exists()):
         partial = folder.with_name(folder.name + "_partial")
-        white.astype("float16").save(folder=partial, overwrite=True, **job_kwargs)
+        halves.save(folder=partial, overwrite=True, **job_kwargs)
         partial.rename(folder)
     return single_precision(load(folder))

@@ -131,7 +131,7 @@ def load_drift(folder: Path) -> Motion | None:
     return Motion.load(folder) if folder.exists() else None
 
 
-def preset_motion(recording: si.BaseRecording, *, preset: str, folder: Path) -> Motion:
+def preset_motion(recording: si.BaseRecording, *, preset: str, folder: Path, seed: int, job_kwargs: dict) -> Motion:
     """
     Motion by one of SpikeInterface's presets; read if an interrupted run has estimated it.
 
@@ -143,10 +143,16 @@ def preset_motion(recording: si.BaseRecording, *, preset: str, folder: Path) -> 
         A preset of SpikeInterface's `compute_motion`.
     folder : Path
         Where the motion is kept.
+    seed : int
+        Seed of the chunks in which noise is measured.
+    job_kwargs : dict
+        SpikeInterface's job_kwargs.
     """
     if folder.exists():
         return spre.load_motion_info(folder)["motion"]
-    return spre.compute_motion(recording, preset=preset, folder=folder)
+    # compute_motion takes noise levels that are known; its own would be those of other chunks in each run.
+    si.get_noise_levels(recording, return_in_uV=False, random_slices_kwargs=dict(seed=seed))
+    return spre.compute_motion(recording, preset=preset, folder=folder, **job_kwargs)
 
 
 def _times(traces, peaks):
