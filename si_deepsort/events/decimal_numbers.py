@@ -69,6 +69,7 @@ def parse_numbers(cells: Sequence[str], table_mark: str | None = None) -> tuple[
         If decimal marks are mixed or undecided.
     """
     mark = decimal_mark(cells) or table_mark
+    has_decimals = mark is not None and any(mark in cell for cell in cells)
     values, is_text = np.full(len(cells), np.nan), np.zeros(len(cells), dtype=bool)
     for index, cell in enumerate(cells):
         cell = cell.strip()
@@ -88,6 +89,11 @@ def parse_numbers(cells: Sequence[str], table_mark: str | None = None) -> tuple[
         if (fits_comma if mark == "," else fits_point) is None:
             is_text[index] = True
             continue
+        is_grouped = fits_point and fits_comma and ("," if mark == "." else ".") in number
+        if is_grouped and has_decimals:
+            raise ValueError(
+                f"'{cell}' may be {_value(number, '.'):g} or {_value(number, ','):g}; others have decimals"
+            )
         values[index] = _value(number, mark or ".")
     return values, is_text
 
