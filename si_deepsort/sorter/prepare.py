@@ -9,6 +9,7 @@ from spikeinterface.core import BaseRecording, Motion
 
 from ..preprocessing.whiten import WhitenTimeSpaceRecording
 from .front_end.cache import cache_traces
+from .front_end.line_noise import warn_of_line_noise
 from .front_end.motion import find_drift, is_moving, load_drift, preset_motion, save_drift
 from .front_end.steps import front_end_steps
 from .front_end.whitening import filtered_recording, white_recording
@@ -63,9 +64,11 @@ def prepare_traces(
             freq_min=settings.freq_min,
             freq_max=settings.freq_max,
             with_reference=settings.common_reference,
+            seed=settings.seed,
         )
     else:
         filtered = recording.astype("float32")
+        warn_of_line_noise(filtered, seed=settings.seed)
     if settings.motion_correction is None:
         return _prepared(filtered, None, settings, run, job_kwargs)
     if settings.motion_correction != "auto":

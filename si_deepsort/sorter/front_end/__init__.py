@@ -4,7 +4,8 @@ Front end of the sorter: from a recording to cached white traces.
 In the order of the flow:
 
 - `check`: refuse recordings that cannot be sorted.
-- `whitening`: band-pass, common reference, motion correction and whitening, all lazy.
+- `whitening`: band-pass, line noise, common reference, motion correction and whitening, all lazy.
+- `line_noise`: find line noise, subtract it, and tell which.
 - `motion`: find drift of the tissue, by the depths of peaks (`source_depths`).
 - `cache`: compute the white traces once and keep them.
 

@@ -8,16 +8,17 @@ from ...preprocessing.band_pass import band_pass
 from ...preprocessing.motion_interpolation import follow_motion
 from ...preprocessing.reference import common_reference
 from ...preprocessing.whiten import WhitenTimeSpaceRecording, whiten_time_space
+from .line_noise import without_line_noise
 
 # Distance in um by which shanks are moved apart: farther than any radius in the sorter.
 SHANK_DISTANCE_UM = 10_000.0
 
 
 def filtered_recording(
-    recording: BaseRecording, *, freq_min: float, freq_max: float, with_reference: bool
+    recording: BaseRecording, *, freq_min: float, freq_max: float, with_reference: bool, seed: int = 0
 ) -> BaseRecording:
     """
-    Band-pass a recording and subtract the common reference.
+    Band-pass a recording, subtract line noise where there is some, and subtract the common reference.
 
     Parameters
     ----------
@@ -27,13 +28,15 @@ def filtered_recording(
         Edges of the band in Hz.
     with_reference : bool
         Whether to subtract the median of shanks with many channels.
+    seed : int, default: 0
+        Seed of the choice of chunks in which line noise is looked for.
 
     Returns
     -------
     BaseRecording
         Lazy, float32.
     """
-    filtered = band_pass(recording, freq_min=freq_min, freq_max=freq_max)
+    filtered = without_line_noise(band_pass(recording, freq_min=freq_min, freq_max=freq_max), seed=seed)
     return common_reference(filtered) if with_reference else filtered
 
 
