@@ -285,7 +285,7 @@ def _mini_analysis_table(table: TextTable) -> TextTable:
     rows = [row for row in table.head if any(row)]
     width = len(rows[0]) if rows else 0
     columns = [[row[index] for row in rows] for index in range(width)] if len({len(row) for row in rows}) == 1 else []
-    if width >= 3 and table.format.delimiter != "|":
+    if columns and width >= 3 and table.format.delimiter != "|":
         numbers, _ = parse_numbers(columns[0])
         cells = [cell.replace(",", "") for cell in columns[1]]
         is_time = all(re.fullmatch(rf"\d+(\.\d{{1,{MINI_ANALYSIS_DECIMALS}}})?", cell) for cell in cells)

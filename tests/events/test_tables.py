@@ -141,6 +141,7 @@ def test_traces_are_counted_from_0_or_1(first, tmp_path):
         ("onset_s,segment\n1.5,0.5\n", "whole numbers"),
         ("onset_s,onset_s\n1.5,2.5\n", "twice"),
         ("0.1\n0.2\n", "no line names a column"),
+        ("0,5.5,a\n1,000,6.5,a\n", "no line names a column"),
         ("", "no line names a column"),
     ],
 )
