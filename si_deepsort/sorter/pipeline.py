@@ -5,6 +5,7 @@ Each step keeps its result in the folder of the run; an interrupted run goes on 
 """
 
 import logging
+import math
 from pathlib import Path
 
 from spikeinterface.core import BaseRecording, BaseSorting
@@ -22,6 +23,12 @@ from .units.background import measure_background
 from .units.refine import RefinementValues, refine_along_drift, refine_clusters, refine_matched
 
 logger = logging.getLogger(__name__)
+
+# Firing rate in Hz of the rarest neurons whose spikes are to make a cluster in a short recording.
+RARE_RATE_HZ = 0.25
+# Limits of the smallest cluster: with 5 spikes more false units were found in 5 to 10 s of a tetrode than with 8, and
+# 15 are what 60 s give at the rate above. Tuned on generated development recordings (seeds 1-5).
+FEWEST_CLUSTERED, MOST_REQUIRED = 8, 15
 
 
 def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder: Path, job_kwargs: dict) -> BaseSorting:
@@ -43,8 +50,16 @@ def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder:
         Units ordered by depth, with the properties `snr` and `main_channel_id`.
     """
     run = RunFolder(folder)
-    clustering = clustering_values(settings)
-    refinement = refinement_values(settings, recording.get_sampling_frequency())
+    duration_s = recording.get_total_duration()
+    min_size = smallest_cluster(duration_s) if settings.min_cluster_size is None else settings.min_cluster_size
+    logger.info(
+        "Neurons that fire less than %.2g Hz cannot be found: a unit needs %d spikes in these %.3g s",
+        max(min_size / max(duration_s, 1e-9), settings.min_firing_rate),
+        max(min_size, math.ceil(settings.min_firing_rate * duration_s)),
+        duration_s,
+    )
+    clustering = clustering_values(settings, min_size)
+    refinement = refinement_values(settings, min_size, recording.get_sampling_frequency())
 
     prepared = prepare_traces(recording, settings, run, job_kwargs)
     traces, peaks, whitening = prepared.traces, prepared.peaks, prepared.white.whitening
@@ -71,24 +86,29 @@ def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder:
     return sorting
 
 
-def clustering_values(settings: DeepSortSettings) -> ClusteringValues:
-    """The settings that clustering uses."""
+def smallest_cluster(duration_s: float) -> int:
+    """Smallest number of spikes of a cluster in a recording of some seconds: those of a rare neuron, within limits."""
+    return min(max(math.ceil(RARE_RATE_HZ * duration_s), FEWEST_CLUSTERED), MOST_REQUIRED)
+
+
+def clustering_values(settings: DeepSortSettings, min_size: int) -> ClusteringValues:
+    """The settings that clustering uses; `min_size` is the smallest number of spikes of a cluster."""
     return ClusteringValues(
         most_per_channel=settings.max_peaks_per_channel,
         radius_um=settings.embedding_radius_um,
         embedding=settings.embedding,
         method=settings.clustering,
-        min_size=settings.min_cluster_size,
+        min_size=min_size,
         seed=settings.seed,
     )
 
 
-def refinement_values(settings: DeepSortSettings, sampling_frequency: float) -> RefinementValues:
-    """The settings that refinements of units use, with times in samples; sampling_frequency in Hz."""
+def refinement_values(settings: DeepSortSettings, min_size: int, sampling_frequency: float) -> RefinementValues:
+    """The settings that refinements use, with times in samples; a unit has `min_size` spikes; frequency in Hz."""
     return RefinementValues(
         nbefore=round(settings.ms_before * sampling_frequency / 1000),
         nafter=round(settings.ms_after * sampling_frequency / 1000),
-        fewest_spikes=settings.min_cluster_size,
+        fewest_spikes=min_size,
         merge_distance=settings.merge_distance,
         merge_separation=settings.merge_separation,
         match_threshold=settings.match_threshold,

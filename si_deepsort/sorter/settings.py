@@ -76,7 +76,12 @@ class DeepSortSettings(Settings):
         80.0, "Channels within this distance in um of a peak contribute to its features", minimum=0.0
     )
     clustering: str = setting("isosplit", "Clustering method", choices=("isosplit", "hdbscan", "dbscan"))
-    min_cluster_size: int = setting(15, "Smallest number of spikes of a cluster", minimum=3)
+    min_cluster_size: int | None = setting(
+        None,
+        "Smallest number of spikes of a cluster (None: follows the duration, from 8 in 32 s or less to 15 in 60 s or "
+        "more; the log says which firing rates this leaves out)",
+        minimum=3,
+    )
     max_peaks_per_channel: int = setting(
         3000, "Largest number of peaks per channel that are clustered; a larger number is subsampled", minimum=100
     )

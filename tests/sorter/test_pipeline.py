@@ -11,7 +11,7 @@ from spikeinterface.sorters import run_sorter
 
 from si_deepsort.sorter import rounds
 from si_deepsort.sorter.adapter import DeepSortSettings
-from si_deepsort.sorter.pipeline import sort_recording
+from si_deepsort.sorter.pipeline import smallest_cluster, sort_recording
 
 # Isosplit is compiled anew in each process; where clustering does not matter, another method is quicker.
 QUICK = dict(clustering="hdbscan", num_rounds=0)
@@ -208,3 +208,20 @@ def test_steps_are_logged(scene, tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="si_deepsort"):
         sort_recording(scene[0], DeepSortSettings(**QUICK), tmp_path, dict(n_jobs=1))
     assert "units" in caplog.text
+
+
+def test_the_log_says_which_rates_cannot_be_found(scene, tmp_path, caplog):
+    recording, _ = scene
+    settings = DeepSortSettings(**QUICK, min_cluster_size=20, min_firing_rate=0.0)
+    with caplog.at_level(logging.INFO, logger="si_deepsort"):
+        sort_recording(recording, settings, tmp_path, dict(n_jobs=1))
+    rate_hz = 20 / recording.get_total_duration()
+    assert f"fire less than {rate_hz:.2g} Hz cannot be found" in caplog.text
+
+
+def test_the_smallest_cluster_grows_with_the_duration():
+    durations_s = np.linspace(1.0, 200.0, 500)
+    sizes = np.array([smallest_cluster(duration_s) for duration_s in durations_s])
+    assert np.all(np.diff(sizes) >= 0)
+    assert sizes[0] == 8
+    assert np.all(sizes[durations_s >= 60.0] == 15)
