@@ -17,7 +17,7 @@ from .reproducible import fixed_chunks
 from .run_folder import RunFolder
 from .units.averages import average_units
 from .units.background import Background
-from .units.refine import Refined, RefinementValues, refine_clusters, refine_matched
+from .units.refine import Refined, RefinementValues, refine_before_last_matching, refine_clusters
 from .units.templates import UnitTemplates, peak_offsets
 
 # Seconds of a long recording, spread over all of it, in which templates of clusters are matched: few seconds to find
@@ -96,7 +96,7 @@ class MatchingRounds:
             )
             chunks = few if number == num_rounds else many
             spikes = self.match(f"matched_clusters_{number}", spikes, refine_clusters, chunks)
-        return self.match("matched", spikes, refine_matched, None)
+        return self.match("matched", spikes, refine_before_last_matching, None)
 
     def match(self, name: str, spikes: np.ndarray, refine: Refinement, chunks: Chunks) -> np.ndarray:
         """Refine units and match their templates in some chunks; the result is kept under a name."""

@@ -11,7 +11,7 @@ from .averages import UnitAverages
 
 MERGED = "merged with a unit of more spikes"
 FEW_SPIKES = "too few spikes (min_cluster_size)"
-COLLISION = "its spikes are collisions of other units"
+COLLISION = "other units explain its spikes as well, often two of them that fire together"
 SATELLITE = "its spikes are what a larger unit leaves over"
 RARE = "fires too rarely (min_firing_rate)"
 SMALL = "peak too small (min_amplitude)"

@@ -15,7 +15,7 @@ import numpy as np
 from ...spike_vectors import consecutive_labels, relabelled, trains_of
 from .averages import UnitAverages, average_units
 from .background import Background
-from .collisions import find_collision_units
+from .collisions import find_redundant_units
 from .dropped import COLLISION, FEW_SPIKES, MERGED, SATELLITE, DroppedUnit, dropped_units
 from .merge import (
     MergeRule,
@@ -103,7 +103,7 @@ def refine_clusters(traces, spikes: np.ndarray, background: Background, values: 
     Refined
     """
     aligned = _aligned_units(traces, spikes, background, values)
-    return drop_collisions(traces, merge_by_templates(aligned, values), values)
+    return drop_redundant(traces, merge_by_templates(aligned, values), values, fewest_others=2)
 
 
 def refine_matched(traces, spikes: np.ndarray, background: Background, values: RefinementValues) -> Refined:
@@ -113,7 +113,19 @@ def refine_matched(traces, spikes: np.ndarray, background: Background, values: R
     Parameters and result as in `refine_clusters`.
     """
     merged = merge_by_spikes(traces, _aligned_units(traces, spikes, background, values), values)
-    return drop_satellites(traces, drop_collisions(traces, merged, values), values)
+    return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=2), values)
+
+
+def refine_before_last_matching(
+    traces, spikes: np.ndarray, background: Background, values: RefinementValues
+) -> Refined:
+    """
+    Refine as `refine_matched`, and drop units that a single other one explains as well: it takes their spikes.
+
+    Parameters and result as in `refine_clusters`.
+    """
+    merged = merge_by_spikes(traces, _aligned_units(traces, spikes, background, values), values)
+    return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=1), values)
 
 
 def refine_along_drift(traces, spikes: np.ndarray, background: Background, values: RefinementValues) -> Refined:
@@ -124,7 +136,7 @@ def refine_along_drift(traces, spikes: np.ndarray, background: Background, value
     recording; here they become one unit. Parameters and result as in `refine_clusters`.
     """
     merged = merge_parts_along_drift(traces, _aligned_units(traces, spikes, background, values), values)
-    return drop_satellites(traces, drop_collisions(traces, merged, values), values)
+    return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=2), values)
 
 
 def align_to_peaks(spikes: np.ndarray, averages: UnitAverages) -> tuple[np.ndarray, UnitAverages]:
@@ -172,17 +184,18 @@ def merge_parts_along_drift(traces, units: Refined, values: RefinementValues) ->
     return _merge(units, rules, distances, lags, values.fewest_spikes)
 
 
-def drop_collisions(traces, units: Refined, values: RefinementValues) -> Refined:
-    """Drop units whose spikes other units explain together."""
-    is_collision = find_collision_units(
+def drop_redundant(traces, units: Refined, values: RefinementValues, *, fewest_others: int) -> Refined:
+    """Drop units whose spikes others explain as well, see `find_redundant_units`."""
+    is_redundant = find_redundant_units(
         traces,
         units.spikes,
         units.averages.templates(),
+        fewest_others=fewest_others,
         threshold=values.match_threshold,
         amplitude_variance=values.amplitude_variance,
         seed=values.seed,
     )
-    return keep_units(units, ~is_collision, COLLISION)
+    return keep_units(units, ~is_redundant, COLLISION)
 
 
 def drop_satellites(traces, units: Refined, values: RefinementValues) -> Refined:

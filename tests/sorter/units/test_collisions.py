@@ -5,10 +5,10 @@ import pytest
 from small_recording import as_recording
 from unit_scenes import NUM_CHANNELS, as_templates, padded_templates, spikes_of
 
-from si_deepsort.sorter.units.collisions import find_collision_units
+from si_deepsort.sorter.units.collisions import find_redundant_units
 
 NUM_FRAMES, NUM_SPIKES = 200_000, 60
-RULES = dict(threshold=18.0, amplitude_variance=0.02, seed=0)
+RULES = dict(fewest_others=2, threshold=18.0, amplitude_variance=0.02, seed=0)
 
 
 def scene(lags, *, extra=0.0, amplitude_sd=0.05):
@@ -49,15 +49,32 @@ def scene(lags, *, extra=0.0, amplitude_sd=0.05):
 def test_pairs_of_spikes_are_a_collision_also_where_their_lags_vary(reach):
     lags = np.random.default_rng(1).integers(-reach, reach + 1, NUM_SPIKES)
     traces, spikes, templates = scene(lags)
-    assert find_collision_units(traces, spikes, templates, **RULES).tolist() == [False, False, True]
+    assert find_redundant_units(traces, spikes, templates, **RULES).tolist() == [False, False, True]
 
 
 def test_a_unit_that_looks_like_a_sum_but_explains_its_spikes_better_is_kept():
     traces, spikes, templates = scene(np.zeros(NUM_SPIKES, dtype=int), extra=5.0)
-    assert not find_collision_units(traces, spikes, templates, **RULES).any()
+    assert not find_redundant_units(traces, spikes, templates, **RULES).any()
 
 
 def test_no_units_hold_no_collisions():
     templates = as_templates(np.zeros((0, 60, NUM_CHANNELS)))
     traces = as_recording(np.zeros((1000, NUM_CHANNELS), "float32"))
-    assert len(find_collision_units(traces, spikes_of([np.zeros(0, int)]), templates, **RULES)) == 0
+    assert len(find_redundant_units(traces, spikes_of([np.zeros(0, int)]), templates, **RULES)) == 0
+
+
+def test_a_mixture_of_two_similar_units_is_found_among_the_units_that_one_other_explains():
+    rng = np.random.default_rng(0)
+    one = padded_templates(1)[0]
+    other = one.copy()
+    other[:, -1] = 5.0 * np.hanning(len(one))
+    traces = rng.standard_normal((NUM_FRAMES, NUM_CHANNELS)).astype("float32")
+    onsets = 500 * np.arange(1, 4 * NUM_SPIKES + 1)
+    owners = np.arange(len(onsets)) % 4
+    for onset, owner in zip(onsets, owners, strict=True):
+        traces[onset : onset + len(one)] += one if owner in (0, 2) else other
+    templates = as_templates([one, other, (one + other) / 2], [NUM_SPIKES, NUM_SPIKES, NUM_SPIKES])
+    trains = [onsets[owners == 0], onsets[owners == 1], onsets[owners >= 2]]
+    spikes = spikes_of([train + templates.nbefore for train in trains])
+    rules = {**RULES, "fewest_others": 1}
+    assert find_redundant_units(as_recording(traces), spikes, templates, **rules).tolist() == [False, False, True]

@@ -10,12 +10,13 @@ from si_deepsort.sorter.units.dropped import MERGED
 from si_deepsort.sorter.units.refine import (
     RefinementValues,
     refine_along_drift,
+    refine_before_last_matching,
     refine_clusters,
     refine_matched,
 )
 from si_deepsort.spike_vectors import in_order, make_spike_vector
 
-REFINEMENTS = [refine_clusters, refine_matched, refine_along_drift]
+REFINEMENTS = [refine_clusters, refine_before_last_matching, refine_matched, refine_along_drift]
 FEWEST = 20
 
 
