@@ -7,8 +7,9 @@ Preprocessors for users, which `PREPROCESSORS` lists as function name -> (class,
 - `wavelet_denoise`: thresholds on wavelet coefficients.
 - `matched_filter`: correlation with the waveform of a spike.
 
-Recordings of the sorter, in the order of its flow: `band_pass`, `line_noise` (with `find_lines`), `reference`,
-`motion_interpolation`, `whiten` (with `estimate_whitening`, `whitening` and `artefacts`) and `half_precision`.
+Recordings of the sorter, in the order of its flow: `fill_blanks`, `band_pass`, `line_noise` (with `find_lines`),
+`reference`, `motion_interpolation`, `whiten` (with `estimate_whitening`, `whitening` and `artefacts`), and
+`half_precision`.
 
 Importing this package does not import torch.
 """

@@ -11,15 +11,14 @@ from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from ..chunks import CACHED_FRAMES, tiles
-from .artefacts import blank_artefacts
+from ..geometry import recording_geometry
+from .artefacts import artefact_rule, blank_artefacts
 from .estimate_whitening import estimate_whitening
 from .traces import check_finite
 from .whitening import Whitening, filter_over_time
 
 # Largest white value, in noise standard deviations: the cache holds half-precision floats, which end at 65504.
 LARGEST = 6e4
-# Frames this close to an artefact, in ms, are blanked too.
-ARTEFACT_REACH_MS = 6.0
 # Channels that are whitened by one matrix product. Whitening is local, so that few channels need few others.
 GROUP_CHANNELS = 32
 
@@ -66,9 +65,10 @@ class WhitenTimeSpaceRecording(BasePreprocessor):
         else:
             self.whitening = Whitening(time_filter, space_matrix)
         BasePreprocessor.__init__(self, recording, dtype="float32")
-        reach = round(ARTEFACT_REACH_MS * recording.get_sampling_frequency() / 1000)
+        is_living = np.any(self.whitening.space_matrix != 0, axis=0)
+        rule = artefact_rule(*recording_geometry(recording), is_living, recording.get_sampling_frequency())
         for segment in recording.segments:
-            self.add_recording_segment(_WhitenTimeSpaceSegment(segment, self.whitening, reach))
+            self.add_recording_segment(_WhitenTimeSpaceSegment(segment, self.whitening, rule))
         self.set_channel_gains(1.0)
         self.set_channel_offsets(0.0)
         self._kwargs = dict(
@@ -82,15 +82,15 @@ class WhitenTimeSpaceRecording(BasePreprocessor):
 
 
 class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
-    def __init__(self, parent_segment, whitening, reach):
+    def __init__(self, parent_segment, whitening, rule):
         BasePreprocessorSegment.__init__(self, parent_segment)
         self.time_filter, self.space_matrix = whitening.time_filter, whitening.space_matrix
-        self.reach, self.is_living = reach, np.any(self.space_matrix != 0, axis=0)
+        self.rule = rule
         self.products = _local_products(self.space_matrix)
 
     def get_traces(self, start_frame, end_frame, channel_indices):
         """White traces, (num_frames, num_channels), float32; the same whatever the chunks."""
-        reach = self.reach
+        reach = self.rule.margin
         margin = len(self.time_filter) - 1 + reach
         traces, _, _ = get_chunk_with_margin(
             self.parent_recording_segment, start_frame, end_frame, None, margin, add_reflect_padding=True
@@ -98,7 +98,7 @@ class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
         traces = traces[: len(traces) - margin + reach].astype("float32", copy=False)
         check_finite(traces, f"between frames {start_frame} and {end_frame}")
         whitened = self._whiten(traces, start_frame - reach)
-        blank_artefacts(whitened, reach, num_living=int(self.is_living.sum()))
+        blank_artefacts(whitened, self.rule)
         whitened = whitened[reach : len(whitened) - reach]
         return whitened if channel_indices is None else whitened[:, channel_indices]
 

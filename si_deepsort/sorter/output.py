@@ -9,8 +9,9 @@ from spikeinterface.core import BaseRecording, BaseSorting
 
 from ..preprocessing.whitening import Whitening
 from ..spike_vectors import as_sorting, relabelled, without_doubles
+from .front_end.blanks import live_beside_blanks
 from .matching.correlate import squared_norms
-from .units.dropped import NOT_TYPICAL, RARE, SMALL, dropped_table, dropped_units
+from .units.dropped import BESIDE_BLANKS, NOT_TYPICAL, RARE, SMALL, dropped_table, dropped_units
 from .units.refine import Refined
 from .units.spike_features import read_spike_features
 from .units.templates import MOST_SHIFT, UnitTemplates
@@ -84,6 +85,7 @@ def make_sorting(
         (counts >= limits.firing_rate_hz * traces.get_total_duration(), RARE),
         (snr >= limits.snr, SMALL),
         (_have_typical_spikes(traces, spikes, averages.templates(), limits), NOT_TYPICAL),
+        (~live_beside_blanks(traces, spikes, num_units, seed=limits.seed), BESIDE_BLANKS),
     ]
     is_kept, dropped = np.ones(num_units, dtype=bool), list(units.dropped)
     for passes, reason in reasons:

@@ -8,6 +8,7 @@ import numpy as np
 from spikeinterface.core import BaseRecording, Motion
 
 from ..preprocessing.whiten import WhitenTimeSpaceRecording
+from .front_end.blanks import tell_blanks
 from .front_end.cache import cache_traces
 from .front_end.line_noise import warn_of_line_noise
 from .front_end.motion import find_drift, is_moving, load_drift, preset_motion, save_drift
@@ -105,6 +106,7 @@ def _prepared(
     )
     folder, name = _places(run, motion)
     traces = cache_traces(white, mode=settings.cache, folder=folder, job_kwargs=job_kwargs)
+    tell_blanks(traces, seed=settings.seed)
     peaks = run.keep(
         name,
         lambda: find_spike_peaks(

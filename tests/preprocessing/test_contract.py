@@ -26,6 +26,7 @@ from si_deepsort.generation.disturbances import Disturbances, DisturbedRecording
 from si_deepsort.noise.matching import NoiseMatchedRecording
 from si_deepsort.preprocessing import PREPROCESSORS
 from si_deepsort.preprocessing.band_pass import BandPassRecording
+from si_deepsort.preprocessing.fill_blanks import FillBlanksRecording
 from si_deepsort.preprocessing.half_precision import SinglePrecisionRecording
 from si_deepsort.preprocessing.line_noise import RemoveLinesRecording
 from si_deepsort.preprocessing.motion_interpolation import FollowMotionRecording
@@ -53,6 +54,7 @@ DENOISERS = {name: recording_class for name, (recording_class, _) in PREPROCESSO
 CASES = {
     "band_pass": (BandPassRecording, dict(freq_min=150.0, freq_max=7000.0)),
     "band_pass of slow signals": (BandPassRecording, dict(freq_min=5.0, freq_max=300.0)),
+    "blanks": (FillBlanksRecording, dict(values=list(range(8)))),
     "lines": (RemoveLinesRecording, dict(frequencies_hz=[50.0, 250.0], levels=[40.0] * 5 + [0.0, 0.0, 40.0])),
     "median reference": (MedianReferenceRecording, dict(groups=[[0, 2, 4], [1, 3, 7]])),
     "whitening": (WhitenTimeSpaceRecording, dict(order=12, radius_um=100.0)),

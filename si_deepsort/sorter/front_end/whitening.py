@@ -8,6 +8,7 @@ from ...preprocessing.band_pass import band_pass
 from ...preprocessing.motion_interpolation import follow_motion
 from ...preprocessing.reference import common_reference
 from ...preprocessing.whiten import WhitenTimeSpaceRecording, whiten_time_space
+from .blanks import without_blank_steps
 from .line_noise import without_line_noise
 
 # Distance in um by which shanks are moved apart: farther than any radius in the sorter.
@@ -18,7 +19,7 @@ def filtered_recording(
     recording: BaseRecording, *, freq_min: float, freq_max: float, with_reference: bool, seed: int = 0
 ) -> BaseRecording:
     """
-    Band-pass a recording, subtract line noise where there is some, and subtract the common reference.
+    Fill blanks, band-pass a recording, subtract line noise where there is some, and subtract the common reference.
 
     Parameters
     ----------
@@ -36,7 +37,8 @@ def filtered_recording(
     BaseRecording
         Lazy, float32.
     """
-    filtered = without_line_noise(band_pass(recording, freq_min=freq_min, freq_max=freq_max), seed=seed)
+    filled = without_blank_steps(recording, seed=seed)
+    filtered = without_line_noise(band_pass(filled, freq_min=freq_min, freq_max=freq_max), seed=seed)
     return common_reference(filtered) if with_reference else filtered
 
 
