@@ -6,6 +6,8 @@ One autoregressive filter flattens the spectrum of the noise, then each channel 
 channel is dead do not count.
 """
 
+import logging
+
 import numpy as np
 import scipy.linalg
 from scipy.ndimage import maximum_filter1d
@@ -15,6 +17,8 @@ from ..geometry import channel_distances, recording_geometry
 from ..noise import noise_levels, sample_traces
 from .traces import check_finite
 from .whitening import Whitening, filter_over_time
+
+logger = logging.getLogger(__name__)
 
 # Noise is estimated from this many chunks of this duration in s.
 NUM_CHUNKS, CHUNK_S = 20, 0.25
@@ -42,6 +46,9 @@ SILENT_RATIO = 1e-3
 # If most channels are dead, though not silent, in more than this share of the stretches, these stretches hold the
 # neural signal and the others an artefact.
 QUIET_SHARE = 0.2
+# A channel is reported if it is without a signal in a share of the stretches that is larger by this than that of most
+# channels.
+REPORTED_SHARE = 0.1
 # Frames of a stretch.
 STRETCH_FRAMES = 1000
 
@@ -72,6 +79,7 @@ def estimate_whitening(recording: BaseRecording, *, order: int, radius_um: float
     living = living_stretches(traces)
     levels = np.array([noise_levels(own[lives]) for own, lives in zip(traces.T, living.T, strict=True)])
     alive = levels > DEAD_LEVEL * np.median(levels[levels > 0]) if np.any(levels > 0) else levels > 0
+    _tell_silent_channels(living, alive, recording.channel_ids)
     scaled = traces[:, alive] / levels[alive].astype("float32")
     _check_centred(scaled, recording.channel_ids[alive])
     living = living[:, alive]
@@ -86,6 +94,25 @@ def estimate_whitening(recording: BaseRecording, *, order: int, radius_um: float
     quiet[:order] = False
     nearby = (channel_distances(locations) <= radius_um) & (shanks[:, None] == shanks[None])
     return Whitening(time_filter, local_whitening_matrix(traces, quiet, nearby & alive[:, None] & alive[None]))
+
+
+def _tell_silent_channels(living, alive, channel_ids):
+    """Say in the log which channels are dead, and which for a part of the time."""
+    if not alive.any():
+        return
+    if not alive.all():
+        logger.warning("Channels without a signal are left out: %s", ", ".join(map(str, channel_ids[~alive])))
+    lost = 1 - living.mean(axis=0)
+    is_dying = alive & (lost > np.median(lost[alive]) + REPORTED_SHARE)
+    if is_dying.any():
+        told = (
+            f"{name} ({100 * share:.0f} %)" for name, share in zip(channel_ids[is_dying], lost[is_dying], strict=True)
+        )
+        logger.warning(
+            "Channels without a signal for a part of the recording: %s. A unit that they show may become two: if it "
+            "does, sort without them, recording.remove_channels([...]).",
+            ", ".join(told),
+        )
 
 
 def _check_centred(scaled_traces, channel_ids):

@@ -80,15 +80,8 @@ def make_sorting(
     before_whitening = whitening.unwhiten(averages.values)
     peaks = np.abs(before_whitening).max(axis=1) / np.where(noise_before > 0, noise_before, np.inf)
     snr, main_channels = peaks.max(axis=1), peaks.argmax(axis=1)
-    counts = np.bincount(spikes["unit_index"], minlength=num_units)
-    reasons = [
-        (counts >= limits.firing_rate_hz * traces.get_total_duration(), RARE),
-        (snr >= limits.snr, SMALL),
-        (_have_typical_spikes(traces, spikes, averages.templates(), limits), NOT_TYPICAL),
-        (~live_beside_blanks(traces, spikes, num_units, seed=limits.seed), BESIDE_BLANKS),
-    ]
     is_kept, dropped = np.ones(num_units, dtype=bool), list(units.dropped)
-    for passes, reason in reasons:
+    for passes, reason in _judgements(traces, units, snr, limits):
         dropped += dropped_units(spikes, averages, is_kept & ~passes, reason)
         is_kept &= passes
     depths = traces.get_channel_locations()[main_channels, 1]
@@ -107,6 +100,20 @@ def make_sorting(
     for reason, rows in table.groupby("reason"):
         logger.info("%d units left out, the largest of SNR %.1f: %s", len(rows), rows["snr"].max(), reason)
     return sorting, table
+
+
+def _judgements(
+    traces: BaseRecording, units: Refined, snr: np.ndarray, limits: UnitLimits
+) -> list[tuple[np.ndarray, str]]:
+    """Which units pass each condition, (num_units,) bool, and the reason for dropping those that do not."""
+    spikes, averages, num_units = units.spikes, units.averages, len(snr)
+    counts = np.bincount(spikes["unit_index"], minlength=num_units)
+    return [
+        (counts >= limits.firing_rate_hz * traces.get_total_duration(), RARE),
+        (snr >= limits.snr, SMALL),
+        (_have_typical_spikes(traces, spikes, averages.templates(), limits), NOT_TYPICAL),
+        (~live_beside_blanks(traces, spikes, num_units, seed=limits.seed), BESIDE_BLANKS),
+    ]
 
 
 def _have_typical_spikes(

@@ -1,9 +1,12 @@
 """White traces: noise without correlation over time and channels, whatever it was before, in any unit and chunk."""
 
+import logging
+
 import numpy as np
 import pytest
 import scipy.signal
-from small_recording import as_recording, small_traces, white_recording_of
+import spikeinterface.core as si
+from small_recording import as_recording, line_probe, small_traces, white_recording_of
 
 from si_deepsort.preprocessing.estimate_whitening import (
     living_stretches,
@@ -183,3 +186,17 @@ def test_a_channel_that_is_never_quiet_is_whitened_all_the_same():
     noise[::20, 2] += 500.0
     white = whiten_time_space(as_recording(noise), radius_um=500.0)
     assert np.isfinite(white.get_traces()).all() and white.get_traces()[:, 2].std() > 0.5
+
+
+def test_channels_that_are_dead_or_die_are_told(caplog):
+    traces = np.random.default_rng(0).standard_normal((60_000, 4)).astype("float32")
+    whole = si.NumpyRecording([traces.copy()], 20_000.0)
+    traces[:, 1], traces[30_000:, 2] = 0, 0
+    dying = si.NumpyRecording([traces], 20_000.0)
+    for recording in (whole, dying):
+        recording.set_probe(line_probe(4, 20.0))
+    with caplog.at_level(logging.WARNING):
+        whiten_time_space(whole)
+        assert not caplog.text
+        whiten_time_space(dying)
+    assert "left out: 1" in caplog.text and "part of the recording: 2 (50 %)" in caplog.text
