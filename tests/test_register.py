@@ -65,7 +65,6 @@ INTERNALS = {
     },
     "spikeinterface.preprocessing.basepreprocessor": {"BasePreprocessor", "BasePreprocessorSegment"},
     "spikeinterface.sorters.utils": {"SpikeSortingError"},
-    "spikeinterface.sortingcomponents.clustering": {"isosplit_isocut"},
     "spikeinterface.sortingcomponents.matching": {"find_spikes_from_templates"},
     "spikeinterface.sortingcomponents.matching.base": {"BaseTemplateMatching"},
     "spikeinterface.sortingcomponents.motion": {"estimate_motion"},

@@ -5,6 +5,7 @@ PyTorch is not imported here: this module is loaded by `import si_deepsort`.
 """
 
 import gc
+import logging
 import os
 import shutil
 import warnings
@@ -24,6 +25,8 @@ from .._version import __version__
 from ..io import IDS_ARE_POSITIONS
 from ..settings import SettingError, default_params, params_description, settings_from_dict
 from .settings import THRESHOLD_DETECTORS, DeepSortSettings
+
+logger = logging.getLogger(__name__)
 
 # Where SpikeInterface writes the settings of a run.
 PARAMS_FILE = "spikeinterface_params.json"
@@ -142,6 +145,7 @@ class DeepSortSorter(BaseSorter):
         settings = settings_from_dict(DeepSortSettings, params)
         job_kwargs = fix_job_kwargs({"progress_bar": verbose, **settings.job_kwargs})
         job_kwargs["max_threads_per_worker"] = 1  # workers compute with one thread, as this process does
+        _tell_of_compilation()
         nets = _load_networks(settings)
         # From here on the settings name the exact weights: a tag on the Hub that moves meanwhile changes nothing.
         settings = replace(settings, **{name: net.info.source["reference"] for name, net in nets.items()})
@@ -205,6 +209,15 @@ def _paths_in(description: Any) -> Iterator[Path]:
             yield from _paths_in(part)
     elif isinstance(description, str | Path) and os.path.exists(description):
         yield Path(description).resolve()
+
+
+def _tell_of_compilation() -> None:
+    """Say why the first run takes longer: numba keeps what it compiles on disk, for all later runs."""
+    from .matching.kernels import find_spikes
+
+    cache = Path(find_spikes.stats.cache_path)
+    if not any(cache.glob(f"*{find_spikes.__name__}-*.nbi")):
+        logger.warning("Code is compiled, as this is the first run after installing: about 15 s more, this time only.")
 
 
 def _aside(folder: Path) -> Path:

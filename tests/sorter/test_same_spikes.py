@@ -123,3 +123,22 @@ def test_spikes_are_the_same_after_each_interruption(scene):
         np.testing.assert_array_equal(
             si_deepsort.resume_sorter(folder).to_spike_vector(), expected, err_msg=f"before {step.stem}"
         )
+
+
+def test_first_run_says_that_it_compiles(tmp_path, monkeypatch, caplog):
+    from si_deepsort.sorter.adapter import _tell_of_compilation
+    from si_deepsort.sorter.matching import kernels
+
+    class Stats:
+        cache_path = str(tmp_path)
+
+    class Function:
+        __name__, stats = "find_spikes", Stats
+
+    monkeypatch.setattr(kernels, "find_spikes", Function())
+    _tell_of_compilation()
+    assert "first run after installing" in caplog.text
+    caplog.clear()
+    (tmp_path / "kernels.find_spikes-1.py311.nbi").touch()
+    _tell_of_compilation()
+    assert not caplog.text

@@ -6,5 +6,6 @@ Clusters of peaks, and parts of units.
 - `describe`  waveforms as coefficients in the directions that spikes share
 - `embed`     features for clustering: these coefficients, or codes of a network
 - `cluster`   clusters on each channel
+- `isosplit`  the clustering method that is the default
 - `split`     units whose isolated spikes form several clusters
 """

@@ -7,15 +7,14 @@ afterwards, when their templates can be compared with much less noise (`units.me
 """
 
 from collections.abc import Callable
-from functools import cache, partial
-from importlib.util import find_spec, module_from_spec
+from functools import partial
 
 import numpy as np
-from numba.core.dispatcher import Dispatcher
 from sklearn.cluster import DBSCAN, HDBSCAN
 from sklearn.neighbors import NearestNeighbors
 
 from ...components import principal_components
+from .isosplit import isosplit
 
 # Principal components in which peaks are clustered. Tuned on generated development recordings (seeds 1-5).
 NUM_COMPONENTS = 9
@@ -24,8 +23,8 @@ MAX_DEPTH = 3
 # Isosplit's statistic above which one cluster is cut into two (Magland & Barnett, 2015, arXiv:1508.04841). Lower than
 # its default of 2: parts of a unit are merged again by their templates, but units in one cluster stay together.
 ISOCUT_THRESHOLD = 1.5
-# Largest number of clusters from which isosplit starts, and most iterations of each of its passes (its default).
-MOST_INITIAL_CLUSTERS, MOST_ITERATIONS = 20, 500
+# Largest number of clusters from which isosplit starts.
+MOST_INITIAL_CLUSTERS = 20
 # Percentile of the distances to the `min_size`-th neighbour that is DBSCAN's radius: most peaks are core points.
 DBSCAN_PERCENTILE = 60
 
@@ -116,33 +115,9 @@ def cluster_components(embeddings: np.ndarray, *, method: str, min_size: int, se
     return METHODS[method](principal_components(embeddings, NUM_COMPONENTS), min_size, seed)
 
 
-@cache
-def _compiled_isosplit():
-    """
-    SpikeInterface's isosplit from a private copy of its module, whose compiled code is kept on disk.
-
-    SpikeInterface compiles it in each process, which takes 20 s. Its own module is left as it is.
-    """
-    spec = find_spec("spikeinterface.sortingcomponents.clustering.isosplit_isocut")
-    private_copy = module_from_spec(spec)
-    spec.loader.exec_module(private_copy)
-    for function in vars(private_copy).values():
-        if isinstance(function, Dispatcher):
-            function.enable_caching()
-    return private_copy.isosplit
-
-
 def _isosplit(components, min_size, seed):
-    isosplit = _compiled_isosplit()
     num_initial = int(np.clip(len(components) // (2 * min_size), 2, MOST_INITIAL_CLUSTERS))
-    return isosplit(
-        components,
-        n_init=num_initial,
-        min_cluster_size=min_size,
-        max_iterations_per_pass=MOST_ITERATIONS,
-        isocut_threshold=ISOCUT_THRESHOLD,
-        seed=seed,
-    )
+    return isosplit(components, num_initial=num_initial, min_size=min_size, threshold=ISOCUT_THRESHOLD, seed=seed)
 
 
 def _hdbscan(components, min_size, seed):

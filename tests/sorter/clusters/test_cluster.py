@@ -9,9 +9,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from numba.core.caching import NullCache
-from numba.core.dispatcher import Dispatcher
-from spikeinterface.sortingcomponents.clustering import isosplit_isocut
 
 from si_deepsort.sorter.clusters.cluster import METHODS, cluster_by_channel, cluster_components, split_recursively
 
@@ -81,9 +78,3 @@ def test_no_peaks_give_no_labels():
 def test_identical_peaks_do_not_crash(method):
     labels = clusters(np.ones((100, 5), "float32"), method)
     assert len(labels) == 100
-
-
-def test_spikeinterfaces_own_isosplit_is_left_as_it_is():
-    cluster_components(clouds(2)[0], method="isosplit", min_size=15, seed=0)
-    functions = [value for value in vars(isosplit_isocut).values() if isinstance(value, Dispatcher)]
-    assert functions and all(isinstance(function._cache, NullCache) for function in functions)
