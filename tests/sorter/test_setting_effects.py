@@ -39,8 +39,6 @@ EFFECTS = dict(
     freq_max=Effect(3000.0, PEAKS),
     whitening_order=Effect(0, PEAKS),
     whitening_radius_um=Effect(0.0, PEAKS),
-    # Traces that are computed anew have full precision.
-    cache=Effect("none", PEAKS),
     detection=Effect("locally_exclusive", PEAKS),
     detect_threshold=Effect(30.0, PEAKS, law=lambda before, after: len(after["peaks"]) < len(before["peaks"])),
     detect_radius_um=Effect(0.0, PEAKS, law=lambda before, after: len(after["peaks"]) > len(before["peaks"])),
@@ -67,7 +65,7 @@ EFFECTS = dict(
     seed=Effect(1, PEAKS),
 )
 # Settings whose effect needs a recording or an observation of its own, each with a test below.
-TESTED_BELOW = {"common_reference", "motion_correction", "classifier", "job_kwargs"}
+TESTED_BELOW = {"cache", "common_reference", "motion_correction", "classifier", "job_kwargs"}
 
 
 @pytest.fixture(scope="module")
