@@ -5,11 +5,13 @@ from collections.abc import Hashable
 from importlib.resources import files
 from typing import Any
 
+import pandas as pd
 import spikeinterface.core as si
 
 from .. import html_report
 from .environment import package_versions
 from .figures import RASTER_S, raster
+from .left_out import left_out_item, left_out_section
 from .measured import MeasuredUnits
 from .probe_map import probe_map
 from .unit_cards import link, unit_card
@@ -32,7 +34,11 @@ _PATH_KEYS = ("file_path", "file_paths", "folder_path", "folder", "file_name")
 
 
 def report_page(
-    sorting: si.BaseSorting, recording: si.BaseRecording, units: MeasuredUnits | None, params: dict[str, Any]
+    sorting: si.BaseSorting,
+    recording: si.BaseRecording,
+    units: MeasuredUnits | None,
+    params: dict[str, Any],
+    left_out: pd.DataFrame | None,
 ) -> str:
     """
     The page.
@@ -47,6 +53,8 @@ def report_page(
         None if no unit was found.
     params : dict
         Settings of the sorter; empty if unknown.
+    left_out : pandas.DataFrame | None
+        Units that the sorter left out, see `left_out_units`; None if unknown.
 
     Returns
     -------
@@ -55,13 +63,15 @@ def report_page(
     """
     worries = [] if units is None else find_worries(units.metrics, units.similarity)
     labels = labels_by_unit(worries)
-    parts = [html_report.section("What to worry about first", *_summary(recording, units, worries, labels))]
+    parts = [html_report.section("What to worry about first", *_summary(recording, units, worries, labels, left_out))]
     if units is not None:
         parts.append(html_report.section("Units", unit_table(units, labels)))
         cards = [
             unit_card(units, unit, sorting, labels.get(unit_id, [])) for unit, unit_id in enumerate(units.unit_ids)
         ]
         parts.append(html_report.section("Each unit", *cards))
+    if left_out is not None:
+        parts.append(left_out_section(left_out))
     parts.append(html_report.section("Probe and units", probe_map(recording, units)))
     if units is not None:
         title = f"Spikes of the first {min(RASTER_S, units.duration_s):.3g} s"
@@ -78,14 +88,23 @@ def report_page(
     return html_report.render_page(title, parts, style=style, script=script)
 
 
-def _summary(recording, units: MeasuredUnits | None, worries: list[Worry], labels: dict[Hashable, list[str]]):
-    """Sentences on the sorting as a whole, then the checks that units fail, the gravest first."""
+def _summary(
+    recording,
+    units: MeasuredUnits | None,
+    worries: list[Worry],
+    labels: dict[Hashable, list[str]],
+    left_out: pd.DataFrame | None,
+):
+    """Sentences on the sorting as a whole, then large units that were left out, and the checks that units fail."""
     duration_s = recording.get_total_duration()
+    lost = "" if left_out is None else left_out_item(left_out)
     if units is None:
         yield html_report.paragraph(
             "No unit was found: nothing stands out from the noise, or too rarely to make a unit. Is the recording in "
             "the expected unit, and are its channels alive?"
         )
+        if lost:
+            yield f"<ol>{lost}</ol>"
         return
     passing = len(units.unit_ids) - len(labels)
     num_spikes = sum(map(len, units.spike_times_s))
@@ -97,7 +116,7 @@ def _summary(recording, units: MeasuredUnits | None, worries: list[Worry], label
             f'<p class="warn">The recording is shorter than {SHORT_RECORDING_S:g} s: neurons that fire rarely are '
             "missed, and the checks are uncertain.</p>"
         )
-    items = []
+    items = [lost] if lost else []
     for worry in worries:
         named = ", ".join(link(unit_id) for unit_id in worry.unit_ids[:MOST_NAMED])
         more = " and more" if len(worry.unit_ids) > MOST_NAMED else ""

@@ -9,6 +9,7 @@ import spikeinterface.core as si
 
 from .analyze import analyze
 from .export import write_phy, write_unit_figures
+from .left_out import left_out_units
 from .measured import measure_units
 from .page import report_page
 
@@ -66,7 +67,7 @@ def write_report(
     folder = Path(folder)
     _check_same_length(sorting, recording)
     _make_room(folder, overwrite)
-    params, units = _sorter_params(sorting), None
+    params, left_out, units = _sorter_params(sorting), left_out_units(sorting), None
     if sorting.count_total_num_spikes() > 0:
         analyzer = analyze(sorting, recording, folder / ANALYZER_FOLDER, params=params, job_kwargs=job_kwargs)
         sorting, units = analyzer.sorting, measure_units(analyzer)
@@ -77,7 +78,7 @@ def write_report(
             write_phy(analyzer, recording, folder / PHY_FOLDER, job_kwargs=job_kwargs)
     (folder / SETTINGS_FILE).write_text(json.dumps(params, indent=1, default=str), encoding="utf-8")
     page = folder / PAGE_FILE
-    page.write_text(report_page(sorting, recording, units, params), encoding="utf-8")
+    page.write_text(report_page(sorting, recording, units, params, left_out), encoding="utf-8")
     return page
 
 
