@@ -6,7 +6,7 @@ import pandas as pd
 from spikeinterface.core import BaseSorting
 
 from ..html_report import embed_table, format_value, paragraph, section
-from ..sorter.units.dropped import COLLISION, FEW_SPIKES, MERGED, NOT_TYPICAL, RARE, SATELLITE, SMALL
+from ..sorter.units.dropped import BESIDE_BLANKS, COLLISION, FEW_SPIKES, MERGED, NOT_TYPICAL, RARE, SATELLITE, SMALL
 
 # Annotation of the sorting that holds the table, a dict of columns.
 ANNOTATION = "dropped_units"
@@ -25,12 +25,13 @@ ADVICE = {
     "merge_separation.",
     COLLISION: "The other units have its spikes. If it is a neuron of its own, look at the units around it: one of "
     "them may hold spikes of two neurons.",
-    SATELLITE: "It is false in most cases: it fires right after a larger unit, whose spikes change their shape.",
+    SATELLITE: "It is false in most cases: its spikes have a fixed lag from those of a larger unit, whose shape varies.",
     FEW_SPIKES: "A longer recording helps most. A smaller min_cluster_size finds rarer neurons and more false units.",
     RARE: "If you study neurons that fire rarely, lower min_firing_rate.",
     SMALL: "If you study small units, lower min_amplitude.",
     NOT_TYPICAL: "Its single spikes are hardly larger than the noise, or do not look like their mean: it may be noise, "
     "or a mixture. If you study small units, lower min_spike_size.",
+    BESIDE_BLANKS: "It is what the blanking of artefacts, such as those of stimulation, leaves over.",
 }
 # Columns of the table: as the sorter names them, and as the page does.
 _COLUMNS = {
@@ -75,7 +76,7 @@ def left_out_item(left_out: pd.DataFrame) -> str:
         return ""
     named = "; ".join(
         f"SNR {unit.snr:.1f}, {unit.num_spikes} spikes, channel {unit.main_channel_id}, depth "
-        f"{format_value(unit.depth_um)} um ({unit.reason})"
+        f"{format_value(unit.depth_um)} um: {unit.reason}"
         for unit in large.head(MOST_NAMED).itertuples()
     )
     more = "; and more" if len(large) > MOST_NAMED else ""
