@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 
 # Firing rate in Hz of the rarest neurons whose spikes are to make a cluster in a short recording.
 RARE_RATE_HZ = 0.25
-# Limits of the smallest cluster: with 5 spikes more false units were found in 5 to 10 s of a tetrode than with 8, and
-# 15 are what 60 s give at the rate above. Tuned on generated development recordings (seeds 1-5).
-FEWEST_CLUSTERED, MOST_REQUIRED = 8, 15
+# Limits of the smallest cluster: units with fewer than 5 spikes cannot be compared (`units.spike_features`), and 15 are
+# what 60 s give at the rate above. Tuned on generated development recordings (seeds 1-5).
+FEWEST_CLUSTERED, MOST_REQUIRED = 5, 15
 
 
 def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder: Path, job_kwargs: dict) -> BaseSorting:

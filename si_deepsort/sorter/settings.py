@@ -78,7 +78,7 @@ class DeepSortSettings(Settings):
     clustering: str = setting("isosplit", "Clustering method", choices=("isosplit", "hdbscan", "dbscan"))
     min_cluster_size: int | None = setting(
         None,
-        "Smallest number of spikes of a cluster (None: follows the duration, from 8 in 32 s or less to 15 in 60 s or "
+        "Smallest number of spikes of a cluster (None: follows the duration, from 5 in 20 s or less to 15 in 60 s or "
         "more; the log says which firing rates this leaves out)",
         minimum=3,
     )

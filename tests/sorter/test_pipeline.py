@@ -12,6 +12,7 @@ from spikeinterface.sorters import run_sorter
 from si_deepsort.sorter import rounds
 from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.pipeline import smallest_cluster, sort_recording
+from si_deepsort.sorter.units.spike_features import FEWEST_COMPARED_SPIKES
 
 # Isosplit is compiled anew in each process; where clustering does not matter, another method is quicker.
 QUICK = dict(clustering="hdbscan", num_rounds=0)
@@ -223,5 +224,5 @@ def test_the_smallest_cluster_grows_with_the_duration():
     durations_s = np.linspace(1.0, 200.0, 500)
     sizes = np.array([smallest_cluster(duration_s) for duration_s in durations_s])
     assert np.all(np.diff(sizes) >= 0)
-    assert sizes[0] == 8
+    assert sizes[0] == FEWEST_COMPARED_SPIKES
     assert np.all(sizes[durations_s >= 60.0] == 15)
