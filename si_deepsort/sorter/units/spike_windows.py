@@ -75,6 +75,8 @@ class SpikeWindows:
         np.ndarray, shape (num_windows,), float
             Differences of twice the log likelihood.
         """
+        if len(self.traces) == 0:
+            return np.zeros(0)
         with_unit, without_unit = self._matched(is_unit_used=True), self._matched(is_unit_used=False)
         cost_of_others = np.minimum(self._costs(without_unit), self._costs(self._with_pairs(with_unit)))
         return cost_of_others - self._costs(with_unit)

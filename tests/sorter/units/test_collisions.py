@@ -6,6 +6,7 @@ from small_recording import as_recording
 from unit_scenes import NUM_CHANNELS, as_templates, padded_templates, spikes_of
 
 from si_deepsort.sorter.units.collisions import find_redundant_units
+from si_deepsort.sorter.units.templates import UnitTemplates
 
 NUM_FRAMES, NUM_SPIKES = 200_000, 60
 RULES = dict(fewest_others=2, threshold=18.0, amplitude_variance=0.02, seed=0)
@@ -78,3 +79,26 @@ def test_a_mixture_of_two_similar_units_is_found_among_the_units_that_one_other_
     spikes = spikes_of([train + templates.nbefore for train in trains])
     rules = {**RULES, "fewest_others": 1}
     assert find_redundant_units(as_recording(traces), spikes, templates, **rules).tolist() == [False, False, True]
+
+
+def test_a_unit_without_spikes_is_redundant_where_others_explain_its_template():
+    traces, spikes, templates = scene(np.zeros(NUM_SPIKES, dtype=int))
+    spikes = spikes[spikes["unit_index"] != 2]
+    assert find_redundant_units(traces, spikes, templates, **RULES).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("num_samples", [1, 2, 4])
+def test_templates_of_a_few_samples_are_judged_like_long_ones(num_samples):
+    traces, spikes, templates = scene(np.zeros(NUM_SPIKES, dtype=int))
+    short = templates.values[:, templates.nbefore : templates.nbefore + num_samples]
+    few = UnitTemplates(np.ascontiguousarray(short), 0, templates.num_spikes, templates.noise_energy)
+    redundant = find_redundant_units(traces, spikes, few, **RULES)
+    assert not redundant[:2].any()
+
+
+@pytest.mark.parametrize("scale", [1e2, 1e7])
+def test_collisions_of_spikes_of_any_size_are_found(scale):
+    traces, spikes, templates = scene(np.random.default_rng(1).integers(-4, 5, NUM_SPIKES))
+    large = as_templates(scale * templates.values, templates.num_spikes)
+    scaled = as_recording(np.float32(scale) * traces.get_traces())
+    assert find_redundant_units(scaled, spikes, large, **RULES).tolist() == [False, False, True]
