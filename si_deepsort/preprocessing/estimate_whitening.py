@@ -46,9 +46,9 @@ SILENT_RATIO = 1e-3
 # If most channels are dead, though not silent, in more than this share of the stretches, these stretches hold the
 # neural signal and the others an artefact.
 QUIET_SHARE = 0.2
-# A channel is reported if it is without a signal in a share of the stretches that is larger by this than that of most
-# channels.
-REPORTED_SHARE = 0.1
+# A channel is left out if it is without a signal in a share of the stretches that is larger by this than that of most
+# channels: with its spikes before and after, a unit would look like two.
+DYING_SHARE = 0.1
 # Frames of a stretch.
 STRETCH_FRAMES = 1000
 
@@ -79,7 +79,7 @@ def estimate_whitening(recording: BaseRecording, *, order: int, radius_um: float
     living = living_stretches(traces)
     levels = np.array([noise_levels(own[lives]) for own, lives in zip(traces.T, living.T, strict=True)])
     alive = levels > DEAD_LEVEL * np.median(levels[levels > 0]) if np.any(levels > 0) else levels > 0
-    _tell_silent_channels(living, alive, recording.channel_ids)
+    alive &= ~_left_out(living, alive, recording.channel_ids)
     scaled = traces[:, alive] / levels[alive].astype("float32")
     _check_centred(scaled, recording.channel_ids[alive])
     living = living[:, alive]
@@ -96,23 +96,29 @@ def estimate_whitening(recording: BaseRecording, *, order: int, radius_um: float
     return Whitening(time_filter, local_whitening_matrix(traces, quiet, nearby & alive[:, None] & alive[None]))
 
 
-def _tell_silent_channels(living, alive, channel_ids):
-    """Say in the log which channels are dead, and which for a part of the time."""
+def _left_out(living, alive, channel_ids):
+    """Channels that are dead, or without a signal for a part of the time, (num_channels,) bool; the log names them."""
     if not alive.any():
-        return
+        return ~alive
     if not alive.all():
         logger.warning("Channels without a signal are left out: %s", ", ".join(map(str, channel_ids[~alive])))
     lost = 1 - living.mean(axis=0)
-    is_dying = alive & (lost > np.median(lost[alive]) + REPORTED_SHARE)
-    if is_dying.any():
-        told = (
-            f"{name} ({100 * share:.0f} %)" for name, share in zip(channel_ids[is_dying], lost[is_dying], strict=True)
-        )
+    is_dying = alive & (lost > np.median(lost[alive]) + DYING_SHARE)
+    told = ", ".join(f"{channel_ids[one]} ({100 * lost[one]:.0f} %)" for one in np.flatnonzero(is_dying))
+    if 2 * is_dying.sum() >= alive.sum():
         logger.warning(
-            "Channels without a signal for a part of the recording: %s. A unit that they show may become two: if it "
-            "does, sort without them, recording.remove_channels([...]).",
-            ", ".join(told),
+            "Most channels are without a signal for a part of the recording: %s. A unit that they show may become two. "
+            "Sort the parts one by one, e.g. recording.time_slice(...).",
+            told,
         )
+        return ~alive
+    if is_dying.any():
+        logger.warning(
+            "Channels without a signal for a part of the recording are left out, because they would cut units in two: "
+            "%s. To use them, sort the parts one by one, e.g. recording.time_slice(...).",
+            told,
+        )
+    return ~alive | is_dying
 
 
 def _check_centred(scaled_traces, channel_ids):

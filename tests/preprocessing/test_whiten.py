@@ -199,4 +199,4 @@ def test_channels_that_are_dead_or_die_are_told(caplog):
         whiten_time_space(whole)
         assert not caplog.text
         whiten_time_space(dying)
-    assert "left out: 1" in caplog.text and "part of the recording: 2 (50 %)" in caplog.text
+    assert "left out: 1" in caplog.text and "in two: 2 (" in caplog.text
