@@ -123,10 +123,25 @@ def test_integers_with_an_offset_give_what_floats_give(dtype, scale, offset):
 
 def test_channel_that_is_dead_for_a_while_is_scaled_by_its_living_part():
     noise = colored_noise()
+    noise[: len(noise) // 20, 3] = 0.0
+    white = whiten_time_space(as_recording(noise), radius_um=500.0).get_traces()
+    np.testing.assert_allclose(white[len(noise) // 20 + 100 :].std(axis=0), 1.0, atol=0.1)
+    np.testing.assert_allclose(white[:, :3].std(axis=0), 1.0, atol=0.1)
+
+
+def test_channel_that_is_dead_for_half_of_the_time_is_left_out_of_all_of_it():
+    noise = colored_noise()
     noise[: len(noise) // 2, 3] = 0.0
     white = whiten_time_space(as_recording(noise), radius_um=500.0).get_traces()
-    np.testing.assert_allclose(white[len(noise) // 2 + 100 :].std(axis=0), 1.0, atol=0.1)
+    assert not white[:, 3].any()
     np.testing.assert_allclose(white[:, :3].std(axis=0), 1.0, atol=0.1)
+
+
+def test_channels_stay_if_most_of_them_are_dead_for_half_of_the_time():
+    noise = colored_noise()
+    noise[: len(noise) // 2, 1:] = 0.0
+    white = whiten_time_space(as_recording(noise), radius_um=500.0).get_traces()
+    assert white[len(noise) // 2 :].any(axis=0).all()
 
 
 def test_artefact_on_all_channels_is_blanked_and_a_large_spike_is_not():
@@ -175,7 +190,7 @@ def test_filter_over_time_is_a_causal_filter(num_frames, num_taps):
 def test_a_channel_that_is_silent_for_a_while_blanks_nothing_else():
     """Dead channels are those of the whole recording: half of the channels are loud, not half of the living ones."""
     noise = np.random.default_rng(0).standard_normal((60_000, 10)).astype("float32")
-    noise[30_000:, 8:] = 0.0
+    noise[38_000:42_000, 8:] = 0.0
     noise[40_000:40_010, :5] += 300.0
     traces = whiten_time_space(as_recording(noise), order=0, radius_um=1.0).get_traces()
     assert traces[39_990:40_020, :5].any(axis=1).all()

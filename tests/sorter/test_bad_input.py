@@ -15,6 +15,8 @@ from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import run_sorter
 from spikeinterface.sorters.utils import SpikeSortingError
 
+import si_deepsort  # noqa: F401 (it registers the sorter)
+
 QUICK = dict(clustering="hdbscan", num_rounds=0)
 
 
