@@ -9,7 +9,7 @@ from .case import load_case_recording
 from .study import recording_key
 
 if TYPE_CHECKING:
-    from spikeinterface.benchmark.benchmark_sorter import SorterStudy
+    from spikeinterface.benchmark import SorterStudy
 
 
 def as_sorter_study(results: list[dict], folder: str | Path, study_folder: str | Path) -> "SorterStudy":

@@ -6,6 +6,7 @@ Each step keeps its result in the folder of the run; an interrupted run goes on 
 
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from spikeinterface.core import BaseRecording, BaseSorting
@@ -70,7 +71,7 @@ def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder:
         units = refine_clusters(traces, spikes, background, refinement)
         # One spike has peaks, and therefore clusters, on several channels.
         doubles_reach = round(REFRACTORY_MS * traces.get_sampling_frequency() / 1000)
-        units = units._replace(spikes=without_doubles(units.spikes, doubles_reach))
+        units = replace(units, spikes=without_doubles(units.spikes, doubles_reach))
     else:
         matching = matching_values(settings)
         rounds = MatchingRounds(traces, whitening, background, peaks, clustering, refinement, matching, run, job_kwargs)

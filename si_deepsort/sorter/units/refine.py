@@ -7,8 +7,7 @@ side lobes of another; spikes that were matched with templates of such clusters 
 were matched with templates of matched spikes are nearly complete and pure.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,7 +64,8 @@ class RefinementValues:
     seed: int
 
 
-class Refined(NamedTuple):
+@dataclass(frozen=True)
+class Refined:
     """
     Refined units.
 
@@ -205,7 +205,7 @@ def drop_satellites(traces, units: Refined, values: RefinementValues) -> Refined
     counts = np.bincount(units.spikes["unit_index"][~is_left_over], minlength=len(templates.values))
     kept = keep_units(units, counts >= values.fewest_spikes, SATELLITE)
     is_left_over = is_left_over[counts[units.spikes["unit_index"]] >= values.fewest_spikes]
-    return kept._replace(spikes=kept.spikes[~is_left_over])
+    return replace(kept, spikes=kept.spikes[~is_left_over])
 
 
 def keep_units(units: Refined, is_kept: np.ndarray, reason: str) -> Refined:

@@ -42,8 +42,9 @@ def scene():
 def refined(refine, scene, spikes):
     recording, background, _, values = scene
     before = spikes.copy()
-    found, averages, dropped = refine(recording, spikes, background, values)
-    assert all(unit.num_spikes <= len(spikes) and unit.reason for unit in dropped)
+    units = refine(recording, spikes, background, values)
+    found, averages = units.spikes, units.averages
+    assert all(unit.num_spikes <= len(spikes) and unit.reason for unit in units.dropped)
     np.testing.assert_array_equal(spikes, before)
     np.testing.assert_array_equal(found, in_order(found))
     assert sorted(set(found["unit_index"])) == list(range(len(averages.values)))
