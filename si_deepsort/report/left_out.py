@@ -25,7 +25,7 @@ ADVICE = {
     "merge_separation.",
     COLLISION: "The other units have its spikes. If it is a neuron of its own, look at the units around it: one of "
     "them may hold spikes of two neurons.",
-    SATELLITE: "It is false in most cases: its spikes have a fixed lag from those of a larger unit, whose shape varies.",
+    SATELLITE: "It is false in most cases: its spikes have a fixed lag from those of a larger unit.",
     FEW_SPIKES: "A longer recording helps most. A smaller min_cluster_size finds rarer neurons and more false units.",
     RARE: "If you study neurons that fire rarely, lower min_firing_rate.",
     SMALL: "If you study small units, lower min_amplitude.",
