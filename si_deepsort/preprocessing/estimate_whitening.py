@@ -34,6 +34,9 @@ QUIET_THRESHOLD = 4.0
 RIDGE = 1e-3
 # Smallest eigenvalue of the covariance between neighbours, relative to the largest, for the same reason.
 SMALLEST_EIGENVALUE = 1e-3
+# Channels whose noise differs more than by this factor from the median are scaled to it before they are decorrelated:
+# the smallest eigenvalue would take a quiet channel beside a very noisy one for one without a signal.
+MOST_LEVEL_RATIO = 4.0
 # Channels with fewer quiet frames than this are whitened with all their frames.
 MIN_QUIET_FRAMES = 100
 # A channel whose noise level is below this share of the median is dead: the band-pass leaves rounding noise on it.
@@ -239,6 +242,8 @@ def local_whitening_matrix(traces: np.ndarray, quiet: np.ndarray, nearby: np.nda
         sums[living] += masked.T @ masked
         pairs[living] += counts.T @ counts
     covariance = sums / np.maximum(pairs, 1.0)
+    scales = _scales_of_outliers(np.sqrt(np.diag(covariance)))
+    covariance /= np.outer(scales, scales)
     matrix = np.zeros((num_channels, num_channels))
     for channel in np.flatnonzero(alive):
         members = np.flatnonzero(nearby[channel])
@@ -246,4 +251,15 @@ def local_whitening_matrix(traces: np.ndarray, quiet: np.ndarray, nearby: np.nda
         values = np.maximum(values, SMALLEST_EIGENVALUE * values.max())
         root = (vectors / np.sqrt(values)) @ vectors.T
         matrix[members, channel] = root[:, np.searchsorted(members, channel)]
-    return matrix
+    return matrix / scales[:, None]
+
+
+def _scales_of_outliers(levels):
+    """Factors that bring the levels of channels near their median; exactly 1 for those that are near, and for 0."""
+    alive = levels > 0
+    scales = np.ones(len(levels))
+    if alive.any():
+        median = np.median(levels[alive])
+        near = np.clip(levels[alive], median / MOST_LEVEL_RATIO, median * MOST_LEVEL_RATIO)
+        scales[alive] = levels[alive] / near
+    return scales

@@ -59,6 +59,14 @@ def test_constant_channel_stays_zero_and_spoils_nothing():
     np.testing.assert_allclose(white[:, [0, 2, 3]].std(axis=0), 1.0, atol=0.1)
 
 
+@pytest.mark.parametrize("gains", [(1, 1, 100, 1), (1, 0.02, 1, 1), (1, 0.1, 30, 300)])
+def test_noise_becomes_white_whatever_the_gains_of_the_channels(gains):
+    noise = colored_noise() * np.float32(gains)
+    white = whiten_time_space(as_recording(noise), order=12, radius_um=500.0).get_traces()
+    np.testing.assert_allclose(white.std(axis=0), 1.0, atol=0.05)
+    np.testing.assert_allclose(np.corrcoef(white.T), np.eye(NUM_CHANNELS), atol=0.05)
+
+
 def test_shanks_are_whitened_apart():
     recording = as_recording(colored_noise())
     probe = recording.get_probe()
