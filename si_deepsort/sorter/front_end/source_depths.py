@@ -88,7 +88,8 @@ def source_profiles(locations, matrix, channel, seen) -> np.ndarray:
     squares = ((places[:, None] - locations[near]) ** 2).sum(axis=-1)
     profiles = np.exp(-np.sqrt(squares + DISTANCE_UM**2) / kinds.ravel()[:, None]) @ matrix[np.ix_(near, seen)]
     profiles[:, seen < 0] = 0
-    return (profiles / np.maximum(np.linalg.norm(profiles, axis=1, keepdims=True), 1e-9)).astype("float32")
+    norms = np.linalg.norm(profiles, axis=1, keepdims=True)
+    return (profiles / np.where(norms > 0, norms, 1.0)).astype("float32")
 
 
 def _highest(fits):

@@ -96,7 +96,8 @@ def make_energy_filters(
     for decay in DECAYS_UM:
         profile = (np.exp(-distances / decay) * (distances <= REACH_UM)) @ matrix
         profile[np.abs(profile) < SMALLEST_WEIGHT * np.abs(profile).max(axis=1, keepdims=True)] = 0
-        profiles.append(profile / np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), 1e-9))
+        norms = np.linalg.norm(profile, axis=1, keepdims=True)  # in the inverse unit of the traces: however small
+        profiles.append(profile / np.where(norms > 0, norms, 1.0))
     mixing = _mixing(*profiles)
     profiles[1] = mixing[:, :1] * profiles[0] + mixing[:, 1:] * profiles[2]
     profiles, mixing = np.asarray(profiles, dtype="float32"), mixing.astype("float32")
