@@ -208,9 +208,9 @@ def _in_plane(positions: np.ndarray) -> np.ndarray:
     """Positions of the contacts of a shank, (num_contacts, 3), as positions across and along it, (num_contacts, 2)."""
     varying = np.flatnonzero(np.ptp(positions, axis=0) > FLATNESS_UM)
     if len(varying) < 3:
-        along = 1 if 1 in varying or 2 not in varying else 2
-        across = next((axis for axis in varying if axis != along), 0)
-        return positions[:, [across, along]]
+        depth_axis = 1 if 1 in varying or 2 not in varying else 2
+        other_axis = next((int(axis) for axis in varying if axis != depth_axis), 0)
+        return positions[:, [other_axis, depth_axis]]
     center = positions.mean(axis=0)
     _, _, directions = np.linalg.svd(positions - center)
     thickness_um = np.ptp(positions @ directions[2])

@@ -171,5 +171,6 @@ def format_value(value: Any) -> str:
     if isinstance(value, numbers.Real) and not isinstance(value, bool | numbers.Integral):
         if math.isnan(value):
             return MISSING
-        return f"{value:.0f}" if float(value).is_integer() and abs(value) < LARGEST_PLAIN else f"{value:.{NUM_DIGITS}g}"
+        is_plain = float(value).is_integer() and abs(float(value)) < LARGEST_PLAIN
+        return f"{value:.0f}" if is_plain else f"{value:.{NUM_DIGITS}g}"
     return str(value)

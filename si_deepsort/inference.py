@@ -62,7 +62,8 @@ def predict_in_batches(
     torch.cuda.OutOfMemoryError
         If a single input does not fit.
     """
-    outputs, start = [], 0
+    outputs: list[np.ndarray] = []
+    start = 0
     with torch.inference_mode():
         while start < len(inputs) or not outputs:
             batch = torch.from_numpy(np.ascontiguousarray(inputs[start : start + batch_size])).to(device)

@@ -82,7 +82,8 @@ class Settings:
     """
 
     def __post_init__(self) -> None:
-        annotations = _annotations(type(self))
+        own_class: type = type(self)
+        annotations = _annotations(own_class)
         for record in fields(self):
             value = _checked(record, annotations[record.name], getattr(self, record.name))
             object.__setattr__(self, record.name, value)

@@ -5,37 +5,17 @@ It speaks the protocol (repositories, commits, tags, large files, ranges, errors
 logs each request, and can be told to misbehave as real servers, proxies and attackers do.
 """
 
-import base64
-import hashlib
 import json
 import re
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from hub_repository import Repository, git_hash, hub_hash, is_large
+from hub_uploads import Uploads
+
 WRITE_TOKEN = "hf_loopbackWriteToken000000000000000000"
-
-
-@dataclass
-class Repository:
-    """Commits (id -> path -> content) and names for them."""
-
-    private: bool = False
-    gated: bool = False
-    commits: dict = field(default_factory=dict)
-    branches: dict = field(default_factory=dict)
-    tags: dict = field(default_factory=dict)
-
-    def commit(self, files: dict) -> str:
-        text = repr((sorted(files.items()), len(self.commits)))
-        self.branches["main"] = hashlib.sha1(text.encode()).hexdigest()
-        self.commits[self.branches["main"]] = dict(files)
-        return self.branches["main"]
-
-    def resolve(self, revision: str) -> str | None:
-        return {**self.tags, **self.branches, **{commit: commit for commit in self.commits}}.get(revision)
 
 
 class LoopbackHub:
@@ -90,7 +70,7 @@ class LoopbackHub:
         return sum(method is None or asked == method for asked, _ in self.requests)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Uploads, BaseHTTPRequestHandler):
     hub: LoopbackHub
     protocol_version = "HTTP/1.1"
 
@@ -165,81 +145,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
             return None, None
         return repository, commit
-
-    def create(self):
-        asked = json.loads(self.body)
-        if not self.is_known:
-            return self.refuse(401, message="Invalid username or password.")
-        repo_id = f"{asked.get('organization') or 'lab'}/{asked['name']}"
-        url = {"url": f"{self.hub.endpoint}/{repo_id}"}
-        if repo_id in self.hub.repositories:
-            return self.answer({"error": "You already created this model repo", **url}, status=409)
-        is_private = asked.get("visibility") == "private" or bool(asked.get("private"))
-        repository = self.hub.repositories[repo_id] = Repository(private=is_private)
-        repository.commit({".gitattributes": b"*.safetensors filter=lfs\n"})
-        return self.answer(url)
-
-    def validate_yaml(self):
-        self.answer({"errors": [], "warnings": []})
-
-    def preupload(self, repo_id, revision):
-        repository, commit = self.revision(repo_id, revision)
-        if repository is None:
-            return
-        answers = []
-        for path in (file["path"] for file in json.loads(self.body)["files"]):
-            content = repository.commits[commit].get(path)
-            mode = "lfs" if is_large(path) else "regular"
-            oid = None if content is None else hub_hash(path, content)
-            answers.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
-        self.answer({"files": answers})
-
-    def large_file_batch(self, repo_id):
-        if self.repository(repo_id) is None:
-            return
-        objects = json.loads(self.body)["objects"]
-        for asked in objects:
-            if asked["oid"] not in self.hub.large_files:
-                places = {"upload": f"/upload/{asked['oid']}", "verify": "/verify"}
-                asked["actions"] = {name: {"href": self.hub.endpoint + path} for name, path in places.items()}
-        self.answer({"transfer": "basic", "objects": objects})
-
-    def upload_large_file(self, sha256):
-        if hashlib.sha256(self.body).hexdigest() != sha256:
-            return self.refuse(400, message="wrong sha256")
-        self.hub.large_files[sha256] = self.body
-        self.answer(b"")
-
-    def verify_large_file(self):
-        asked = json.loads(self.body)
-        is_there = len(self.hub.large_files.get(asked["oid"], b"")) == asked["size"]
-        self.answer({}, status=200 if is_there else 404)
-
-    def commit(self, repo_id, revision):
-        repository, parent = self.revision(repo_id, revision)
-        if repository is None:
-            return
-        files = dict(repository.commits[parent])
-        for line in map(json.loads, self.body.splitlines()):
-            value = line["value"]
-            if line["key"] == "header" and value.get("parentCommit") not in (None, parent):
-                return self.refuse(412, message="A commit has happened since")
-            elif line["key"] == "file":
-                files[value["path"]] = base64.b64decode(value["content"])
-            elif line["key"] == "lfsFile":
-                files[value["path"]] = self.hub.large_files[value["oid"]]
-        oid = repository.commit(files)
-        url = f"{self.hub.endpoint}/{repo_id}/commit/{oid}"
-        self.answer({"success": True, "commitOid": oid, "commitUrl": url, "pullRequestUrl": None})
-
-    def tag(self, repo_id, revision):
-        repository, commit = self.revision(repo_id, revision)
-        if repository is not None:
-            name = json.loads(self.body)["tag"]
-            if name in repository.tags:
-                return self.refuse(409, message="Tag reference exists already")
-            repository.tags[name] = commit
-            self.answer({})
 
     def refs(self, repo_id):
         repository = self.repository(repo_id)
@@ -317,19 +222,6 @@ class _Handler(BaseHTTPRequestHandler):
             sent = sent[: len(sent) // 2]
             self.close_connection = True
         self.answer(sent, status, headers)
-
-
-def is_large(path: str) -> bool:
-    return path.endswith(".safetensors")
-
-
-def git_hash(content: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def hub_hash(path: str, content: bytes) -> str:
-    """What the Hub names a file by: sha256 of large ones, git's sha1 of the others."""
-    return hashlib.sha256(content).hexdigest() if is_large(path) else git_hash(content)
 
 
 _ID, _REV = r"(?P<repo_id>[^/]+/[^/]+)", r"(?P<revision>[^/]+)"

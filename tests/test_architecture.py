@@ -44,8 +44,8 @@ ENTRY_POINTS = {
     "lfp.simulate": "field potentials with known coupling",
     "sorter.band_pass": "named in files that version 0.1.0 wrote",
 }
-# Files that are still too long.
-LONG_FILES = {"tests/loopback_hub.py", "tests/zoo/test_zoo.py"}
+# Files that are too long; this list only shrinks.
+LONG_FILES: set[str] = set()
 # Public names with incomplete annotations; this list only shrinks.
 NOT_ANNOTATED: set[str] = set()
 # Number of sentences in strings and docstrings that begin with "Of"; it only shrinks.

@@ -215,7 +215,7 @@ def amplitude_kept(
     outputs: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], clean: np.ndarray, spikes: KnownSpikes
 ) -> dict[str, list[float]]:
     """Slope of what is left of each unit's injected spikes against what was injected, by name of the output."""
-    kept = {}
+    kept: dict[str, list[float]] = {}
     for name, (with_spikes, _, without) in outputs.items():
         left, kept[name] = with_spikes - without, []
         for unit, frames in enumerate(spikes.sample_indices):

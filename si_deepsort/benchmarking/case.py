@@ -52,7 +52,7 @@ def run_case(folder: str | Path, *, timeout_s: float | None = None) -> dict:
             [sys.executable, "-m", "si_deepsort.benchmarking.case", str(folder)], stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            code = process.wait(timeout=timeout_s)
+            code: int | str = process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             code = f"took longer than {timeout_s:g} s"
         finally:

@@ -7,6 +7,7 @@ filter can still detect, and for what appears where there was noise alone.
 """
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -151,10 +152,10 @@ def signal_to_noise_db(clean: np.ndarray, traces: np.ndarray) -> float:
 
 
 def _is_small(template, noise_level) -> bool:
-    return np.max(np.abs(template) / np.maximum(noise_level, 1e-12)) < SMALL_UNIT_NOISE_LEVELS
+    return bool(np.max(np.abs(template) / np.maximum(noise_level, 1e-12)) < SMALL_UNIT_NOISE_LEVELS)
 
 
-def _score_unit(denoised, spikes, unit, after_noise, rng) -> dict[str, float]:
+def _score_unit(denoised, spikes, unit, after_noise, rng) -> dict[str, Any]:
     channels, window = spikes.channels(unit), spikes.window()
     truth = spikes.templates[unit][window][:, channels]
     first = spikes.nbefore - window.start

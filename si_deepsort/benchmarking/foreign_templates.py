@@ -91,7 +91,8 @@ def _generated(probe: Probe, num_units: int, rng: np.random.Generator) -> UnitTe
     templates = generate_templates(
         probe.contact_positions, locations, SAMPLING_FREQUENCY, MS_BEFORE, MS_AFTER, seed=int(rng.integers(2**31))
     )
-    peaks = np.exp(rng.uniform(*np.log(PEAKS_UV), num_units))
+    smallest, largest = np.log(PEAKS_UV)
+    peaks = np.exp(rng.uniform(smallest, largest, num_units))
     templates = templates * (peaks / np.abs(templates).max(axis=(1, 2)))[:, None, None]
     nbefore = round(MS_BEFORE * SAMPLING_FREQUENCY / 1000)
     return UnitTemplates(templates.astype("float32"), nbefore, probe, "SpikeInterface")

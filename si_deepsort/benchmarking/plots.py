@@ -33,8 +33,8 @@ def make_figures(document: dict, folder: str | Path | None = None) -> dict:
         figures["Accuracy against run time"] = plot_accuracy_against_cost(document["summary"])
     if any(record["sorter"] == REFERENCE for record in document["paired"]):
         figures["Unit by unit"] = plot_unit_by_unit(done)
-    for result in done if folder is not None else ():
-        if result["case"]["sorter"] == REFERENCE:
+    for result in done:
+        if folder is not None and result["case"]["sorter"] == REFERENCE:
             key = recording_key(result["case"]["recording"])
             figures[f"Confusion matrix, {key}"] = plot_confusion(result, Path(folder) / key / REFERENCE)
     return figures

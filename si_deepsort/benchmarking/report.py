@@ -36,7 +36,8 @@ def read_tables(folder: str | Path) -> dict[str, dict]:
     ValueError
         If a file is not JSON, or two files hold a table of the same name.
     """
-    tables, origin = {}, {}
+    tables: dict[str, Any] = {}
+    origin: dict[str, str] = {}
     for file in sorted(Path(folder).glob("*.json")):
         try:
             document = json.loads(file.read_text(encoding="utf-8"))

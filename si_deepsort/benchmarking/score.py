@@ -93,10 +93,10 @@ def score_sorting(
     """
     snr = true_sorting.get_property("gt_snr") if snr is None else np.asarray(snr)
     rates = true_sorting.get_property("gt_firing_rate")
-    units = {"unit_id": [str(unit) for unit in true_sorting.unit_ids]}
+    units: dict[str, Any] = {"unit_id": [str(unit) for unit in true_sorting.unit_ids]}
     if len(tested_sorting.unit_ids) == 0 or tested_sorting.count_total_num_spikes() == 0:
         units.update({name: [0.0] * len(true_sorting.unit_ids) for name in PERFORMANCE})
-        counts = dict.fromkeys((*COUNTS, "num_overmerged_large"), 0)
+        counts: dict[str, int | None] = dict.fromkeys((*COUNTS, "num_overmerged_large"), 0)
     else:
         comparison = compare_sorter_to_ground_truth(true_sorting, tested_sorting, exhaustive_gt=True)
         is_exhaustive = true_sorting.get_annotation("exhaustive_gt") is not False

@@ -131,7 +131,7 @@ def overall_error(results: list[dict], *, num_resamples: int = 2000, seed: int =
         peers = {s: a for (name, s), a in accuracies.items() if name == recording and s != REFERENCE}
         own = accuracies.get((recording, REFERENCE))
         peers = {name: values for name, values in peers.items() if own is not None and len(values) == len(own)}
-        if peers:
+        if own is not None and peers:
             best = max(peers, key=lambda name: peers[name].mean())
             pairs.append((recording, best, own, peers[best]))
     if not pairs:

@@ -57,6 +57,13 @@ def data_folder() -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def _stored(name: str) -> Path:
+    folder = data_folder()
+    if folder is None:
+        raise ValueError(f"There is no folder of data with {name}. Name one in the variable SI_DEEPSORT_DATA.")
+    return folder / name
+
+
 def biophysical_templates(file_stem: str, num_units: int, rng: np.random.Generator, *, drift: bool) -> UnitTemplates:
     """
     Units drawn from `biophysical_templates/<file_stem>.npz` of the data folder.
@@ -66,7 +73,7 @@ def biophysical_templates(file_stem: str, num_units: int, rng: np.random.Generat
     drift : bool
         Whether to return the templates at every displacement too, interpolated to steps of 1 um.
     """
-    with np.load(data_folder() / "biophysical_templates" / f"{file_stem}.npz") as data:
+    with np.load(_stored(f"biophysical_templates/{file_stem}.npz")) as data:
         chosen = choose_over_all_amplitudes(data["peak_uV"], num_units, rng)
         templates = data["templates_uV"]
         displacements = data["displacements_um"].astype(float)
@@ -76,6 +83,7 @@ def biophysical_templates(file_stem: str, num_units: int, rng: np.random.Generat
         nbefore = int(data["nbefore"])
     if not drift:
         return UnitTemplates(static, nbefore, probe, "biophysical")
+    assert moved is not None, f"{file_stem} has no displacements"
     fine = np.arange(displacements[0], displacements[-1] + 0.5, 1.0)
     return UnitTemplates(
         static, nbefore, probe, "biophysical", interpolate_displacements(moved, displacements, fine), fine
@@ -111,7 +119,7 @@ def real_templates(num_units: int, rng: np.random.Generator) -> UnitTemplates:
 
     probe = neuropixels1_checkerboard(64)
     contacts = probe.contact_positions
-    units = scipy.io.loadmat(data_folder() / HYBRID_FILE)["uColl"][0]
+    units = scipy.io.loadmat(_stored(HYBRID_FILE))["uColl"][0]
     templates = []
     for unit in rng.permutation(len(units))[:num_units]:
         waves, x, y = units[unit]["waves"], units[unit]["xC"].ravel(), units[unit]["yC"].ravel()
@@ -122,8 +130,8 @@ def real_templates(num_units: int, rng: np.random.Generator) -> UnitTemplates:
         template[:, np.ptp(template, axis=0) < NOISE_PEAK_TO_PEAK_UV] = 0.0
         template *= _edge_taper(len(template))[:, None]
         templates.append(template * np.exp(rng.uniform(np.log(SMALLEST_SCALE), 0.0)))
-    templates = np.stack(templates).astype("float32")
-    return UnitTemplates(templates, int(np.argmax(np.abs(templates).max(axis=(0, 2)))), probe, "real")
+    stacked = np.stack(templates).astype("float32")
+    return UnitTemplates(stacked, int(np.argmax(np.abs(stacked).max(axis=(0, 2)))), probe, "real")
 
 
 def generated_templates(layout: str, num_units: int, rng: np.random.Generator, *, drift: bool) -> UnitTemplates:

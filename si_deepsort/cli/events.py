@@ -1,7 +1,7 @@
 """`si-deepsort events` and `train-events`: miniature potentials of a trace as a table and a report."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -142,7 +142,7 @@ def _summarise(table, kept, out, report, backup):
     )
 
 
-def _sign(polarity: str) -> int | str:
+def _sign(polarity: str) -> Any:
     signs = {"auto": "auto", "up": 1, "down": -1, "1": 1, "-1": -1}
     if polarity not in signs:
         raise ValueError(f"--polarity {polarity}: expected auto, up or down.")

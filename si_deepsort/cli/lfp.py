@@ -1,7 +1,7 @@
 """Commands for spikes from field potentials."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,7 +50,7 @@ def train_lfp(
         from ..lfp.targets import Session
         from ..training.lfp.report import write_report
 
-        chosen = None if unit_id in (None, "population") else unit_id
+        chosen: Any = None if unit_id in (None, "population") else unit_id
         session = Session(lfp, spikes, unit_ids=chosen)
         page = write_report(
             session,

@@ -33,7 +33,7 @@ def setting_parameters(settings_class: type[Settings]) -> list[inspect.Parameter
             show_default=str(default) if default != {} else False,
             rich_help_panel="Settings",
         )
-        annotation = typing.Annotated[(str if kind is dict else kind) | None, option]
+        annotation: Any = typing.Annotated[(str if kind is dict else kind) | None, option]
         parameters.append(
             inspect.Parameter(record.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         )
@@ -59,7 +59,7 @@ def with_setting_options(command: Callable[..., None], settings_class: type[Sett
         command(**values, given=parsed_settings(settings_class, given))
 
     run.__doc__, run.__name__ = command.__doc__, command.__name__
-    run.__signature__ = inspect.Signature([*own, *generated])
+    run.__signature__ = inspect.Signature([*own, *generated])  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *generated)}
     return run
 
@@ -67,7 +67,7 @@ def with_setting_options(command: Callable[..., None], settings_class: type[Sett
 def parsed_settings(settings_class: type[Settings], given: dict[str, Any]) -> dict[str, Any]:
     """Option texts as values: "none" is None where that is allowed, JSON is read."""
     types_of = {record.name: record.type for record in fields(settings_class)}
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in given.items():
         if _option_type(types_of[name]) is dict:
             values[name] = _json_dict(name, value)

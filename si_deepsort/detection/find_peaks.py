@@ -1,6 +1,7 @@
 """Find the spikes of a recording, by a network or by a threshold detector of SpikeInterface."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from spikeinterface.core import BaseRecording
@@ -62,7 +63,7 @@ def find_peaks(
     ValueError
         If there is no such model, or several channels and no probe.
     """
-    options = dict(threshold=threshold, radius_um=radius_um, exclusive_ms=exclusive_ms)
+    options: dict[str, Any] = dict(threshold=threshold, radius_um=radius_um, exclusive_ms=exclusive_ms)
     if isinstance(method, str) and method in THRESHOLD_METHODS:
         name, recording = method, with_locations(recording)
         node = threshold_detector(recording, method, seed=seed, **options)

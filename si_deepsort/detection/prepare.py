@@ -6,7 +6,7 @@ from os import PathLike
 from spikeinterface.core import BaseRecording
 
 from ..geometry import recording_geometry
-from ..nets.detector import CNNDetector, GRUDetector
+from ..nets.detector import CNNDetector, Detector, GRUDetector
 from ..nets.network import Network
 from ..noise import sample_traces
 from ..zoo import load_network
@@ -18,7 +18,7 @@ BUNDLED = {"cnn": "detector-cnn", "gru": "detector-gru"}
 SAME_RATE = 0.01
 
 
-def load_detector(model: str | PathLike | Network) -> Network:
+def load_detector(model: str | PathLike | Network) -> Detector:
     """
     Load a detection network by short name ("cnn", "gru"), name or folder, or check that a network is one.
 

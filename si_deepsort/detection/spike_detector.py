@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..nets.detector import DetectorConfig
-from ..nets.network import Network
+from ..nets.detector import Detector, DetectorConfig
 from ..noise import noise_levels
 from .candidates import cut_windows, find_candidates, make_window_plan, with_empty_channel
 from .exclusion import EXCLUSIVE_MS, Exclusion, largest_in_reach
@@ -93,8 +92,7 @@ class SpikeDetector:
 
     Parameters
     ----------
-    net : Network
-        A detector.
+    net : Detector
     channel_locations : np.ndarray, shape (num_channels, 2), float
         In um.
     sampling_frequency : float
@@ -115,7 +113,7 @@ class SpikeDetector:
 
     def __init__(
         self,
-        net: Network,
+        net: Detector,
         channel_locations: np.ndarray,
         sampling_frequency: float,
         statistics: ChannelStatistics,
@@ -199,7 +197,7 @@ class SpikeDetector:
         return result
 
 
-def probabilities_of(net: Network, windows: np.ndarray, distances_um: np.ndarray, activity: np.ndarray) -> np.ndarray:
+def probabilities_of(net: Detector, windows: np.ndarray, distances_um: np.ndarray, activity: np.ndarray) -> np.ndarray:
     """
     Probability that the middle of each window is the peak of a spike.
 

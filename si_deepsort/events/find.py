@@ -112,4 +112,4 @@ def detect_polarity(traces: list[PreparedTrace], find: Finder, threshold: float,
     logger.info("Polarity: events up %.1f, down %.1f", scores[1], scores[-1])
     if scores[1] == scores[-1]:
         return -1 if unit.endswith("A") else 1
-    return max(scores, key=scores.get)
+    return max(scores, key=lambda sign: scores[sign])

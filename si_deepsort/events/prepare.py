@@ -147,8 +147,8 @@ def running_baseline(values: np.ndarray, rate: float) -> np.ndarray:
 
 def trace_noise_level(prepared: list[PreparedTrace]) -> float:
     """Robust noise level over all segments of a recording; 1 for a constant trace, so that nothing is divided by 0."""
-    values = [trace.values[trace.is_valid] for trace in prepared]
-    values = np.concatenate(values) if values else np.zeros(0)
+    valid = [trace.values[trace.is_valid] for trace in prepared]
+    values = np.concatenate(valid) if valid else np.zeros(0)
     level = float(noise_levels(values[:, None])[0]) if len(values) else 0.0
     if level > 0 or not len(values):
         return level or 1.0

@@ -1,6 +1,7 @@
 """Simulate traces with known miniature potentials, overlaps, drift, mains hum, steps, artefacts and any noise."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas
@@ -64,7 +65,7 @@ PRESETS = {
 
 
 def simulate_events(
-    settings: SimulationSettings | str = "endplate", *, noise: np.ndarray | None = None, **changes: float | int | None
+    settings: SimulationSettings | str = "endplate", *, noise: np.ndarray | None = None, **changes: Any
 ) -> tuple[si.NumpyRecording, pandas.DataFrame]:
     """
     A trace with miniature potentials and the table of their truth.

@@ -39,8 +39,8 @@ def random_sorting(
     num_frames = round(settings.duration_s * sampling_frequency)
     edge = round(EDGE_S * sampling_frequency)
     if rates is None:
-        limits = np.maximum([settings.firing_rate_min, settings.firing_rate_max], LOWEST_RATE)
-        rates = np.exp(rng.uniform(*np.log(limits), num_units))
+        lowest, highest = np.log(np.maximum([settings.firing_rate_min, settings.firing_rate_max], LOWEST_RATE))
+        rates = np.exp(rng.uniform(lowest, highest, num_units))
     trains = {}
     for unit in range(num_units):
         is_bursting = rng.random() < settings.burst_fraction

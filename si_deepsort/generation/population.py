@@ -25,14 +25,14 @@ class Population:
     ----------
     sorting : NumpySorting
         With unit ids "0", "1", ...
-    amplitudes : np.ndarray, shape (num_spikes,), float32
-        Relative to the template, in the order of the spike vector.
+    amplitudes : np.ndarray | None, shape (num_spikes,), float32
+        Relative to the template, in the order of the spike vector. None: all are 1.
     widening : np.ndarray | None, shape (num_spikes,), float32
         By how much each spike is wider than its template. None: not at all.
     """
 
     sorting: si.NumpySorting
-    amplitudes: np.ndarray
+    amplitudes: np.ndarray | None
     widening: np.ndarray | None = None
 
 
@@ -52,6 +52,7 @@ def draw_population(locations: np.ndarray, settings: GenerationSettings) -> Popu
     Population
     """
     statistics, duration_s = settings.statistics, settings.duration_s
+    assert statistics is not None
     rates_rng, spikes_rng, synchrony_rng, shapes_rng = np.random.default_rng([settings.seed, 21]).spawn(4)
     rates = lognormal_rates(
         len(locations),
@@ -109,11 +110,13 @@ def with_synchrony(
     """
     if settings.synchrony == 0:
         return population
+    amplitudes_of_spikes = population.amplitudes
+    assert amplitudes_of_spikes is not None
     spikes = population.sorting.to_spike_vector()
     members = [np.flatnonzero(spikes["unit_index"] == unit) for unit in range(len(locations))]
     times, amplitudes = join_neighbours(
         [spikes["sample_index"][own] / settings.sampling_frequency for own in members],
-        [population.amplitudes[own] for own in members],
+        [amplitudes_of_spikes[own] for own in members],
         locations,
         np.random.default_rng([settings.seed, 21]).spawn(3)[2],
         share=settings.synchrony,

@@ -1,6 +1,7 @@
 """What a generated recording is made of, and how its neurons fire."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..noise import NEUROPIXELS_NOISE_CORRELATION, NEUROPIXELS_NOISE_LENGTH_UM
 from ..settings import SettingError, Settings, setting
@@ -89,4 +90,4 @@ class GenerationSettings(Settings):
 
 # Settings for trains as they were before there were others: Poisson trains of neurons that ignore each other, and whose
 # spikes are all alike. Networks that were trained on such recordings can be trained again only with these.
-INDEPENDENT_POISSON = dict(statistics=None, synchrony=0.0)
+INDEPENDENT_POISSON: dict[str, Any] = dict(statistics=None, synchrony=0.0)

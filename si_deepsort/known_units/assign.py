@@ -7,7 +7,7 @@ unit explains stays unassigned.
 
 import numpy as np
 
-from ..nets.network import Network
+from ..nets.classifier import WaveformClassifier
 
 # Instead of a unit: a spike of no known unit, and no spike at all.
 UNKNOWN = -1
@@ -36,7 +36,12 @@ def cut_waveforms(traces: np.ndarray, frames: np.ndarray, *, nbefore: int, nafte
 
 
 def assign_peaks(
-    traces: np.ndarray, frames: np.ndarray, net: Network, *, min_probability: float | None = None, num_rounds: int = 5
+    traces: np.ndarray,
+    frames: np.ndarray,
+    net: WaveformClassifier,
+    *,
+    min_probability: float | None = None,
+    num_rounds: int = 5,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Assign each peak to a known unit.
@@ -47,7 +52,7 @@ def assign_peaks(
         In noise levels; the channels in `info.settings["channel_ids"]` of the classifier, in that order.
     frames : np.ndarray, shape (num_peaks,), int
         Sorted.
-    net : Network
+    net : WaveformClassifier
         Made by `train_classifier`, in evaluation mode.
     min_probability : float | None, default: None
         Below this probability a spike stays unassigned. None takes the model's.

@@ -2,11 +2,12 @@
 
 from os import PathLike
 
+from ..nets.classifier import CNNClassifier, GRUClassifier, WaveformClassifier
 from ..nets.network import Network
 from ..zoo import load_network
 
 
-def load_classifier(classifier: str | PathLike | Network) -> Network:
+def load_classifier(classifier: str | PathLike | Network) -> WaveformClassifier:
     """
     Load a classifier of known units by folder or name, or check that a network is one.
 
@@ -15,8 +16,6 @@ def load_classifier(classifier: str | PathLike | Network) -> Network:
     ValueError
         If there is no such model, or it is no classifier of known units.
     """
-    from ..nets.classifier import CNNClassifier, GRUClassifier
-
     remedy = "Make one with si_deepsort.train_classifier(recording, sorting, folder=...)."
     net = load_network(classifier, (CNNClassifier, GRUClassifier), purpose="known units", remedy=remedy)
     if net.info is None or "unit_ids" not in net.info.settings:

@@ -97,7 +97,7 @@ class _Explanation:
 
     def add_greedily(self) -> list[tuple[int, int]]:
         """Subtract the best spike of each stretch until none is left that is worth it."""
-        added = []
+        added: list[tuple[int, int]] = []
         reach = self.known.num_samples
         while True:
             best = self.odds.max(axis=0)
@@ -132,7 +132,7 @@ class _Explanation:
             if current[index] is None or (len(near) <= max(neighbors) and neighbors != (0,)):
                 continue
             taken = [index, *(near[rank] for rank in neighbors if rank < len(near))]
-            before = [current[other] for other in taken]
+            before = [spike for other in taken if (spike := current[other]) is not None]
             value_before = 0.0
             for spike in before:
                 self.change(*spike, +1)

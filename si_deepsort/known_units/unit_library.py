@@ -98,9 +98,8 @@ def learn_units(
             f"The units have {counts.tolist()} labelled spikes inside the recording of {len(traces)} frames, expected "
             "at least one each. Check that labels and recording belong together; leave out units without spikes."
         )
-    templates = fit_templates(
-        remove_baseline(traces, sampling_frequency), *pairs.T, num_units, nbefore=nbefore, nafter=nafter
-    )
+    without_baseline = remove_baseline(traces, sampling_frequency)
+    templates = fit_templates(without_baseline, pairs[:, 0], pairs[:, 1], num_units, nbefore=nbefore, nafter=nafter)
     intervals = np.concatenate([np.diff(pairs[pairs[:, 1] == unit, 0]) for unit in range(num_units)])
     shortest = np.quantile(intervals, SHORTEST_QUANTILE) if len(intervals) else 0.0
     refractory_ms = float(np.clip(1000 * shortest / sampling_frequency, REFRACTORY_MS_MIN, REFRACTORY_MS_MAX))

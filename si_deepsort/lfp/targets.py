@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from spikeinterface.core import BaseRecording, BaseSorting
 
 from .checks import check_common_clock
 from .features import FeatureSettings, FeatureTable, extract_features
@@ -30,8 +31,8 @@ class Session:
         Unit id -> label, for instance a cell type (see `cell_types`).
     """
 
-    recording: object
-    sorting: object
+    recording: BaseRecording
+    sorting: BaseSorting
     name: str = ""
     participant: str = ""
     region: str = ""

@@ -1,5 +1,7 @@
 """Cut runs of bins into windows with context, and apply a predictor to them."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -59,13 +61,13 @@ def predict_output(
     with torch.inference_mode():
         for first in range(0, len(starts), batch_size):
             windows = cut_windows(values, starts[first : first + batch_size], length=length, margin=margin, fill=fill)
-            windows = torch.from_numpy(windows).to(device)
-            output = (net.parts(windows) if parts else net(windows))[..., margin : margin + length]
+            inputs = torch.from_numpy(windows).to(device)
+            output = (net.parts(inputs) if parts else net(inputs))[..., margin : margin + length]
             output = output.movedim(-1, 1).flatten(0, 1)  # (windows x bins, ...)
             pieces.append(output.double().cpu().numpy())
     return np.concatenate(pieces)[: len(values)]
 
 
-def to_rate(output: np.ndarray, likelihood: str) -> np.ndarray:
+def to_rate(output: Any, likelihood: str) -> Any:
     """Expected spikes per bin (Poisson) or probability of a spike in the bin (Bernoulli) from a network's output."""
     return np.exp(output) if likelihood == "poisson" else 1 / (1 + np.exp(-output))

@@ -47,6 +47,9 @@ class Autoencoder(Network):
 
     architecture = "autoencoder"
     config_class = AutoencoderConfig
+    config: AutoencoderConfig
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, config: AutoencoderConfig):
         super().__init__(config)
@@ -95,8 +98,8 @@ class Autoencoder(Network):
         self.expand.weight.copy_(components.T)
         for residual in (self.encoder_residual, self.decoder_residual):
             if residual is not None:
-                nn.init.zeros_(residual[-1].weight)
-                nn.init.zeros_(residual[-1].bias)
+                for parameter in residual[-1].parameters():
+                    nn.init.zeros_(parameter)
 
     def encode(self, waveforms: Tensor) -> Tensor:
         """(batch, num_channels, num_samples) -> (batch, embedding_dimension)."""

@@ -54,6 +54,11 @@ class WaveformClassifier(Network):
     """
 
     config_class = ClassifierConfig
+    config: ClassifierConfig
+    templates: Tensor
+    distance_limits: Tensor
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, config: ClassifierConfig):
         super().__init__(config)

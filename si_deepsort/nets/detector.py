@@ -72,6 +72,7 @@ class RadialMixing(nn.Module):
     LARGEST_PEAK = 12.0
     # Standard deviation of the first coefficients: the sum over three lengths then has a variance of about 1/2.
     FIRST_COEFFICIENT_SD = 0.4
+    lengths_um: torch.Tensor
 
     def __init__(self, config: DetectorConfig):
         super().__init__()
@@ -111,10 +112,11 @@ class RadialMixing(nn.Module):
         return torch.cat([windows[:, :1], mixtures, energies], dim=1), summaries
 
 
-class _Detector(Network):
-    """What both detectors share."""
+class Detector(Network):
+    """What both detectors share: the config and the input."""
 
     config_class = DetectorConfig
+    config: DetectorConfig
 
     def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
         """Random windows, the distances of their channels (the last place is empty), and activities."""
@@ -128,7 +130,7 @@ class _Detector(Network):
         return windows, distances_um, activity
 
 
-class CNNDetector(_Detector):
+class CNNDetector(Detector):
     """
     Convolutional detector: two convolutions over time and a hidden layer.
 
@@ -174,7 +176,7 @@ class CNNDetector(_Detector):
         return self.decide(torch.cat([self.over_time(mixed), summaries], dim=1))[:, 0]
 
 
-class GRUDetector(_Detector):
+class GRUDetector(Detector):
     """
     Recurrent detector: a gated recurrent unit reads the window in both directions.
 

@@ -45,6 +45,7 @@ class EventUNet(Network):
 
     architecture = "event_unet"
     config_class = EventUNetConfig
+    config: EventUNetConfig
 
     def __init__(self, config: EventUNetConfig):
         super().__init__(config)
@@ -58,6 +59,7 @@ class EventUNet(Network):
         self.pool = nn.MaxPool1d(2)
         self.head = nn.Conv1d(widths[0], 2, 1)
         # Events are rare: the first probability of an event is 1 / (1 + exp(3)), about 5 %.
+        assert self.head.bias is not None
         nn.init.constant_(self.head.bias, -3.0)
 
     def forward(self, traces: Tensor) -> Tensor:

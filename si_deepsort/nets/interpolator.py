@@ -114,6 +114,11 @@ class Interpolator(Network):
 
     architecture = "interpolator"
     config_class = InterpolatorConfig
+    config: InterpolatorConfig
+    is_seen: Tensor
+    same_frame_taps: Tensor
+    table_locations: Tensor
+    table_offsets: Tensor
 
     def __init__(self, config: InterpolatorConfig):
         super().__init__(config)
@@ -129,10 +134,12 @@ class Interpolator(Network):
         self.mixed_bias = nn.Parameter(torch.zeros(config.num_mixed, 1))
         self.hidden = nn.Conv1d(config.num_mixed, config.width, 1)
         self.readout = nn.Conv1d(config.width, config.num_mixed if config.is_gated else 1, 1)
-        nn.init.zeros_(self.readout.weight)
-        nn.init.zeros_(self.readout.bias)
+        for parameter in self.readout.parameters():
+            nn.init.zeros_(parameter)
         with torch.no_grad():
-            self.geometry[-1].weight.mul_(0.3)
+            last = self.geometry[-1]
+            assert isinstance(last, nn.Linear)
+            last.weight.mul_(0.3)
         if config.num_table_channels:
             shape = (config.num_table_channels, config.num_neighbors)
             self.table = nn.Parameter(torch.zeros(*shape, config.num_seen))
@@ -242,6 +249,7 @@ def _product(matrix: Tensor, features: Tensor) -> Tensor:
 
 
 def _layer(convolution: nn.Conv1d, inputs: Tensor) -> Tensor:
+    assert convolution.bias is not None
     # For so few features a matrix product is several times faster than the convolution of one frame that it is.
     return torch.baddbmm(convolution.bias[:, None], convolution.weight[:, :, 0].expand(len(inputs), -1, -1), inputs)
 

@@ -9,6 +9,7 @@ read with h5py, without TensorFlow.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -83,6 +84,9 @@ class KerasUNet(Network):
 
     architecture = "keras_unet"
     config_class = KerasUNetConfig
+    config: KerasUNetConfig
+    places: Tensor
+    taps: Tensor
 
     def __init__(self, config: KerasUNetConfig):
         super().__init__(config)
@@ -221,7 +225,7 @@ def _read_layers(file, file_path):
     return arrays, tuple(int(size) for size in shape[1:])
 
 
-def _same(layer: nn.Conv2d, features: Tensor) -> Tensor:
+def _same(layer: Any, features: Tensor) -> Tensor:
     # TensorFlow's "same" puts the odd place of an even kernel behind, as here
     height, width = layer.kernel_size
     before = ((width - 1) // 2, (height - 1) // 2)

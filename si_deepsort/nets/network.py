@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any
 
-import torch
 from torch import nn
 
 
@@ -11,7 +11,7 @@ from torch import nn
 class NetworkConfig:
     """Structure of a network; lists (as JSON gives them) become tuples, so that a config equals its reloaded self."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for record in fields(self):
             value = getattr(self, record.name)
             if isinstance(value, list):
@@ -38,12 +38,13 @@ class Network(nn.Module, ABC):
 
     architecture: str
     config_class: type[NetworkConfig]
+    config: NetworkConfig
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
         assert is_dataclass(config) and isinstance(config, self.config_class)
         self.config = config
-        self.info = None
+        self.info: Any = None  # ModelInfo is of the zoo, which imports this module
 
     def num_parameters(self) -> int:
         """Number of trained values."""
@@ -55,7 +56,7 @@ class Network(nn.Module, ABC):
         return cls.config_class()
 
     @abstractmethod
-    def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[Any, ...]:
         """
         Arguments of `forward`, for tests of the contract that all networks keep.
 
@@ -68,5 +69,5 @@ class Network(nn.Module, ABC):
         """
 
 
-def _as_tuple(value):
+def _as_tuple(value: Any) -> Any:
     return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value

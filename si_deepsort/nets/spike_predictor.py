@@ -63,6 +63,11 @@ class SpikePredictor(Network):
 
     architecture = "spike_predictor"
     config_class = SpikePredictorConfig
+    config: SpikePredictorConfig
+    feature_mean: torch.Tensor
+    feature_scale: torch.Tensor
+    gain: torch.Tensor
+    offset: torch.Tensor
 
     def __init__(self, config: SpikePredictorConfig):
         super().__init__(config)
@@ -106,7 +111,7 @@ class _Member(nn.Module):
         self.right = 0 if config.causal else config.num_lags
         self.linear = nn.Conv1d(config.num_features, config.num_outputs, self.left + self.right + 1)
         nn.init.zeros_(self.linear.weight)
-        self.residual = None
+        self.residual: _TemporalCNN | _Recurrent | None = None
         if config.kind == "cnn":
             self.residual = _TemporalCNN(config)
         elif config.kind in ("bilstm", "gru"):
@@ -146,7 +151,8 @@ class _TemporalCNN(nn.Module):
         super().__init__()
         self.causal = config.causal
         self.mix = nn.Conv1d(config.num_features, config.hidden_size, 1)
-        dilations, reach = [], 0
+        dilations: list[int] = []
+        reach = 0
         while reach + (step := 2 ** len(dilations)) * (2 if self.causal else 1) <= config.margin_bins:
             dilations.append(step)
             reach += step * (2 if self.causal else 1)

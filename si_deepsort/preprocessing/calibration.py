@@ -113,4 +113,5 @@ def _prediction(tiles, traces) -> np.ndarray:
 def _response_to_spikes(tiles, recording, seed) -> np.ndarray:
     traces = tiles.stretch(recording, MAX_RESPONSE_FRAMES)
     sampling_frequency = recording.get_sampling_frequency()
-    return response_to_spikes(tiles.predictor, traces, *tiles.geometry, sampling_frequency, seed=seed)
+    locations, shanks = tiles.geometry
+    return response_to_spikes(tiles.predictor, traces, locations, shanks, sampling_frequency, seed=seed)

@@ -70,12 +70,12 @@ class DeepInterpolateRecording(BasePreprocessor):
         dtype = output_dtype(recording, dtype)
         _check_blend(blend)
         # A single id, such as the text "10", is one channel and not a list of its digits.
-        bad_channel_ids = np.atleast_1d([] if bad_channel_ids is None else bad_channel_ids).tolist()
+        bad: list = np.atleast_1d([] if bad_channel_ids is None else bad_channel_ids).tolist()
         net = load_interpolator(model, device=device, num_channels=recording.get_num_channels())
         check_sampling_frequency(net, recording.get_sampling_frequency(), model)
         # The saved reference must mean the same weights in another folder or process, and after a tag has moved.
         model = str(Path(model).expanduser().absolute()) if net.info is None else net.info.source["reference"]
-        is_bad = _is_bad(recording, bad_channel_ids)
+        is_bad = _is_bad(recording, bad)
         tiles, raw_weights = _fitted(recording, net, model, device, blend, is_bad, normalization, seed)
         BasePreprocessor.__init__(self, recording, dtype=dtype)
         if str(device).startswith("cuda"):
@@ -87,7 +87,7 @@ class DeepInterpolateRecording(BasePreprocessor):
             recording=recording,
             model=model,
             blend=blend,
-            bad_channel_ids=bad_channel_ids,
+            bad_channel_ids=bad,
             normalization=dict(
                 centers=tiles.centers.tolist(),
                 scales=np.where(tiles.usable, tiles.scales, 0).tolist(),

@@ -132,7 +132,7 @@ def _standing_out(chunks, counts, sampling_frequency, known) -> list[float]:
     best = ratios.max(axis=0) * np.log(2)
     best[bins_hz < MIN_HZ] = 0
     lowest = max(_threshold(num_chunks, num_channels * len(bins_hz)), best.max() / MOST_BESIDE)
-    found = []
+    found: list[float] = []
     for place in np.flatnonzero(best > lowest)[np.argsort(-best[best > lowest])]:
         hz = bins_hz[place]
         if all(abs(hz - other) >= LINE_WIDTH_HZ for other in (*known, *found)):

@@ -48,13 +48,13 @@ class FollowMotionRecording(BasePreprocessor):
 
     def __init__(self, recording: BaseRecording, motion: Motion | dict, usable: list | None = None, seed: int = 0):
         motion = motion if isinstance(motion, Motion) else _motion_from_lists(motion)
-        usable = _is_alive(recording, seed) if usable is None else np.asarray(usable, dtype=bool)
+        is_usable = _is_alive(recording, seed) if usable is None else np.asarray(usable, dtype=bool)
         BasePreprocessor.__init__(self, recording, dtype="float32")
-        kernels = MovingKernels(*recording_geometry(recording), usable)
+        kernels = MovingKernels(*recording_geometry(recording), is_usable)
         step = max(1, round(STEP_S * recording.get_sampling_frequency()))
         for index, segment in enumerate(recording.segments):
             self.add_recording_segment(_FollowMotionSegment(segment, motion, index, kernels, step))
-        self._kwargs = dict(recording=recording, motion=motion.to_dict(), usable=usable.tolist(), seed=seed)
+        self._kwargs = dict(recording=recording, motion=motion.to_dict(), usable=is_usable.tolist(), seed=seed)
 
 
 def _motion_from_lists(values):

@@ -8,14 +8,16 @@ therefore always computed by the same operations on the same numbers, and chunks
 import threading
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..inference import choose_device
+from ..nets.interpolator import Interpolator
 from ..nets.keras_unet import KerasUNet, read_keras_unet
 from ..nets.network import Network
-from ..nets.probe_plan import make_probe_plan
+from ..nets.probe_plan import ProbePlan, make_probe_plan
 from ..zoo import locate_model
 
 # Frames that are predicted at once by each architecture: enough to occupy the processor, and few enough for its cache.
@@ -29,7 +31,7 @@ _models: OrderedDict[tuple, Network] = OrderedDict()
 _models_lock = threading.Lock()
 
 
-def load_interpolator(model: str | Path, *, device: str = "cpu", num_channels: int | None = None) -> Network:
+def load_interpolator(model: str | Path, *, device: str = "cpu", num_channels: int | None = None) -> Any:
     """
     Load a network for `TracePredictor`. The networks used last stay loaded.
 
@@ -54,7 +56,7 @@ def load_interpolator(model: str | Path, *, device: str = "cpu", num_channels: i
     key = (str(path.resolve()), path.stat().st_mtime_ns, device, num_channels if is_keras else None)
     with _models_lock:
         if key not in _models:
-            net = read_keras_unet(path, num_channels=num_channels) if located is None else located.load()
+            net: Network = read_keras_unet(path, num_channels=num_channels) if located is None else located.load()
             if net.architecture not in TILE_FRAMES:
                 raise ValueError(
                     f"The model '{model}' is a {net.architecture}, expected one that denoises: {sorted(TILE_FRAMES)}."
@@ -66,7 +68,7 @@ def load_interpolator(model: str | Path, *, device: str = "cpu", num_channels: i
         return _models[key]
 
 
-def check_sampling_frequency(net: Network, sampling_frequency: float, model):
+def check_sampling_frequency(net: Interpolator | KerasUNet, sampling_frequency: float, model):
     """Refuse a recording whose sampling frequency differs by more than 1 % from that of the network."""
     expected = net.config.sampling_frequency
     if abs(sampling_frequency / expected - 1) > 0.01:
@@ -97,12 +99,18 @@ class TracePredictor:
         Share of the nonlinear part of an `Interpolator` that is added to its linear part, 0 to 1.
     """
 
-    def __init__(self, net: Network, channel_locations: np.ndarray, shanks: np.ndarray, usable: np.ndarray):
+    def __init__(
+        self,
+        net: Interpolator | KerasUNet,
+        channel_locations: np.ndarray,
+        shanks: np.ndarray,
+        usable: np.ndarray,
+    ):
         self.net, self.usable, self.nonlinear_share = net, usable, 1.0
         self.context = net.config.context
         self.tile_frames = TILE_FRAMES[net.architecture]
         self.device = next(net.parameters()).device
-        self.plan = None
+        self.plan: ProbePlan | None = None
         if isinstance(net, KerasUNet):
             if len(shanks) != net.config.num_channels:
                 raise ValueError(
@@ -142,5 +150,6 @@ class TracePredictor:
             if self.plan is None:
                 predicted = self.net(inputs)
             else:
+                assert isinstance(self.net, Interpolator)
                 predicted = self.net.predict(inputs, self.plan, self.blocks, self.nonlinear_share)
         return predicted[0].T.contiguous().cpu().numpy()

@@ -63,7 +63,7 @@ class WhitenTimeSpaceRecording(BasePreprocessor):
         if time_filter is None or space_matrix is None:
             self.whitening = estimate_whitening(recording, order=order, radius_um=radius_um, seed=seed)
         else:
-            self.whitening = Whitening(time_filter, space_matrix)
+            self.whitening = Whitening(np.asarray(time_filter), np.asarray(space_matrix))
         BasePreprocessor.__init__(self, recording, dtype="float32")
         is_living = np.any(self.whitening.space_matrix != 0, axis=0)
         rule = artefact_rule(*recording_geometry(recording), is_living, recording.get_sampling_frequency())

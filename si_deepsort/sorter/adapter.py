@@ -246,7 +246,7 @@ def _load_networks(settings: DeepSortSettings) -> dict[str, Any]:
     from ..detection.prepare import load_detector
     from ..known_units.load import load_classifier
 
-    nets = {}
+    nets: dict[str, Any] = {}
     if settings.detection not in ("energy", *THRESHOLD_DETECTORS):
         try:
             nets["detection"] = load_detector(settings.detection)

@@ -120,6 +120,7 @@ def refinement_values(settings: DeepSortSettings, min_size: int, sampling_freque
 
 def matching_values(settings: DeepSortSettings) -> MatchingValues:
     """The settings that template matching uses."""
+    assert settings.matching is not None
     return MatchingValues(
         method=settings.matching,
         threshold=settings.match_threshold,

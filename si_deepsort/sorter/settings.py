@@ -169,7 +169,7 @@ def _check_job_kwargs(job_kwargs: dict) -> None:
     unknown = [name for name in job_kwargs if name not in job_keys]
     if unknown:
         raise SettingError("job_kwargs", f"got {', '.join(map(repr, unknown))}, expected names among {list(job_keys)}.")
-    one_of = dict(pool_engine=("process", "thread"), mp_context=("fork", "spawn", "forkserver"))
+    one_of: dict[str, tuple] = dict(pool_engine=("process", "thread"), mp_context=("fork", "spawn", "forkserver"))
     one_of |= dict(progress_bar=(True, False))
     for name, choices in one_of.items():
         value = job_kwargs.get(name)

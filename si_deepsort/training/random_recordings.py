@@ -176,7 +176,7 @@ def with_small_units(templates: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray
 def random_noise_power(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The spectrum of real recordings, or one between white and steeper than any real one, some with a bump."""
     if rng.random() < 0.25:
-        return NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
+        return np.asarray(NEUROPIXELS_NOISE_FREQUENCIES), np.asarray(NEUROPIXELS_NOISE_POWER)
     frequencies = np.geomspace(50, 20_000, 40)
     slope = rng.uniform(0.0, 1.6)
     corner = np.exp(rng.uniform(np.log(200), np.log(2500)))

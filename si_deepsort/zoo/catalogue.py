@@ -51,8 +51,8 @@ def list_models(
             rows.append({"name": name, "where": "hub"})
     for repo_id, commit, folder in cached_models(cache_dir):
         if COMMIT.fullmatch(commit):
-            reference = f"{repo_id}@{commit}"
-            rows.append(_row(registered.get(reference, reference), folder, "cached"))
+            pinned = f"{repo_id}@{commit}"
+            rows.append(_row(registered.get(pinned, pinned), folder, "cached"))
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"sampling_frequency": float, "size_kB": float})
     if task is not None:
         table = table[table["task"] == task]

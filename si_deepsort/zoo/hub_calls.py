@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .names import HubReference
 
@@ -100,7 +100,7 @@ def call_hub(
 
     explanation = _Explanation(reference, place, is_push)
     # The base of HfHubHTTPError is the HTTP library's own error; which library differs between versions of the client.
-    network_error = HfHubHTTPError.__mro__[1]
+    network_error: type[Exception] = HfHubHTTPError.__mro__[1]
     for wait_s in (*RETRY_SECONDS, None):
         try:
             return call()
@@ -192,13 +192,14 @@ class _Explanation:
         """A list that makes an error message better; empty if the Hub does not answer this one."""
         from huggingface_hub.errors import HfHubHTTPError
 
+        network_error: type[Exception] = HfHubHTTPError.__mro__[1]
         try:
             return question(self.place.api())
-        except (HfHubHTTPError.__mro__[1], OSError, ValueError, *_WRONG_ANSWERS):
+        except (network_error, OSError, ValueError, *_WRONG_ANSWERS):
             return []
 
 
-def _response_of(error: Exception):
+def _response_of(error: BaseException | None) -> Any:
     """The HTTP response that an error, or what caused it, tells of."""
     while error is not None:
         response = getattr(error, "response", None)

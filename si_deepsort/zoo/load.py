@@ -1,6 +1,7 @@
 """Load a network by its name, and say afterwards which weights exactly it has."""
 
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,7 +49,7 @@ class LocatedModel:
 
 
 def load_model(
-    name_or_folder_or_repo: str | Path,
+    name_or_folder_or_repo: str | PathLike,
     *,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
@@ -95,7 +96,7 @@ def load_model(
 
 
 def load_network(
-    model: "Network | str | Path",
+    model: "Network | str | PathLike",
     expected: "type[_NetworkT] | tuple[type[_NetworkT], ...]",
     *,
     purpose: str,
@@ -142,7 +143,7 @@ def load_network(
     return (net if device is None else net.to(choose_device(device))).eval()
 
 
-def describe_model(name_or_folder_or_repo: str | Path, **hub_arguments) -> dict:
+def describe_model(name_or_folder_or_repo: str | PathLike, **hub_arguments) -> dict:
     """
     What a model is and where it comes from, without building its network.
 
@@ -162,7 +163,7 @@ def describe_model(name_or_folder_or_repo: str | Path, **hub_arguments) -> dict:
     return {"folder": str(located.folder), "source": located.source, **located.config}
 
 
-def verify(name_or_folder_or_repo: str | Path, **hub_arguments) -> dict:
+def verify(name_or_folder_or_repo: str | PathLike, **hub_arguments) -> dict:
     """
     Check a model as `load_model` does, and describe it.
 
@@ -186,12 +187,12 @@ def verify(name_or_folder_or_repo: str | Path, **hub_arguments) -> dict:
     return model_provenance(load_model(name_or_folder_or_repo, **hub_arguments))
 
 
-def find_model_folder(name_or_folder_or_repo: str | Path, **hub_arguments) -> Path:
+def find_model_folder(name_or_folder_or_repo: str | PathLike, **hub_arguments) -> Path:
     """Folder of a model, fetched if need be; the arguments are those of `pin_model`."""
     return locate_model(name_or_folder_or_repo, **hub_arguments).folder
 
 
-def pin_model(name_or_folder_or_repo: str | Path, **hub_arguments) -> str:
+def pin_model(name_or_folder_or_repo: str | PathLike, **hub_arguments) -> str:
     """
     A reference to the same model that stays true: in another folder, in another process, and after a tag moves.
 
@@ -211,7 +212,7 @@ def pin_model(name_or_folder_or_repo: str | Path, **hub_arguments) -> str:
 
 
 def locate_model(
-    name_or_folder_or_repo: str | Path,
+    name_or_folder_or_repo: str | PathLike,
     *,
     revision: str | None = None,
     cache_dir: str | Path | None = None,

@@ -64,8 +64,9 @@ def split_units(
         Sorted spike vector. A unit that stays whole keeps all of its spikes; a unit that is split keeps only the
         isolated spikes that show its parts.
     """
-    limits = dict(most_spikes=MOST_SPLIT_SPIKES, most_overlap=SPLIT_ISOLATED_OVERLAP)
-    features = read_spike_features(traces, spikes, templates, seed=seed, **limits)
+    features = read_spike_features(
+        traces, spikes, templates, seed=seed, most_spikes=MOST_SPLIT_SPIKES, most_overlap=SPLIT_ISOLATED_OVERLAP
+    )
     partition = partial(parts_above_noise, method=method, min_size=min_size, seed=seed)
     labels = spikes["unit_index"].astype("int64").copy()
     next_label = len(templates.values)

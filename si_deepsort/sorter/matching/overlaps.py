@@ -75,9 +75,9 @@ def make_template_overlaps(templates: np.ndarray, stride: int = 1) -> TemplateOv
         units.append(others[kept])
         values.append(correlations[kept, 0])
     starts = np.cumsum([len(others) for others in units])
-    values = np.pad(np.concatenate(values), ((0, 0), (INTERPOLATION_REACH,) * 2))
-    highest, weights = np.abs(values).max(axis=1), _delay_weights(templates, stride)
-    return TemplateOverlaps(num_lags, stride, norms, starts, np.concatenate(units), values, highest, weights)
+    padded = np.pad(np.concatenate(values), ((0, 0), (INTERPOLATION_REACH,) * 2))
+    highest, weights = np.abs(padded).max(axis=1), _delay_weights(templates, stride)
+    return TemplateOverlaps(num_lags, stride, norms, starts, np.concatenate(units), padded, highest, weights)
 
 
 def correlate_pairs(

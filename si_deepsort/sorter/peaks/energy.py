@@ -100,8 +100,8 @@ def make_energy_filters(
         profiles.append(profile / np.where(norms > 0, norms, 1.0))
     mixing = _mixing(*profiles)
     profiles[1] = mixing[:, :1] * profiles[0] + mixing[:, 1:] * profiles[2]
-    profiles, mixing = np.asarray(profiles, dtype="float32"), mixing.astype("float32")
-    return EnergyFilters(right[:num_directions].astype("float32"), profiles, mixing, nbefore)
+    directions, mixing = right[:num_directions].astype("float32"), mixing.astype("float32")
+    return EnergyFilters(directions, np.asarray(profiles, dtype="float32"), mixing, nbefore)
 
 
 def _mixing(near, middle, far):

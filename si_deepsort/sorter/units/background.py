@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -46,7 +47,7 @@ class Background:
             In squared noise standard deviations.
         """
         num_samples = directions.shape[1]
-        weights = sum(np.correlate(one, one, "full")[num_samples - 1 :] for one in directions.astype("float64"))
+        weights: Any = sum(np.correlate(one, one, "full")[num_samples - 1 :] for one in directions.astype("float64"))
         weights[1:] *= 2
         return np.maximum(self.autocovariances @ weights, 1e-3)
 

@@ -5,6 +5,8 @@ Two means always differ, by noise if by nothing else. Whether two groups are one
 projected on the line between the mean of its group without itself and the mean of the other group.
 """
 
+from typing import Any
+
 import numpy as np
 
 from ...noise import MAD_TO_SD
@@ -36,7 +38,7 @@ def cross_validated_separation(first: np.ndarray, second: np.ndarray, amplitude_
         Negative if the means tell no more than chance.
     """
     means = first.mean(axis=0), second.mean(axis=0)
-    largest = max(np.linalg.norm(mean) for mean in means)
+    largest: Any = max(np.linalg.norm(mean) for mean in means)
     above = _projections(first, *means, amplitude_variance)
     below = -_projections(second, *means[::-1], amplitude_variance)
     spread = np.sqrt(0.5 * (_robust_variance(above) + _robust_variance(below)))

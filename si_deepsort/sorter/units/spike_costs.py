@@ -48,7 +48,7 @@ def spike_costs(
         own = np.flatnonzero((owners == window) & (frames > -num_samples) & (frames < length))
         if len(own) == 0:
             continue
-        design = np.zeros((2 * len(own), length, windows.shape[2]), dtype="float32")
+        design: np.ndarray = np.zeros((2 * len(own), length, windows.shape[2]), dtype="float32")
         for row, spike in enumerate(own):
             first, last = max(0, frames[spike]), min(length, frames[spike] + num_samples)
             part = slice(first - frames[spike], last - frames[spike])

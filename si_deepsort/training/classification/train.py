@@ -8,6 +8,7 @@ units of one shape and different size are different units.
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ def fit_classifier(
         raise ValueError("Only one class is left to learn from, expected at least two. Hold out fewer waveforms.")
     torch.manual_seed(settings.seed)
     net_class = network_class(ARCHITECTURES[architecture])
-    net = net_class(
+    net: Any = net_class(
         ClassifierConfig(num_samples=waveforms.shape[2], num_channels=waveforms.shape[1], num_classes=num_classes)
     )
     inputs, targets = torch.from_numpy(waveforms), torch.from_numpy(classes)

@@ -114,7 +114,11 @@ def examples_from_recording(
             classes = classify_candidates(scaled, frames, channels, labels, index, frequency, plan)
             parts.append((index, frames, channels, classes))
     kept = _choose(parts, num_negatives, rng)
-    return concatenate_examples([_cut(segments[i], *rest, plan, statistics, frequency) for i, *rest in kept]), labels
+    examples = [
+        _cut(segments[index], *found, plan=plan, statistics=statistics, sampling_frequency=frequency)
+        for index, *found in kept
+    ]
+    return concatenate_examples(examples), labels
 
 
 def classify_candidates(
@@ -182,7 +186,7 @@ def _choose(parts, num_negatives, rng):
         yield index, frames[keep], channels[keep], classes[keep], weights
 
 
-def _cut(scaled, frames, channels, classes, weights, plan: WindowPlan, statistics, sampling_frequency) -> Examples:
+def _cut(scaled, frames, channels, classes, weights, *, plan: WindowPlan, statistics, sampling_frequency) -> Examples:
     windows = (
         cut_windows(with_empty_channel(scaled), frames, channels, plan)
         .clip(-LARGEST_VALUE, LARGEST_VALUE)

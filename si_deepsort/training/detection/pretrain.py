@@ -9,6 +9,7 @@ import argparse
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ ONE_HELD_OUT_IN = 6
 
 def generated_examples(num_recordings: int, seed: int, settings: DetectorTrainingSettings) -> tuple[Examples, Examples]:
     """Training examples, and held-out ones from recordings of their own."""
-    training, held_out = [], []
+    training: list[Examples] = []
+    held_out: list[Examples] = []
     for number in range(num_recordings):
         recording, sorting = random_recording(seed + number)
         if not sorting.count_total_num_spikes():
@@ -65,7 +67,10 @@ def read_examples(file: Path) -> tuple[Examples, Examples]:
     """What `write_examples` wrote."""
     with np.load(file) as arrays:
         names = list(Examples.__dataclass_fields__)
-        return tuple(Examples(*(arrays[f"{part}_{name}"] for name in names)) for part in ("training", "held_out"))
+        training, held_out = (
+            Examples(*(arrays[f"{part}_{name}"] for name in names)) for part in ("training", "held_out")
+        )
+    return training, held_out
 
 
 CARD = """## What it does
@@ -116,7 +121,7 @@ def main() -> None:
             write_examples(options.examples, training, held_out)
     for architecture in options.architectures:
         torch.manual_seed(options.seed)
-        net = network_class(ARCHITECTURES[architecture])(replace(CONFIG, hidden=HIDDEN[architecture]))
+        net: Any = network_class(ARCHITECTURES[architecture])(replace(CONFIG, hidden=HIDDEN[architecture]))
         fit_detector(net, training, held_out, settings)
         threshold, metrics = choose_threshold(net, held_out)
         command = (

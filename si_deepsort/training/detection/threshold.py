@@ -3,20 +3,20 @@
 import numpy as np
 
 from ...detection.spike_detector import DEFAULT_THRESHOLD, probabilities_of
-from ...nets.network import Network
+from ...nets.detector import Detector
 from .examples import Examples
 
 # A chosen threshold stays within these probabilities, so that new recordings keep some peaks and not all of them.
 LOWEST_THRESHOLD, HIGHEST_THRESHOLD = 0.02, 0.98
 
 
-def choose_threshold(net: Network, held_out: Examples) -> tuple[float, dict[str, float]]:
+def choose_threshold(net: Detector, held_out: Examples) -> tuple[float, dict[str, float]]:
     """
     Choose the probability from which on a candidate counts as a spike.
 
     Parameters
     ----------
-    net : Network
+    net : Detector
     held_out : Examples
 
     Returns

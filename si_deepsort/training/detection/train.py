@@ -8,6 +8,7 @@ peak of a spike. Every fifth block of time is held out: it stops the training an
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from ...detection.front_end import FrontEnd, apply_front_end, front_end_of
 from ...detection.prepare import load_detector
 from ...fit import Batch, FitSettings, fit
 from ...nets import network_class
-from ...nets.detector import DetectorConfig
+from ...nets.detector import Detector, DetectorConfig
 from ...nets.network import Network
 from ...settings import setting
 from ...sorter.front_end.steps import front_end_steps
@@ -181,13 +182,14 @@ def _labelled_examples(recordings, sortings, config, settings):
     return examples, [labels for _, labels in pairs]
 
 
-def _starting_network(architecture, start_from, seed) -> Network:
+def _starting_network(architecture, start_from, seed) -> Detector:
     torch.manual_seed(seed)
     if start_from is not None:
         return load_detector(start_from)
     if architecture not in ARCHITECTURES:
         raise ValueError(f"Unknown architecture {architecture!r}, expected one of {sorted(ARCHITECTURES)}.")
-    return network_class(ARCHITECTURES[architecture])(DetectorConfig())
+    net: Any = network_class(ARCHITECTURES[architecture])(DetectorConfig())
+    return net
 
 
 def split_by_time(examples: Examples) -> tuple[Examples, Examples]:
@@ -235,7 +237,7 @@ def fit_detector(
     return fit(net, detection_loss, training_batches, validation_batches, settings, label="detector")
 
 
-def detection_loss(net: Network, batch: Batch) -> torch.Tensor:
+def detection_loss(net: torch.nn.Module, batch: Batch) -> torch.Tensor:
     """Cross entropy of the candidates, each weighted by the number of candidates that it stands for."""
     *inputs, labels, weights = batch
     losses = torch.nn.functional.binary_cross_entropy_with_logits(net(*inputs), labels, reduction="none")

@@ -8,6 +8,7 @@ and the best choice is saved with the model, together with the curve.
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting
@@ -105,7 +106,9 @@ def tune_detector(
     # Noise is matched after the band-pass, for slow potentials would hide what matters.
     filtered, filtered_target = (apply_front_end(each, filters) for each in (recording, target))
     copies = [match(filtered, filtered_target, seed=seed + copy) for copy in range(num_copies)]
-    choices = dict(thresholds=thresholds, exclusive_times_ms=exclusive_times_ms, tolerance_ms=tolerance_ms)
+    choices: dict[str, Any] = dict(
+        thresholds=thresholds, exclusive_times_ms=exclusive_times_ms, tolerance_ms=tolerance_ms
+    )
     front_ends, curve = front_ends or {"none": []}, []
     for name, steps in front_ends.items():
         tables = [score_grid(apply_front_end(copy, steps + rest), sorting, net, **choices) for copy in copies]

@@ -120,5 +120,5 @@ def _best_end(pairs) -> str | float:
     marked = pairs["marked_end_ms"].to_numpy()
     level = float(np.clip(np.median(biexponential(marked, *taus)), LOWEST_LEVEL, HIGHEST_LEVEL))
     errors = {end: np.median(np.abs(end_time_ms(*taus, end) - marked)) for end in ("tenth", "decay_constant", level)}
-    word = min(("tenth", "decay_constant"), key=errors.get)
+    word = min(("tenth", "decay_constant"), key=lambda end: errors[end])
     return word if errors[word] <= PREFERENCE_FOR_WORDS * errors[level] else round(level, 3)

@@ -14,8 +14,9 @@ import spikeinterface.core as si
 from probeinterface import generate_linear_probe, generate_multi_columns_probe, generate_tetrode
 
 from ...generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording, named_probe
+from ...nets.interpolator import Interpolator
 from ...noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
-from ...zoo import load_model, save_model
+from ...zoo import load_network, save_model
 from ..trained_model import TrainedModel
 from .batches import prepare_recordings
 from .train import InterpolationTrainingSettings, held_out_loss, train_deep_interpolation
@@ -72,7 +73,7 @@ def training_recording(layout: str, *, seed: int, duration_s: float = 8.0) -> si
         **INDEPENDENT_POISSON,
     )
     power = np.asarray(NEUROPIXELS_NOISE_POWER) ** rng.uniform(0.7, 1.25)
-    recording, _ = generate_recording(probe, settings, noise_power=(NEUROPIXELS_NOISE_FREQUENCIES, power))
+    recording, _ = generate_recording(probe, settings, noise_power=(np.asarray(NEUROPIXELS_NOISE_FREQUENCIES), power))
     traces = np.round(np.clip(recording.get_traces() * SCALE, -32768, 32767)).astype("int16")
     copy = si.NumpyRecording([traces], settings.sampling_frequency)
     copy.set_probe(recording.get_probe())
@@ -99,7 +100,7 @@ def describe(
     name: str, folder: str | Path, command: str, num_recordings: int, settings: InterpolationTrainingSettings
 ) -> None:
     """Write into a trained model where it comes from, and what it predicts on recordings that training never saw."""
-    net = load_model(folder)
+    net = load_network(folder, Interpolator, purpose="denoising")
     recordings = [
         training_recording(layout, seed=900_000 + index, duration_s=2.0) for index, layout in enumerate(LAYOUTS[name])
     ]

@@ -134,7 +134,8 @@ def _cross_covariance_of_errors(net, recording, sample, *, wanted=1, chunk_frame
     plan, context = recording.plans[0], net.config.context
     plan.table_rows = None
     blocks, filters = net.block_weights(plan), net.filters_over_time()
-    total, count = 0.0, 0
+    total: torch.Tensor | float = 0.0
+    count = 0
     for start in range(0, len(sample) - 2 * context, chunk_frames):
         traces = torch.from_numpy(np.ascontiguousarray(sample[start : start + chunk_frames + 2 * context].T))
         errors = wanted * traces[:, context:-context] - net.predict(traces[None], plan, blocks)[0]
@@ -142,7 +143,7 @@ def _cross_covariance_of_errors(net, recording, sample, *, wanted=1, chunk_frame
         # All pairs in one product: much faster than picking the neighbours first
         total = total + (features.flatten(0, 1) @ errors.T).double()
         count += errors.shape[1]
-    everything = (total / max(count, 1)).unflatten(0, (len(recording.scales), -1)).numpy()
+    everything = torch.as_tensor(total / max(count, 1)).unflatten(0, (len(recording.scales), -1)).numpy()
     channels = np.arange(len(recording.scales))[:, None]
     return everything[np.maximum(plan.neighbors, 0), :, channels]
 

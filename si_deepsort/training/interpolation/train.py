@@ -102,7 +102,7 @@ def train_deep_interpolation(
     settings = settings or InterpolationTrainingSettings()
     folder = Path(folder)
     _join_processes(settings)
-    recordings = recordings if isinstance(recordings, list | tuple) else [recordings]
+    recordings = list(recordings) if isinstance(recordings, list | tuple) else [recordings]
     torch.manual_seed(settings.seed)
     net = _new_network(recordings, config, start_from, settings)
     prepared = prepare_recordings(recordings, net, settings)

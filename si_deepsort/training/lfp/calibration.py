@@ -107,10 +107,10 @@ def _score_evidence(centred, counts, folds, block_bins) -> float:
     Its statistic has mean 0 without coupling however much the members overfitted, and slow drift of the rate between
     folds does not enter.
     """
-    scores = []
+    pieces = []
     for fold in np.unique(folds):
         inside = folds == fold
-        scores.append(block_sums((counts[inside] - counts[inside].mean()) * centred[inside], block_bins))
-    scores = np.concatenate(scores)
+        pieces.append(block_sums((counts[inside] - counts[inside].mean()) * centred[inside], block_bins))
+    scores = np.concatenate(pieces)
     error = np.sqrt(np.sum(scores**2))
     return float(scores.sum() / error) if error > 0 else 0.0

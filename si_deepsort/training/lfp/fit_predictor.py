@@ -6,6 +6,8 @@ without its block and stops when that block says so. What the members predict fo
 far their mean is believed (`calibration`).
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -113,7 +115,8 @@ def _fit_linear_members(standard, data, folds: list[Fold], config, settings) -> 
         counts = _gather([paired.counts for paired in data], fold.training)
         torch.manual_seed(settings.seed + number)
         net = SpikePredictor(config)
-        linear = net.members[0].linear.requires_grad_(False)  # the network learns what the GLM leaves over
+        first_member: Any = net.members[0]
+        linear = first_member.linear.requires_grad_(False)  # the network learns what the GLM leaves over
         for output in range(config.num_outputs):
             weights, intercept, _ = fit_glm(
                 design, counts[:, output], groups, likelihood=config.likelihood, seed=settings.seed
@@ -198,13 +201,12 @@ def _assemble(nets, folds: list[Fold], standard, data, settings, scaling):
         member.load_state_dict(net.members[0].state_dict())
     ensemble.feature_mean.copy_(torch.from_numpy(scaling[0]))
     ensemble.feature_scale.copy_(torch.from_numpy(scaling[1]))
-    parts, counts, numbers = [], [], []
+    pieces: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for number, (net, fold) in enumerate(zip(nets, folds, strict=True)):
         for session, first, last in fold.test:
-            parts.append(predict_output(net, standard[session][first:last], parts=True))
-            counts.append(data[session].counts[first:last])
-            numbers.append(np.full(last - first, number))
-    parts, counts, numbers = (np.concatenate(pieces) for pieces in (parts, counts, numbers))
+            predicted = predict_output(net, standard[session][first:last], parts=True)
+            pieces.append((predicted, data[session].counts[first:last], np.full(last - first, number)))
+    parts, counts, numbers = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
     block_bins = max(1, round(settings.block_s / data[0].bin_s))
     outputs = {}
     for output, name in enumerate(data[0].output_names):

@@ -1,6 +1,7 @@
 """One page that shows how well spikes are predicted: rates, ROC, calibration, bands, transfer between groups."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def write_report(
     held_out = held_out_predictions(data, folds, model=model, settings=settings, causal=causal)
     bin_s = data[0].bin_s
     table = score_table(held_out, bin_s, settings)
-    common = dict(model=model, target=target, features=features, settings=settings)
+    common: dict[str, Any] = dict(model=model, target=target, features=features, settings=settings)
     bands = leave_one_band_out(sessions, by=by, **common)
     parts = [_summary(table, held_out, bin_s, settings, model, by)]
     for output in dict.fromkeys(piece.output for piece in held_out):
