@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numba
 import numpy as np
+from spikeinterface.core import BaseRecording
 
 from ..chunks import chunk_frames
 from ..geometry import channel_distances
@@ -23,7 +24,13 @@ AVERAGE_RADIUS_UM = 300.0
 
 
 def read_waveforms(
-    recording, peaks: np.ndarray, neighbors: np.ndarray, *, nbefore: int, nafter: int, chunk_s: float = CHUNK_S
+    recording: BaseRecording,
+    peaks: np.ndarray,
+    neighbors: np.ndarray,
+    *,
+    nbefore: int,
+    nafter: int,
+    chunk_s: float = CHUNK_S,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """
     Waveforms of peaks on the channels around them, chunk by chunk: memory does not grow with the number of peaks.
@@ -67,7 +74,7 @@ def read_waveforms(
 
 
 @numba.njit(cache=True, nogil=True)
-def _cut_out(traces, onsets, channels, num_samples):
+def _cut_out(traces: np.ndarray, onsets, channels, num_samples):
     waveforms = np.zeros((len(onsets), num_samples, channels.shape[1]), dtype=np.float32)
     for spike in range(len(onsets)):
         first, last = max(0, -onsets[spike]), min(num_samples, len(traces) - onsets[spike])
@@ -79,7 +86,7 @@ def _cut_out(traces, onsets, channels, num_samples):
 
 
 def average_waveforms(
-    recording,
+    recording: BaseRecording,
     spikes: np.ndarray,
     num_units: int,
     *,
@@ -147,7 +154,7 @@ def _averages_and_differences(sums, counts):
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_waveforms(sums, counts, traces, onsets, units, bounds):
+def _add_waveforms(sums, counts, traces: np.ndarray, onsets, units, bounds):
     num_samples = sums.shape[2]
     for spike in range(len(onsets)):
         onset, unit = onsets[spike], units[spike]

@@ -8,6 +8,7 @@ every coefficient has the same variance, so distances between descriptions are d
 from dataclasses import dataclass
 
 import numpy as np
+from spikeinterface.core import BaseRecording
 
 from ...geometry import channels_within
 from ...preprocessing.whitening import Whitening
@@ -83,7 +84,9 @@ class PeakDescriptions:
         return fits.argmax(axis=1) - ALIGN_SAMPLES
 
 
-def describe_peaks(traces, whitening: Whitening, peaks: np.ndarray, *, radius_um: float) -> PeakDescriptions:
+def describe_peaks(
+    traces: BaseRecording, whitening: Whitening, peaks: np.ndarray, *, radius_um: float
+) -> PeakDescriptions:
     """
     Describe the waveforms around peaks.
 

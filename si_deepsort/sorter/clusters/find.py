@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
+from spikeinterface.core import BaseRecording
 
 from ...preprocessing.whitening import Whitening
 from ...spike_vectors import make_spike_vector
@@ -42,7 +43,9 @@ class ClusteringValues:
     seed: int
 
 
-def cluster_peaks(traces, whitening: Whitening, peaks: np.ndarray, values: ClusteringValues) -> np.ndarray:
+def cluster_peaks(
+    traces: BaseRecording, whitening: Whitening, peaks: np.ndarray, values: ClusteringValues
+) -> np.ndarray:
     """
     Cluster peaks by their waveforms.
 

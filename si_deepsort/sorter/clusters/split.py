@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 from sklearn.cluster import KMeans
+from spikeinterface.core import BaseRecording
 
 from ...components import principal_components
 from ...spike_vectors import in_order
@@ -29,7 +30,7 @@ ABOVE_NOISE = 1.1
 
 
 def split_units(
-    traces,
+    traces: BaseRecording,
     spikes: np.ndarray,
     templates: UnitTemplates,
     *,

@@ -14,7 +14,7 @@ import numpy as np
 import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
 from scipy.ndimage import gaussian_filter
-from spikeinterface.core import Motion
+from spikeinterface.core import BaseRecording, Motion
 from spikeinterface.core.base import base_peak_dtype
 
 from ...geometry import recording_geometry
@@ -155,7 +155,7 @@ def preset_motion(recording: si.BaseRecording, *, preset: str, folder: Path, see
     return spre.compute_motion(recording, preset=preset, folder=folder, **job_kwargs)
 
 
-def _times(traces, peaks):
+def _times(traces: BaseRecording, peaks):
     """Times of peaks in s, (num_peaks,), as if the segments followed each other without a gap."""
     starts = np.cumsum([0, *(traces.get_num_frames(i) for i in range(traces.get_num_segments()))])
     return (peaks["sample_index"] + starts[peaks["segment_index"]]) / traces.get_sampling_frequency()
@@ -170,7 +170,7 @@ def _some_per_bin(peaks, times_s, bin_s, most, rng):
     return peaks[np.sort(order[rank < most])]
 
 
-def _register(traces, times_s, depths, energies, bin_s) -> Motion:
+def _register(traces: BaseRecording, times_s, depths, energies, bin_s) -> Motion:
     """Motion by DREDge, with all segments joined into one."""
     from spikeinterface.sortingcomponents.motion import estimate_motion
 
@@ -191,7 +191,7 @@ def _register(traces, times_s, depths, energies, bin_s) -> Motion:
     )
 
 
-def _as_motion(traces, whole: Motion | None) -> Motion:
+def _as_motion(traces: BaseRecording, whole: Motion | None) -> Motion:
     """Cut a motion of joined segments into its segments and center it. None becomes a motion of 0 throughout."""
     sampling_frequency = traces.get_sampling_frequency()
     bin_s = np.inf if whole is None else np.diff(whole.temporal_bins_s[0]).min()

@@ -122,7 +122,7 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
-def _sum_products(templates, starts, channels, traces, out):
+def _sum_products(templates, starts, channels, traces: np.ndarray, out):
     """Write products of the spectra of templates and traces, summed over the channels of each unit, to `out`."""
     real, imaginary = np.empty((2, out.shape[2]), dtype=np.float32)
     for unit in range(len(out)):

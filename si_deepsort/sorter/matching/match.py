@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from spikeinterface.core import ChannelSparsity, Templates
+from spikeinterface.core import BaseRecording, ChannelSparsity, Templates
 from spikeinterface.core.node_pipeline import run_node_pipeline
 from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 from spikeinterface.sortingcomponents.matching.base import BaseTemplateMatching
@@ -64,7 +64,9 @@ class PursuitMatching(BaseTemplateMatching):
     name = "pursuit"
     need_noise_levels = False
 
-    def __init__(self, recording, templates, return_output=True, thresholds=None, amplitude_variance=0.02):
+    def __init__(
+        self, recording: BaseRecording, templates, return_output=True, thresholds=None, amplitude_variance=0.02
+    ):
         BaseTemplateMatching.__init__(self, recording, templates, return_output=return_output)
         self.thresholds = thresholds
         self.amplitude_variance = amplitude_variance
@@ -79,7 +81,7 @@ class PursuitMatching(BaseTemplateMatching):
         # Two templates, as a multiple of the stride, so that all chunks are correlated at the same frames.
         return 2 * self.overlaps.num_lags * self.overlaps.stride
 
-    def compute_matching(self, traces, start_frame, end_frame, segment_index):
+    def compute_matching(self, traces: np.ndarray, start_frame, end_frame, segment_index):
         """Spikes of a chunk in SpikeInterface's matching dtype."""
         frames, units, amplitudes, _ = pursue_spikes(
             traces,
@@ -97,7 +99,7 @@ class PursuitMatching(BaseTemplateMatching):
         return spikes[np.argsort(spikes["sample_index"], kind="stable")]
 
 
-def noise_scales(recording, templates: np.ndarray, *, seed: int) -> np.ndarray:
+def noise_scales(recording: BaseRecording, templates: np.ndarray, *, seed: int) -> np.ndarray:
     """
     Standard deviation of each template's correlation with noise, relative to that in white noise.
 
@@ -127,7 +129,7 @@ def noise_scales(recording, templates: np.ndarray, *, seed: int) -> np.ndarray:
 
 
 def match_templates(
-    recording,
+    recording: BaseRecording,
     templates: np.ndarray,
     nbefore: int,
     values: MatchingValues,
@@ -178,7 +180,7 @@ def match_templates(
     return make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
 
 
-def as_si_templates(recording, templates: np.ndarray, nbefore: int) -> Templates:
+def as_si_templates(recording: BaseRecording, templates: np.ndarray, nbefore: int) -> Templates:
     """Templates in SpikeInterface's container, sparse where they are 0; parameters as in `match_templates`."""
     unit_ids = np.arange(len(templates))
     mask = np.any(templates != 0, axis=1)

@@ -224,7 +224,7 @@ def spike_energy_at(traces: np.ndarray, filters: EnergyFilters, starts: np.ndarr
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
-def _energies_at(traces, starts, channels, directions, profiles, bounds):
+def _energies_at(traces: np.ndarray, starts, channels, directions, profiles, bounds):
     energies = np.zeros(len(starts), dtype=np.float32)
     for spike in range(len(starts)):
         first, last = bounds[channels[spike]]

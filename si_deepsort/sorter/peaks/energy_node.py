@@ -4,6 +4,7 @@ import math
 
 import numba
 import numpy as np
+from spikeinterface.core import BaseRecording
 from spikeinterface.core.base import base_peak_dtype
 from spikeinterface.core.node_pipeline import PeakDetector
 
@@ -85,7 +86,9 @@ class EnergyDetector(PeakDetector):
     preferred_mp_context = None
     _compute_has_extended_signature = True
 
-    def __init__(self, recording, filters, threshold, radius_um, exclusive_ms=EXCLUSIVE_MS, return_output=True):
+    def __init__(
+        self, recording: BaseRecording, filters, threshold, radius_um, exclusive_ms=EXCLUSIVE_MS, return_output=True
+    ):
         PeakDetector.__init__(self, recording, return_output=return_output)
         self.filters = filters
         self.threshold = threshold
@@ -106,7 +109,7 @@ class EnergyDetector(PeakDetector):
         """SpikeInterface's peak dtype."""
         return np.dtype(base_peak_dtype)
 
-    def compute(self, traces, start_frame, end_frame, segment_index, max_margin):
+    def compute(self, traces: np.ndarray, start_frame, end_frame, segment_index, max_margin):
         """Peaks of a chunk; sample indices count from the start of the margin."""
         energy = spike_energy(traces, self.filters, self.stride)
         threshold = LEAST_AT_PLACE * self.threshold
@@ -122,7 +125,7 @@ class EnergyDetector(PeakDetector):
         peaks["segment_index"] = segment_index
         return (np.sort(peaks, order="sample_index", kind="stable"),)
 
-    def _between_places(self, traces, starts, channels):
+    def _between_places(self, traces: np.ndarray, starts, channels):
         """Frames of the peaks, and their heights, the best of the frames nearest to each place."""
         reach, last = self.stride // 2, len(traces) - self.filters.directions.shape[1]
         near = np.clip(starts + np.arange(-reach, reach + 1)[:, None], 0, last)

@@ -1,6 +1,7 @@
 """Peaks of spikes, found by the energy of their waveforms, by a network or by a threshold."""
 
 import numpy as np
+from spikeinterface.core import BaseRecording
 from spikeinterface.core.base import base_peak_dtype
 from spikeinterface.core.node_pipeline import run_node_pipeline
 
@@ -16,7 +17,7 @@ ENERGY_THRESHOLD = 6.5
 
 
 def find_spike_peaks(
-    traces,
+    traces: BaseRecording,
     whitening: Whitening,
     *,
     method: str,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from spikeinterface.core import BaseRecording
 
 from ...spike_vectors import main_channels, some_of_each
 from ..waveforms import average_waveforms
@@ -76,7 +77,7 @@ class UnitAverages:
 
 
 def average_units(
-    traces, spikes: np.ndarray, background: Background, *, nbefore: int, nafter: int, seed: int
+    traces: BaseRecording, spikes: np.ndarray, background: Background, *, nbefore: int, nafter: int, seed: int
 ) -> UnitAverages:
     """
     Average the isolated spikes of each unit.

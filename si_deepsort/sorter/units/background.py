@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
+from spikeinterface.core import BaseRecording
 
 from ...geometry import channel_distances
 from ...noise import sample_traces
@@ -52,7 +53,7 @@ class Background:
         return np.maximum(self.autocovariances @ weights, 1e-3)
 
 
-def measure_background(recording, *, num_samples: int, seed: int) -> Background:
+def measure_background(recording: BaseRecording, *, num_samples: int, seed: int) -> Background:
     """
     Measure the background in random chunks of a recording.
 

@@ -7,6 +7,7 @@ the other units as well, every one of them with its own lag and amplitude.
 """
 
 import numpy as np
+from spikeinterface.core import BaseRecording
 
 from ...geometry import channel_distances
 from ...spike_vectors import main_channels, some_of_each
@@ -45,7 +46,7 @@ SUPERFLUOUS_SHARE = 0.5
 
 
 def find_redundant_units(
-    traces,
+    traces: BaseRecording,
     spikes: np.ndarray,
     templates: UnitTemplates,
     *,
@@ -122,7 +123,7 @@ def _explain_template(templates, overlaps: TemplateOverlaps, unit, candidates):
 
 
 def spike_gains(
-    traces,
+    traces: BaseRecording,
     spikes: np.ndarray,
     templates: UnitTemplates,
     unit: int,

@@ -10,6 +10,7 @@ were matched with templates of matched spikes are nearly complete and pure.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from spikeinterface.core import BaseRecording
 
 from ...spike_vectors import consecutive_labels, relabelled, trains_of
 from .averages import UnitAverages, average_units
@@ -84,7 +85,9 @@ class Refined:
     dropped: list[DroppedUnit]
 
 
-def refine_clusters(traces, spikes: np.ndarray, background: Background, values: RefinementValues) -> Refined:
+def refine_clusters(
+    traces: BaseRecording, spikes: np.ndarray, background: Background, values: RefinementValues
+) -> Refined:
     """
     Refine the units of clustered peaks, and of spikes that were matched with templates of such clusters.
 
@@ -106,7 +109,9 @@ def refine_clusters(traces, spikes: np.ndarray, background: Background, values: 
     return drop_redundant(traces, merge_by_templates(aligned, values), values, fewest_others=2)
 
 
-def refine_matched(traces, spikes: np.ndarray, background: Background, values: RefinementValues) -> Refined:
+def refine_matched(
+    traces: BaseRecording, spikes: np.ndarray, background: Background, values: RefinementValues
+) -> Refined:
     """
     Refine units whose spikes are nearly complete and pure.
 
@@ -117,7 +122,7 @@ def refine_matched(traces, spikes: np.ndarray, background: Background, values: R
 
 
 def refine_before_last_matching(
-    traces, spikes: np.ndarray, background: Background, values: RefinementValues
+    traces: BaseRecording, spikes: np.ndarray, background: Background, values: RefinementValues
 ) -> Refined:
     """
     Refine as `refine_matched`, and drop units that a single other one explains as well: it takes their spikes.
@@ -128,7 +133,9 @@ def refine_before_last_matching(
     return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=1), values)
 
 
-def refine_along_drift(traces, spikes: np.ndarray, background: Background, values: RefinementValues) -> Refined:
+def refine_along_drift(
+    traces: BaseRecording, spikes: np.ndarray, background: Background, values: RefinementValues
+) -> Refined:
     """
     Refine units of the last matching in traces that were interpolated along drift.
 
@@ -158,7 +165,7 @@ def merge_by_templates(units: Refined, values: RefinementValues) -> Refined:
     return _merge(units, rules, distances, lags, values.fewest_spikes)
 
 
-def merge_by_spikes(traces, units: Refined, values: RefinementValues) -> Refined:
+def merge_by_spikes(traces: BaseRecording, units: Refined, values: RefinementValues) -> Refined:
     """Merge units whose spikes are close, or which share a refractory period; drop units with few spikes."""
     templates = units.averages.templates()
     distances, lags = template_distances(templates)
@@ -170,7 +177,7 @@ def merge_by_spikes(traces, units: Refined, values: RefinementValues) -> Refined
     return _merge(units, rules, distances, lags, values.fewest_spikes)
 
 
-def merge_parts_along_drift(traces, units: Refined, values: RefinementValues) -> Refined:
+def merge_parts_along_drift(traces: BaseRecording, units: Refined, values: RefinementValues) -> Refined:
     """Merge as `merge_by_spikes`, and parts of a drifting unit as well."""
     templates = units.averages.templates()
     distances, lags = template_distances(templates)
@@ -184,7 +191,7 @@ def merge_parts_along_drift(traces, units: Refined, values: RefinementValues) ->
     return _merge(units, rules, distances, lags, values.fewest_spikes)
 
 
-def drop_redundant(traces, units: Refined, values: RefinementValues, *, fewest_others: int) -> Refined:
+def drop_redundant(traces: BaseRecording, units: Refined, values: RefinementValues, *, fewest_others: int) -> Refined:
     """Drop units whose spikes others explain as well, see `find_redundant_units`."""
     is_redundant = find_redundant_units(
         traces,
@@ -198,7 +205,7 @@ def drop_redundant(traces, units: Refined, values: RefinementValues, *, fewest_o
     return keep_units(units, ~is_redundant, COLLISION)
 
 
-def drop_satellites(traces, units: Refined, values: RefinementValues) -> Refined:
+def drop_satellites(traces: BaseRecording, units: Refined, values: RefinementValues) -> Refined:
     """Drop spikes that larger units leave over, and units that then have few spikes."""
     templates = units.averages.templates()
     is_left_over = find_satellite_spikes(templates, units.spikes, traces.get_sampling_frequency())
@@ -215,12 +222,12 @@ def keep_units(units: Refined, is_kept: np.ndarray, reason: str) -> Refined:
     return Refined(relabelled(units.spikes, labels), units.averages.joined(labels), dropped)
 
 
-def _aligned_units(traces, spikes, background, values) -> Refined:
+def _aligned_units(traces: BaseRecording, spikes, background, values) -> Refined:
     averages = average_units(traces, spikes, background, nbefore=values.nbefore, nafter=values.nafter, seed=values.seed)
     return Refined(*align_to_peaks(spikes, averages), [])
 
 
-def _rule_by_spikes(traces, spikes, templates, lags, values) -> MergeRule:
+def _rule_by_spikes(traces: BaseRecording, spikes, templates, lags, values) -> MergeRule:
     features = read_spike_features(traces, spikes, templates, seed=values.seed)
     return same_by_spikes(
         features, lags, merge_separation=values.merge_separation, amplitude_variance=values.amplitude_variance

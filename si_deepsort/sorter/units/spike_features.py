@@ -8,6 +8,7 @@ single spikes tell which: the halves of one unit overlap, however it was cut; tw
 from dataclasses import dataclass
 
 import numpy as np
+from spikeinterface.core import BaseRecording
 from spikeinterface.core.base import base_peak_dtype
 
 from ...geometry import channels_within
@@ -138,7 +139,7 @@ class SpikeFeatures:
 
 
 def read_spike_features(
-    traces,
+    traces: BaseRecording,
     spikes: np.ndarray,
     templates: UnitTemplates,
     *,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from spikeinterface.core import BaseRecording
 from spikeinterface.core.base import base_peak_dtype
 
 from ..matching.correlate import MatchedFilters, correlate_templates, make_matched_filters
@@ -150,12 +151,12 @@ class SpikeWindows:
                 rest[window, first:last] -= self.templates[unit, first - frame : last - frame]
         return rest
 
-    def _correlations(self, traces, places):
+    def _correlations(self, traces: np.ndarray, places):
         """Correlations of all windows with all templates at some places, (num_windows, num_units, num_places)."""
         correlations = correlate_templates(self._end_to_end(traces), self._filters)
         return correlations[:, np.arange(len(traces))[:, None] * self._step + places].transpose(1, 0, 2)
 
-    def _end_to_end(self, traces):
+    def _end_to_end(self, traces: np.ndarray):
         """Windows laid end to end, with the length of a template of zeros between them, which keeps them apart."""
         return np.pad(traces, ((0, 0), (0, self.templates.shape[1]), (0, 0))).reshape(-1, traces.shape[2])
 
@@ -171,7 +172,9 @@ class SpikeWindows:
         return dense
 
 
-def read_spike_windows(traces, spikes: np.ndarray, channels: np.ndarray, *, nbefore: int, num_samples: int):
+def read_spike_windows(
+    traces: BaseRecording, spikes: np.ndarray, channels: np.ndarray, *, nbefore: int, num_samples: int
+):
     """
     Windows of twice a template's length around some spikes.
 
