@@ -68,6 +68,11 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
+def with_default(settings_class: type["Settings"], name: str, default: Any) -> Any:
+    """Declare a setting of a parent class again with another default; its description and its limits stay."""
+    return setting(default, **settings_class.__dataclass_fields__[name].metadata)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """

@@ -105,15 +105,10 @@ def inject_moving_units(
     ----------
     parent : BaseRecording
         Background and noise, in uV; they do not move.
-    sorting : BaseSorting
+    sorting, nbefore, amplitudes, widening
+        As for `inject_units`.
     moving : MovingTemplates
     probe : Probe
-    nbefore : int
-        Sample of the peak.
-    amplitudes : np.ndarray | None, shape (num_spikes,), float32, default: None
-        Relative to the template, in the order of the spike vector. None: 1.
-    widening : np.ndarray | None, shape (num_spikes,), float32, default: None
-        By how much each spike is wider than the template, relative to it. None: 0.
 
     Returns
     -------

@@ -90,7 +90,7 @@ class MatchingRounds:
             chunks = few if number == 1 else many
             spikes, clustered = self.run.keep_all(
                 (f"clusters_{number}", f"clustered_{number}"),
-                lambda spikes=spikes, clustered=clustered, chunks=chunks: self.add_missed_units(
+                lambda spikes=spikes, clustered=clustered, chunks=chunks: self.add_missed_units(  # type: ignore[misc]
                     spikes, clustered, chunks
                 ),
             )

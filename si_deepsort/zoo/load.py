@@ -143,16 +143,14 @@ def load_network(
     return (net if device is None else net.to(choose_device(device))).eval()
 
 
-def describe_model(name_or_folder_or_repo: str | PathLike, **hub_arguments) -> dict:
+def describe_model(name_or_folder_or_repo: str | PathLike, **hub_arguments: Any) -> dict:
     """
     What a model is and where it comes from, without building its network.
 
     Parameters
     ----------
-    name_or_folder_or_repo : str | Path
-        As for `load_model`.
-    **hub_arguments
-        revision, cache_dir, local_files_only, token, endpoint, as for `load_model`.
+    name_or_folder_or_repo, **hub_arguments
+        As for `locate_model`.
 
     Returns
     -------
@@ -163,45 +161,31 @@ def describe_model(name_or_folder_or_repo: str | PathLike, **hub_arguments) -> d
     return {"folder": str(located.folder), "source": located.source, **located.config}
 
 
-def verify(name_or_folder_or_repo: str | PathLike, **hub_arguments) -> dict:
+def verify(name_or_folder_or_repo: str | PathLike, **load_arguments: Any) -> dict:
     """
-    Check a model as `load_model` does, and describe it.
-
-    Parameters
-    ----------
-    name_or_folder_or_repo : str | Path
-        As for `load_model`.
-    **hub_arguments
-        revision, cache_dir, local_files_only, token, endpoint, as for `load_model`.
-
-    Returns
-    -------
-    dict
-        Its provenance, see `model_provenance`.
+    Check a model as `load_model` does, with the same arguments, and return its provenance, see `model_provenance`.
 
     Raises
     ------
     ValueError
         If anything is not as it should be; the message says what.
     """
-    return model_provenance(load_model(name_or_folder_or_repo, **hub_arguments))
+    return model_provenance(load_model(name_or_folder_or_repo, **load_arguments))
 
 
-def find_model_folder(name_or_folder_or_repo: str | PathLike, **hub_arguments) -> Path:
-    """Folder of a model, fetched if need be; the arguments are those of `pin_model`."""
+def find_model_folder(name_or_folder_or_repo: str | PathLike, **hub_arguments: Any) -> Path:
+    """Folder of a model, fetched if need be; the arguments are those of `locate_model`."""
     return locate_model(name_or_folder_or_repo, **hub_arguments).folder
 
 
-def pin_model(name_or_folder_or_repo: str | PathLike, **hub_arguments) -> str:
+def pin_model(name_or_folder_or_repo: str | PathLike, **hub_arguments: Any) -> str:
     """
     A reference to the same model that stays true: in another folder, in another process, and after a tag moves.
 
     Parameters
     ----------
-    name_or_folder_or_repo : str | Path
-        As for `load_model`.
-    **hub_arguments
-        revision, cache_dir, local_files_only, token, endpoint, as for `load_model`.
+    name_or_folder_or_repo, **hub_arguments
+        As for `locate_model`.
 
     Returns
     -------

@@ -4,6 +4,7 @@ import numpy as np
 import pandas
 import pytest
 import spikeinterface.core as si
+from small_trace import recording_of
 from typer.testing import CliRunner
 
 from si_deepsort.events import prepare as prepare_module
@@ -17,20 +18,6 @@ from si_deepsort.events.simulate import event_free_noise, event_sum, event_table
 from si_deepsort.events.tables import apply_decisions, check_events_fit, read_events
 from si_deepsort.events.traces import read_trace, unit_of
 from si_deepsort.events.waveform import biexponential, end_time_ms, peak_time_ms, rise_time_ms, tau_of_rise_ms
-
-
-def recording_of(trace, rate=10_000.0):
-    return si.NumpyRecording([np.asarray(trace, "float32")[:, None]], rate)
-
-
-@pytest.fixture(scope="module")
-def simulated():
-    return simulate_events("endplate", duration_s=20.0, noise_sd=0.06, seed=11)
-
-
-@pytest.fixture(scope="module")
-def found(simulated):
-    return segment_events(simulated[0])
 
 
 @pytest.mark.parametrize("rise, decay", [(0.3, 1.0), (0.8, 5.0), (3.0, 40.0)])

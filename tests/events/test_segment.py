@@ -3,26 +3,12 @@
 import numpy as np
 import pytest
 import spikeinterface.core as si
+from small_trace import recording_of
 
 from si_deepsort.events.matching import match_events
 from si_deepsort.events.measure import measure_events
 from si_deepsort.events.prepare import prepare_trace
 from si_deepsort.events.segment import segment_events
-from si_deepsort.events.simulate import simulate_events
-
-
-def recording_of(trace, rate=10_000.0):
-    return si.NumpyRecording([np.asarray(trace, "float32")[:, None]], rate)
-
-
-@pytest.fixture(scope="module")
-def simulated():
-    return simulate_events("endplate", duration_s=20.0, noise_sd=0.06, seed=11)
-
-
-@pytest.fixture(scope="module")
-def found(simulated):
-    return segment_events(simulated[0])
 
 
 @pytest.mark.parametrize("time_constant_ms", [0.3, 3.0])

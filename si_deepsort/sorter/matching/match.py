@@ -14,8 +14,6 @@ from .correlate import correlate_templates, correlation_stride, make_matched_fil
 from .overlaps import make_template_overlaps
 from .pursuit import pursue_spikes
 
-# Matching methods of SpikeInterface that can be chosen instead of "pursuit".
-SI_MATCHING_METHODS = ("wobble", "circus-omp", "tdc-peeler", "nearest")
 # Two spikes of a unit are at least this far apart in ms: no longer than the shortest intervals in bursts.
 REFRACTORY_MS = 0.5
 # Random chunks, and their length in s, in which the correlation of templates with noise is measured.

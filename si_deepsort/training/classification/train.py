@@ -18,7 +18,7 @@ from ...fit import FitSettings, fit
 from ...inference import predict_in_batches
 from ...nets import network_class
 from ...nets.classifier import ClassifierConfig, WaveformClassifier
-from ...settings import setting
+from ...settings import setting, with_default
 from ...zoo import ModelInfo
 from ..trained_model import TrainedModel, finish_training
 from .augment import augment
@@ -45,10 +45,10 @@ ARCHITECTURES = {"cnn": "classifier_cnn", "gru": "classifier_gru"}
 class ClassifierTrainingSettings(FitSettings):
     """Settings of the training of a classifier."""
 
-    num_epochs: int = setting(30, "Largest number of passes over the waveforms", minimum=0)
-    learning_rate: float = setting(3e-3, "Highest learning rate of Adam; it follows a cosine to 0", minimum=0.0)
-    weight_decay: float = setting(1e-2, "Decay of the weights (AdamW)", minimum=0.0)
-    patience: int = setting(8, "Training stops after so many epochs without progress on held-out waveforms", minimum=1)
+    num_epochs: int = with_default(FitSettings, "num_epochs", 30)
+    learning_rate: float = with_default(FitSettings, "learning_rate", 3e-3)
+    weight_decay: float = with_default(FitSettings, "weight_decay", 1e-2)
+    patience: int = with_default(FitSettings, "patience", 8)
     batch_size: int = setting(128, "Waveforms per step", minimum=1)
     balance: float = setting(1.0, "0 weights all waveforms equally, 1 all classes", minimum=0.0, maximum=1.0)
     gain_sd: float = setting(0.1, "Standard deviation of the logarithm of the random gain", minimum=0.0)

@@ -20,7 +20,7 @@ from ...fit import Batch, FitSettings, fit
 from ...nets import network_class
 from ...nets.detector import Detector, DetectorConfig
 from ...nets.network import Network
-from ...settings import setting
+from ...settings import setting, with_default
 from ...sorter.front_end.steps import front_end_steps
 from ...sorter.settings import DeepSortSettings
 from ...zoo import ModelInfo, parent_reference
@@ -48,8 +48,8 @@ VALIDATION_BATCH = 4096
 class DetectorTrainingSettings(FitSettings):
     """Settings of the training of a detector."""
 
-    num_epochs: int = setting(15, "Largest number of passes over the examples", minimum=0)
-    learning_rate: float = setting(3e-3, "Highest learning rate of Adam; it follows a cosine to 0", minimum=0.0)
+    num_epochs: int = with_default(FitSettings, "num_epochs", 15)
+    learning_rate: float = with_default(FitSettings, "learning_rate", 3e-3)
     batch_size: int = setting(512, "Examples per step", minimum=1)
     candidate_threshold: float = setting(2.5, "Smallest height of a candidate in noise levels", minimum=0.0)
     num_negatives: int = setting(60_000, "Largest number of candidates without a spike that are used", minimum=1)

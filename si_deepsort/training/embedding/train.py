@@ -9,7 +9,7 @@ from spikeinterface.core import BaseRecording, BaseSorting
 
 from ...fit import FitSettings, evaluate, fit
 from ...nets.autoencoder import Autoencoder, AutoencoderConfig
-from ...settings import setting
+from ...settings import setting, with_default
 from ...zoo import ModelInfo
 from ..classification.examples import waveforms_from_recording
 from ..trained_model import TrainedModel, finish_training
@@ -28,8 +28,8 @@ class AutoencoderTrainingSettings(FitSettings):
 
     embedding_dimension: int = setting(3, "Length of the vector that describes a waveform", minimum=1)
     num_hidden: int = setting(64, "Width of the nonlinear part; 0 leaves PCA", minimum=0)
-    num_epochs: int = setting(40, "Largest number of passes over the waveforms", minimum=0)
-    patience: int = setting(8, "Training stops after so many epochs without progress on held-out waveforms", minimum=1)
+    num_epochs: int = with_default(FitSettings, "num_epochs", 40)
+    patience: int = with_default(FitSettings, "patience", 8)
     batch_size: int = setting(128, "Waveforms per step", minimum=1)
 
 

@@ -22,7 +22,7 @@ from ...fit import Batch, FitSettings, evaluate, fit
 from ...fit.processes import rank
 from ...inference import choose_device
 from ...nets.interpolator import NEW_INTERPOLATOR, Interpolator, InterpolatorConfig
-from ...settings import setting
+from ...settings import setting, with_default
 from ...zoo import ModelInfo, load_model, parent_reference
 from ..trained_model import TrainedModel, finish_training
 from .batches import TrainingRecording, prepare_recordings
@@ -40,9 +40,8 @@ SAME_RATE = 0.01
 class InterpolationTrainingSettings(FitSettings):
     """How an interpolator is trained."""
 
-    num_epochs: int = setting(20, "Largest number of epochs", minimum=0)
-    learning_rate: float = setting(1e-2, "Highest learning rate of Adam; it follows a cosine to 0", minimum=0.0)
-    warmup_steps: int = setting(40, "Steps over which the learning rate rises from 0, to spare the start", minimum=0)
+    learning_rate: float = with_default(FitSettings, "learning_rate", 1e-2)
+    warmup_steps: int = with_default(FitSettings, "warmup_steps", 40)
     steps_per_epoch: int = setting(60, "Batches per epoch", minimum=1)
     batch_windows: int = setting(4, "Windows per batch, at 64 channels; fewer where there are more", minimum=1)
     window_frames: int = setting(256, "Frames predicted per window", minimum=16)
