@@ -78,24 +78,20 @@ def assign_peaks(
     if len(frames) == 0:
         return np.zeros(0, dtype=int), np.zeros(0, dtype="float32")
     waveforms = cut_waveforms(traces, frames, nbefore=nbefore, nafter=config.num_samples - nbefore)
-    limits = net.distance_limits.cpu().numpy()
-    templates = net.templates.cpu().numpy().copy()
+    limits, templates = net.distance_limits.cpu().numpy(), net.templates.cpu().numpy().copy()
     templates[-1] = 0.0  # the class of windows without a spike
     classes, probabilities, distances = _classify(net, waveforms, templates)
     pairs = _overlapping_pairs(frames, config.num_samples)
     cleaned = waveforms
     for round_index in range(num_rounds - 1):
         # Every second peak of an overlap in turn: two that change at once could exchange their units forever.
-        again = np.unique(pairs[0])
-        again = again[again % 2 == round_index % 2]
+        again = np.unique(pairs[0][pairs[0] % 2 == round_index % 2])
         if len(again) == 0:
             continue
-        is_better = distances < np.sqrt((cleaned**2).mean(axis=(1, 2)))
-        explained = np.where(is_better, classes, config.num_classes - 1)
+        explained = np.where(distances < np.sqrt((cleaned**2).mean(axis=(1, 2))), classes, config.num_classes - 1)
         cleaned = waveforms.copy()
         _subtract_neighbors(cleaned, frames, explained, templates, pairs)
-        found = _classify(net, cleaned[again], templates)
-        classes[again], probabilities[again], distances[again] = found
+        classes[again], probabilities[again], distances[again] = _classify(net, cleaned[again], templates)
     units = np.where(classes == config.num_classes - 1, NOTHING, classes)
     is_strange = (probabilities < min_probability) | (distances > limits[classes])
     return np.where(is_strange & (units != NOTHING), UNKNOWN, units), probabilities

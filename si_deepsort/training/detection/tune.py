@@ -106,9 +106,7 @@ def tune_detector(
     # Noise is matched after the band-pass, for slow potentials would hide what matters.
     filtered, filtered_target = (apply_front_end(each, filters) for each in (recording, target))
     copies = [match(filtered, filtered_target, seed=seed + copy) for copy in range(num_copies)]
-    choices: dict[str, Any] = dict(
-        thresholds=thresholds, exclusive_times_ms=exclusive_times_ms, tolerance_ms=tolerance_ms
-    )
+    choices: Any = dict(thresholds=thresholds, exclusive_times_ms=exclusive_times_ms, tolerance_ms=tolerance_ms)
     front_ends, curve = front_ends or {"none": []}, []
     for name, steps in front_ends.items():
         tables = [score_grid(apply_front_end(copy, steps + rest), sorting, net, **choices) for copy in copies]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -129,14 +130,8 @@ def train_events(
     _fine_tune(net, marked, settings)
     training = dict(seed=settings.seed, data=f"{num_events} marked events of the user")
     learnt = before | _learn_meaning(net.eval(), marked, polarity, before)
-    net.info = ModelInfo(
-        name="events-fine-tuned",
-        task="events",
-        sampling_frequency=marked[0].trace.rate,
-        training=training,
-        settings=learnt,
-        parent=parent,
-    )
+    about: Any = dict(name="events-fine-tuned", task="events", sampling_frequency=marked[0].trace.rate)
+    net.info = ModelInfo(**about, training=training, settings=learnt, parent=parent)
     return net
 
 
