@@ -80,7 +80,7 @@ def estimate_whitening(recording: BaseRecording, *, order: int, radius_um: float
     check_finite(traces, "in randomly chosen chunks")
     locations, shanks = recording_geometry(recording)
     living = living_stretches(traces)
-    levels = np.array([noise_levels(own[lives]) for own, lives in zip(traces.T, living.T, strict=True)])
+    levels = _levels_of_living(traces, living)
     alive = levels > DEAD_LEVEL * np.median(levels[levels > 0]) if np.any(levels > 0) else levels > 0
     alive &= ~_left_out(living, alive, recording.channel_ids)
     scaled = traces[:, alive] / levels[alive].astype("float32")
@@ -134,6 +134,26 @@ def _check_centred(scaled_traces, channel_ids):
             "spikeinterface.preprocessing.bandpass_filter(recording), or let the sorter do it with "
             "apply_preprocessing=True."
         )
+
+
+def living_noise_levels(traces: np.ndarray) -> np.ndarray:
+    """
+    Noise level of each channel over the stretches in which it carries a neural signal.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float
+
+    Returns
+    -------
+    np.ndarray, shape (num_channels,), float
+        In the unit of the traces; 0 for a dead channel.
+    """
+    return _levels_of_living(traces, living_stretches(traces))
+
+
+def _levels_of_living(traces, living):
+    return np.array([noise_levels(own[lives]) for own, lives in zip(traces.T, living.T, strict=True)])
 
 
 def living_stretches(traces: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from spikeinterface.core import BaseRecording, BaseSorting
 
-from ..noise import noise_levels, sample_traces
+from ..noise import sample_traces
+from ..preprocessing.estimate_whitening import living_noise_levels
 from ..spike_vectors import without_doubles
 from .clusters.find import ClusteringValues, cluster_peaks
 from .matching.match import REFRACTORY_MS, MatchingValues
@@ -79,7 +80,7 @@ def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder:
         refine = refine_along_drift if prepared.is_corrected else refine_matched
         units = refine(traces, spikes, background, refinement)
 
-    noise_before = noise_levels(sample_traces(prepared.white.get_parent(), seed=settings.seed, chunk_s=0.1))
+    noise_before = living_noise_levels(sample_traces(prepared.white.get_parent(), seed=settings.seed, chunk_s=0.1))
     sorting, dropped = make_sorting(traces, whitening, noise_before, units, unit_limits(settings))
     run.save_table("dropped", dropped)
     run.remove_traces()
