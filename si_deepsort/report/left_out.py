@@ -23,8 +23,8 @@ MOST_NAMED = 5
 ADVICE = {
     MERGED: "Its spikes are in the result, as spikes of the other unit. If the two are different neurons, lower "
     "merge_separation.",
-    COLLISION: "The other units have its spikes. If it is a neuron of its own, look at the units around it: one of "
-    "them may hold spikes of two neurons.",
+    COLLISION: "Its spikes are in no unit of the result; most are moments at which other units fired together. If it "
+    "is a neuron of its own, look at the units around it: one of them may hold spikes of two neurons.",
     SATELLITE: "It is false in most cases: its spikes have a fixed lag from those of a larger unit.",
     FEW_SPIKES: "A longer recording helps most. A smaller min_cluster_size finds rarer neurons and more false units.",
     RARE: "If you study neurons that fire rarely, lower min_firing_rate.",
