@@ -215,8 +215,8 @@ def _tell_of_compilation() -> None:
     """Say why the first run takes longer: numba keeps what it compiles on disk, for all later runs."""
     from .matching.kernels import find_spikes
 
-    cache = Path(find_spikes.stats.cache_path)
-    if not any(cache.glob(f"*{find_spikes.__name__}-*.nbi")):
+    compiled: Any = find_spikes
+    if not any(Path(compiled.stats.cache_path).glob(f"*{compiled.__name__}-*.nbi")):
         logger.warning("Code is compiled, as this is the first run after installing: about 15 s more, this time only.")
 
 
