@@ -54,7 +54,7 @@ def read_text_trace(path: str | Path) -> BaseRecording:
             "there is one column; expected a column of times and one of values (without times, save an .npz with "
             "'trace' and 'sampling_frequency')"
         )
-    time_column, seconds = _time_column(heading, values)
+    time_column, seconds = _time_column(heading)
     rate = sampling_rate_of(values[:, time_column], seconds or 1.0)
     if seconds is None and rate <= SLOWEST_UNNAMED_RATE:
         raise ValueError(
@@ -153,7 +153,7 @@ def _num_sweeps(head):
     return 0 if starts is None else starts.count(",") + 1
 
 
-def _time_column(heading, values):
+def _time_column(heading):
     """Column that holds the times, and its seconds per unit (None where no unit is named)."""
     if not heading:
         return 0, None
@@ -198,9 +198,7 @@ def _heading(head_lines, delimiter):
     if not rows:
         return []
     last = [cell.lstrip("# ") for cell in rows[-1]]
-    has_units = all(
-        re.fullmatch(r"[\[(]?\s*\w{1,3}\s*[\])]?", cell) and not parse_name(cell)[0] == "t" for cell in last
-    )
+    has_units = all(re.fullmatch(r"[\[(]?\s*\w{1,3}\s*[\])]?", cell) and parse_name(cell)[0] != "t" for cell in last)
     if has_units and len(rows) > 1 and len(rows[-2]) == len(last):
         units = [cell.strip("[]() ") for cell in last]
         return [f"{name.lstrip('# ')} ({unit})" for name, unit in zip(rows[-2], units, strict=True)]
