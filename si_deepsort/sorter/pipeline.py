@@ -22,7 +22,7 @@ from .rounds import MatchingRounds
 from .run_folder import RunFolder
 from .settings import DeepSortSettings
 from .units.background import measure_background
-from .units.refine import RefinementValues, refine_along_drift, refine_clusters, refine_matched
+from .units.refine import RefinementValues, refine_along_drift, refine_matched, refine_without_matching
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder:
 
     spikes = run.keep("clusters", lambda: cluster_peaks(traces, whitening, peaks, clustering))
     if settings.matching is None:
-        units = refine_clusters(traces, spikes, background, refinement)
+        units = refine_without_matching(traces, spikes, background, refinement)
         # One spike has peaks, and therefore clusters, on several channels.
         doubles_reach = round(REFRACTORY_MS * traces.get_sampling_frequency() / 1000)
         units = replace(units, spikes=without_doubles(units.spikes, doubles_reach))

@@ -51,7 +51,10 @@ EFFECTS = dict(
     ),
     merge_distance=Effect(0.0, MATCHED, law=lambda before, after: num_units(after) >= num_units(before)),
     merge_separation=Effect(
-        0.0, MATCHED, base=dict(num_rounds=1), law=lambda before, after: num_units(after) > num_units(before)
+        1000.0,
+        MATCHED,
+        base=dict(num_rounds=1, amplitude_variance=1e-3),
+        law=lambda before, after: num_units(after) < num_units(before),
     ),
     matching=Effect(None, MATCHED, law=lambda before, after: "matched_clusters" not in after),
     match_threshold=Effect(1e5, MATCHED, law=lambda before, after: len(after["sorting"]) == 0),

@@ -109,6 +109,28 @@ def refine_clusters(
     return drop_redundant(traces, merge_by_templates(aligned, values), values, fewest_others=2)
 
 
+def refine_without_matching(
+    traces: BaseRecording, spikes: np.ndarray, background: Background, values: RefinementValues
+) -> Refined:
+    """
+    Refine the units of clustered peaks that no matching will follow, where one unit has clusters on several channels.
+
+    Units of similar shape that share a refractory period become one here: no later step could join them. Parameters
+    and result as in `refine_clusters`.
+    """
+    aligned = _aligned_units(traces, spikes, background, values)
+    templates = aligned.averages.templates()
+    distances, lags = template_distances(templates)
+    rules = [
+        same_by_templates(distances, values.merge_distance),
+        same_by_refractory_period(
+            template_cosines(template_norms(templates), distances), traces.get_sampling_frequency()
+        ),
+    ]
+    merged = _merge(aligned, rules, distances, lags, values.fewest_spikes)
+    return drop_redundant(traces, merged, values, fewest_others=1)
+
+
 def refine_matched(
     traces: BaseRecording, spikes: np.ndarray, background: Background, values: RefinementValues
 ) -> Refined:

@@ -13,10 +13,17 @@ from si_deepsort.sorter.units.refine import (
     refine_before_last_matching,
     refine_clusters,
     refine_matched,
+    refine_without_matching,
 )
 from si_deepsort.spike_vectors import in_order, make_spike_vector
 
-REFINEMENTS = [refine_clusters, refine_before_last_matching, refine_matched, refine_along_drift]
+REFINEMENTS = [
+    refine_clusters,
+    refine_without_matching,
+    refine_before_last_matching,
+    refine_matched,
+    refine_along_drift,
+]
 FEWEST = 20
 
 
