@@ -110,6 +110,7 @@ def test_garbage_collection_of_the_host_is_as_it_was(is_frozen_by_host):
         with pytest.raises(KeyError), _existing_objects_not_collected():
             assert gc.get_freeze_count() > 0
             raise KeyError
-        assert gc.get_freeze_count() == before
+        # Frozen objects may be freed meanwhile, by their reference counts.
+        assert 0.99 * before <= gc.get_freeze_count() <= before
     finally:
         gc.unfreeze()
