@@ -10,7 +10,7 @@ exponential decay that passes the same whitening: nothing is fitted to the recor
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numba
 import numpy as np
@@ -146,7 +146,7 @@ def spike_shapes(
     return shapes / np.linalg.norm(shapes, axis=1, keepdims=True)
 
 
-@cache
+@lru_cache(maxsize=4)
 def _unfiltered_shapes(sampling_frequency, num_shapes):
     """Generated waveforms (num_shapes, num_samples) and the sample of their peak; slow, so kept."""
     settings = GenerationSettings(num_units=num_shapes, sampling_frequency=sampling_frequency, positive_fraction=0.0)

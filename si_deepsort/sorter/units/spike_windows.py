@@ -5,13 +5,11 @@ from functools import cached_property
 
 import numpy as np
 from spikeinterface.core import BaseRecording
-from spikeinterface.core.base import base_peak_dtype
 
 from ..matching.correlate import MatchedFilters, correlate_templates, make_matched_filters
 from ..matching.kernels import INTERPOLATION_REACH
 from ..matching.overlaps import TemplateOverlaps, make_template_overlaps
 from ..matching.pursuit import pursue_spikes
-from ..waveforms import read_waveforms
 from .spike_costs import best_pairs, spike_costs
 
 # A pair of spikes of other units is looked for within this part of a template's length to either side of a spike, with
@@ -194,11 +192,14 @@ def read_spike_windows(
     np.ndarray, shape (num_spikes, num_frames, num_channels), float32
         0 beyond the ends of the recording.
     """
-    peaks = np.zeros(len(spikes), dtype=base_peak_dtype)
-    peaks["sample_index"], peaks["segment_index"] = spikes["sample_index"], spikes["segment_index"]
     margin = num_samples // 2
-    windows = np.zeros((len(spikes), num_samples + 2 * margin, len(channels)), dtype="float32")
-    reach = dict(nbefore=nbefore + margin, nafter=num_samples + margin - nbefore)
-    for rows, waveforms in read_waveforms(traces, peaks, channels[None], **reach):
-        windows[rows] = waveforms
+    length = num_samples + 2 * margin
+    windows = np.zeros((len(spikes), length, len(channels)), dtype="float32")
+    # A few spikes of one unit lie far apart: reading chunks around them would read most of the recording.
+    for window, spike in zip(windows, spikes, strict=True):
+        segment = int(spike["segment_index"])
+        onset = int(spike["sample_index"]) - nbefore - margin
+        first, last = max(onset, 0), min(onset + length, traces.get_num_frames(segment))
+        if first < last:
+            window[first - onset : last - onset] = traces.get_traces(segment, first, last)[:, channels]
     return windows
