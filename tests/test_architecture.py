@@ -215,6 +215,20 @@ def test_text_files_name_their_encoding():
     assert not found, f"text in the encoding of the system, which differs between machines: {found}"
 
 
+def test_garbage_collection_of_the_host_is_left_alone():
+    """A library must not freeze the host's objects, nor switch off or slow down their collection."""
+    calls = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in FILES
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "gc"
+        and node.attr != "collect"
+    ]
+    assert calls == []
+
+
 def test_parameters_have_telling_names():
     found = [
         f"{name_of(path)}:{argument.lineno} {argument.arg}"

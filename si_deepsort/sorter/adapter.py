@@ -4,13 +4,11 @@ The sorter as SpikeInterface sees it: a thin adapter. The flow itself is in `pip
 PyTorch is not imported here: this module is loaded by `import si_deepsort`.
 """
 
-import gc
 import logging
 import os
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -149,7 +147,7 @@ class DeepSortSorter(BaseSorter):
         nets = _load_networks(settings)
         # From here on the settings name the exact weights: a tag on the Hub that moves meanwhile changes nothing.
         settings = replace(settings, **{name: net.info.source["reference"] for name, net in nets.items()})
-        with _existing_objects_not_collected(), one_thread(), warnings.catch_warnings():
+        with one_thread(), warnings.catch_warnings():
             # The cached traces need no provenance: they are deleted at the end.
             warnings.filterwarnings("ignore", message=".*provenance will not be saved")
             sorting = sort_recording(recording, settings, folder, job_kwargs)
@@ -170,24 +168,6 @@ class DeepSortSorter(BaseSorter):
         sorting = load(Path(sorter_output_folder) / "sorting")
         # SpikeInterface reads the ids of no units as floats.
         return sorting if len(sorting.unit_ids) > 0 else sorting.select_units(np.zeros(0, dtype="int64"))
-
-
-@contextmanager
-def _existing_objects_not_collected() -> Iterator[None]:
-    """
-    Leave what exists already out of garbage collection, as the host process has it afterwards.
-
-    SpikeInterface collects garbage after each chunk. With all modules to look through, this takes half of the CPU time
-    of a short sorting. A host that has frozen objects itself is left alone: `gc.unfreeze` would give up its own, too.
-    """
-    if gc.get_freeze_count() > 0:
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _check_recording_is_elsewhere(recording: BaseRecording, folder: Path) -> None:

@@ -1,7 +1,5 @@
 """What the sorter promises to users of SpikeInterface: no mistake costs data, no setting is without effect."""
 
-import gc
-
 import numpy as np
 import pytest
 import spikeinterface.core as si
@@ -9,7 +7,7 @@ from small_recording import small_recording
 from spikeinterface.sorters import run_sorter
 
 from si_deepsort.settings import SettingError
-from si_deepsort.sorter.adapter import DeepSortSorter, _existing_objects_not_collected
+from si_deepsort.sorter.adapter import DeepSortSorter
 
 WRONG_SETTINGS = [
     (dict(detect_treshold=5.0), r"detect_treshold: there is no such setting.*detect_threshold"),
@@ -99,20 +97,3 @@ def test_recording_that_cannot_be_sorted_leaves_the_earlier_sorting_untouched(tm
     with pytest.raises(ValueError, match="no probe"):
         run_sorter("deepsort", without_probe, folder=out, remove_existing_folder=True)
     assert (out / "earlier.txt").exists() and list(tmp_path.iterdir()) == [out]
-
-
-@pytest.mark.parametrize("is_frozen_by_host", [False, True])
-def test_garbage_collection_of_the_host_is_as_it_was(is_frozen_by_host):
-    marker = []
-    if is_frozen_by_host:
-        gc.freeze()
-    try:
-        with pytest.raises(KeyError), _existing_objects_not_collected():
-            assert gc.get_freeze_count() > 0
-            raise KeyError
-        # Counts are no law: frozen objects may be freed meanwhile. Frozen objects are hidden from `gc.get_objects`.
-        is_frozen = not any(found is marker for found in gc.get_objects())
-        assert is_frozen == is_frozen_by_host
-        assert (gc.get_freeze_count() > 0) == is_frozen_by_host
-    finally:
-        gc.unfreeze()
