@@ -28,13 +28,13 @@ FLOORS = [
 ]
 # The parts of the sorter, the lowest first; those on one line do not import each other.
 SORTER_FLOORS = [
-    {"settings", "waveforms", "run_folder", "reproducible"},
+    {"settings", "waveforms", "run_folder", "reproducible", "run_log"},
     {"matching"},
     {"peaks"},
     {"front_end", "units"},
     {"clusters"},
     {"prepare", "rounds", "output"},
-    {"pipeline"},
+    {"pipeline", "progress"},
     {"adapter"},
     {"resume"},
 ]

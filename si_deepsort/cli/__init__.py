@@ -9,8 +9,12 @@ from importlib import import_module
 
 import typer
 
+from .console import hide_warnings_not_for_users
+
 # Modules of this folder; each has a function `add_commands(app)`.
-COMMAND_MODULES: tuple[str, ...] = ("benchmark", "denoise", "events", "lfp", "models", "sort", "train")
+COMMAND_MODULES: tuple[str, ...] = ("sort", "view", "denoise", "train", "lfp", "events", "models", "benchmark")
+# Commands that need nothing of SpikeInterface.
+WITHOUT_SPIKEINTERFACE = ("models", "settings")
 
 app = typer.Typer(
     name="si-deepsort",
@@ -23,11 +27,12 @@ app = typer.Typer(
 
 @app.callback()
 def _root(context: typer.Context) -> None:
-    # SpikeInterface takes seconds to import: not for help, and not for models.
-    if context.invoked_subcommand != "models" and "--help" not in sys.argv:
+    # SpikeInterface takes seconds to import: only for commands that need it, and not for their help.
+    if context.invoked_subcommand not in WITHOUT_SPIKEINTERFACE and "--help" not in sys.argv:
         import si_deepsort
 
         si_deepsort.register()
+        hide_warnings_not_for_users()
 
 
 for _module in COMMAND_MODULES:

@@ -14,24 +14,30 @@ from typing import Any
 import typer
 
 from ..settings import SettingError, Settings, params_description, settings_from_dict
+from .topics import short_description, topic_of, topic_place
+
+# What stands for a value in the help.
+METAVARS = {int: "N", float: "X", str: "TEXT", dict: "JSON"}
 
 
 def setting_parameters(settings_class: type[Settings]) -> list[inspect.Parameter]:
-    """Parameters for a typer command, one for each setting; None where the user gives none."""
+    """Parameters for a typer command, one for each setting in panels by topic; None where the user gives none."""
     descriptions = params_description(settings_class)
     defaults = settings_class()
     parameters = []
-    for record in fields(settings_class):
+    for record in sorted(fields(settings_class), key=lambda record: topic_place(record.name)):
         names = [option_name(record.name)]
         kind = _option_type(record.type)
         if kind is bool:
             names = [f"{names[0]}/--no-{names[0][2:]}"]
         default = getattr(defaults, record.name)
+        shown_default = "" if default == {} else f". Default: {default}"
         option = typer.Option(
             *names,
-            help=descriptions[record.name] + (" As JSON." if kind is dict else ""),
-            show_default=str(default) if default != {} else False,
-            rich_help_panel="Settings",
+            help=short_description(descriptions[record.name]) + shown_default,
+            show_default=False,
+            metavar=METAVARS.get(kind),
+            rich_help_panel=topic_of(record.name),
         )
         annotation: Any = typing.Annotated[(str if kind is dict else kind) | None, option]
         parameters.append(
@@ -71,10 +77,8 @@ def parsed_settings(settings_class: type[Settings], given: dict[str, Any]) -> di
     for name, value in given.items():
         if _option_type(types_of[name]) is dict:
             values[name] = _json_dict(name, value)
-        elif isinstance(value, str) and value.lower() == "none" and types.NoneType in typing.get_args(types_of[name]):
-            values[name] = None
         else:
-            values[name] = value
+            values[name] = _none_if_said(settings_class, name, value)
     return values
 
 
@@ -114,9 +118,9 @@ def check_settings(
     return {name: getattr(settings, name) for name in values}
 
 
-def read_settings_file(file: Path) -> dict[str, Any]:
+def read_settings_file(settings_class: type[Settings], file: Path) -> dict[str, Any]:
     """
-    Settings of a TOML file.
+    Settings of a TOML file; "none" is None where that is allowed.
 
     Raises
     ------
@@ -124,11 +128,19 @@ def read_settings_file(file: Path) -> dict[str, Any]:
         If it is missing or not TOML.
     """
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(
             f"{file} cannot be read as TOML ({error}). Expected lines such as freq_min = 300.0."
         ) from error
+    # TOML has no None.
+    return {name: _none_if_said(settings_class, name, value) for name, value in values.items()}
+
+
+def _none_if_said(settings_class: type[Settings], name: str, value: Any) -> Any:
+    allowed = {record.name: typing.get_args(record.type) for record in fields(settings_class)}.get(name, ())
+    is_none = isinstance(value, str) and value.lower() == "none" and types.NoneType in allowed
+    return None if is_none else value
 
 
 def _option_type(annotation: Any) -> Any:

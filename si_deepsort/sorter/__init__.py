@@ -11,6 +11,8 @@ The flow, in its order
 
 - `pipeline`     the steps in their order, nothing else
 - `run_folder`   results of finished steps
+- `progress`     the line that says which step runs, how much is done, and how long it will take
+- `run_log`      the log of the run, in a file and on request in the console
 - `reproducible` the same spikes for any number of threads, workers and chunks
 - `prepare`      white traces and their peaks, motion-corrected if drift is found
 - `front_end/`   checks of the recording, filter, reference and whitening, motion, cache of the traces

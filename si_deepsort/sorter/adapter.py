@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # Where SpikeInterface writes the settings of a run.
 PARAMS_FILE = "spikeinterface_params.json"
+# Where the log of a run is written, beside the result.
+RUN_LOG_FILE = "log.txt"
 # The version of this package that began a run.
 VERSION_FILE = "si_deepsort_version.txt"
 
@@ -132,16 +134,26 @@ class DeepSortSorter(BaseSorter):
 
     @classmethod
     def _run_from_folder(cls, sorter_output_folder: str | Path, params: dict, verbose: bool) -> None:
+        from .run_log import run_log
+
+        folder = Path(sorter_output_folder)
+        with run_log(folder / RUN_LOG_FILE, is_verbose=verbose):
+            cls._sort(folder, params)
+
+    @classmethod
+    def _sort(cls, folder: Path, params: dict) -> None:
         from ..known_units.sort_known_units import with_known_units
         from ..preprocessing.band_pass import band_pass
         from ..zoo import model_provenance
         from .pipeline import sort_recording
+        from .progress import progress_line, run_steps
         from .reproducible import one_thread
 
-        folder = Path(sorter_output_folder)
         recording = cls.load_recording_from_folder(folder.parent, with_warnings=False)
         settings = settings_from_dict(DeepSortSettings, params)
-        job_kwargs = fix_job_kwargs({"progress_bar": verbose, **settings.job_kwargs})
+        job_kwargs = fix_job_kwargs(settings.job_kwargs)
+        # One line for the whole run instead of a bar for each of SpikeInterface's jobs.
+        is_shown, job_kwargs["progress_bar"] = job_kwargs["progress_bar"], False
         job_kwargs["max_threads_per_worker"] = 1  # workers compute with one thread, as this process does
         _tell_of_compilation()
         nets = _load_networks(settings)
@@ -150,7 +162,8 @@ class DeepSortSorter(BaseSorter):
         with one_thread(), warnings.catch_warnings():
             # The cached traces need no provenance: they are deleted at the end.
             warnings.filterwarnings("ignore", message=".*provenance will not be saved")
-            sorting = sort_recording(recording, settings, folder, job_kwargs)
+            with progress_line(run_steps(settings, recording.get_total_duration()), is_shown=is_shown) as progress:
+                sorting = sort_recording(recording, settings, folder, job_kwargs, progress.begin)
             if "classifier" in nets:
                 if settings.apply_preprocessing:
                     recording = band_pass(recording, freq_min=settings.freq_min, freq_max=settings.freq_max)

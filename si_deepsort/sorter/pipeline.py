@@ -6,6 +6,7 @@ Each step keeps its result in the folder of the run; an interrupted run goes on 
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,13 @@ RARE_RATE_HZ = 0.25
 FEWEST_CLUSTERED, MOST_REQUIRED = 5, 15
 
 
-def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder: Path, job_kwargs: dict) -> BaseSorting:
+def sort_recording(
+    recording: BaseRecording,
+    settings: DeepSortSettings,
+    folder: Path,
+    job_kwargs: dict,
+    begin: Callable[[str], None] | None = None,
+) -> BaseSorting:
     """
     Sort a recording.
 
@@ -45,21 +52,18 @@ def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder:
         Where the results of the steps are kept.
     job_kwargs : dict
         SpikeInterface's job_kwargs.
+    begin : callable | None, default: None
+        Is told the name of each step before it begins, see `progress.run_steps`.
 
     Returns
     -------
     BaseSorting
         Units ordered by depth, with the properties `snr` and `main_channel_id`.
     """
-    run = RunFolder(folder)
+    run = RunFolder(folder, begin)
     duration_s = recording.get_total_duration()
     min_size = smallest_cluster(duration_s) if settings.min_cluster_size is None else settings.min_cluster_size
-    logger.info(
-        "Neurons that fire less than %.2g Hz cannot be found: a unit needs %d spikes in these %.3g s",
-        max(min_size / max(duration_s, 1e-9), settings.min_firing_rate),
-        max(min_size, math.ceil(settings.min_firing_rate * duration_s)),
-        duration_s,
-    )
+    tell_rarest(min_size, settings.min_firing_rate, duration_s)
     clustering = clustering_values(settings, min_size)
     refinement = refinement_values(settings, min_size, recording.get_sampling_frequency())
 
@@ -69,6 +73,7 @@ def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder:
 
     spikes = run.keep("clusters", lambda: cluster_peaks(traces, whitening, peaks, clustering))
     if settings.matching is None:
+        run.begin("units")
         units = refine_without_matching(traces, spikes, background, refinement)
         # One spike has peaks, and therefore clusters, on several channels.
         doubles_reach = round(REFRACTORY_MS * traces.get_sampling_frequency() / 1000)
@@ -77,6 +82,7 @@ def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder:
         matching = matching_values(settings)
         rounds = MatchingRounds(traces, whitening, background, peaks, clustering, refinement, matching, run, job_kwargs)
         spikes = rounds.matched_spikes(spikes, settings.num_rounds)
+        run.begin("units")
         refine = refine_along_drift if prepared.is_corrected else refine_matched
         units = refine(traces, spikes, background, refinement)
 
@@ -91,6 +97,16 @@ def sort_recording(recording: BaseRecording, settings: DeepSortSettings, folder:
 def smallest_cluster(duration_s: float) -> int:
     """Smallest number of spikes of a cluster in a recording of some seconds: those of a rare neuron, within limits."""
     return min(max(math.ceil(RARE_RATE_HZ * duration_s), FEWEST_CLUSTERED), MOST_REQUIRED)
+
+
+def tell_rarest(min_size: int, min_rate_hz: float, duration_s: float) -> None:
+    """Say in the log which firing rates the smallest number of spikes and the smallest rate of a unit leave out."""
+    logger.info(
+        "Neurons that fire less than %.2g Hz cannot be found: a unit needs %d spikes in these %.3g s",
+        max(min_size / max(duration_s, 1e-9), min_rate_hz),
+        max(min_size, math.ceil(min_rate_hz * duration_s)),
+        duration_s,
+    )
 
 
 def clustering_values(settings: DeepSortSettings, min_size: int) -> ClusteringValues:

@@ -113,6 +113,7 @@ def _prepared(
         seed=settings.seed,
     )
     folder, name = _places(run, motion)
+    run.begin("traces")
     traces = cache_traces(white, mode=settings.cache, folder=folder, job_kwargs=job_kwargs)
     tell_blanks(traces, seed=settings.seed)
     peaks = run.keep(

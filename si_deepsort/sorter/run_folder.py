@@ -19,10 +19,13 @@ class RunFolder:
     ----------
     folder : Path
         Made if it does not exist.
+    begin : callable | None, default: None
+        Is told the name of each step that is computed, before it begins.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, begin: Callable[[str], None] | None = None):
         self.folder = Path(folder)
+        self.begin = begin or (lambda name: None)
         self.steps = self.folder / "steps"
         self.motion = self.folder / "motion"
         self.traces = self.folder / "traces"
@@ -57,6 +60,7 @@ class RunFolder:
         if all(path.exists() for path in paths):
             logger.info("Step %s was finished before", names[0])
             return tuple(np.load(path) for path in paths)
+        self.begin(names[0])
         results = tuple(compute())
         for path, result in zip(paths, results, strict=True):
             # A file that bears the name of a result is whole: it is written under another name first.
