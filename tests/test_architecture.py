@@ -16,7 +16,18 @@ from si_deepsort.preprocessing import PREPROCESSORS
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "si_deepsort"
 FLOORS = [
-    {"_version", "settings", "geometry", "chunks", "noise", "components", "two_groups", "spike_vectors", "io"},
+    {
+        "_version",
+        "settings",
+        "geometry",
+        "chunks",
+        "noise",
+        "components",
+        "two_groups",
+        "spike_vectors",
+        "io",
+        "threads",
+    },
     {"nets", "generation", "html_report"},
     {"fit", "inference", "zoo"},
     {"preprocessing"},
@@ -28,8 +39,8 @@ FLOORS = [
 ]
 # The parts of the sorter, the lowest first; those on one line do not import each other.
 SORTER_FLOORS = [
-    {"settings", "waveforms", "run_folder", "reproducible", "run_log"},
-    {"matching"},
+    {"settings", "waveforms", "run_folder", "reproducible", "run_log", "stretches"},
+    {"matching", "cluster_stream"},
     {"peaks"},
     {"front_end", "units"},
     {"clusters"},

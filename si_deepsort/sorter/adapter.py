@@ -144,6 +144,7 @@ class DeepSortSorter(BaseSorter):
     def _sort(cls, folder: Path, params: dict) -> None:
         from ..known_units.sort_known_units import with_known_units
         from ..preprocessing.band_pass import band_pass
+        from ..threads import threads
         from ..zoo import model_provenance
         from .pipeline import sort_recording
         from .progress import progress_line, run_steps
@@ -159,7 +160,7 @@ class DeepSortSorter(BaseSorter):
         nets = _load_networks(settings)
         # From here on the settings name the exact weights: a tag on the Hub that moves meanwhile changes nothing.
         settings = replace(settings, **{name: net.info.source["reference"] for name, net in nets.items()})
-        with one_thread(), warnings.catch_warnings():
+        with one_thread(), threads(job_kwargs["n_jobs"]), warnings.catch_warnings():
             # The cached traces need no provenance: they are deleted at the end.
             warnings.filterwarnings("ignore", message=".*provenance will not be saved")
             with progress_line(run_steps(settings, recording.get_total_duration()), is_shown=is_shown) as progress:

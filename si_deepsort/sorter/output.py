@@ -47,10 +47,12 @@ class UnitLimits:
 
 
 def make_sorting(
+    recording: BaseRecording,
     traces: BaseRecording,
     whitening: Whitening,
     noise_before: np.ndarray,
     units: Refined,
+    spikes: np.ndarray,
     limits: UnitLimits,
 ) -> tuple[BaseSorting, pd.DataFrame]:
     """
@@ -58,13 +60,16 @@ def make_sorting(
 
     Parameters
     ----------
-    traces : BaseRecording
-        White traces.
+    recording, traces : BaseRecording
+        The whole recording, and white traces of its stretches from which units are learnt.
     whitening : Whitening
         The whitening of the traces.
     noise_before : np.ndarray, shape (num_channels,), float
         Noise levels of the traces before whitening, in their unit.
     units : Refined
+        The units, with their spikes in the stretches.
+    spikes : np.ndarray
+        Sorted spike vector of these units in the whole recording.
     limits : UnitLimits
 
     Returns
@@ -75,13 +80,13 @@ def make_sorting(
     dropped : pd.DataFrame
         Units that were merged or dropped at the end, and why, see `dropped_table`.
     """
-    spikes, averages = units.spikes, units.averages
-    num_units = len(averages.values)
+    averages, num_units = units.averages, len(units.averages.values)
     before_whitening = whitening.unwhiten(averages.values)
     peaks = np.abs(before_whitening).max(axis=1) / np.where(noise_before > 0, noise_before, np.inf)
     snr, main_channels = peaks.max(axis=1), peaks.argmax(axis=1)
     is_kept, dropped = np.ones(num_units, dtype=bool), list(units.dropped)
-    for passes, reason in _judgements(traces, units, snr, limits):
+    rates_hz = np.bincount(spikes["unit_index"], minlength=num_units) / recording.get_total_duration()
+    for passes, reason in _judgements(traces, units, snr, rates_hz, limits):
         dropped += dropped_units(spikes, averages, is_kept & ~passes, reason)
         is_kept &= passes
     depths = traces.get_channel_locations()[main_channels, 1]
@@ -92,7 +97,7 @@ def make_sorting(
     shifts = np.abs(main_traces).argmax(axis=1) - averages.nbefore - MOST_SHIFT
     labels = np.full(num_units, -1)
     labels[order] = np.arange(len(order))
-    sorting = as_sorting(_inside(relabelled(spikes, labels, shifts), traces), np.arange(len(order)), traces)
+    sorting = as_sorting(_inside(relabelled(spikes, labels, shifts), recording), np.arange(len(order)), recording)
     sorting.set_property("snr", snr[order])
     sorting.set_property("main_channel_id", traces.channel_ids[main_channels[order]])
     table = dropped_table(dropped, traces, whitening, noise_before)
@@ -103,13 +108,12 @@ def make_sorting(
 
 
 def _judgements(
-    traces: BaseRecording, units: Refined, snr: np.ndarray, limits: UnitLimits
+    traces: BaseRecording, units: Refined, snr: np.ndarray, rates_hz: np.ndarray, limits: UnitLimits
 ) -> list[tuple[np.ndarray, str]]:
     """Which units pass each condition, (num_units,) bool, and the reason for dropping those that do not."""
     spikes, averages, num_units = units.spikes, units.averages, len(snr)
-    counts = np.bincount(spikes["unit_index"], minlength=num_units)
     return [
-        (counts >= limits.firing_rate_hz * traces.get_total_duration(), RARE),
+        (rates_hz >= limits.firing_rate_hz, RARE),
         (snr >= limits.snr, SMALL),
         (_have_typical_spikes(traces, spikes, averages.templates(), limits), NOT_TYPICAL),
         (~live_beside_blanks(traces, spikes, num_units, seed=limits.seed), BESIDE_BLANKS),

@@ -8,13 +8,16 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting
 
 from ..noise import sample_traces
 from ..preprocessing.estimate_whitening import living_noise_levels
 from ..spike_vectors import without_doubles
+from .cluster_stream import run_on_cluster
 from .clusters.find import ClusteringValues, cluster_peaks
 from .matching.match import REFRACTORY_MS, MatchingValues
 from .output import UnitLimits, make_sorting
@@ -22,8 +25,10 @@ from .prepare import prepare_traces
 from .rounds import MatchingRounds
 from .run_folder import RunFolder
 from .settings import DeepSortSettings
+from .stretches import MOST_LEARNT_S
 from .units.background import measure_background
 from .units.refine import RefinementValues, refine_along_drift, refine_matched, refine_without_matching
+from .units.refine_in_stretches import refine_in_stretches
 
 logger = logging.getLogger(__name__)
 
@@ -61,9 +66,9 @@ def sort_recording(
         Units ordered by depth, with the properties `snr` and `main_channel_id`.
     """
     run = RunFolder(folder, begin)
-    duration_s = recording.get_total_duration()
-    min_size = smallest_cluster(duration_s) if settings.min_cluster_size is None else settings.min_cluster_size
-    tell_rarest(min_size, settings.min_firing_rate, duration_s)
+    learnt_s = min(recording.get_total_duration(), np.inf if settings.matching is None else MOST_LEARNT_S)
+    min_size = smallest_cluster(learnt_s) if settings.min_cluster_size is None else settings.min_cluster_size
+    tell_rarest(min_size, settings.min_firing_rate, learnt_s)
     clustering = clustering_values(settings, min_size)
     refinement = refinement_values(settings, min_size, recording.get_sampling_frequency())
 
@@ -77,21 +82,30 @@ def sort_recording(
         units = refine_without_matching(traces, spikes, background, refinement)
         # One spike has peaks, and therefore clusters, on several channels.
         doubles_reach = round(REFRACTORY_MS * traces.get_sampling_frequency() / 1000)
-        units = replace(units, spikes=without_doubles(units.spikes, doubles_reach))
+        spikes = without_doubles(units.spikes, doubles_reach)
+        units = replace(units, spikes=spikes)
     else:
-        matching = matching_values(settings)
-        rounds = MatchingRounds(traces, whitening, background, peaks, clustering, refinement, matching, run, job_kwargs)
+        stream = cluster_stream(settings.dask_scheduler, job_kwargs)
+        values = clustering, refinement, matching_values(settings), run, job_kwargs, stream
+        rounds = MatchingRounds(prepared.whole, traces, whitening, background, peaks, *values)
         spikes = rounds.matched_spikes(spikes, settings.num_rounds)
         run.begin("units")
         refine = refine_along_drift if prepared.is_corrected else refine_matched
-        units = refine(traces, spikes, background, refinement)
-
+        units, spikes = refine_in_stretches(refine, traces, spikes, prepared.stretches, background, refinement)
     noise_before = living_noise_levels(sample_traces(prepared.white.get_parent(), seed=settings.seed, chunk_s=0.1))
-    sorting, dropped = make_sorting(traces, whitening, noise_before, units, unit_limits(settings))
+    judged = noise_before, units, spikes, unit_limits(settings)
+    sorting, dropped = make_sorting(prepared.whole, traces, whitening, *judged)
     run.save_table("dropped", dropped)
     run.remove_traces()
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting
+
+
+def cluster_stream(scheduler: str | None, job_kwargs: dict) -> Callable[..., np.ndarray] | None:
+    """What runs a node on the workers of a dask scheduler, by its address; None without one."""
+    if scheduler is None:
+        return None
+    return partial(run_on_cluster, scheduler=scheduler, progress_bar=job_kwargs.get("progress_bar", False))
 
 
 def smallest_cluster(duration_s: float) -> int:

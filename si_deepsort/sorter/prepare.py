@@ -19,6 +19,7 @@ from .peaks.find import find_spike_peaks
 from .reproducible import fixed_chunks
 from .run_folder import RunFolder
 from .settings import DeepSortSettings
+from .stretches import MOST_LEARNT_S, Stretches, join_stretches, spread_stretches, times_in_recording
 
 logger = logging.getLogger(__name__)
 
@@ -37,16 +38,22 @@ class PreparedTraces:
     ----------
     white : WhitenTimeSpaceRecording
         White traces, lazy; its parent holds the traces before whitening.
+    whole : BaseRecording
+        The same white traces as later steps read them: rounded to half precision.
     traces : BaseRecording
-        The same white traces, cached.
+        The stretches of `whole` from which units are learnt, cached; all of it if the recording is short.
+    stretches : list of tuple | None
+        The stretches; None for the whole recording.
     peaks : np.ndarray, shape (num_peaks,)
-        SpikeInterface's peak dtype, sorted by segment and sample.
+        Peaks in `traces`: SpikeInterface's peak dtype, sorted by segment and sample.
     is_corrected : bool
         Whether the traces are interpolated along drift.
     """
 
     white: WhitenTimeSpaceRecording
+    whole: BaseRecording
     traces: BaseRecording
+    stretches: Stretches
     peaks: np.ndarray
     is_corrected: bool
 
@@ -55,7 +62,7 @@ def prepare_traces(
     recording: BaseRecording, settings: DeepSortSettings, run: RunFolder, job_kwargs: dict
 ) -> PreparedTraces:
     """
-    Filter, whiten and cache traces and find their peaks; if these show drift, do it again along the drift.
+    Filter and whiten traces, cache those to learn from and find their peaks; if these show drift, do it again along it.
 
     Parameters
     ----------
@@ -92,7 +99,15 @@ def prepare_traces(
     motion, uncorrected = load_drift(run.motion), None
     if motion is None:
         uncorrected = _prepared(filtered, None, settings, run, job_kwargs)
-        motion = find_drift(uncorrected.traces, uncorrected.white.whitening, uncorrected.peaks, seed=settings.seed)
+        times_s = times_in_recording(uncorrected.peaks, uncorrected.stretches, recording)
+        motion = find_drift(
+            uncorrected.whole,
+            uncorrected.traces,
+            uncorrected.white.whitening,
+            uncorrected.peaks,
+            times_s,
+            seed=settings.seed,
+        )
         save_drift(motion, run.motion)
     if not is_moving(motion):
         return uncorrected or _prepared(filtered, None, settings, run, job_kwargs)
@@ -114,7 +129,11 @@ def _prepared(
     )
     folder, name = _places(run, motion)
     run.begin("traces")
-    traces = cache_traces(white, mode=settings.cache, folder=folder, job_kwargs=job_kwargs)
+    # Without matching, the peaks are the result, and all of them are needed.
+    stretches = None if settings.matching is None else spread_stretches(white, MOST_LEARNT_S)
+    learnt = join_stretches(white, stretches)
+    traces = cache_traces(learnt, mode=settings.cache, folder=folder, job_kwargs=job_kwargs)
+    whole = traces if stretches is None else cache_traces(white, mode="none", folder=folder, job_kwargs=job_kwargs)
     tell_blanks(traces, seed=settings.seed)
     peaks = run.keep(
         name,
@@ -130,7 +149,7 @@ def _prepared(
         ),
     )
     tell_large_peaks(peaks["amplitude"])
-    return PreparedTraces(white, traces, peaks, is_corrected=motion is not None)
+    return PreparedTraces(white, whole, traces, stretches, peaks, is_corrected=motion is not None)
 
 
 def tell_large_peaks(sizes: np.ndarray) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from tqdm.auto import tqdm
 
-from .rounds import MOST_CLUSTERED_S, MOST_LEARNT_S
+from .rounds import MOST_CLUSTERED_S
 from .settings import DeepSortSettings
+from .stretches import MOST_LEARNT_S
 
 # Seconds between two updates of the line.
 UPDATE_S = 0.5
@@ -51,19 +52,22 @@ def run_steps(settings: DeepSortSettings, duration_s: float) -> list[Step]:
     duration_s : float
         Length of the recording in s.
     """
-    few_s, many_s = min(duration_s, MOST_CLUSTERED_S), min(duration_s, MOST_LEARNT_S)
+    learnt_s = duration_s if settings.matching is None else min(duration_s, MOST_LEARNT_S)
+    few_s = min(duration_s, MOST_CLUSTERED_S)
+    # A long recording is filtered once more where it is matched.
+    per_s = 0.03 if learnt_s == duration_s else 0.08
     steps = [
-        Step("traces", "filter and whiten", 0.05 * duration_s),
-        Step("peaks", "find peaks and drift", 0.04 * duration_s),
+        Step("traces", "filter and whiten", 0.05 * learnt_s),
+        Step("peaks", "find peaks and drift", 0.04 * learnt_s),
         Step("clusters", "cluster peaks", 0.03 * few_s),
     ]
     if settings.matching is not None and settings.num_rounds > 0:
         steps.append(Step("matched_clusters", "match clusters", 0.08 * few_s))
         for number in range(1, settings.num_rounds + 1):
-            seconds = few_s if number == settings.num_rounds else many_s
+            seconds = few_s if number == settings.num_rounds else learnt_s
             steps.append(Step(f"clusters_{number}", f"look for missed units ({number})", 0.02 * seconds))
             steps.append(Step(f"matched_clusters_{number}", f"match again ({number})", 0.05 * seconds))
-        steps.append(Step("matched", "match units", 0.03 * duration_s + 0.01 * few_s))
+        steps.append(Step("matched", "match units", per_s * duration_s + 0.01 * few_s))
     elif settings.matching is not None:
         steps.append(Step("matched_clusters", "match units", 0.08 * duration_s))
     return [*steps, Step("units", "check units", 0.04 * few_s)]

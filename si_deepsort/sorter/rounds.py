@@ -20,10 +20,9 @@ from .units.background import Background
 from .units.refine import Refined, RefinementValues, refine_before_last_matching, refine_clusters
 from .units.templates import UnitTemplates, peak_offsets
 
-# Seconds of a long recording, spread over all of it, in which templates of clusters are matched: few seconds to find
-# most spikes of the clusters, many to find small units among the residual peaks. Only the last matching uses the whole
-# recording. Tuned on generated development recordings (seeds 1-5).
-MOST_CLUSTERED_S, MOST_LEARNT_S = 100.0, 300.0
+# Seconds, spread over the stretches from which units are learnt, in which the templates of clusters are matched first:
+# they suffice to find most spikes of the clusters. Tuned on generated development recordings (seeds 1-5).
+MOST_CLUSTERED_S = 100.0
 
 Refinement = Callable[[BaseRecording, np.ndarray, Background, RefinementValues], Refined]
 Chunks = list[tuple[int, int, int]] | None
@@ -36,22 +35,27 @@ class MatchingRounds:
 
     Attributes
     ----------
+    whole : BaseRecording
+        White traces of the whole recording.
     traces : BaseRecording
-        White traces.
+        White traces of the stretches from which units are learnt.
     whitening : Whitening
         The whitening of the traces.
     background : Background
         Background of the traces.
     peaks : np.ndarray, shape (num_peaks,)
-        SpikeInterface's peak dtype, sorted by segment and sample.
+        Peaks in `traces`: SpikeInterface's peak dtype, sorted by segment and sample.
     clustering, refinement, matching : ClusteringValues, RefinementValues, MatchingValues
         The values that the steps use.
     run : RunFolder
         Where the results of steps are kept.
     job_kwargs : dict
         SpikeInterface's job_kwargs.
+    run_on_cluster : callable | None, default: None
+        Matches the whole recording on a cluster, see `match_templates`.
     """
 
+    whole: BaseRecording
     traces: BaseRecording
     whitening: Whitening
     background: Background
@@ -61,13 +65,14 @@ class MatchingRounds:
     matching: MatchingValues
     run: RunFolder
     job_kwargs: dict
+    run_on_cluster: Callable[..., np.ndarray] | None = None
 
     def matched_spikes(self, spikes: np.ndarray, num_rounds: int) -> np.ndarray:
         """
         Match the units of clustered peaks, and those that are found among residual peaks in each round.
 
         In all rounds templates are those of clusters; at the end spikes are matched once more, with templates of
-        matched spikes. All but the last matching use chunks of a long recording.
+        matched spikes. Only this last matching uses the whole recording.
 
         Parameters
         ----------
@@ -79,38 +84,41 @@ class MatchingRounds:
         Returns
         -------
         np.ndarray
-            Sorted spike vector.
+            Sorted spike vector of the whole recording.
         """
-        few, many = (spread_chunks(self.traces, most_s) for most_s in (MOST_CLUSTERED_S, MOST_LEARNT_S))
+        few = spread_chunks(self.traces, MOST_CLUSTERED_S)
         if num_rounds == 0:
-            return self.match("matched_clusters", spikes, refine_clusters, None)
-        spikes = self.match("matched_clusters", spikes, refine_clusters, few)
+            return self.match("matched_clusters", self.whole, spikes, refine_clusters, None)
+        spikes = self.match("matched_clusters", self.traces, spikes, refine_clusters, few)
         clustered = np.zeros(0, dtype=int)
         for number in range(1, num_rounds + 1):
-            chunks = few if number == 1 else many
+            chunks = few if number == 1 else None
             spikes, clustered = self.run.keep_all(
                 (f"clusters_{number}", f"clustered_{number}"),
                 lambda spikes=spikes, clustered=clustered, chunks=chunks: self.add_missed_units(  # type: ignore[misc]
                     spikes, clustered, chunks
                 ),
             )
-            chunks = few if number == num_rounds else many
-            spikes = self.match(f"matched_clusters_{number}", spikes, refine_clusters, chunks)
-        return self.match("matched", spikes, refine_before_last_matching, None)
+            chunks = few if number == num_rounds else None
+            spikes = self.match(f"matched_clusters_{number}", self.traces, spikes, refine_clusters, chunks)
+        return self.match("matched", self.whole, spikes, refine_before_last_matching, None)
 
-    def match(self, name: str, spikes: np.ndarray, refine: Refinement, chunks: Chunks) -> np.ndarray:
-        """Refine units and match their templates in some chunks; the result is kept under a name."""
+    def match(
+        self, name: str, recording: BaseRecording, spikes: np.ndarray, refine: Refinement, chunks: Chunks
+    ) -> np.ndarray:
+        """Refine units and match their templates in some chunks of white traces; the result is kept under a name."""
 
         def compute():
             averages = refine(self.traces, spikes, self.background, self.refinement).averages
             templates = averages.templates().values
             return match_templates(
-                self.traces,
+                recording,
                 templates,
                 averages.nbefore,
                 self.matching,
                 chunks=chunks,
                 job_kwargs=fixed_chunks(self.job_kwargs),
+                run_on_cluster=self.run_on_cluster if recording is self.whole else None,
             )
 
         return self.run.keep(name, compute)

@@ -140,6 +140,11 @@ class DeepSortSettings(Settings):
         "SpikeInterface's options for parallel processing: n_jobs, chunk_duration, progress_bar and others. None of "
         "them changes the spikes: detection and matching always use chunks of 1 s and one thread in each worker",
     )
+    dask_scheduler: str | None = setting(
+        None,
+        "Address of a dask scheduler, e.g. 'tcp://host:8786': its workers match the whole recording, with the same "
+        "spikes. They must see the recording and the output folder under the same paths. None uses this machine alone",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,7 +4,7 @@ Waveforms around many peaks or spikes, and their averages, read in one pass over
 SpikeInterface's waveform extractors hold all waveforms at once; here a chunk's waveforms are handed on and forgotten.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numba
 import numpy as np
@@ -13,6 +13,7 @@ from spikeinterface.core import BaseRecording
 from ..chunks import chunk_frames
 from ..geometry import channel_distances
 from ..spike_vectors import some_of_each
+from ..threads import each
 
 # Seconds of traces that are read at once, unless there are so many channels that memory asks for fewer.
 CHUNK_S = 2.0
@@ -31,9 +32,12 @@ def read_waveforms(
     nbefore: int,
     nafter: int,
     chunk_s: float = CHUNK_S,
+    describe: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """
     Waveforms of peaks on the channels around them, chunk by chunk: memory does not grow with the number of peaks.
+
+    Several threads may read, see `si_deepsort.threads`.
 
     Parameters
     ----------
@@ -46,6 +50,8 @@ def read_waveforms(
         Samples before and from the peak on.
     chunk_s : float, default: CHUNK_S
         Longest chunk in seconds.
+    describe : callable | None, default: None
+        Takes waveforms, and returns what is to be handed on instead of them.
 
     Yields
     ------
@@ -54,23 +60,32 @@ def read_waveforms(
     waveforms : np.ndarray, shape (num_read, nbefore + nafter, max_neighbors), float32
         0 beyond the ends of the recording and where there is no neighbour.
     """
-    chunk = chunk_frames(recording, chunk_s)
     num_samples = nbefore + nafter
+
+    def read(chunk):
+        segment_index, start, stop, positions = chunk
+        begin, end = max(0, start - num_samples), min(recording.get_num_frames(segment_index), stop + num_samples)
+        traces = recording.get_traces(segment_index, begin, end).astype("float32", copy=False)
+        onsets = peaks["sample_index"][positions].astype("int64") - begin - nbefore
+        waveforms = _cut_out(traces, onsets, neighbors[peaks["channel_index"][positions]], num_samples)
+        return positions, waveforms if describe is None else describe(waveforms)
+
+    yield from each(read, _chunks_with_events(recording, peaks, chunk_s))
+
+
+def _chunks_with_events(recording: BaseRecording, events, chunk_s) -> Iterator[tuple[int, int, int, np.ndarray]]:
+    """Segment, first frame and end of each chunk that holds events (peaks or spikes), and their positions."""
+    chunk = chunk_frames(recording, chunk_s)
     for segment_index in range(recording.get_num_segments()):
-        own = np.flatnonzero(peaks["segment_index"] == segment_index)
-        frames = peaks["sample_index"][own]
+        own = np.flatnonzero(events["segment_index"] == segment_index)
+        frames = events["sample_index"][own]
         num_frames = recording.get_num_frames(segment_index)
         for start in range(0, num_frames, chunk):
             # Spikes that an alignment has moved beyond the end are skipped.
             stop = min(start + chunk, num_frames)
             first, last = np.searchsorted(frames, [start, stop])
-            if last == first:
-                continue
-            begin, end = max(0, start - num_samples), min(num_frames, stop + num_samples)
-            traces = recording.get_traces(segment_index, begin, end).astype("float32", copy=False)
-            positions = own[first:last]
-            onsets = frames[first:last].astype("int64") - begin - nbefore
-            yield positions, _cut_out(traces, onsets, neighbors[peaks["channel_index"][positions]], num_samples)
+            if first < last:
+                yield segment_index, start, stop, own[first:last]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -132,18 +147,16 @@ def average_waveforms(
     if main_channels is not None:
         is_near = channel_distances(recording.get_channel_locations()[:, :2])[main_channels] <= AVERAGE_RADIUS_UM
         bounds = np.column_stack([is_near.argmax(axis=1), num_channels - is_near[:, ::-1].argmax(axis=1)])
-    chunk = chunk_frames(recording, chunk_s)
-    for segment_index in range(recording.get_num_segments()):
-        own = spikes[spikes["segment_index"] == segment_index]
-        num_frames = recording.get_num_frames(segment_index)
-        for start in range(0, num_frames, chunk):
-            first, last = np.searchsorted(own["sample_index"], [start, start + chunk])
-            if last == first:
-                continue
-            begin, end = max(0, start - nbefore), min(num_frames, start + chunk + nafter)
-            traces = np.ascontiguousarray(recording.get_traces(segment_index, begin, end), dtype="float32")
-            onsets = own["sample_index"][first:last].astype("int64") - begin - nbefore
-            _add_waveforms(sums, counts, traces, onsets, own["unit_index"][first:last].astype("int64"), bounds)
+
+    def read(chunk):
+        segment_index, start, stop, positions = chunk
+        begin, end = max(0, start - nbefore), min(recording.get_num_frames(segment_index), stop + nafter)
+        traces = np.ascontiguousarray(recording.get_traces(segment_index, begin, end), dtype="float32")
+        return traces, spikes["sample_index"][positions].astype("int64") - begin - nbefore, positions
+
+    # Sums are made in one thread: in another order they would round differently.
+    for traces, onsets, positions in each(read, _chunks_with_events(recording, spikes, chunk_s)):
+        _add_waveforms(sums, counts, traces, onsets, spikes["unit_index"][positions].astype("int64"), bounds)
     return _averages_and_differences(sums, counts)
 
 

@@ -41,7 +41,7 @@ def sorting_of(trains, num_frames, peak_channels=(2, 0), peak_offset=0, limits=N
     averages = UnitAverages(values, np.zeros_like(values), NUM_BEFORE, np.full(len(values), 50), background)
     whitening = Whitening.identity(NUM_CHANNELS)
     units = Refined(spikes, averages, [])
-    return make_sorting(recording, whitening, np.ones(NUM_CHANNELS), units, limits)[0]
+    return make_sorting(recording, recording, whitening, np.ones(NUM_CHANNELS), units, units.spikes, limits)[0]
 
 
 @pytest.mark.parametrize("trains", [[{0: [100, 400]}, {}], [{}, {0: [100]}], [{}, {}]], ids=str)

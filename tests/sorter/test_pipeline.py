@@ -9,7 +9,7 @@ from small_recording import SAMPLING_FREQUENCY, as_recording, line_probe, small_
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import run_sorter
 
-from si_deepsort.sorter import rounds
+from si_deepsort.sorter import prepare, rounds
 from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.pipeline import smallest_cluster, sort_recording
 from si_deepsort.sorter.units.spike_features import FEWEST_COMPARED_SPIKES
@@ -59,20 +59,21 @@ def test_result_opens_without_the_package_and_knows_its_settings(scene, tmp_path
 
 
 @pytest.mark.slow
-def test_long_recordings_are_learnt_from_stretches_and_sorted_whole(scene, tmp_path, monkeypatch):
+@pytest.mark.parametrize("cache", ["folder", "none"])
+def test_long_recordings_are_learnt_from_stretches_and_sorted_whole(scene, tmp_path, monkeypatch, cache):
     recording, truth = scene
     looked_at = []
     matching = rounds.match_templates
 
-    def seen(*args, chunks, **options):
-        spikes = matching(*args, chunks=chunks, **options)
-        looked_at.append((chunks is None, len(spikes)))
+    def seen(white, *args, **options):
+        spikes = matching(white, *args, **options)
+        looked_at.append((white.get_total_duration() == recording.get_total_duration(), len(spikes)))
         return spikes
 
     monkeypatch.setattr(rounds, "match_templates", seen)
     monkeypatch.setattr(rounds, "MOST_CLUSTERED_S", 0.4 * recording.get_total_duration())
-    monkeypatch.setattr(rounds, "MOST_LEARNT_S", 0.7 * recording.get_total_duration())
-    sorting = sort(recording, tmp_path / "out", num_rounds=2, min_cluster_size=5)
+    monkeypatch.setattr(prepare, "MOST_LEARNT_S", 0.7 * recording.get_total_duration())
+    sorting = sort(recording, tmp_path / "out", num_rounds=2, min_cluster_size=5, cache=cache)
     assert compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True).get_performance()["accuracy"].min() > 0.9
     assert [is_whole for is_whole, _ in looked_at] == [False] * 3 + [True]
     few, many, _, whole = (num_spikes for _, num_spikes in looked_at)

@@ -67,8 +67,9 @@ EFFECTS = dict(
     min_spike_size=Effect(1e4, SPIKES, law=lambda before, after: num_units(before) > num_units(after) == 0),
     seed=Effect(1, PEAKS),
 )
-# Settings whose effect needs a recording or an observation of its own, each with a test below.
-TESTED_BELOW = {"cache", "common_reference", "motion_correction", "classifier", "job_kwargs"}
+# Settings whose effect needs a recording or an observation of its own, each with a test below; that of a dask scheduler
+# is in test_cluster_stream.py.
+TESTED_BELOW = {"cache", "common_reference", "motion_correction", "classifier", "job_kwargs", "dask_scheduler"}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from sklearn.cluster import DBSCAN, HDBSCAN
 from sklearn.neighbors import NearestNeighbors
 
 from ...components import principal_components
+from ...threads import each
 from .isosplit import isosplit
 
 # Principal components in which peaks are clustered. Tuned on generated development recordings (seeds 1-5).
@@ -59,12 +60,15 @@ def cluster_by_channel(
     """
     partition = partial(cluster_components, method=method, min_size=min_size, seed=seed)
     labels = np.full(len(peak_channels), -1)
-    for channel in np.unique(peak_channels):
-        positions = np.flatnonzero(peak_channels == channel)
-        if len(positions) < min_size:
-            continue
-        embeddings = embeddings_of_channel(channel, positions)
-        local = split_recursively(embeddings, partition, min_size=min_size)
+    by_channel = [np.flatnonzero(peak_channels == channel) for channel in np.unique(peak_channels)]
+    by_channel = [positions for positions in by_channel if len(positions) >= min_size]
+
+    def cluster(positions):
+        return split_recursively(
+            embeddings_of_channel(peak_channels[positions[0]], positions), partition, min_size=min_size
+        )
+
+    for positions, local in zip(by_channel, each(cluster, by_channel), strict=True):
         labels[positions] = np.where(local >= 0, local + labels.max() + 1, -1)
     return labels
 

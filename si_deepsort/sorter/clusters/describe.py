@@ -112,9 +112,13 @@ def describe_peaks(
     neighbors = channels_within(locations, radius_um)
     coefficients = np.zeros((len(peaks), len(directions), neighbors.shape[1]), dtype="float16")
     reach = dict(nbefore=nbefore + ALIGN_SAMPLES, nafter=nafter + ALIGN_SAMPLES)
-    for positions, waveforms in read_waveforms(traces, peaks, neighbors, **reach):
+
+    def describe(waveforms):
         found = np.einsum("nsc,ks->nkc", waveforms, directions, optimize=True)
-        coefficients[positions] = np.clip(found, -LARGEST_COEFFICIENT, LARGEST_COEFFICIENT)
+        return np.clip(found, -LARGEST_COEFFICIENT, LARGEST_COEFFICIENT).astype("float16")
+
+    for positions, found in read_waveforms(traces, peaks, neighbors, **reach, describe=describe):
+        coefficients[positions] = found
     return PeakDescriptions(coefficients, directions, peaks, neighbors)
 
 

@@ -14,6 +14,7 @@ from spikeinterface.core import BaseRecording
 
 from ...components import principal_components
 from ...spike_vectors import in_order
+from ...threads import each
 from ..units.spike_features import SpikeFeatures, read_spike_features
 from ..units.templates import UnitTemplates
 from .cluster import METHODS, NUM_COMPONENTS, split_recursively
@@ -71,9 +72,13 @@ def split_units(
     partition = partial(parts_above_noise, method=method, min_size=min_size, seed=seed)
     labels = spikes["unit_index"].astype("int64").copy()
     next_label = len(templates.values)
-    for unit, positions in enumerate(features.positions):
+
+    def split(unit):
         scaled = without_known_variation(features, unit, amplitude_variance)
-        parts = split_recursively(scaled, partition, min_size=min_size)
+        return split_recursively(scaled, partition, min_size=min_size)
+
+    for unit, parts in enumerate(each(split, range(len(features.positions)))):
+        positions = features.positions[unit]
         if parts.max(initial=0) > 0:
             labels[spikes["unit_index"] == unit] = -1
             labels[features.chosen[positions]] = np.where(parts >= 0, next_label + parts, -1)

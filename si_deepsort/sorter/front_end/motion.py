@@ -8,6 +8,7 @@ recordings (seeds 1-5) with and without drift.
 """
 
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -54,18 +55,30 @@ WINDOW_UM = 400.0
 MAP_UM, MAP_LOG = 2.0, 0.3
 
 
-def find_drift(traces: si.BaseRecording, whitening: Whitening, peaks: np.ndarray, *, seed: int) -> Motion:
+def find_drift(
+    recording: BaseRecording,
+    traces: BaseRecording,
+    whitening: Whitening,
+    peaks: np.ndarray,
+    times_s: np.ndarray,
+    *,
+    seed: int,
+) -> Motion:
     """
     Find the motion of the tissue that should be corrected.
 
     Parameters
     ----------
+    recording : BaseRecording
+        The recording that moves; only its duration and its channels count.
     traces : BaseRecording
-        White traces, cached.
+        White traces of its stretches, cached; motion that is faster than they follow each other is not seen.
     whitening : Whitening
         The whitening that made the traces white.
     peaks : np.ndarray, shape (num_peaks,)
-        SpikeInterface's peak dtype, sorted by segment and sample.
+        Peaks in the traces: SpikeInterface's peak dtype, sorted by segment and sample.
+    times_s : np.ndarray, shape (num_peaks,), float
+        Times of the peaks in the recording in s, as if its segments followed each other without a gap.
     seed : int
         Random seed of the choice of peaks and of their halves.
 
@@ -75,43 +88,48 @@ def find_drift(traces: si.BaseRecording, whitening: Whitening, peaks: np.ndarray
         Displacements in um around a median of 0; 0 throughout if there is no drift, or if it cannot be measured.
     """
     locations, shanks = recording_geometry(traces)
-    duration_s = traces.get_total_duration()
+    duration_s, rng = recording.get_total_duration(), np.random.default_rng(seed)
     if len(locations) < MIN_CHANNELS or np.ptp(locations[:, 1]) < MIN_HEIGHT_UM:
         logger.info("Drift is not searched: the probe has too few channels or is too short")
-        return _as_motion(traces, None)
-    rng = np.random.default_rng(seed)
-    bin_s = max(BIN_S, duration_s / MOST_BINS)
+        return _as_motion(recording, None)
+    bin_s = max(BIN_S * math.ceil(duration_s / traces.get_total_duration()), duration_s / MOST_BINS)
     most = max(MOST_PEAKS_PER_BIN, round(np.ptp(locations[:, 1])))
-    peaks = _some_per_bin(peaks, _times(traces, peaks), bin_s, most, rng)
+    some = _some_per_bin(times_s, bin_s, most, rng)
+    peaks, times_s = peaks[some], times_s[some]
     depths, energies = peak_depths(traces, whitening, peaks)
-    is_large = energies >= MIN_ENERGY
-    times_s, depths, energies = _times(traces, peaks)[is_large], depths[is_large], energies[is_large]
+    times_s, depths, energies = (part[energies >= MIN_ENERGY] for part in (times_s, depths, energies))
     bin_s = max(bin_s, duration_s * MIN_PEAKS_PER_BIN / max(1, len(depths)))
     if duration_s < MIN_BINS * bin_s:
         logger.info("Drift is not searched: there are only %d large peaks", len(depths))
-        return _as_motion(traces, None)
+        return _as_motion(recording, None)
 
-    whole = _register(traces, times_s, depths, energies, bin_s)
+    whole = _register(recording, times_s, depths, energies, bin_s)
     range_um = np.ptp(whole.displacement[0], axis=0).max()
     if range_um < MIN_RANGE_UM:
         logger.info("No drift: the range of the motion is at most %.1f um", range_um)
-        return _as_motion(traces, None)
+        return _as_motion(recording, None)
+    if not _is_confirmed(whole, recording, times_s, depths, energies, bin_s, rng):
+        return _as_motion(recording, None)
+    if not _is_worth_it(whole, MovingKernels(locations, shanks, np.ones(len(locations), dtype=bool))):
+        logger.warning("Drift of %.0f um found, not corrected: the contacts are too far apart for it", range_um)
+        return _as_motion(recording, None)
+    logger.info("Drift of %.0f um found: traces are interpolated", range_um)
+    return _as_motion(recording, whole)
+
+
+def _is_confirmed(whole: Motion, recording: BaseRecording, times_s, depths, energies, bin_s, rng) -> bool:
+    """Whether two halves of the peaks show the same motion, and correcting it brings peaks of units together."""
     is_first = rng.random(len(depths)) < 0.5
-    parts = [_register(traces, times_s[i], depths[i], energies[i], 2 * bin_s) for i in (is_first, ~is_first)]
+    parts = [_register(recording, times_s[i], depths[i], energies[i], 2 * bin_s) for i in (is_first, ~is_first)]
     agreement = np.corrcoef(*(part.displacement[0].ravel() for part in parts))[0, 1]
     if not agreement >= MIN_AGREEMENT:
         logger.info("No drift: two halves of the peaks show different motions (correlation %.2f)", agreement)
-        return _as_motion(traces, None)
+        return False
     followed = depths - whole.get_displacement_at_time_and_depth(times_s, depths)
     gain = sharpness(followed, energies) / sharpness(depths, energies)
     if gain < MIN_GAIN:
         logger.info("No drift: correcting it would not bring the peaks of units together (gain %.2f)", gain)
-        return _as_motion(traces, None)
-    if not _is_worth_it(whole, MovingKernels(locations, shanks, np.ones(len(locations), dtype=bool))):
-        logger.warning("Drift of %.0f um found, not corrected: the contacts are too far apart for it", range_um)
-        return _as_motion(traces, None)
-    logger.info("Drift of %.0f um found: traces are interpolated", range_um)
-    return _as_motion(traces, whole)
+    return bool(gain >= MIN_GAIN)
 
 
 def is_moving(motion: Motion) -> bool:
@@ -155,35 +173,29 @@ def preset_motion(recording: si.BaseRecording, *, preset: str, folder: Path, see
     return spre.compute_motion(recording, preset=preset, folder=folder, **job_kwargs)
 
 
-def _times(traces: BaseRecording, peaks):
-    """Times of peaks in s, (num_peaks,), as if the segments followed each other without a gap."""
-    starts = np.cumsum([0, *(traces.get_num_frames(i) for i in range(traces.get_num_segments()))])
-    return (peaks["sample_index"] + starts[peaks["segment_index"]]) / traces.get_sampling_frequency()
-
-
-def _some_per_bin(peaks, times_s, bin_s, most, rng):
-    """A random selection of peaks, at most so many in each time bin, in order of time."""
-    order = rng.permutation(len(peaks))
+def _some_per_bin(times_s, bin_s, most, rng):
+    """Positions of randomly selected peaks, ascending, at most so many in each time bin."""
+    order = rng.permutation(len(times_s))
     order = order[np.argsort(times_s[order] // bin_s, kind="stable")]
     bins = times_s[order] // bin_s
     rank = np.arange(len(bins)) - np.searchsorted(bins, bins)
-    return peaks[np.sort(order[rank < most])]
+    return np.sort(order[rank < most])
 
 
-def _register(traces: BaseRecording, times_s, depths, energies, bin_s) -> Motion:
+def _register(recording: BaseRecording, times_s, depths, energies, bin_s) -> Motion:
     """Motion by DREDge, with all segments joined into one."""
     from spikeinterface.sortingcomponents.motion import estimate_motion
 
     peaks = np.zeros(len(times_s), dtype=base_peak_dtype)
-    peaks["sample_index"], peaks["amplitude"] = times_s * traces.get_sampling_frequency(), energies
+    peaks["sample_index"], peaks["amplitude"] = times_s * recording.get_sampling_frequency(), energies
     places = np.zeros(len(times_s), dtype=[("x", "float64"), ("y", "float64")])
     places["y"] = depths
     return estimate_motion(
-        si.concatenate_recordings([traces]),
+        si.concatenate_recordings([recording]),
         peaks,
         places,
         method="dredge_ap",
-        rigid=bool(np.ptp(traces.get_channel_locations()[:, 1]) < RIGID_HEIGHT_UM),
+        rigid=bool(np.ptp(recording.get_channel_locations()[:, 1]) < RIGID_HEIGHT_UM),
         win_step_um=WINDOW_UM,
         win_scale_um=WINDOW_UM,
         bin_s=bin_s,
@@ -191,14 +203,14 @@ def _register(traces: BaseRecording, times_s, depths, energies, bin_s) -> Motion
     )
 
 
-def _as_motion(traces: BaseRecording, whole: Motion | None) -> Motion:
+def _as_motion(recording: BaseRecording, whole: Motion | None) -> Motion:
     """Cut a motion of joined segments into its segments and center it. None becomes a motion of 0 throughout."""
-    sampling_frequency = traces.get_sampling_frequency()
+    sampling_frequency = recording.get_sampling_frequency()
     bin_s = np.inf if whole is None else np.diff(whole.temporal_bins_s[0]).min()
     depths = np.zeros(1) if whole is None else whole.spatial_bins_um
     displacements, times, start_s = [], [], 0.0
-    for index in range(traces.get_num_segments()):
-        duration_s = traces.get_num_frames(index) / sampling_frequency
+    for index in range(recording.get_num_segments()):
+        duration_s = recording.get_num_frames(index) / sampling_frequency
         num_bins = max(2, round(duration_s / bin_s))
         centers_s = (np.arange(num_bins) + 0.5) * duration_s / num_bins
         moved = np.zeros((num_bins, len(depths)))
@@ -207,7 +219,7 @@ def _as_motion(traces: BaseRecording, whole: Motion | None) -> Motion:
             moved = whole.get_displacement_at_time_and_depth(*places).reshape(moved.shape)
             moved -= np.median(whole.displacement[0], axis=0)
         displacements.append(moved)
-        times.append(traces.sample_index_to_time(np.round(centers_s * sampling_frequency).astype(int), index))
+        times.append(recording.sample_index_to_time(np.round(centers_s * sampling_frequency).astype(int), index))
         start_s += duration_s
     return Motion(displacements, times, depths)
 

@@ -1,5 +1,6 @@
 """Template matching: find all spikes of all units in white traces, overlapping spikes included."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,6 +135,7 @@ def match_templates(
     *,
     job_kwargs: dict,
     chunks: list[tuple[int, int, int]] | None = None,
+    run_on_cluster: Callable[..., np.ndarray] | None = None,
 ) -> np.ndarray:
     """
     Find the spikes of all units.
@@ -152,6 +154,9 @@ def match_templates(
     chunks : list of tuple | None, default: None
         Segment, first frame and end of each chunk that is matched; None matches the whole recording. SpikeInterface's
         methods always match the whole recording.
+    run_on_cluster : callable | None, default: None
+        Takes the recording, a node and the name of the job, and runs the node over all chunks elsewhere, see
+        `cluster_stream`. It is used for "pursuit" on the whole recording.
 
     Returns
     -------
@@ -168,7 +173,10 @@ def match_templates(
         node = PursuitMatching(
             recording, wrapped, thresholds=values.threshold * scales**2, amplitude_variance=values.amplitude_variance
         )
-        found = run_node_pipeline(recording, [node], job_kwargs, job_name="match templates", slices=chunks)
+        if run_on_cluster is not None and chunks is None:
+            found = run_on_cluster(recording, node, job_name="match templates")
+        else:
+            found = run_node_pipeline(recording, [node], job_kwargs, job_name="match templates", slices=chunks)
     else:
         needs_levels = values.method in ("tdc-peeler", "nearest")
         params = dict(noise_levels=np.ones(recording.get_num_channels())) if needs_levels else {}

@@ -178,8 +178,12 @@ def read_spike_features(
     as_peaks["channel_index"] = peak_channels[spikes["unit_index"]]
     coefficients = np.zeros((len(spikes), len(directions), neighbors.shape[1]), dtype="float32")
     reach = dict(nbefore=templates.nbefore, nafter=templates.values.shape[1] - templates.nbefore)
-    for positions, waveforms in read_waveforms(traces, as_peaks, neighbors, **reach):
-        coefficients[positions] = np.einsum("nsc,ks->nkc", waveforms, directions, optimize=True)
+
+    def describe(waveforms):
+        return np.einsum("nsc,ks->nkc", waveforms, directions, optimize=True)
+
+    for positions, found in read_waveforms(traces, as_peaks, neighbors, **reach, describe=describe):
+        coefficients[positions] = found
     return SpikeFeatures(
         coefficients,
         [np.flatnonzero(spikes["unit_index"] == unit) for unit in range(num_units)],

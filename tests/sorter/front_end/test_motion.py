@@ -25,6 +25,7 @@ from si_deepsort.sorter.front_end.source_depths import peak_depths
 from si_deepsort.sorter.peaks.find import find_spike_peaks
 from si_deepsort.sorter.resume import resume_sorter
 from si_deepsort.sorter.settings import MOTION_PRESETS, DeepSortSettings
+from si_deepsort.sorter.stretches import times_in_recording
 
 NUM_CHANNELS, PITCH_UM = 16, 20.0
 DURATION_S, AMPLITUDE_UM = 20.0, 15.0
@@ -66,7 +67,7 @@ def drift_of(recording):
     traces = white.save(format="memory", n_jobs=1, progress_bar=False)
     values = dict(method="energy", threshold=None, radius_um=60.0, seed=0)
     peaks = find_spike_peaks(traces, white.whitening, **values, job_kwargs=dict(n_jobs=1))
-    return find_drift(traces, white.whitening, peaks, seed=0)
+    return find_drift(white, traces, white.whitening, peaks, times_in_recording(peaks, None, white), seed=0)
 
 
 @pytest.fixture(scope="module")

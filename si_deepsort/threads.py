@@ -1,0 +1,70 @@
+"""
+Threads that share the independent parts of a step.
+
+Compiled code and linear algebra leave the interpreter to other threads, and threads share all arrays. Results come in
+the order of the parts, so they are the same for any number of threads.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+Part, Result = TypeVar("Part"), TypeVar("Result")
+
+# Parts that are computed ahead of the one whose result is used, for each thread: it bounds the memory.
+PARTS_AHEAD = 2
+
+_POOL: ContextVar[tuple[ThreadPoolExecutor, int] | None] = ContextVar("threads of this package", default=None)
+
+
+@contextmanager
+def threads(num_threads: int) -> Iterator[None]:
+    """
+    Let `each` use some threads as long as the block runs.
+
+    A part that itself calls `each` does it in its own thread alone, so that threads never wait for each other.
+
+    Parameters
+    ----------
+    num_threads : int
+    """
+    if num_threads < 2:
+        yield
+        return
+    # Each thread has a limit of its own in OpenMP.
+    limit = dict(initializer=threadpool_limits, initargs=(1, "openmp"))
+    with ThreadPoolExecutor(num_threads, thread_name_prefix="si_deepsort", **limit) as pool:  # type: ignore[arg-type]
+        token = _POOL.set((pool, num_threads))
+        try:
+            yield
+        finally:
+            _POOL.reset(token)
+            pool.shutdown(cancel_futures=True)
+
+
+def each(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
+    """
+    Results of a function for each part, in order, as the built-in `map`; computed by the threads of `threads`.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a part and changes nothing that another call uses.
+    parts : iterable
+    """
+    if (shared := _POOL.get()) is None:
+        yield from map(function, parts)
+        return
+    pool, num_threads = shared
+    waiting: deque[Future[Result]] = deque()
+    for part in parts:
+        waiting.append(pool.submit(function, part))
+        if len(waiting) > PARTS_AHEAD * num_threads:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

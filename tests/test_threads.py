@@ -1,0 +1,49 @@
+"""Parts of a step on several threads: results in order, bounded look-ahead, errors, no nesting."""
+
+import threading
+import time
+
+import pytest
+
+from si_deepsort.threads import PARTS_AHEAD, each, threads
+
+
+def names_of(num_parts):
+    return list(each(lambda part: (part, threading.current_thread().name), range(num_parts)))
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 3])
+def test_results_come_in_order(num_threads):
+    with threads(num_threads):
+        results = list(each(lambda part: (time.sleep(0.002 * (part % 3)), part)[1], range(30)))
+    assert results == list(range(30))
+
+
+def test_the_threads_are_used_in_the_block_alone():
+    here = threading.current_thread().name
+    with threads(2):
+        assert here not in {name for _, name in names_of(4)}
+    assert {name for _, name in names_of(4)} == {here}
+
+
+def test_a_part_that_has_parts_computes_them_itself():
+    with threads(2):
+        for inner in each(lambda _: (threading.current_thread().name, names_of(3)), range(8)):
+            assert {name for _, name in inner[1]} == {inner[0]}
+
+
+def test_few_parts_are_computed_ahead():
+    started = []
+    with threads(2):
+        results = each(lambda part: started.append(part) or part, range(100))
+        next(results)
+        time.sleep(0.05)
+        assert len(started) <= PARTS_AHEAD * 2 + 1
+        assert list(results) == list(range(1, 100))
+
+
+def test_an_error_in_a_part_is_raised_and_ends_the_threads():
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError), threads(2):
+        list(each(lambda part: 1 // (part - 5), range(100)))
+    assert threading.active_count() == before
