@@ -23,7 +23,7 @@ _POOL: ContextVar[tuple[ThreadPoolExecutor, int] | None] = ContextVar("threads o
 
 
 @contextmanager
-def threads(num_threads: int) -> Iterator[None]:
+def threads(number: int) -> Iterator[None]:
     """
     Let `each` use some threads as long as the block runs.
 
@@ -31,20 +31,26 @@ def threads(num_threads: int) -> Iterator[None]:
 
     Parameters
     ----------
-    num_threads : int
+    number : int
     """
-    if num_threads < 2:
+    if number < 2:
         yield
         return
     # Each thread has a limit of its own in OpenMP.
     limit = dict(initializer=threadpool_limits, initargs=(1, "openmp"))
-    with ThreadPoolExecutor(num_threads, thread_name_prefix="si_deepsort", **limit) as pool:  # type: ignore[arg-type]
-        token = _POOL.set((pool, num_threads))
+    with ThreadPoolExecutor(number, thread_name_prefix="si_deepsort", **limit) as pool:  # type: ignore[arg-type]
+        token = _POOL.set((pool, number))
         try:
             yield
         finally:
             _POOL.reset(token)
             pool.shutdown(cancel_futures=True)
+
+
+def num_threads() -> int:
+    """How many threads `each` uses here."""
+    shared = _POOL.get()
+    return 1 if shared is None else shared[1]
 
 
 def each(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
@@ -60,11 +66,11 @@ def each(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[
     if (shared := _POOL.get()) is None:
         yield from map(function, parts)
         return
-    pool, num_threads = shared
+    pool, number = shared
     waiting: deque[Future[Result]] = deque()
     for part in parts:
         waiting.append(pool.submit(function, part))
-        if len(waiting) > PARTS_AHEAD * num_threads:
+        if len(waiting) > PARTS_AHEAD * number:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()

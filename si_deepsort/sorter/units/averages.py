@@ -1,6 +1,7 @@
 """Average waveforms of units, made from isolated spikes, which can be moved in time and joined."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from spikeinterface.core import BaseRecording
@@ -42,7 +43,11 @@ class UnitAverages:
     background: Background
 
     def templates(self) -> UnitTemplates:
-        """Templates: the averages without their margins and without noise."""
+        """Templates: the averages without their margins and without noise; computed once."""
+        return self._templates
+
+    @cached_property
+    def _templates(self) -> UnitTemplates:
         core = slice(MOST_SHIFT, self.values.shape[1] - MOST_SHIFT)
         return clean_averages(
             self.values[:, core], self.differences[:, core], self.num_spikes, self.nbefore, self.background

@@ -6,11 +6,14 @@ of its spikes, since neighbouring neurons fire together. Single spikes can: each
 the other units as well, every one of them with its own lag and amplitude.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from spikeinterface.core import BaseRecording
 
 from ...geometry import channel_distances
 from ...spike_vectors import main_channels, some_of_each
+from ...threads import PARTS_AHEAD, each, num_threads
 from ..matching.kernels import INTERPOLATION_REACH
 from ..matching.overlaps import TemplateOverlaps, make_template_overlaps
 from ..matching.pursuit import pursue_correlations
@@ -81,25 +84,49 @@ def find_redundant_units(
     -------
     np.ndarray, shape (num_units,), bool
     """
-    is_left = np.ones(len(templates.values), dtype=bool)
     overlaps = make_template_overlaps(templates.values)
     errors = templates.squared_errors().sum(axis=1)
     tested = spikes[some_of_each(spikes["unit_index"], MOST_TESTED_SPIKES, seed)]
-    for unit in np.argsort(templates.num_spikes, kind="stable"):
-        is_left[unit] = False
-        num_others, residual = _explain_template(templates.values, overlaps, unit, is_left)
+
+    def is_unit(unit: int, is_left: np.ndarray) -> bool:
+        others = np.flatnonzero(is_left & (np.arange(len(is_left)) != unit))
+        num_others, residual = _explain_template(templates.values, overlaps, unit, others)
         is_similar = residual - errors[unit] < SUSPICIOUS_RESIDUAL * overlaps.norms[unit]
-        if is_similar and num_others >= fewest_others:
-            own, others = tested[tested["unit_index"] == unit], np.flatnonzero(is_left)
-            gains = spike_gains(
-                traces, own, templates, unit, others, threshold=threshold, amplitude_variance=amplitude_variance
-            )
-            least = LEAST_GAIN + MISFIT_FRACTION * overlaps.norms[unit]
-            share = DOUBTFUL_SHARE if num_others > 1 else SUPERFLUOUS_SHARE
-            is_left[unit] = len(gains) > 0 and np.quantile(gains, share) > least
-        else:
-            is_left[unit] = True
-    return ~is_left
+        if not is_similar or num_others < fewest_others:
+            return True
+        own = tested[tested["unit_index"] == unit]
+        least = LEAST_GAIN + MISFIT_FRACTION * overlaps.norms[unit]
+        gains = spike_gains(
+            traces, own, templates, unit, others, threshold=threshold, amplitude_variance=amplitude_variance
+        )
+        share = DOUBTFUL_SHARE if num_others > 1 else SUPERFLUOUS_SHARE
+        return len(gains) > 0 and bool(np.quantile(gains, share) > least)
+
+    # A unit depends on those that are visible on the channels where it is tested.
+    visible = np.any(templates.values != 0, axis=1)
+    is_near = channel_distances(traces.get_channel_locations()[:, :2]) <= TEST_RADIUS_UM
+    seen = is_near[main_channels(templates.values)] | visible
+    depends = seen.astype("float32") @ visible.T.astype("float32") > 0
+    return ~_kept_one_by_one(is_unit, np.argsort(templates.num_spikes, kind="stable"), depends)
+
+
+def _kept_one_by_one(is_unit: Callable[[int, np.ndarray], bool], order: np.ndarray, depends: np.ndarray) -> np.ndarray:
+    """
+    Which units are kept if they are judged in an order, each with those that are left then; (num_units,), bool.
+
+    Threads judge several at once, as if all of them were kept. One that depends on a unit which is not kept, `depends`
+    of shape (num_units, num_units), is judged again, with all after it.
+    """
+    is_left, position = np.ones(len(order), dtype=bool), 0
+    at_once = 1 if num_threads() == 1 else PARTS_AHEAD * num_threads()
+    while position < len(order):
+        judged, before = order[position : position + at_once], is_left.copy()
+        for unit, is_kept in zip(judged, each(lambda unit, left=before: is_unit(unit, left), judged), strict=True):
+            if np.any(depends[unit] & before & ~is_left):
+                break
+            is_left[unit] = is_kept
+            position += 1
+    return is_left
 
 
 def _explain_template(templates, overlaps: TemplateOverlaps, unit, candidates):
@@ -109,10 +136,12 @@ def _explain_template(templates, overlaps: TemplateOverlaps, unit, candidates):
     correlations = np.zeros((len(overlaps.norms), 2 * num_samples - 1), dtype="float32")
     correlations[overlaps.units[pairs]] = overlaps.values[pairs, INTERPOLATION_REACH:-INTERPOLATION_REACH]
     least_score = EXPLAINED_FRACTION * overlaps.norms[unit] + EXPLAINED_ENERGY
+    thresholds = np.full(len(overlaps.norms), np.inf)
+    thresholds[candidates] = least_score
     frames, others, amplitudes, _ = pursue_correlations(
         correlations,
         overlaps,
-        thresholds=np.where(candidates, least_score, np.inf),
+        thresholds=thresholds,
         amplitude_variance=AMPLITUDE_VARIANCE,
         refractory_frames=num_samples,
     )

@@ -9,7 +9,7 @@ from spikeinterface.core import BaseRecording
 from ..matching.correlate import MatchedFilters, correlate_templates, make_matched_filters
 from ..matching.kernels import INTERPOLATION_REACH
 from ..matching.overlaps import TemplateOverlaps, make_template_overlaps
-from ..matching.pursuit import pursue_spikes
+from ..matching.pursuit import pursue_correlations
 from .spike_costs import best_pairs, spike_costs
 
 # A pair of spikes of other units is looked for within this part of a template's length to either side of a spike, with
@@ -88,6 +88,11 @@ class SpikeWindows:
     def _overlaps(self) -> TemplateOverlaps:
         return make_template_overlaps(self.templates)
 
+    @cached_property
+    def _all_correlations(self) -> np.ndarray:
+        """Correlations of the windows, laid end to end, with all templates; of which matching needs a copy."""
+        return correlate_templates(self._end_to_end(self.traces), self._filters)
+
     @property
     def _step(self) -> int:
         return self.traces.shape[1] + self.templates.shape[1]
@@ -95,9 +100,8 @@ class SpikeWindows:
     def _matched(self, *, is_unit_used: bool) -> ExplainedSpikes:
         thresholds = np.full(len(self.templates), self.threshold)
         thresholds[0] = self.threshold if is_unit_used else np.inf
-        frames, units, _, _ = pursue_spikes(
-            self._end_to_end(self.traces),
-            self._filters,
+        frames, units, _, _ = pursue_correlations(
+            self._all_correlations.copy(),
             self._overlaps,
             thresholds=thresholds,
             amplitude_variance=self.amplitude_variance,
@@ -201,5 +205,6 @@ def read_spike_windows(
         onset = int(spike["sample_index"]) - nbefore - margin
         first, last = max(onset, 0), min(onset + length, traces.get_num_frames(segment))
         if first < last:
-            window[first - onset : last - onset] = traces.get_traces(segment, first, last)[:, channels]
+            # Asked for by their positions: to look names up takes longer than to read the window.
+            window[first - onset : last - onset] = traces.segments[segment].get_traces(first, last, channels)
     return windows

@@ -5,8 +5,9 @@ import pytest
 from small_recording import as_recording
 from unit_scenes import NUM_CHANNELS, as_templates, padded_templates, spikes_of
 
-from si_deepsort.sorter.units.collisions import find_redundant_units
+from si_deepsort.sorter.units.collisions import _kept_one_by_one, find_redundant_units
 from si_deepsort.sorter.units.templates import UnitTemplates
+from si_deepsort.threads import threads
 
 NUM_FRAMES, NUM_SPIKES = 200_000, 60
 RULES = dict(fewest_others=2, threshold=18.0, amplitude_variance=0.02, seed=0)
@@ -102,3 +103,21 @@ def test_collisions_of_spikes_of_any_size_are_found(scale):
     large = as_templates(scale * templates.values, templates.num_spikes)
     scaled = as_recording(np.float32(scale) * traces.get_traces())
     assert find_redundant_units(scaled, spikes, large, **RULES).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("number", [2, 5])
+def test_threads_judge_units_as_one_thread_does(number):
+    """A unit goes if an earlier one on which it depends is still there, so every judgement counts."""
+    rng = np.random.default_rng(0)
+    for density in (0.02, 0.2, 0.9):
+        depends = rng.random((60, 60)) < density
+        order = rng.permutation(60)
+
+        def is_unit(unit, is_left, depends=depends, order=order):
+            earlier = order[: np.flatnonzero(order == unit)[0]]
+            return np.count_nonzero(depends[unit, earlier] & is_left[earlier]) % 3 != 1
+
+        expected = _kept_one_by_one(is_unit, order, depends)
+        with threads(number):
+            np.testing.assert_array_equal(_kept_one_by_one(is_unit, order, depends), expected)
+        assert 0 < np.count_nonzero(~expected)
