@@ -12,7 +12,17 @@ import typer
 from .console import hide_warnings_not_for_users
 
 # Modules of this folder; each has a function `add_commands(app)`.
-COMMAND_MODULES: tuple[str, ...] = ("sort", "view", "denoise", "train", "lfp", "events", "models", "benchmark")
+COMMAND_MODULES: tuple[str, ...] = (
+    "sort",
+    "view",
+    "denoise",
+    "train",
+    "lfp",
+    "events",
+    "models",
+    "benchmark",
+    "stress",
+)
 # Commands that need nothing of SpikeInterface.
 WITHOUT_SPIKEINTERFACE = ("models", "settings")
 

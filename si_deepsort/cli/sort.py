@@ -85,7 +85,7 @@ def sort(
 
     show_log(verbose)
     values = chosen_settings(given or {}, config, preset)
-    loaded = open_recording(recording, file_format=file_format, options=_reader_options(reader_option), probe=probe)
+    loaded = open_recording(recording, file_format=file_format, options=reader_options(reader_option), probe=probe)
     if loaded.get_num_channels() > 1 and not loaded.has_channel_location():
         raise ValueError(
             f"{recording} has {loaded.get_num_channels()} channels and no probe. Name its file by --probe."
@@ -224,7 +224,8 @@ def _short_error(error: Exception, out: Path) -> ValueError:
     return ValueError(f"{last_line}\nThe whole trace is in {out}/spikeinterface_log.json.")
 
 
-def _reader_options(texts: list[str] | None) -> dict[str, Any]:
+def reader_options(texts: list[str] | None) -> dict[str, Any]:
+    """Options of a reader, given as name=value, as a dictionary."""
     options = {}
     for text in texts or []:
         name, separator, value = text.partition("=")

@@ -12,6 +12,8 @@ import os
 import pkgutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from si_deepsort.preprocessing import PREPROCESSORS
 from si_deepsort.preprocessing.band_pass import BandPassRecording
 from si_deepsort.preprocessing.fill_blanks import FillBlanksRecording
 from si_deepsort.preprocessing.half_precision import SinglePrecisionRecording
+from si_deepsort.preprocessing.hybrid import HybridRecording, InjectedSpikes
 from si_deepsort.preprocessing.line_noise import RemoveLinesRecording
 from si_deepsort.preprocessing.motion_interpolation import FollowMotionRecording
 from si_deepsort.preprocessing.reference import MedianReferenceRecording
@@ -66,6 +69,7 @@ CASES = {
         DisturbedRecording,
         dict(disturbances=Disturbances(line_noise_uV=9.0, artefact_rate=2.0, dead_channel_share=0.2), seed=0),
     ),
+    "hybrid": (HybridRecording, dict()),
     "deep_interpolate": (DENOISERS["deep_interpolate"], dict()),
     "deep_interpolate, bad channel": (
         DENOISERS["deep_interpolate"],
@@ -145,7 +149,28 @@ def make(case, parent, model):
         parent = parent.astype(INPUT_DTYPES[recording_class])
     if "deep_interpolate" in case:
         arguments = arguments | dict(model=model)
+    if recording_class is HybridRecording:
+        arguments = dict(folder=injected_spikes())
     return recording_class(parent, **arguments)
+
+
+@cache
+def injected_spikes():
+    """A folder with spikes in all segments, also beyond their ends."""
+    rng, templates = np.random.default_rng(5), unit_templates(3, NUM_CHANNELS)[0]
+    parts = [np.sort(rng.integers(-5, length + 5, 40)) for length in LENGTHS]
+    spikes = InjectedSpikes(
+        templates=templates.astype("float32"),
+        nbefore=20,
+        frames=np.concatenate(parts),
+        segment_indices=np.repeat([0, 1, 2], 40),
+        template_indices=rng.integers(0, 3, 120),
+        amplitudes=rng.uniform(0.5, 1.0, 120).astype("float32"),
+        widening=rng.normal(0, 0.05, 120).astype("float32"),
+    )
+    folder = tempfile.mkdtemp()
+    spikes.save(folder)
+    return folder
 
 
 @pytest.fixture(scope="module", params=CASES)

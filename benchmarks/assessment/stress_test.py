@@ -1,0 +1,142 @@
+"""Does a stress test predict what a sorter finds? Recall by SNR of injected units against that of the true units."""
+
+import argparse
+import warnings
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from si_deepsort.benchmarking.external import unit_snr
+from si_deepsort.benchmarking.provenance import provenance
+from si_deepsort.benchmarking.recordings import ground_truth_recording
+from si_deepsort.benchmarking.report import write_results
+from si_deepsort.benchmarking.score import score_sorting
+from si_deepsort.stress import StressTestSettings, stress_test
+from si_deepsort.stress.bins import SNR_EDGES
+from si_deepsort.stress.plan import Run
+
+RECORDINGS = "plain,tetrode,linear32,neuropixels1,hybrid"
+# Resamples of recordings and units for the interval of a difference.
+NUM_RESAMPLES = 2000
+# Predictions are to be this exact.
+WITHIN = 0.05
+
+
+def main() -> None:
+    """Run all recordings and seeds, those that have ended from the folder, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", nargs="?", default="benchmarks/results/stress_test.json")
+    parser.add_argument("--recordings", default=RECORDINGS)
+    parser.add_argument("--seeds", default="201,202,203")
+    parser.add_argument("--duration", type=float, default=30.0, help="in s")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--sorter", default="deepsort")
+    parser.add_argument("--folder", default="benchmarks/cache/stress_test", help="of sortings, to continue later")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    true, injected = [], []
+    for name in options.recordings.split(","):
+        for seed in seeds:
+            tables = measure(name, seed, options)
+            for rows, table in zip((true, injected), tables, strict=True):
+                rows.append(table.assign(recording=name, seed=seed))
+            print(name, seed, *(f"{table['recall'].mean():.3f} of {len(table)}" for table in tables), flush=True)
+    bins = compare(pd.concat(true), pd.concat(injected))
+    document = provenance(seeds=seeds) | dict(
+        sorter=options.sorter,
+        durations_s=[options.duration],
+        repetitions=options.repetitions,
+        true_units=pd.concat(true).round(4).to_dict("list"),
+        injected_units=pd.concat(injected).round(4).to_dict("list"),
+        rows=bins.to_dict("records"),
+        tables=dict(stress_test=as_table(bins, options)),
+    )
+    write_results(document, options.output)
+    print(bins.to_string())
+
+
+def measure(name: str, seed: int, options: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """SNR and recall of the true units of a recording, and of those injected into it."""
+    recording, truth = ground_truth_recording(name, seed, options.duration)
+    folder = Path(options.folder) / f"{name}-{seed}-{options.duration:g}s"
+    settings = StressTestSettings(num_repetitions=options.repetitions, seed=seed)
+    test = stress_test(recording, options.sorter, folder=folder, settings=settings, progress_bar=False)
+    first = Run(repetition=None, sorter=options.sorter, folder=(folder / "first_sorting" / options.sorter).absolute())
+    scores = score_sorting(truth, first.sorting())["units"]
+    true = pd.DataFrame(
+        dict(snr=unit_snr(recording, truth), recall=scores["recall"], firing_rate=scores["firing_rate"])
+    )
+    return true, test.units[["snr", "recall", "firing_rate"]]
+
+
+def compare(true: pd.DataFrame, injected: pd.DataFrame) -> pd.DataFrame:
+    """
+    True and predicted recall in each bin of SNR, over all recordings.
+
+    Recordings weigh as many units as they have in the bin, in the prediction too.
+    """
+    rows, rng = [], np.random.default_rng(0)
+    for low, high in pairwise(SNR_EDGES):
+        pairs = []
+        for name in true["recording"].unique():
+            own, other = (
+                table[(table["recording"] == name) & table["snr"].between(low, high)]["recall"].to_numpy()
+                for table in (true, injected)
+            )
+            if len(own) and len(other):
+                pairs.append((own, other))
+        found, predicted = _weighted(pairs)
+        drawn = [
+            _weighted([tuple(rng.choice(part, len(part)) for part in pair) for pair in pairs])
+            for _ in range(NUM_RESAMPLES)
+        ]
+        differences = np.array([second - first for first, second in drawn])
+        rows.append(
+            dict(
+                snr_from=low,
+                snr_to=high,
+                true_units=sum(len(own) for own, _ in pairs),
+                injected_units=sum(len(other) for _, other in pairs),
+                true_recall=found,
+                predicted_recall=predicted,
+                difference=predicted - found,
+                low=float(np.quantile(differences, 0.05)),
+                high=float(np.quantile(differences, 0.95)),
+            )
+        )
+    return pd.DataFrame(rows)
+
+
+def _weighted(pairs: list) -> tuple[float, float]:
+    weights = [len(own) for own, _ in pairs]
+    return tuple(float(np.average([pair[part].mean() for pair in pairs], weights=weights)) for part in (0, 1))
+
+
+def as_table(bins: pd.DataFrame, options: argparse.Namespace) -> dict:
+    """The table for the documentation."""
+    rows = [
+        [
+            f"{row.snr_from:g} to {row.snr_to:g}",
+            row.true_units,
+            f"{row.true_recall:.3f}",
+            row.injected_units,
+            f"{row.predicted_recall:.3f}",
+            f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]",
+            "yes" if abs(row.difference) <= WITHIN else "no",
+        ]
+        for row in bins.itertuples()
+    ]
+    return dict(
+        title="Recall predicted by a stress test, and the true recall",
+        caption=f"{options.sorter} on {options.recordings}, {options.duration:g} s, {options.repetitions} repetitions "
+        "each. 90 % intervals of the difference resample units.",
+        columns=["SNR", "true units", "recall", "injected units", "predicted", "difference", f"within {WITHIN:g}"],
+        rows=rows,
+    )
+
+
+if __name__ == "__main__":
+    main()

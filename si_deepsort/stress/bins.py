@@ -1,0 +1,109 @@
+"""How well injected units were found, by SNR, depth or firing rate, with intervals."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from ..benchmarking.score import bootstrap_interval
+
+# Edges of the bins of SNR: as in the benchmarks' tables, with one more for large units.
+SNR_EDGES = (3.0, 5.0, 8.0, 12.0, 20.0)
+# Edges of the bins of firing rate in Hz.
+RATE_EDGES = (0.0, 1.0, 3.0, 10.0, 30.0)
+# Depth is divided into this many bins of equal height.
+NUM_DEPTHS = 4
+# Confidence of all intervals.
+CONFIDENCE = 0.9
+
+
+def bin_edges(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
+    """The edges, the outer ones moved outwards where values lie beyond them."""
+    return np.array([min(edges[0], values.min()), *edges[1:-1], max(edges[-1], np.nextafter(values.max(), np.inf))])
+
+
+def depth_edges(depths_um: np.ndarray) -> np.ndarray:
+    """Edges of bins of equal height over all depths; one bin if all depths are the same."""
+    low, high = depths_um.min(), np.nextafter(depths_um.max(), np.inf)
+    return np.linspace(low, high, NUM_DEPTHS + 1) if high - low > 1.0 else np.array([low, high])
+
+
+def scores_by(units: pd.DataFrame, column: str, edges: np.ndarray) -> pd.DataFrame:
+    """
+    Scores of units in bins.
+
+    Parameters
+    ----------
+    units : pandas.DataFrame
+        A row for each sorter and injected unit, see `StressTest.units`.
+    column : str
+        By which units are binned.
+    edges : np.ndarray, shape (num_bins + 1,), float64
+        Each bin holds its lower edge.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each sorter and bin with units: `sorter`, `from`, `to`, `num_units`, then `detection` (share of units
+        that were found), `recall` (mean over all units, 0 for those that were not found) and `precision` (mean over
+        those found; NaN if none was), each with `_low` and `_high`.
+    """
+    rows = []
+    for sorter in dict.fromkeys(units["sorter"]):
+        own = units[units["sorter"] == sorter]
+        for low, high in pairwise(edges.tolist()):
+            inside = own[(own[column] >= low) & (own[column] < high)]
+            if len(inside):
+                rows.append({"sorter": sorter, "from": float(low), "to": float(high), **scores_of(inside)})
+    return pd.DataFrame(rows)
+
+
+def scores_of(units: pd.DataFrame) -> dict[str, float]:
+    """
+    Scores of a group of units with their intervals.
+
+    Parameters
+    ----------
+    units : pandas.DataFrame
+        At least one row.
+
+    Returns
+    -------
+    dict
+        `num_units`, and `detection` (Wilson interval), `recall` and `precision` (bootstrap over units), each with
+        `_low` and `_high`.
+    """
+    found = units["is_found"].to_numpy(bool)
+    wilson = binomtest(int(found.sum()), len(found)).proportion_ci(CONFIDENCE, method="wilson")
+    scores = dict(
+        num_units=len(units), detection=float(found.mean()), detection_low=wilson.low, detection_high=wilson.high
+    )
+    for name, values in (("recall", units["recall"]), ("precision", units["precision"].dropna())):
+        low, high, mean = np.nan, np.nan, np.nan
+        if len(values):
+            mean = float(values.mean())
+            low, high = mean_interval(values.to_numpy(float))
+        scores |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+    return scores
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float]:
+    """
+    Interval of the mean of values from 0 to 1.
+
+    Percentiles of the bootstrap, widened where all units are alike: few equal values do not prove that all are.
+
+    Parameters
+    ----------
+    values : np.ndarray, shape (num_units,), float64
+
+    Returns
+    -------
+    low, high : float
+    """
+    low, high = bootstrap_interval(values, confidence=CONFIDENCE)
+    # With n units and none that failed, a share of up to this may fail (the interval of Wilson for n of n).
+    unseen = 1 - binomtest(len(values), len(values)).proportion_ci(CONFIDENCE, method="wilson").low
+    mean = float(values.mean())
+    return min(low, mean * (1 - unseen)), max(high, mean + (1 - mean) * unseen)

@@ -1,0 +1,220 @@
+"""One repetition of a stress test: units drawn, placed, scaled to their SNR, and given spikes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import spikeinterface.core as si
+from scipy.signal import iirfilter
+from spikeinterface.core import Motion
+
+from ..generation import GenerationSettings, random_templates, unit_locations
+from ..preprocessing.band_pass import MOST_FREQ_MAX, ORDER, filter_forward_and_backward
+from ..preprocessing.hybrid import InjectedSpikes
+from ..spike_vectors import main_channels
+from .own_units import FREQ_MAX, FREQ_MIN, REACH_UM, edge_taper, signal_to_noise
+from .placement import MIRRORS, Place, placed, possible_places
+from .request import Models, Request
+from .settings import StressTestSettings
+from .spikes import DrawnSpikes, draw_unit_spikes
+
+# The models of an injected unit are this many templates whose own SNR is nearest to its SNR, so that small injected
+# units are as wide as small real ones are.
+NUM_NEAREST = 4
+# A template is scaled up by this factor at most where there is another one, because its faults grow with it.
+MOST_SCALED_UP = 1.5
+# Templates of moving units are known at displacements this far apart, in um.
+MOTION_STEP_UM = 2.0
+# Silence around a template while it is filtered, in ms: three periods of the lower edge.
+SILENCE_MS = 20.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Repetition:
+    """
+    What is injected at a time.
+
+    Attributes
+    ----------
+    spikes : InjectedSpikes
+        For the hybrid recording.
+    sorting : NumpySorting
+        The same spikes by unit.
+    units : pandas.DataFrame
+        A row for each unit: unit_id, snr, x_um, depth_um, source, num_spikes, firing_rate.
+    """
+
+    spikes: InjectedSpikes
+    sorting: si.NumpySorting
+    units: pd.DataFrame
+
+
+def draw_repetition(request: Request, models: Models, snr: np.ndarray, *, number: int) -> Repetition:
+    """
+    Draw the units of one repetition.
+
+    Parameters
+    ----------
+    request : Request
+    models : Models
+    snr : np.ndarray, shape (num_units,), float64
+        SNR of each unit, see `spread_of_snr`.
+    number : int
+        Number of the repetition; it is part of the seed.
+
+    Returns
+    -------
+    Repetition
+    """
+    recording, surroundings = request.recording, models.surroundings
+    rng = np.random.default_rng([request.settings.seed, 31, number])
+    displacements = displacement_steps(request.motion)
+    templates, names, nbefore = _placed_templates(models, snr, rng, displacements)
+    templates = _scaled(templates, np.argmin(np.abs(displacements)), snr, models)
+    locations = unit_locations(templates[:, np.argmin(np.abs(displacements))], surroundings.positions_um)
+    drawn = draw_unit_spikes(
+        locations,
+        request.settings,
+        rng,
+        segment_frames=np.array([recording.get_num_frames(i) for i in range(recording.get_num_segments())]),
+        sampling_frequency=recording.get_sampling_frequency(),
+        other_trains_s=models.own.trains_s,
+        other_locations_um=models.own.locations_um,
+    )
+    num_units, num_steps = templates.shape[:2]
+    steps = _steps_of_spikes(drawn, locations[:, 1], displacements, request.motion, recording)
+    spikes = InjectedSpikes(
+        templates=templates.reshape(num_units * num_steps, *templates.shape[2:]),
+        nbefore=nbefore,
+        frames=drawn.frames,
+        segment_indices=drawn.segment_indices,
+        template_indices=drawn.unit_indices * num_steps + steps,
+        amplitudes=drawn.amplitudes,
+        widening=drawn.widening,
+    )
+    counts = np.bincount(drawn.unit_indices, minlength=num_units)
+    ids = [f"injected{number}_{unit}" for unit in range(num_units)]
+    place = dict(x_um=locations[:, 0], depth_um=locations[:, 1])
+    rates = counts / recording.get_total_duration()
+    units = pd.DataFrame(dict(unit_id=ids, snr=snr, **place, source=names, num_spikes=counts, firing_rate=rates))
+    return Repetition(spikes=spikes, sorting=_as_sorting(drawn, ids, recording), units=units)
+
+
+def spread_of_snr(num_units: int, settings: StressTestSettings) -> np.ndarray:
+    """SNR of all units of all repetitions, evenly spread in the logarithm, in random order, shape (num_units,)."""
+    rng = np.random.default_rng([settings.seed, 30])
+    steps = (np.arange(num_units) + rng.uniform(size=num_units)) / num_units
+    low, high = np.log(settings.snr_min), np.log(settings.snr_max)
+    return rng.permutation(np.exp(low + (high - low) * steps))
+
+
+def displacement_steps(motion: Motion | None) -> np.ndarray:
+    """Displacements in um at which templates are needed, ascending, 0 among them, shape (num_steps,)."""
+    if motion is None:
+        return np.zeros(1)
+    moved = np.concatenate([np.ravel(displacement) for displacement in motion.displacement])
+    low, high = min(0.0, moved.min()), max(0.0, moved.max())
+    return MOTION_STEP_UM * np.arange(np.floor(low / MOTION_STEP_UM), np.ceil(high / MOTION_STEP_UM) + 1)
+
+
+def band_passed(templates: np.ndarray, sampling_frequency: float) -> np.ndarray:
+    """
+    Templates as they look in the band in which SNR is defined.
+
+    Parameters
+    ----------
+    templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
+    sampling_frequency : float
+        In Hz.
+
+    Returns
+    -------
+    np.ndarray, shape (num_units, num_samples + silence, num_channels), float32
+    """
+    band = (FREQ_MIN, min(FREQ_MAX, MOST_FREQ_MAX * sampling_frequency))
+    sections = iirfilter(ORDER, band, ftype="bessel", fs=sampling_frequency, output="sos").astype("float32")
+    silence = round(SILENCE_MS * sampling_frequency / 1000)
+    padded = np.pad(templates, ((0, 0), (silence, silence), (0, 0))).astype("float32")
+    frames = np.ascontiguousarray(padded.transpose(1, 0, 2).reshape(padded.shape[1], -1))
+    filter_forward_and_backward(frames, sections)
+    return frames.reshape(padded.shape[1], len(templates), -1).transpose(1, 0, 2)
+
+
+def _scaled(templates, rest, snr, models: Models) -> np.ndarray:
+    """Templates (units, displacements, samples, channels) with the wanted SNR where the tissue has not moved."""
+    in_band = templates[:, rest]
+    if models.surroundings.is_filtered_here:
+        in_band = band_passed(in_band, models.surroundings.filtered.get_sampling_frequency())
+    scale = snr / np.maximum(signal_to_noise(in_band, models.surroundings.noise_levels), 1e-9)
+    return (templates * scale[:, None, None, None]).astype("float32")
+
+
+def _placed_templates(models: Models, snr, rng, displacements):
+    """Templates (units, displacements, samples, channels), what each was made from, and the sample of the peak."""
+    surroundings, sources = models.surroundings, models.sources
+    if models.origin == "generated":
+        return _generated(surroundings, len(snr), rng, displacements)
+    contacts, shanks, is_alive = surroundings.positions_um, surroundings.shanks, surroundings.noise_levels > 0
+    templates, names = [], []
+    for wanted in snr:
+        chosen = _nearest_source(sources, wanted, rng)
+        template = sources.templates[chosen]
+        places = possible_places(template, sources.positions_um, contacts, shanks, is_alive)
+        place = places[rng.integers(len(places))]
+        templates.append(
+            placed(template, sources.positions_um, place, contacts, shanks, displacements_um=displacements)
+        )
+        names.append(sources.names[chosen])
+    return np.stack(templates), names, sources.nbefore
+
+
+def _nearest_source(sources, snr, rng) -> int:
+    """One of the templates whose SNR is nearest, rather scaled down than up; any of templates from elsewhere."""
+    if sources.snr is None:
+        return int(rng.integers(len(sources.templates)))
+    distance = np.abs(np.log(sources.snr / snr))
+    distance = np.where(snr > MOST_SCALED_UP * sources.snr, distance + np.log(100.0), distance)
+    return int(rng.choice(np.argsort(distance, kind="stable")[:NUM_NEAREST]))
+
+
+def _generated(surroundings, num_units, rng, displacements):
+    """Templates of the generator, each seen on one shank."""
+    contacts, shanks = surroundings.positions_um, surroundings.shanks
+    alive = np.flatnonzero(surroundings.noise_levels > 0)
+    sampling_frequency = surroundings.filtered.get_sampling_frequency()
+    settings = GenerationSettings(num_units=num_units, sampling_frequency=sampling_frequency)
+    drawn, nbefore = random_templates(contacts[alive], settings, rng)
+    templates = np.zeros((num_units, len(displacements), drawn.shape[1], len(contacts)), dtype="float32")
+    for unit, template in enumerate(drawn):
+        whole = np.zeros((drawn.shape[1], len(contacts)), dtype="float32")
+        whole[:, alive] = template * edge_taper(len(template))[:, None]
+        main = main_channels(whole[None])[0]
+        distance = np.linalg.norm(contacts - contacts[main], axis=1)
+        whole[:, (distance > REACH_UM) | (shanks != shanks[main])] = 0.0
+        stays = Place(channel=int(main), mirror=MIRRORS[0], offset_um=np.zeros(2))
+        templates[unit] = placed(whole, contacts, stays, contacts, shanks, displacements_um=displacements)
+    return templates, ["generated"] * num_units, nbefore
+
+
+def _steps_of_spikes(drawn: DrawnSpikes, depths_um, displacements, motion, recording) -> np.ndarray:
+    """Which of the displacements each spike has, shape (num_spikes,), int64."""
+    if motion is None:
+        return np.zeros(len(drawn.frames), dtype="int64")
+    moved = np.zeros(len(drawn.frames))
+    for segment in range(recording.get_num_segments()):
+        own = drawn.segment_indices == segment
+        times = recording.sample_index_to_time(drawn.frames[own], segment_index=segment)
+        moved[own] = motion.get_displacement_at_time_and_depth(
+            times, depths_um[drawn.unit_indices[own]], segment_index=segment
+        )
+    return np.abs(moved[:, None] - displacements).argmin(axis=1)
+
+
+def _as_sorting(drawn: DrawnSpikes, ids, recording) -> si.NumpySorting:
+    trains = []
+    for segment in range(recording.get_num_segments()):
+        here = drawn.segment_indices == segment
+        trains.append({name: drawn.frames[here & (drawn.unit_indices == unit)] for unit, name in enumerate(ids)})
+    sorting = si.NumpySorting.from_unit_dict(trains, recording.get_sampling_frequency())
+    sorting.annotate(exhaustive_gt=False)
+    return sorting

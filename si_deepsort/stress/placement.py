@@ -1,0 +1,131 @@
+"""Templates moved to another place on the probe: to a contact, or to its mirror image, and along with the tissue."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import RBFInterpolator
+from scipy.spatial import KDTree
+
+from ..spike_vectors import main_channels
+
+# Contacts around the new place that should lie where the template was known, in um from the main channel.
+NEAR_UM = 60.0
+# Two contacts are at one place up to here, in um: far below the distance of contacts.
+SAME_PLACE_UM = 1.0
+# Signs of the mirror images across and along the probe, the template as it is first.
+MIRRORS = ((1, 1), (-1, 1), (1, -1), (-1, -1))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Place:
+    """
+    A place for a template.
+
+    Attributes
+    ----------
+    channel : int
+        The contact that becomes the main channel.
+    mirror : (int, int)
+        Signs across and along the probe.
+    offset_um : np.ndarray, shape (2,), float64
+        From the mirrored position of a contact of the template to its new position.
+    """
+
+    channel: int
+    mirror: tuple[int, int]
+    offset_um: np.ndarray
+
+
+def possible_places(
+    template: np.ndarray, source_um: np.ndarray, target_um: np.ndarray, shanks: np.ndarray, is_alive: np.ndarray
+) -> list[Place]:
+    """
+    Places where a template can go without guessing what contacts would have seen there.
+
+    Parameters
+    ----------
+    template : np.ndarray, shape (num_samples, num_source_channels), float32
+    source_um, target_um : np.ndarray, shape (num_channels, 2), float64
+        Contacts on which the template is known, and those of the recording.
+    shanks : np.ndarray, shape (num_target_channels,), int
+    is_alive : np.ndarray, shape (num_target_channels,), bool
+        A dead channel is never the main one.
+
+    Returns
+    -------
+    list of Place
+        Those whose neighbourhood coincides with contacts of the template, the present place left out. If there is
+        none, all living contacts, with the template as it is (its values are then interpolated, or it stays).
+    """
+    main = source_um[main_channels(template[None])[0]]
+    places, others = [], []
+    for mirror in MIRRORS:
+        tree = KDTree(source_um * mirror)
+        for channel in np.flatnonzero(is_alive):
+            offset = target_um[channel] - main * mirror
+            place = Place(channel=int(channel), mirror=mirror, offset_um=offset)
+            near = (np.linalg.norm(target_um - target_um[channel], axis=1) <= NEAR_UM) & (shanks == shanks[channel])
+            distance, _ = tree.query(target_um[near] - offset)
+            is_present_place = np.allclose(source_um * mirror + offset, source_um, atol=SAME_PLACE_UM)
+            if distance.max() < SAME_PLACE_UM and not is_present_place:
+                places.append(place)
+            elif mirror == (1, 1):
+                others.append(place)
+    return places or others
+
+
+def placed(
+    template: np.ndarray,
+    source_um: np.ndarray,
+    place: Place,
+    target_um: np.ndarray,
+    shanks: np.ndarray,
+    *,
+    displacements_um: np.ndarray,
+) -> np.ndarray:
+    """
+    A template at its place, for each displacement of the tissue.
+
+    Values between contacts are interpolated linearly in the distance; values at contacts are exact.
+
+    Parameters
+    ----------
+    template : np.ndarray, shape (num_samples, num_source_channels), float32
+    source_um, target_um : np.ndarray, shape (num_channels, 2), float64
+    place : Place
+    shanks : np.ndarray, shape (num_target_channels,), int
+        The template is seen on the shank of its place only.
+    displacements_um : np.ndarray, shape (num_displacements,), float64
+        Along the probe.
+
+    Returns
+    -------
+    np.ndarray, shape (num_displacements, num_samples, num_target_channels), float32
+    """
+    known = np.flatnonzero(template.any(axis=0))
+    here = source_um * place.mirror + place.offset_um
+    on_shank = np.flatnonzero(shanks == shanks[place.channel])
+    moved = np.zeros((len(displacements_um), len(template), len(target_um)), dtype="float32")
+    # Contacts without the unit are known to be silent, as far as they are beside those with it.
+    reach = KDTree(here[known]).query(here)[0] <= NEAR_UM
+    values = template.T[reach]
+    interpolate = RBFInterpolator(here[reach], values, kernel="linear", degree=0) if reach.sum() > 1 else None
+    tree, pitch = KDTree(here[reach]), _pitch(here)
+    for number, displacement in enumerate(displacements_um):
+        wanted = target_um[on_shank] - [0.0, displacement]
+        distance, nearest = tree.query(wanted)
+        seen = distance < max(pitch, SAME_PLACE_UM)
+        if not seen.any():
+            continue
+        found = values[nearest[seen]] if interpolate is None else interpolate(wanted[seen])
+        exact = distance[seen] < 1e-6
+        found = np.where(exact[:, None], values[nearest[seen]], found)
+        moved[number][:, on_shank[seen]] = found.T
+    return moved
+
+
+def _pitch(positions: np.ndarray) -> float:
+    """Median distance of a contact to the nearest other one, in um; 0 for a single contact."""
+    if len(positions) < 2:
+        return 0.0
+    return float(np.median(KDTree(positions).query(positions, k=2)[0][:, 1]))
