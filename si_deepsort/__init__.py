@@ -43,6 +43,8 @@ _PUBLIC = {
     "StressTestSettings": "stress",
     "run_sorter_jobs": "jobs",
     "write_report": "report",
+    "assess": "assessment",
+    "Assessment": "assessment",
     "segment_events": "events.segment",
     "simulate_events": "events.simulate",
     "train_events": "training.events.train",

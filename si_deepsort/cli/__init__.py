@@ -14,6 +14,7 @@ from .console import hide_warnings_not_for_users
 # Modules of this folder; each has a function `add_commands(app)`.
 COMMAND_MODULES: tuple[str, ...] = (
     "sort",
+    "assess",
     "view",
     "denoise",
     "train",

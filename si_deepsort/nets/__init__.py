@@ -21,6 +21,7 @@ ARCHITECTURES = {
     "autoencoder": "autoencoder.Autoencoder",
     "spike_predictor": "spike_predictor.SpikePredictor",
     "event_unet": "event_unet.EventUNet",
+    "assessor": "assessor.Assessor",
 }
 
 

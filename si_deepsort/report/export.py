@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import spikeinterface.core as si
 
+from ..assessment.assessment import PROPERTIES
+
 logger = logging.getLogger(__name__)
 
 # Bytes in a gigabyte.
@@ -64,6 +66,7 @@ def write_phy(
         copy_binary=needs_copy,
         dtype=dtype,
         verbose=False,
+        additional_properties=list(PROPERTIES),
         **(job_kwargs or {}),
     )
     if not needs_copy:

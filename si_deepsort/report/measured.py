@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import spikeinterface.core as si
 
+from ..assessment.assessment import PROPERTIES
+
 # Distance from the main channel up to which the template of a unit is shown, in um: spikes of most neurons are lost in
 # the noise farther away.
 NEAR_UM = 100.0
@@ -45,6 +47,8 @@ class MeasuredUnits:
         Where each segment begins on that axis, and where the last one ends.
     amplitude_unit : str
         "uV" or "counts".
+    expected : pandas.DataFrame | None
+        What is to be expected of each unit, as `assess` sets it on the sorting; None if it was not judged.
     """
 
     unit_ids: np.ndarray
@@ -59,6 +63,7 @@ class MeasuredUnits:
     spike_amplitudes: list[np.ndarray]
     segment_starts_s: np.ndarray
     amplitude_unit: str
+    expected: pd.DataFrame | None
 
     @property
     def duration_s(self) -> float:
@@ -114,4 +119,11 @@ def measure_units(analyzer: si.SortingAnalyzer) -> MeasuredUnits:
         ],
         segment_starts_s=starts,
         amplitude_unit="uV" if analyzer.return_in_uV else "counts",
+        expected=_expected(analyzer.sorting),
     )
+
+
+def _expected(sorting: si.BaseSorting) -> pd.DataFrame | None:
+    """The properties that `Assessment.set_properties` sets; None if one is not there."""
+    values = {name: sorting.get_property(name) for name in PROPERTIES}
+    return None if any(value is None for value in values.values()) else pd.DataFrame(values)

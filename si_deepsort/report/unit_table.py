@@ -59,8 +59,20 @@ def unit_table(units: MeasuredUnits, labels: dict[Hashable, list[str]]) -> str:
         {
             "unit": [link(unit_id) for unit_id in units.unit_ids],
             "template": [thumbnail(units, unit) for unit in range(num_units)],
+            **_expected_columns(units),
             **{name: [format_value(value) for value in values] for name, values in numbers.items()},
             "to check": [html.escape(", ".join(labels.get(unit_id, []))) for unit_id in units.unit_ids],
         }
     )
     return FILTERS + embed_table(frame, shows_index=False, is_html=True, name="units")
+
+
+def _expected_columns(units: MeasuredUnits) -> dict[str, list[str]]:
+    """Label, and expected precision and recall with their 90 % intervals; nothing for a sorting that was not judged."""
+    if units.expected is None:
+        return {}
+    columns = {"label": [html.escape(f"{row.label} ({row.confidence:.2f})") for row in units.expected.itertuples()]}
+    for name in ("precision", "recall"):
+        numbers = units.expected[[f"expected_{name}", f"{name}_lower", f"{name}_upper"]].to_numpy()
+        columns[f"expected {name}"] = [f"{middle:.2f} ({low:.2f} to {high:.2f})" for middle, low, high in numbers]
+    return columns

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting
 
+from ..assessment.assess import assess_white
 from ..noise import sample_traces
 from ..preprocessing.estimate_whitening import living_noise_levels
 from ..spike_vectors import without_doubles
@@ -37,6 +38,10 @@ RARE_RATE_HZ = 0.25
 # Limits of the smallest cluster: units with fewer than 5 spikes cannot be compared (`units.spike_features`), and 15 are
 # what 60 s give at the rate above. Tuned on generated development recordings (seeds 1-5).
 FEWEST_CLUSTERED, MOST_REQUIRED = 5, 15
+
+# Seconds of white traces, spread over the recording, from which units are judged at the end: a twentieth of the time
+# that sorting 60 s takes.
+MOST_ASSESSED_S = 30.0
 
 
 def sort_recording(
@@ -96,6 +101,17 @@ def sort_recording(
     judged = noise_before, units, spikes, unit_limits(settings)
     sorting, dropped = make_sorting(prepared.whole, traces, whitening, *judged)
     run.save_table("dropped", dropped)
+    if settings.assess:
+        assessment = assess_white(
+            sorting,
+            traces,
+            whitening=whitening,
+            noise_before=noise_before,
+            duration_s=MOST_ASSESSED_S,
+            seed=settings.seed,
+        )
+        assessment.set_properties(sorting)
+        run.save_table("assessment", assessment.units.reset_index())
     run.remove_traces()
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting

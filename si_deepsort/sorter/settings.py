@@ -134,6 +134,11 @@ class DeepSortSettings(Settings):
     classifier: str | None = setting(
         None, "Folder of a trained classifier; spikes are assigned to its known units. None does not classify"
     )
+    assess: bool = setting(
+        True,
+        "Judge the units at the end: their properties say which precision and recall to expect, and assessment.csv in "
+        "the output folder says why. It changes no spike",
+    )
     seed: int = setting(0, "Random seed", minimum=0, maximum=LARGEST_SEED)
     job_kwargs: dict = setting(
         {},

@@ -28,6 +28,7 @@ _PURPOSES = {
     "embedding": "Describes the waveform of a spike by a few numbers, for clustering.",
     "denoising": "Removes noise from extracellular recordings by predicting each sample from others.",
     "lfp": "Predicts spiking from local field potentials.",
+    "assessment": "Predicts how far the units and spikes of a sorting can be trusted.",
     "events": "Finds synaptic events (miniature potentials) in intracellular recordings.",
 }
 # What a number means and which direction is better, where its name does not say it.
@@ -39,7 +40,7 @@ _METRIC_MEANINGS = {
 # The Hub's own names of tasks; it has none for most of ours.
 _PIPELINE_TAGS = {"embedding": "feature-extraction"}
 # Tasks of spike sorting, whose models are found by the tag of the field.
-_SORTING_TASKS = ("detection", "classification", "embedding", "denoising")
+_SORTING_TASKS = ("detection", "classification", "embedding", "denoising", "assessment")
 _FINE_TUNING = {
     "denoising": ("recording", "No labels are needed: it learns to predict each sample from others."),
     "detection": ("recording, sorting", "The sorting holds known spikes of the recording."),

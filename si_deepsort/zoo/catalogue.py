@@ -23,7 +23,7 @@ def list_models(
     Parameters
     ----------
     task : str | None, default: None
-        Keep one task: "detection", "classification", "embedding", "denoising", "lfp" or "events".
+        Keep one task: "detection", "classification", "embedding", "denoising", "lfp", "events" or "assessment".
     probe : str | None, default: None
         Keep models for this probe: part of its name, whatever the case. Models for any probe are kept too.
     cache_dir : str | Path | None, default: None

@@ -69,7 +69,7 @@ EFFECTS = dict(
 )
 # Settings whose effect needs a recording or an observation of its own, each with a test below; that of a dask scheduler
 # is in test_cluster_stream.py.
-TESTED_BELOW = {"cache", "common_reference", "motion_correction", "classifier", "job_kwargs", "dask_scheduler"}
+TESTED_BELOW = {"assess", "cache", "common_reference", "motion_correction", "classifier", "job_kwargs", "dask_scheduler"}
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +138,19 @@ def test_motion_correction_estimates_motion(recording, tmp_path, preset):
     sort(recording, tmp_path / "with", motion_correction=preset)
     kept = [(tmp_path / name / "sorter_output" / "motion").exists() for name in ("without", "with")]
     assert kept == [False, True]
+
+
+@pytest.mark.slow
+def test_assess_sets_properties_and_changes_no_spike(recording, tmp_path):
+    sortings = [
+        run_sorter("deepsort", recording, folder=tmp_path / str(choice), assess=choice, **QUICK)
+        for choice in (True, False)
+    ]
+    assert np.array_equal(*(sorting.to_spike_vector() for sorting in sortings))
+    assert len(sortings[0].get_property("expected_precision")) == len(sortings[0].unit_ids) > 0
+    assert sortings[1].get_property("expected_precision") is None
+    files = [tmp_path / str(choice) / "sorter_output" / "assessment.csv" for choice in (True, False)]
+    assert [file.exists() for file in files] == [True, False]
 
 
 @pytest.mark.slow

@@ -1,0 +1,196 @@
+"""`assess`: how far to trust the units and spikes of any sorting, and what it has probably missed."""
+
+import warnings
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from spikeinterface.core import BaseRecording, BaseSorting
+
+from ..noise import sample_traces
+from ..preprocessing.estimate_whitening import living_noise_levels
+from ..preprocessing.whitening import Whitening
+from .assessment import Assessment
+from .check import check_belongs
+from .evidence import Evidence, gather_evidence
+from .features import Features, compute_features
+from .missed import MissedModel, missed_by_depth, missed_neurons, recording_features, size_counts, unexplained
+from .predict import Predictions, predict
+from .reasons import unit_reasons
+from .white_traces import white_traces
+
+if TYPE_CHECKING:
+    from ..nets.assessor import Assessor
+    from ..nets.network import Network
+
+# Seconds of a long recording that are read, spread over all of it.
+MOST_S = 60.0
+# A sorting is doubted as a whole if most spikes of more than this share of its units hardly stand out from noise.
+MOST_INVISIBLE = 0.7
+
+
+def assess(
+    sorting: BaseSorting,
+    recording: BaseRecording,
+    *,
+    model: "str | PathLike | Network" = "assessment",
+    duration_s: float = MOST_S,
+    every_spike: bool = False,
+    seed: int = 0,
+) -> Assessment:
+    """
+    Say how far to trust a sorting of any sorter.
+
+    Parameters
+    ----------
+    sorting : BaseSorting
+        From any sorter.
+    recording : BaseRecording
+        The recording that was sorted. It is filtered and whitened here, whether or not that was done before.
+    model : str | Path | Network, default: "assessment"
+        The network that judges: a name, a model folder, or a loaded network.
+    duration_s : float, default: 60.0
+        Seconds of the recording that are read, spread over all of it. Less is read where there are many channels.
+    every_spike : bool, default: False
+        Judge each spike of the recording, which reads all of it. By default up to 300 spikes of each unit are judged,
+        and the others have the expected precision of their unit as probability.
+    seed : int, default: 0
+        Seed of the choice of spikes.
+
+    Returns
+    -------
+    Assessment
+        `units`, `spikes` and `missed` as tables.
+
+    Raises
+    ------
+    ValueError
+        If the recording cannot be the one that was sorted, has no probe, or `duration_s` is not positive.
+
+    Warns
+    -----
+    UserWarning
+        If most units are not seen in the recording.
+    """
+    if not duration_s > 0:
+        raise ValueError(f"duration_s: got {duration_s!r}, expected a positive number of seconds.")
+    check_belongs(sorting, recording)
+    white = white_traces(recording, seed=seed)
+    noise = living_noise_levels(sample_traces(white.get_parent(), seed=seed, chunk_s=0.1))
+    return assess_white(
+        sorting,
+        white,
+        whitening=white.whitening,
+        noise_before=noise,
+        model=model,
+        duration_s=duration_s,
+        every_spike=every_spike,
+        seed=seed,
+    )
+
+
+def assess_white(
+    sorting: BaseSorting,
+    white: BaseRecording,
+    *,
+    whitening: Whitening,
+    noise_before: np.ndarray,
+    model: "str | PathLike | Network" = "assessment",
+    duration_s: float = MOST_S,
+    every_spike: bool = False,
+    seed: int = 0,
+) -> Assessment:
+    """
+    As `assess`, from white traces that exist already.
+
+    Parameters
+    ----------
+    sorting : BaseSorting
+    white : BaseRecording
+        White traces, with positions of the channels in um.
+    whitening : Whitening
+        The whitening of these traces.
+    noise_before : np.ndarray, shape (num_channels,), float
+        Noise levels before whitening.
+    model, duration_s, every_spike, seed
+        As for `assess`.
+    """
+    net = _load(model)
+    spikes, num_units = sorting.to_spike_vector(), len(sorting.unit_ids)
+    num_frames = [white.get_num_frames(segment) for segment in range(white.get_num_segments())]
+    evidence = gather_evidence(white, spikes, num_units, most_s=duration_s, seed=seed, judges_all=every_spike)
+    features = compute_features(evidence, spikes, num_frames, white.get_sampling_frequency())
+    predictions = predict(net, features, spikes["unit_index"][evidence.judged.positions])
+    _warn_of_other_recording(features)
+    snr = signal_to_noise(evidence, whitening, noise_before)
+    whole = recording_features(
+        size_counts(evidence),
+        float(np.sum(~unexplained(evidence))),
+        predictions.labels,
+        duration_s=evidence.duration_s,
+        num_channels=white.get_num_channels(),
+    )
+    return Assessment(
+        sorting=sorting,
+        units=_unit_table(sorting, evidence, features, predictions, snr),
+        spikes=_spike_table(spikes, evidence, predictions),
+        missed=missed_neurons(MissedModel.from_settings(net.info.settings["missed"]), whole),
+        missed_by_depth=missed_by_depth(evidence, white.get_channel_locations()[:, 1]),
+        model=dict(net.info.source),
+    )
+
+
+def signal_to_noise(evidence: Evidence, whitening: Whitening, noise_before: np.ndarray) -> np.ndarray:
+    """Peak of each template before whitening, in noise levels, (num_units,), float."""
+    dense = evidence.templates.dense(len(noise_before))
+    snr = np.zeros(len(dense))
+    # One by one: templates of a thousand units on all channels would fill the memory several times.
+    for unit, template in enumerate(dense):
+        peaks = np.abs(whitening.unwhiten(template[None])[0]).max(axis=0)
+        snr[unit] = (peaks / np.where(noise_before > 0, noise_before, np.inf)).max()
+    return snr
+
+
+def _load(model) -> "Assessor":
+    from ..nets.assessor import Assessor
+    from ..zoo import load_network
+
+    return load_network(model, Assessor, purpose="assessment")
+
+
+def _unit_table(sorting, evidence: Evidence, features: Features, predictions: Predictions, snr) -> pd.DataFrame:
+    from ..nets.assessor import LABELS
+
+    best = predictions.labels.argmax(axis=1) if len(snr) else np.zeros(0, dtype=int)
+    table = {
+        "num_spikes": sorting.count_num_spikes_per_unit(outputs="array"),
+        "snr": snr,
+        "label": np.array(LABELS, dtype=object)[best],
+        "confidence": predictions.labels.max(axis=1, initial=0.0),
+    }
+    for name, values in (("precision", predictions.precision), ("recall", predictions.recall)):
+        table |= {f"expected_{name}": values[:, 1], f"{name}_lower": values[:, 0], f"{name}_upper": values[:, 2]}
+    table |= {f"probability_{name}": predictions.labels[:, place] for place, name in enumerate(LABELS)}
+    table = {name: values.astype(float) if values.dtype == "float32" else values for name, values in table.items()}
+    table["reasons"] = unit_reasons(evidence, features, list(sorting.unit_ids))
+    return pd.DataFrame(table, index=pd.Index(sorting.unit_ids, name="unit_id"))
+
+
+def _spike_table(spikes, evidence: Evidence, predictions: Predictions) -> pd.DataFrame:
+    probability = predictions.precision[:, 1][spikes["unit_index"]].astype("float32")
+    is_judged = np.zeros(len(spikes), dtype=bool)
+    probability[evidence.judged.positions] = predictions.spikes
+    is_judged[evidence.judged.positions] = True
+    return pd.DataFrame({"probability": probability, "is_judged": is_judged})
+
+
+def _warn_of_other_recording(features: Features) -> None:
+    shares = features.units.get("share_weak", np.zeros(0))
+    shares = shares[np.isfinite(shares)]
+    if len(shares) >= 3 and np.mean(shares > 0.5) > MOST_INVISIBLE:
+        warnings.warn(
+            f"Most spikes of {np.sum(shares > 0.5)} of {len(shares)} units hardly stand out from the noise of this "
+            "recording. Is it the recording that was sorted?",
+            stacklevel=4,
+        )

@@ -1,0 +1,199 @@
+"""Evidence of a sorting: templates, judged spikes and residual events, from stretches of white traces."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numba
+import numpy as np
+from spikeinterface.core import BaseRecording
+
+from ..spike_vectors import some_of_each
+from .explain import MOST_MOVE, NEIGHBOUR_MOVE, JudgedSpikes, explain_traces, judge_spikes
+from .residual_events import EVENT_MS, ResidualEvents, find_residual_events
+from .stretches import STRETCH_S, Stretch, choose_stretches, read_stretches, spikes_between, whole_recording
+from .templates import (
+    MOST_LAG_MS,
+    Neighbours,
+    WhiteTemplates,
+    find_neighbours,
+    make_templates,
+    window_samples,
+)
+
+# Spikes of a unit that are averaged and judged, at most. A share of .9 is then known to .02.
+MOST_JUDGED = 300
+# How often templates are averaged again from traces without the other spikes.
+NUM_REFINEMENTS = 1
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """
+    What white traces tell about a sorting.
+
+    Attributes
+    ----------
+    templates : WhiteTemplates
+    neighbours : Neighbours
+    judged : JudgedSpikes
+        A sample of the spikes of each unit, or all spikes.
+    events : ResidualEvents
+        From the long stretches alone.
+    duration_s : float
+        Duration of the long stretches together, in s.
+    num_read : np.ndarray, shape (num_units,), int
+        Spikes of each unit in the long stretches.
+    """
+
+    templates: WhiteTemplates
+    neighbours: Neighbours
+    judged: JudgedSpikes
+    events: ResidualEvents
+    duration_s: float
+    num_read: np.ndarray
+
+
+def gather_evidence(
+    white: BaseRecording,
+    spikes: np.ndarray,
+    num_units: int,
+    *,
+    most_s: float,
+    seed: int,
+    judges_all: bool = False,
+) -> Evidence:
+    """
+    Gather evidence of a sorting.
+
+    Parameters
+    ----------
+    white : BaseRecording
+        White traces, with positions of the channels in um.
+    spikes : np.ndarray
+        Sorted spike vector.
+    num_units : int
+    most_s : float
+        Duration in s of the stretches that are read, at most.
+    seed : int
+        Seed of the choice of spikes.
+    judges_all : bool, default: False
+        Whether all spikes of the recording are judged, or a sample.
+    """
+    rate = white.get_sampling_frequency()
+    locations = white.get_channel_locations()[:, :2]
+    nbefore, nafter = window_samples(rate)
+    most_lag = round(MOST_LAG_MS * rate / 1000)
+    margin = nbefore + nafter + most_lag + MOST_MOVE + NEIGHBOUR_MOVE + 1
+    chosen = choose_stretches(white, spikes, num_units, most_s=most_s, seed=seed)
+    stretches = list(read_stretches(white, chosen, margin=margin))
+    is_inside = np.zeros(len(spikes), dtype=bool)
+    for stretch in stretches:
+        is_inside[spikes_between(spikes, stretch.segment, stretch.start, stretch.stop)] = True
+    inside = np.flatnonzero(is_inside)
+    sampled = np.zeros(len(spikes), dtype=bool)
+    sampled[inside[some_of_each(spikes["unit_index"][inside], MOST_JUDGED, seed)]] = True
+
+    templates = _averaged(stretches, spikes, sampled, num_units, locations, nbefore, nafter, None)
+    for _ in range(NUM_REFINEMENTS):
+        templates = _averaged(stretches, spikes, sampled, num_units, locations, nbefore, nafter, templates)
+    neighbours = find_neighbours(templates, len(locations), most_lag=most_lag)
+
+    parts, events = [], []
+    is_long = [stretch.stop - stretch.start >= STRETCH_S * rate / 2 for stretch in stretches]
+    if judges_all:
+        sampled[:] = True
+        source: Iterator[Stretch] = read_stretches(white, whole_recording(white), margin=margin)
+    else:
+        source = iter(stretches)
+    for number, stretch in enumerate(source):
+        part, residual = _judged(stretch, spikes, sampled, templates, neighbours)
+        parts.append(part)
+        if judges_all or is_long[number] or len(stretches) == 1:
+            events.append(_events(stretch, residual, templates, locations, rate))
+    longs = [s for s, long in zip(stretches, is_long, strict=True) if long] or stretches
+    if judges_all:
+        duration_s = white.get_total_duration()
+        num_read = np.bincount(spikes["unit_index"], minlength=num_units)
+    else:
+        duration_s = sum(stretch.stop - stretch.start for stretch in longs) / rate
+        units = [spikes["unit_index"][spikes_between(spikes, s.segment, s.start, s.stop)] for s in longs]
+        num_read = np.bincount(np.concatenate(units), minlength=num_units) if units else np.zeros(num_units, int)
+    return Evidence(
+        templates, neighbours, _joined(parts, JudgedSpikes), _joined(events, ResidualEvents), duration_s, num_read
+    )
+
+
+def _joined(parts, kind):
+    """Fields of several results of one kind, each joined to one array."""
+    return kind(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(kind)))
+
+
+def _spikes_around(stretch: Stretch, spikes: np.ndarray, nbefore: int, num_samples: int):
+    """Positions, first rows of the templates, and whether they are judged, of the spikes that fit into a stretch."""
+    room = MOST_MOVE + 1
+    first_frame = stretch.first + nbefore + room
+    last_frame = stretch.first + len(stretch.traces) - num_samples + nbefore - room
+    where = spikes_between(spikes, stretch.segment, first_frame, last_frame)
+    positions = np.arange(where.start, where.stop)
+    frames = spikes["sample_index"][where].astype("int64") - stretch.first - nbefore
+    samples = spikes["sample_index"][where]
+    return positions, frames, (samples >= stretch.start) & (samples < stretch.stop)
+
+
+def _averaged(stretches, spikes, sampled, num_units, locations, nbefore, nafter, templates):
+    """Templates from sampled spikes; with earlier templates, from traces without all other spikes."""
+    num_samples = nbefore + nafter
+    sums = np.zeros((num_units, num_samples, len(locations)), dtype="float32")
+    counts = np.zeros(num_units, dtype="int64")
+    for stretch in stretches:
+        positions, frames, is_core = _spikes_around(stretch, spikes, nbefore, num_samples)
+        units = spikes["unit_index"][positions].astype("int64")
+        use = np.flatnonzero(is_core & sampled[positions])
+        traces = stretch.traces.astype("float32")
+        if templates is None:
+            _sum_windows(traces, frames[use], units[use], sums)
+        else:
+            traces, amplitudes, _, moves = explain_traces(traces, frames, units, templates)
+            _sum_windows(traces, (frames + moves)[use], units[use], sums)
+            weights = np.bincount(units[use], amplitudes[use], minlength=num_units).astype("float32")
+            _add_templates(templates, weights, sums)
+        counts += np.bincount(units[use], minlength=num_units)
+    return make_templates(sums, counts, locations, nbefore=nbefore)
+
+
+@numba.njit(cache=True, nogil=True)
+def _sum_windows(traces, frames, units, sums):
+    for spike in range(len(frames)):
+        own = sums[units[spike]]
+        for sample in range(own.shape[0]):
+            for channel in range(own.shape[1]):
+                own[sample, channel] += traces[frames[spike] + sample, channel]
+
+
+def _add_templates(templates: WhiteTemplates, weights: np.ndarray, sums: np.ndarray):
+    """Add the template of each unit, times a weight, to sums of waveforms on all channels."""
+    for unit in np.flatnonzero(weights):
+        channels = templates.channels[unit]
+        kept = channels >= 0
+        sums[unit][:, channels[kept]] += weights[unit] * templates.values[unit][:, kept]
+
+
+def _judged(stretch, spikes, sampled, templates, neighbours):
+    """Judged spikes of a stretch, and its residual."""
+    positions, frames, is_core = _spikes_around(stretch, spikes, templates.nbefore, templates.values.shape[1])
+    units = spikes["unit_index"][positions].astype("int64")
+    traces = stretch.traces.astype("float32")
+    residual, amplitudes, delays, moves = explain_traces(traces, frames, units, templates)
+    chosen = np.flatnonzero(is_core & sampled[positions])
+    fitted = (amplitudes, delays, moves)
+    part = judge_spikes(traces, residual, fitted, frames, units, chosen, templates, neighbours)
+    values = {field.name: getattr(part, field.name) for field in fields(JudgedSpikes)}
+    return JudgedSpikes(**{**values, "positions": positions[chosen]}), residual
+
+
+def _events(stretch, residual, templates, locations, rate):
+    rows = (stretch.start - stretch.first, stretch.stop - stretch.first)
+    reach = round(EVENT_MS * rate / 1000)
+    found, channels, sizes, sources, scores = find_residual_events(residual, rows, templates, locations, reach=reach)
+    segments = np.full(len(found), stretch.segment)
+    return ResidualEvents(segments, found + stretch.first, channels, sizes, sources, scores)

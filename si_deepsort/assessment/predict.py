@@ -1,0 +1,111 @@
+"""From features to predictions: precision, recall and label of each unit, and a probability for each spike."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..nets.assessor import LABELS
+from .features import Features
+
+# Least width of an interval that is widened in proportion to its width.
+LEAST_WIDTH = 0.02
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """
+    What the network says of a sorting.
+
+    Attributes
+    ----------
+    precision, recall : np.ndarray, shape (num_units, 3), float
+        Lower bound, expected value and upper bound.
+    labels : np.ndarray, shape (num_units, 4), float
+        Probability of each of `nets.assessor.LABELS`.
+    spikes : np.ndarray, shape (num_judged,), float
+        Probability that each judged spike is real and of its unit.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    labels: np.ndarray
+    spikes: np.ndarray
+
+
+def predict(net, features: Features, spike_units: np.ndarray) -> Predictions:
+    """
+    Predict how far a sorting can be trusted.
+
+    Parameters
+    ----------
+    net : Assessor
+        With its calibration in `info.settings`.
+    features : Features
+    spike_units : np.ndarray, shape (num_judged,), int
+        Unit of each judged spike.
+    """
+    outputs, log_odds = run_network(
+        net, features.unit_matrix(), features.pair_matrix(), features.spike_matrix(), spike_units
+    )
+    settings, mean = net.info.settings, outputs.mean(axis=0)
+    return Predictions(
+        widened(mean[:, :3], settings["widening"]["precision"]),
+        widened(mean[:, 3:6], settings["widening"]["recall"]),
+        mean[:, 6:],
+        calibrated(log_odds.mean(axis=0), settings["spike_calibration"]),
+    )
+
+
+def run_network(net, units: np.ndarray, pairs: np.ndarray, spikes: np.ndarray, spike_units: np.ndarray):
+    """
+    Outputs of each member of the network.
+
+    Parameters
+    ----------
+    net : Assessor
+    units, pairs, spikes : np.ndarray, float32
+        Matrices of `Features`.
+    spike_units : np.ndarray, shape (num_spikes,), int
+
+    Returns
+    -------
+    outputs : np.ndarray, shape (num_members, num_units, 10), float32
+    log_odds : np.ndarray, shape (num_members, num_spikes), float32
+    """
+    import torch
+
+    if len(units) == 0:
+        num_members = net.config.num_members
+        return np.zeros((num_members, 0, 6 + len(LABELS)), "float32"), np.zeros((num_members, 0), "float32")
+    with torch.inference_mode():
+        outputs = net.judge_units(torch.from_numpy(units), torch.from_numpy(pairs))
+        of_spikes = outputs[:, torch.from_numpy(spike_units.astype("int64"))]
+        log_odds = net.judge_spikes(torch.from_numpy(spikes), of_spikes)[..., 0]
+    return outputs.numpy(), log_odds.numpy()
+
+
+def widened(quantiles: np.ndarray, factors: list[float] | tuple[float, float]) -> np.ndarray:
+    """
+    Intervals that hold nine of ten values, by conformal prediction (Romano, Patterson and Candes 2019).
+
+    Parameters
+    ----------
+    quantiles : np.ndarray, shape (num_units, 3), float
+        Lower, middle and upper quantile.
+    factors : (low, high)
+        What each end is moved by, relative to the width of the interval; negative where it becomes narrower.
+
+    Returns
+    -------
+    np.ndarray, shape (num_units, 3), float
+        From 0 to 1, ascending.
+    """
+    low, middle, high = np.asarray(quantiles, dtype=float).T
+    width = high - low + LEAST_WIDTH
+    low, high = low - factors[0] * width, high + factors[1] * width
+    return np.clip(np.stack([np.minimum(low, middle), middle, np.maximum(high, middle)], axis=1), 0, 1)
+
+
+def calibrated(log_odds: np.ndarray, calibration: dict[str, list[float]]) -> np.ndarray:
+    """Probabilities from log odds, by the isotonic curve that held-out recordings gave."""
+    return np.interp(log_odds, calibration["log_odds"], calibration["probability"])

@@ -1,0 +1,1 @@
+"""Training of the network that judges sortings: examples with known truth, faults, labels, and calibration."""

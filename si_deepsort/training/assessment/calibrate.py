@@ -1,0 +1,121 @@
+"""Calibrate the network on recordings that its members did not see: intervals, spikes, and missed neurons."""
+
+import numpy as np
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import Ridge
+
+from ...assessment.missed import recording_features
+from ...assessment.predict import LEAST_WIDTH, calibrated, run_network, widened
+from ...nets.assessor import QUANTILES, Assessor
+from .data import ExampleSet
+
+# Points of the isotonic curve that are kept.
+MOST_POINTS = 40
+# Strength of the regularization of the number of missed neurons.
+RIDGE_STRENGTH = 3.0
+# Share of the recordings whose interval is to hold the number of missed neurons.
+MISSED_COVERAGE = 0.92
+
+
+def calibrate(net: Assessor, examples: ExampleSet, folds: np.ndarray) -> tuple[dict, dict[str, float]]:
+    """
+    Calibrate a network whose members each left one fold out.
+
+    Parameters
+    ----------
+    net : Assessor
+    examples : ExampleSet
+    folds : np.ndarray, shape (num_units,), int
+        The member that did not see each unit.
+
+    Returns
+    -------
+    settings : dict
+        `widening` of intervals, `spike_calibration`, and `missed`, see `assessment`.
+    metrics : dict of str to float
+        What was measured on the recordings that were left out, sortings with made faults not counted.
+    """
+    outputs, log_odds = run_network(net, examples.units, examples.pairs, examples.spikes, examples.spike_units)
+    of_units = outputs[folds, np.arange(len(folds))]
+    log_odds = log_odds[folds[examples.spike_units], np.arange(len(examples.spikes))]
+    is_real = examples.weights() == 1.0
+    truth = {"precision": examples.precision, "recall": examples.recall}
+    parts = {"precision": of_units[:, :3], "recall": of_units[:, 3:6]}
+    widening = {name: _widening(parts[name][is_real], truth[name][is_real]) for name in truth}
+    is_real_spike = is_real[examples.spike_units]
+    spike_calibration = _isotonic(log_odds[is_real_spike], examples.is_right[is_real_spike])
+    missed = _missed(examples, of_units[:, 6:])
+    settings = {"widening": widening, "spike_calibration": spike_calibration, "missed": missed}
+    metrics = {}
+    for name, values in truth.items():
+        bounds = widened(parts[name][is_real], widening[name])
+        metrics[f"{name}_error"] = float(np.abs(bounds[:, 1] - values[is_real]).mean())
+        metrics[f"{name}_coverage"] = float(
+            ((bounds[:, 0] <= values[is_real]) & (values[is_real] <= bounds[:, 2])).mean()
+        )
+    probability = calibrated(log_odds[is_real_spike], spike_calibration)
+    metrics["spike_calibration_error"] = calibration_error(probability, examples.is_right[is_real_spike])
+    return settings, metrics
+
+
+def calibration_error(probability: np.ndarray, is_right: np.ndarray, num_bins: int = 10) -> float:
+    """Mean difference of probability and frequency over bins of equal width, weighted by their spikes."""
+    bins = np.minimum((probability * num_bins).astype(int), num_bins - 1)
+    gaps = [
+        np.abs(probability[bins == one].mean() - is_right[bins == one].mean()) * np.mean(bins == one)
+        for one in np.unique(bins)
+    ]
+    return float(np.sum(gaps))
+
+
+def _widening(quantiles: np.ndarray, values: np.ndarray) -> list[float]:
+    """Factors for both ends, so that each leaves out its share of the values."""
+    low, _, high = quantiles.T.astype(float)
+    width = high - low + LEAST_WIDTH
+    share = 1 - QUANTILES[0]
+    below, above = (low - values) / width, (values - high) / width
+    return [float(np.quantile(below, share)), float(np.quantile(above, share))]
+
+
+def _isotonic(log_odds: np.ndarray, is_right: np.ndarray) -> dict[str, list[float]]:
+    fitted = IsotonicRegression(y_min=0.001, y_max=0.999, out_of_bounds="clip").fit(log_odds, is_right)
+    points = np.quantile(log_odds, np.linspace(0, 1, MOST_POINTS))
+    points = np.unique(points)
+    # Means over the gaps between points are smoother than the steps of the isotonic curve.
+    curve = fitted.predict(points)
+    return {"log_odds": points.tolist(), "probability": curve.tolist()}
+
+
+def _missed(examples: ExampleSet, label_probabilities: np.ndarray) -> dict[str, list]:
+    """The linear model of the number of missed neurons, and its intervals from recordings that were left out."""
+    whole, num_sortings = examples.whole, len(examples.names)
+    features = np.stack(
+        [
+            recording_features(
+                whole["event_counts"][k],
+                whole["num_explained"][k],
+                label_probabilities[examples.sortings == k],
+                duration_s=float(whole["duration_s"][k]),
+                num_channels=int(whole["num_channels"][k]),
+            )
+            for k in range(num_sortings)
+        ]
+    )
+    roots = np.sqrt(whole["num_missed"])
+    recordings = examples.recordings()
+    predicted = np.zeros_like(roots)
+    for held_out in np.unique(recordings % 10):
+        is_out = recordings % 10 == held_out
+        predicted[is_out] = Ridge(RIDGE_STRENGTH).fit(features[~is_out], roots[~is_out]).predict(features[is_out])
+    errors = roots - predicted
+    tail = (1 - MISSED_COVERAGE) / 2
+    model = Ridge(RIDGE_STRENGTH).fit(features, roots)
+    is_sorter = np.array(["degraded" not in name for name in examples.names])
+    neurons, missed = whole["num_neurons"][is_sorter].sum(axis=0), whole["num_missed"][is_sorter].sum(axis=0)
+    return {
+        "weights": model.coef_.tolist(),
+        "offsets": model.intercept_.tolist(),
+        "low": np.quantile(errors, tail, axis=0).tolist(),
+        "high": np.quantile(errors, 1 - tail, axis=0).tolist(),
+        "found_share": (1 - missed / np.maximum(neurons, 1)).tolist(),
+    }

@@ -1,0 +1,101 @@
+"""All examples of a folder as arrays, and their division into folds by recording."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+# Weight of an example from a degraded true sorting; sortings of sorters weigh 1.
+DEGRADED_WEIGHT = 0.5
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """
+    Examples of many sortings, one after the other.
+
+    Attributes
+    ----------
+    names : list of str
+        "RECORDING.SORTER" of each sorting.
+    sortings : np.ndarray, shape (num_units,), int
+        Sorting of each unit.
+    units, pairs : np.ndarray, float32
+        Matrices of `assessment.features`.
+    precision, recall : np.ndarray, shape (num_units,), float
+    labels : np.ndarray, shape (num_units,), int
+    spikes : np.ndarray, shape (num_spikes, num_spike_features), float32
+        Ordered by unit.
+    spike_units : np.ndarray, shape (num_spikes,), int
+        Row of the unit of each spike.
+    is_right : np.ndarray, shape (num_spikes,), bool
+    whole : dict of str to np.ndarray, shape (num_sortings, ...)
+        Values of each sorting as a whole.
+    """
+
+    names: list[str]
+    sortings: np.ndarray
+    units: np.ndarray
+    pairs: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    labels: np.ndarray
+    spikes: np.ndarray
+    spike_units: np.ndarray
+    is_right: np.ndarray
+    whole: dict[str, np.ndarray]
+
+    def recordings(self) -> np.ndarray:
+        """Number of the recording of each sorting, (num_sortings,), int."""
+        return np.unique([name.rpartition(".")[0] for name in self.names], return_inverse=True)[1]
+
+    def weights(self) -> np.ndarray:
+        """Weight of each unit, (num_units,), float."""
+        is_degraded = np.array(["degraded" in name.rpartition(".")[2] for name in self.names])
+        return np.where(is_degraded, DEGRADED_WEIGHT, 1.0)[self.sortings]
+
+
+WHOLE = ("event_counts", "num_explained", "duration_s", "num_channels", "num_missed", "num_neurons")
+
+
+def load_examples(folder: str | Path) -> ExampleSet:
+    """
+    Load the examples of a folder.
+
+    Parameters
+    ----------
+    folder : str | Path
+        Holds `RECORDING.SORTER.npz`, see `make_all_examples`.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    files = sorted(file for file in Path(folder).glob("*.npz") if not file.name.endswith(".partial.npz"))
+    if not files:
+        raise ValueError(f"{folder} holds no examples, expected files NAME.SORTER.npz. Make them first.")
+    loaded = [dict(np.load(file)) for file in files]
+    starts = np.concatenate([[0], np.cumsum([len(part["units"]) for part in loaded])])
+    joined = {
+        name: np.concatenate([part[name] for part in loaded])
+        for name in ("units", "pairs", "precision", "recall", "labels")
+    }
+    spike_units = np.concatenate([part["spike_units"] + start for part, start in zip(loaded, starts[:-1], strict=True)])
+    order = np.argsort(spike_units, kind="stable")
+    return ExampleSet(
+        names=[file.name.removesuffix(".npz") for file in files],
+        sortings=np.repeat(np.arange(len(loaded)), np.diff(starts)),
+        spikes=np.concatenate([part["spikes"] for part in loaded])[order],
+        spike_units=spike_units[order],
+        is_right=np.concatenate([part["is_right"] for part in loaded])[order],
+        whole={name: np.stack([part[name] for part in loaded]) for name in WHOLE},
+        **joined,
+    )
+
+
+def folds_by_recording(examples: ExampleSet, num_folds: int, seed: int) -> np.ndarray:
+    """Fold of each unit, (num_units,), int; all sortings of a recording are in one fold."""
+    recordings = examples.recordings()
+    shuffled = np.random.default_rng(seed).permutation(recordings.max() + 1)
+    return (shuffled % num_folds)[recordings][examples.sortings]

@@ -1,0 +1,112 @@
+"""Sortings with known faults, made from a true sorting: units merged, split, cut off, polluted, doubled or dropped."""
+
+import numpy as np
+
+from ...spike_vectors import make_spike_vector
+
+# How often each fault is made; the rest of the units stay as they are.
+FAULTS = {
+    "nothing": 0.32,
+    "merge": 0.15,
+    "split": 0.08,
+    "cut_small": 0.1,
+    "drop_some": 0.08,
+    "add_events": 0.12,
+    "jitter": 0.03,
+    "double": 0.04,
+    "drop": 0.08,
+}
+# Junk units of events that belong to no neuron, as a share of the units.
+JUNK_SHARE = 0.15
+
+
+def degraded_sorting(
+    spikes: np.ndarray,
+    num_units: int,
+    *,
+    amplitudes: np.ndarray,
+    neighbours: np.ndarray,
+    events: np.ndarray,
+    event_units: np.ndarray,
+    num_frames: int,
+    sampling_frequency: float,
+    seed: int,
+) -> tuple[np.ndarray, int]:
+    """
+    Make faults in a true sorting of one segment.
+
+    Parameters
+    ----------
+    spikes : np.ndarray
+        Sorted spike vector of the truth.
+    num_units : int
+    amplitudes : np.ndarray, shape (num_spikes,), float
+        Measured amplitude of each spike.
+    neighbours : np.ndarray, shape (num_units, num_neighbours), int
+        Similar units of each unit, -1 for none.
+    events, event_units : np.ndarray, shape (num_events,), int
+        Frames of peaks that are no spikes of the truth, and the unit that each is near.
+    num_frames : int
+    sampling_frequency : float
+        In Hz.
+    seed : int
+
+    Returns
+    -------
+    spikes : np.ndarray
+        Sorted spike vector.
+    num_units : int
+    """
+    rng = np.random.default_rng(seed)
+    trains = [spikes["sample_index"][spikes["unit_index"] == unit] for unit in range(num_units)]
+    sizes = [amplitudes[spikes["unit_index"] == unit] for unit in range(num_units)]
+    severity = rng.beta(1.0, 1.5, num_units)
+    found: list[np.ndarray] = []
+    taken = np.zeros(num_units, dtype=bool)
+    for unit in rng.permutation(num_units):
+        train = trains[unit]
+        if taken[unit] or len(train) < 3:
+            continue
+        taken[unit] = True
+        fault, share = rng.choice(list(FAULTS), p=list(FAULTS.values())), severity[unit]
+        near = [other for other in neighbours[unit] if other >= 0 and not taken[other]]
+        if fault == "merge" and near:
+            other = near[int(rng.integers(min(2, len(near))))]
+            moved = rng.random(len(trains[other])) < (1.0 if rng.random() < 0.5 else share)
+            found += [np.concatenate([train, trains[other][moved]])]
+            found += [trains[other][~moved]] if rng.random() < 0.8 else []
+            taken[other] = True
+        elif fault == "split":
+            found += _parts(train, sizes[unit], share, rng)
+        elif fault == "cut_small":
+            found += [train[sizes[unit] >= np.quantile(sizes[unit], 0.8 * share)]]
+        elif fault == "drop_some":
+            found += [train[rng.random(len(train)) > 0.8 * share]]
+        elif fault == "add_events":
+            pool = events[event_units == unit] if rng.random() < 0.7 else rng.integers(0, num_frames, 2 * len(train))
+            added = rng.permutation(pool)[: round(2 * share * len(train))]
+            found += [np.concatenate([train, added])]
+        elif fault == "jitter":
+            found += [train + np.rint(rng.normal(0, 3e-4 * share * sampling_frequency, len(train))).astype(int)]
+        elif fault == "double":
+            copied = train[rng.random(len(train)) < 0.3 + 0.7 * share]
+            found += [train, copied + rng.integers(-2, 3)]
+        elif fault != "drop":
+            found += [train]
+    for _ in range(round(JUNK_SHARE * num_units)):
+        center = int(rng.integers(num_units))
+        pool = events[event_units == center]
+        found += [pool if len(pool) >= 5 else rng.integers(0, num_frames, 60)]
+    found = [np.unique(np.clip(train, 0, num_frames - 1)) for train in found]
+    found = [train for train in found if len(train) >= 3]
+    labels = np.repeat(np.arange(len(found)), [len(train) for train in found])
+    times = np.concatenate([*found, np.zeros(0, dtype="int64")])
+    return make_spike_vector(times, labels, np.zeros(len(times), dtype="int64")), len(found)
+
+
+def _parts(train, sizes, share, rng):
+    """Two parts of a unit: by amplitude, by time or by chance."""
+    kind, part = rng.integers(3), 0.1 + 0.4 * share
+    keys = (sizes, train, rng.random(len(train)))[kind]
+    is_first = keys < np.quantile(keys, part)
+    return [train[is_first], train[~is_first]]

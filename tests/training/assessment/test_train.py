@@ -1,0 +1,111 @@
+"""Labels, faults and training of the network that judges sortings."""
+
+import numpy as np
+import pytest
+
+from si_deepsort.nets.assessor import LABELS
+from si_deepsort.spike_vectors import make_spike_vector
+from si_deepsort.training.assessment.calibrate import calibration_error
+from si_deepsort.training.assessment.data import folds_by_recording, load_examples
+from si_deepsort.training.assessment.degrade import degraded_sorting
+from si_deepsort.training.assessment.labels import true_quality
+from si_deepsort.training.assessment.train import AssessorTrainingSettings, train_assessor
+
+RATE = 30_000.0
+
+
+def vector(*trains):
+    labels = np.repeat(np.arange(len(trains)), [len(train) for train in trains])
+    return make_spike_vector(np.concatenate(trains), labels, np.zeros(len(labels), dtype=int))
+
+
+def test_labels_say_what_a_unit_is():
+    one, two = np.arange(1000, 100_000, 1000), np.arange(1500, 100_000, 1000)
+    sorted_spikes = vector(one + 3, two[::4], np.sort(np.concatenate([one, two])), np.arange(1250, 100_000, 1000))
+    quality = true_quality(sorted_spikes, 4, vector(one, two), 2, RATE)
+    np.testing.assert_allclose(quality.precision, [1, 1, 0.5, 0], atol=0.01)
+    np.testing.assert_allclose(quality.recall, [1, 0.25, 1, 0], atol=0.02)
+    assert [LABELS[label] for label in quality.labels] == ["good", "fragment", "multi-unit", "noise"]
+    mean = [quality.is_right[sorted_spikes["unit_index"] == unit].mean() for unit in range(4)]
+    np.testing.assert_allclose(mean, [1, 1, 0.5, 0], atol=0.02)
+    np.testing.assert_allclose(quality.accuracy_of_neurons, [1, 0.5], atol=0.02)
+
+
+def test_no_units_and_no_neurons():
+    nothing = vector(np.zeros(0, dtype=int))
+    assert len(true_quality(nothing, 0, vector(np.arange(5)), 1, RATE).precision) == 0
+
+
+def test_faults_are_seeded_and_valid():
+    rng = np.random.default_rng(0)
+    spikes = vector(*[np.sort(rng.choice(300_000, 80, replace=False)) for _ in range(20)])
+    arguments = dict(
+        amplitudes=rng.normal(1, 0.1, len(spikes)),
+        neighbours=np.tile(np.arange(20)[:, None], (1, 2)) ^ np.array([1, 2]) % 20,
+        events=rng.integers(0, 300_000, 500),
+        event_units=rng.integers(0, 20, 500),
+        num_frames=300_000,
+        sampling_frequency=RATE,
+    )
+    first, num_units = degraded_sorting(spikes, 20, **arguments, seed=1)
+    again, _ = degraded_sorting(spikes, 20, **arguments, seed=1)
+    other, _ = degraded_sorting(spikes, 20, **arguments, seed=2)
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+    assert first["unit_index"].max() == num_units - 1 and first["sample_index"].max() < 300_000
+    assert np.bincount(first["unit_index"]).min() >= 3
+
+
+@pytest.fixture
+def examples(tmp_path):
+    """Sortings of six recordings in which the first feature tells the precision, and spikes follow it."""
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        units = rng.standard_normal((30, 3)).astype("float32")
+        precision = 1 / (1 + np.exp(-2 * units[:, 0]))
+        spike_units = np.repeat(np.arange(30), 10)
+        values = dict(
+            units=units,
+            pairs=rng.standard_normal((30, 2, 2)).astype("float32"),
+            spikes=rng.standard_normal((300, 2)).astype("float32"),
+            spike_units=spike_units,
+            precision=precision,
+            recall=np.full(30, 0.9),
+            labels=np.where(precision > 0.8, 0, 1),
+            is_right=rng.random(300) < precision[spike_units],
+            event_counts=rng.poisson(5, 5),
+            num_explained=np.asarray(3),
+            duration_s=np.asarray(10.0),
+            num_channels=np.asarray(32),
+            num_missed=rng.poisson(2, 3),
+            num_neurons=np.array([5, 5, 5]),
+        )
+        np.savez(tmp_path / f"r{number}.deepsort.npz", **values)
+    return tmp_path
+
+
+def test_recordings_are_not_divided(examples):
+    loaded = load_examples(examples)
+    folds = folds_by_recording(loaded, 5, seed=0)
+    for sorting in range(6):
+        assert len(np.unique(folds[loaded.sortings == sorting])) == 1
+
+
+def test_training_learns_and_is_seeded(examples, tmp_path):
+    settings = AssessorTrainingSettings(num_epochs=20, batch_size=32)
+    trained = train_assessor(examples, tmp_path / "model", settings=settings)
+    again = train_assessor(examples, None, settings=settings)
+    assert trained.info.metrics == again.info.metrics
+    assert trained.info.metrics["precision_error"] < 0.12
+    assert {"widening", "spike_calibration", "missed"} <= set(trained.info.settings)
+
+
+def test_calibration_error():
+    rng = np.random.default_rng(0)
+    probability = rng.random(20_000)
+    assert calibration_error(probability, rng.random(20_000) < probability) < 0.02
+    assert calibration_error(np.full(100, 0.9), np.zeros(100, dtype=bool)) == pytest.approx(0.9)
+
+
+def test_a_folder_without_examples_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no examples"):
+        load_examples(tmp_path)
