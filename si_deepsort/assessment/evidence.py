@@ -1,6 +1,6 @@
 """Evidence of a sorting: templates, judged spikes and residual events, from stretches of white traces."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numba
@@ -8,7 +8,8 @@ import numpy as np
 from spikeinterface.core import BaseRecording
 
 from ..spike_vectors import some_of_each
-from .explain import MOST_MOVE, NEIGHBOUR_MOVE, JudgedSpikes, explain_traces, judge_spikes
+from .explain import MOST_MOVE, explain_traces
+from .judge_spikes import NEIGHBOUR_MOVE, JudgedSpikes, judge_spikes
 from .residual_events import EVENT_MS, ResidualEvents, find_residual_events
 from .stretches import STRETCH_S, Stretch, choose_stretches, read_stretches, spikes_between, whole_recording
 from .templates import (
@@ -86,41 +87,42 @@ def gather_evidence(
     margin = nbefore + nafter + most_lag + MOST_MOVE + NEIGHBOUR_MOVE + 1
     chosen = choose_stretches(white, spikes, num_units, most_s=most_s, seed=seed)
     stretches = list(read_stretches(white, chosen, margin=margin))
-    is_inside = np.zeros(len(spikes), dtype=bool)
-    for stretch in stretches:
-        is_inside[spikes_between(spikes, stretch.segment, stretch.start, stretch.stop)] = True
-    inside = np.flatnonzero(is_inside)
-    sampled = np.zeros(len(spikes), dtype=bool)
-    sampled[inside[some_of_each(spikes["unit_index"][inside], MOST_JUDGED, seed)]] = True
-
+    sampled = _sample(spikes, stretches, seed)
     templates = _averaged(stretches, spikes, sampled, num_units, locations, nbefore, nafter, None)
     for _ in range(NUM_REFINEMENTS):
         templates = _averaged(stretches, spikes, sampled, num_units, locations, nbefore, nafter, templates)
     neighbours = find_neighbours(templates, len(locations), most_lag=most_lag)
-
-    parts, events = [], []
-    is_long = [stretch.stop - stretch.start >= STRETCH_S * rate / 2 for stretch in stretches]
     if judges_all:
-        sampled[:] = True
-        source: Iterator[Stretch] = read_stretches(white, whole_recording(white), margin=margin)
+        chosen, sampled = whole_recording(white), np.ones(len(spikes), dtype=bool)
+        source: Iterable[Stretch] = read_stretches(white, chosen, margin=margin)
     else:
-        source = iter(stretches)
-    for number, stretch in enumerate(source):
+        source = stretches
+    longs = [part for part in chosen if part[2] - part[1] >= STRETCH_S * rate / 2] or chosen
+    parts, events = [], []
+    for stretch in source:
         part, residual = _judged(stretch, spikes, sampled, templates, neighbours)
         parts.append(part)
-        if judges_all or is_long[number] or len(stretches) == 1:
+        if (stretch.segment, stretch.start, stretch.stop) in longs:
             events.append(_events(stretch, residual, templates, locations, rate))
-    longs = [s for s, long in zip(stretches, is_long, strict=True) if long] or stretches
-    if judges_all:
-        duration_s = white.get_total_duration()
-        num_read = np.bincount(spikes["unit_index"], minlength=num_units)
-    else:
-        duration_s = sum(stretch.stop - stretch.start for stretch in longs) / rate
-        units = [spikes["unit_index"][spikes_between(spikes, s.segment, s.start, s.stop)] for s in longs]
-        num_read = np.bincount(np.concatenate(units), minlength=num_units) if units else np.zeros(num_units, int)
+    read = np.concatenate([spikes["unit_index"][spikes_between(spikes, *part)] for part in longs])
     return Evidence(
-        templates, neighbours, _joined(parts, JudgedSpikes), _joined(events, ResidualEvents), duration_s, num_read
+        templates,
+        neighbours,
+        _joined(parts, JudgedSpikes),
+        _joined(events, ResidualEvents),
+        duration_s=sum(stop - start for _, start, stop in longs) / rate,
+        num_read=np.bincount(read, minlength=num_units),
     )
+
+
+def _sample(spikes: np.ndarray, stretches: list[Stretch], seed: int) -> np.ndarray:
+    """Which spikes are averaged and judged: some of each unit inside of the stretches, (num_spikes,) bool."""
+    is_inside, sampled = np.zeros((2, len(spikes)), dtype=bool)
+    for stretch in stretches:
+        is_inside[spikes_between(spikes, stretch.segment, stretch.start, stretch.stop)] = True
+    inside = np.flatnonzero(is_inside)
+    sampled[inside[some_of_each(spikes["unit_index"][inside], MOST_JUDGED, seed)]] = True
+    return sampled
 
 
 def _joined(parts, kind):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..nets.assessor import LABELS
 from .evidence import Evidence
-from .features import SPIKE_THRESHOLD
+from .spike_statistics import SPIKE_THRESHOLD
 
 # Edges of the sizes of events that are counted, in standard deviations of white noise.
 SIZE_EDGES = (4.5, 5.5, 7.0, 9.0, 13.0, np.inf)

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from ..geometry import channel_distances
-from .explain import _fitted, _products
+from .explain import fit_template, template_products
 from .templates import AMPLITUDE_VARIANCE, WhiteTemplates
 
 # Smallest peak of an event, in standard deviations of white noise: normal noise exceeds it seven times in a million
@@ -140,7 +140,7 @@ def _find_sources(residual, rows, channels, candidates, values, slopes, kept_cha
                 place = rows[event] - peak + move
                 if place < 0 or place > last:
                     continue
-                own, sloped = _products(residual, place, values[unit], slopes[unit], kept_channels[unit])
-                score, _, _ = _fitted(own, sloped, norm, slope_norm, precision)
+                own, sloped = template_products(residual, place, values[unit], slopes[unit], kept_channels[unit])
+                score, _, _ = fit_template(own, sloped, norm, slope_norm, precision)
                 if score > scores[event]:
                     scores[event], sources[event] = score, unit

@@ -17,6 +17,7 @@ from spikeinterface.core import BaseRecording, BaseSorting
 from ..assessment.assess import assess_white
 from ..noise import sample_traces
 from ..preprocessing.estimate_whitening import living_noise_levels
+from ..preprocessing.whitening import Whitening
 from ..spike_vectors import without_doubles
 from .cluster_stream import run_on_cluster
 from .clusters.find import ClusteringValues, cluster_peaks
@@ -38,7 +39,6 @@ RARE_RATE_HZ = 0.25
 # Limits of the smallest cluster: units with fewer than 5 spikes cannot be compared (`units.spike_features`), and 15 are
 # what 60 s give at the rate above. Tuned on generated development recordings (seeds 1-5).
 FEWEST_CLUSTERED, MOST_REQUIRED = 5, 15
-
 # Seconds of white traces, spread over the recording, from which units are judged at the end: a twentieth of the time
 # that sorting 60 s takes.
 MOST_ASSESSED_S = 30.0
@@ -102,16 +102,7 @@ def sort_recording(
     sorting, dropped = make_sorting(prepared.whole, traces, whitening, *judged)
     run.save_table("dropped", dropped)
     if settings.assess:
-        assessment = assess_white(
-            sorting,
-            traces,
-            whitening=whitening,
-            noise_before=noise_before,
-            duration_s=MOST_ASSESSED_S,
-            seed=settings.seed,
-        )
-        assessment.set_properties(sorting)
-        run.save_table("assessment", assessment.units.reset_index())
+        judge_units(sorting, prepared.whole, whitening, noise_before, settings.seed, run)
     run.remove_traces()
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting
@@ -122,6 +113,22 @@ def cluster_stream(scheduler: str | None, job_kwargs: dict) -> Callable[..., np.
     if scheduler is None:
         return None
     return partial(run_on_cluster, scheduler=scheduler, progress_bar=job_kwargs.get("progress_bar", False))
+
+
+def judge_units(
+    sorting: BaseSorting,
+    white: BaseRecording,
+    whitening: Whitening,
+    noise_before: np.ndarray,
+    seed: int,
+    run: RunFolder,
+) -> None:
+    """Set the precision and recall to be expected of each unit as properties, and keep the table with the reasons."""
+    assessment = assess_white(
+        sorting, white, whitening=whitening, noise_before=noise_before, duration_s=MOST_ASSESSED_S, seed=seed
+    )
+    assessment.set_properties(sorting)
+    run.save_table("assessment", assessment.units.reset_index())
 
 
 def smallest_cluster(duration_s: float) -> int:

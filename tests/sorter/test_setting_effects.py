@@ -69,7 +69,15 @@ EFFECTS = dict(
 )
 # Settings whose effect needs a recording or an observation of its own, each with a test below; that of a dask scheduler
 # is in test_cluster_stream.py.
-TESTED_BELOW = {"assess", "cache", "common_reference", "motion_correction", "classifier", "job_kwargs", "dask_scheduler"}
+TESTED_BELOW = {
+    "assess",
+    "cache",
+    "common_reference",
+    "motion_correction",
+    "classifier",
+    "job_kwargs",
+    "dask_scheduler",
+}
 
 
 @pytest.fixture(scope="module")

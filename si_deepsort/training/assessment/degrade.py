@@ -64,44 +64,53 @@ def degraded_sorting(
     found: list[np.ndarray] = []
     taken = np.zeros(num_units, dtype=bool)
     for unit in rng.permutation(num_units):
-        train = trains[unit]
-        if taken[unit] or len(train) < 3:
+        if taken[unit] or len(trains[unit]) < 3:
             continue
         taken[unit] = True
         fault, share = rng.choice(list(FAULTS), p=list(FAULTS.values())), severity[unit]
         near = [other for other in neighbours[unit] if other >= 0 and not taken[other]]
         if fault == "merge" and near:
             other = near[int(rng.integers(min(2, len(near))))]
-            moved = rng.random(len(trains[other])) < (1.0 if rng.random() < 0.5 else share)
-            found += [np.concatenate([train, trains[other][moved]])]
-            found += [trains[other][~moved]] if rng.random() < 0.8 else []
+            found += _merged(trains[unit], trains[other], share, rng)
             taken[other] = True
-        elif fault == "split":
-            found += _parts(train, sizes[unit], share, rng)
-        elif fault == "cut_small":
-            found += [train[sizes[unit] >= np.quantile(sizes[unit], 0.8 * share)]]
-        elif fault == "drop_some":
-            found += [train[rng.random(len(train)) > 0.8 * share]]
         elif fault == "add_events":
-            pool = events[event_units == unit] if rng.random() < 0.7 else rng.integers(0, num_frames, 2 * len(train))
-            added = rng.permutation(pool)[: round(2 * share * len(train))]
-            found += [np.concatenate([train, added])]
-        elif fault == "jitter":
-            found += [train + np.rint(rng.normal(0, 3e-4 * share * sampling_frequency, len(train))).astype(int)]
-        elif fault == "double":
-            copied = train[rng.random(len(train)) < 0.3 + 0.7 * share]
-            found += [train, copied + rng.integers(-2, 3)]
-        elif fault != "drop":
-            found += [train]
+            is_near = rng.random() < 0.7
+            pool = events[event_units == unit] if is_near else rng.integers(0, num_frames, 2 * len(trains[unit]))
+            added = rng.permutation(pool)[: round(2 * share * len(trains[unit]))]
+            found += [np.concatenate([trains[unit], added])]
+        else:
+            found += _faulty(fault, trains[unit], sizes[unit], share, sampling_frequency, rng)
     for _ in range(round(JUNK_SHARE * num_units)):
-        center = int(rng.integers(num_units))
-        pool = events[event_units == center]
+        pool = events[event_units == int(rng.integers(num_units))]
         found += [pool if len(pool) >= 5 else rng.integers(0, num_frames, 60)]
     found = [np.unique(np.clip(train, 0, num_frames - 1)) for train in found]
     found = [train for train in found if len(train) >= 3]
     labels = np.repeat(np.arange(len(found)), [len(train) for train in found])
     times = np.concatenate([*found, np.zeros(0, dtype="int64")])
     return make_spike_vector(times, labels, np.zeros(len(times), dtype="int64")), len(found)
+
+
+def _merged(train, other, share, rng):
+    """Two units as one, or one unit with a share of the spikes of the other, whose rest is a unit or is lost."""
+    moved = rng.random(len(other)) < (1.0 if rng.random() < 0.5 else share)
+    rest = [other[~moved]] if rng.random() < 0.8 else []
+    return [np.concatenate([train, other[moved]]), *rest]
+
+
+def _faulty(fault, train, sizes, share, sampling_frequency, rng):
+    """The units that a fault makes of one; a fault that finds nothing to do leaves it as it is."""
+    if fault == "split":
+        return _parts(train, sizes, share, rng)
+    if fault == "cut_small":
+        return [train[sizes >= np.quantile(sizes, 0.8 * share)]]
+    if fault == "drop_some":
+        return [train[rng.random(len(train)) > 0.8 * share]]
+    if fault == "jitter":
+        return [train + np.rint(rng.normal(0, 3e-4 * share * sampling_frequency, len(train))).astype(int)]
+    if fault == "double":
+        copied = train[rng.random(len(train)) < 0.3 + 0.7 * share]
+        return [train, copied + rng.integers(-2, 3)]
+    return [] if fault == "drop" else [train]
 
 
 def _parts(train, sizes, share, rng):
