@@ -80,7 +80,6 @@ def sort_recording(
     prepared = prepare_traces(recording, settings, run, job_kwargs)
     traces, peaks, whitening = prepared.traces, prepared.peaks, prepared.white.whitening
     background = measure_background(traces, num_samples=refinement.nbefore + refinement.nafter, seed=settings.seed)
-
     spikes = run.keep("clusters", lambda: cluster_peaks(traces, whitening, peaks, clustering))
     if settings.matching is None:
         run.begin("units")
@@ -101,8 +100,7 @@ def sort_recording(
     judged = noise_before, units, spikes, unit_limits(settings)
     sorting, dropped = make_sorting(prepared.whole, traces, whitening, *judged)
     run.save_table("dropped", dropped)
-    if settings.assess:
-        judge_units(sorting, prepared.whole, whitening, noise_before, settings.seed, run)
+    judge_units(sorting, prepared.whole, whitening, noise_before, settings, run)
     run.remove_traces()
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting
@@ -120,12 +118,14 @@ def judge_units(
     white: BaseRecording,
     whitening: Whitening,
     noise_before: np.ndarray,
-    seed: int,
+    settings: DeepSortSettings,
     run: RunFolder,
 ) -> None:
-    """Set the precision and recall to be expected of each unit as properties, and keep the table with the reasons."""
+    """If wanted, set what is to be expected of each unit as properties, and keep the table with the reasons."""
+    if not settings.assess:
+        return
     assessment = assess_white(
-        sorting, white, whitening=whitening, noise_before=noise_before, duration_s=MOST_ASSESSED_S, seed=seed
+        sorting, white, whitening=whitening, noise_before=noise_before, duration_s=MOST_ASSESSED_S, seed=settings.seed
     )
     assessment.set_properties(sorting)
     run.save_table("assessment", assessment.units.reset_index())

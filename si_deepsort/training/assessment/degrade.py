@@ -83,11 +83,16 @@ def degraded_sorting(
     for _ in range(round(JUNK_SHARE * num_units)):
         pool = events[event_units == int(rng.integers(num_units))]
         found += [pool if len(pool) >= 5 else rng.integers(0, num_frames, 60)]
-    found = [np.unique(np.clip(train, 0, num_frames - 1)) for train in found]
-    found = [train for train in found if len(train) >= 3]
-    labels = np.repeat(np.arange(len(found)), [len(train) for train in found])
-    times = np.concatenate([*found, np.zeros(0, dtype="int64")])
-    return make_spike_vector(times, labels, np.zeros(len(times), dtype="int64")), len(found)
+    return _as_spikes(found, num_frames)
+
+
+def _as_spikes(trains, num_frames):
+    """Spike vector of the units that have at least 3 spikes, and their number."""
+    trains = [np.unique(np.clip(train, 0, num_frames - 1)) for train in trains]
+    trains = [train for train in trains if len(train) >= 3]
+    labels = np.repeat(np.arange(len(trains)), [len(train) for train in trains])
+    times = np.concatenate([*trains, np.zeros(0, dtype="int64")])
+    return make_spike_vector(times, labels, np.zeros(len(times), dtype="int64")), len(trains)
 
 
 def _merged(train, other, share, rng):
