@@ -74,10 +74,7 @@ def degraded_sorting(
             found += _merged(trains[unit], trains[other], share, rng)
             taken[other] = True
         elif fault == "add_events":
-            is_near = rng.random() < 0.7
-            pool = events[event_units == unit] if is_near else rng.integers(0, num_frames, 2 * len(trains[unit]))
-            added = rng.permutation(pool)[: round(2 * share * len(trains[unit]))]
-            found += [np.concatenate([trains[unit], added])]
+            found += [_polluted(trains[unit], events[event_units == unit], num_frames, share, rng)]
         else:
             found += _faulty(fault, trains[unit], sizes[unit], share, sampling_frequency, rng)
     for _ in range(round(JUNK_SHARE * num_units)):
@@ -100,6 +97,12 @@ def _merged(train, other, share, rng):
     moved = rng.random(len(other)) < (1.0 if rng.random() < 0.5 else share)
     rest = [other[~moved]] if rng.random() < 0.8 else []
     return [np.concatenate([train, other[moved]]), *rest]
+
+
+def _polluted(train, near_events, num_frames, share, rng):
+    """A unit with events that lie near it, or with events at any time."""
+    pool = near_events if rng.random() < 0.7 else rng.integers(0, num_frames, 2 * len(train))
+    return np.concatenate([train, rng.permutation(pool)[: round(2 * share * len(train))]])
 
 
 def _faulty(fault, train, sizes, share, sampling_frequency, rng):
