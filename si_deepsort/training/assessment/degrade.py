@@ -46,16 +46,13 @@ def degraded_sorting(
         Similar units of each unit, -1 for none.
     events, event_units : np.ndarray, shape (num_events,), int
         Frames of peaks that are no spikes of the truth, and the unit that each is near.
-    num_frames : int
-    sampling_frequency : float
-        In Hz.
-    seed : int
+    num_frames, sampling_frequency, seed : int, float, int
+        Length of the recording in frames, frames per second, and the seed of the faults.
 
     Returns
     -------
-    spikes : np.ndarray
-        Sorted spike vector.
-    num_units : int
+    np.ndarray, int
+        Sorted spike vector, and the number of units.
     """
     rng = np.random.default_rng(seed)
     trains = [spikes["sample_index"][spikes["unit_index"] == unit] for unit in range(num_units)]
