@@ -78,7 +78,7 @@ def recording_features(
     num_explained : float
         Residual events that are further spikes of units.
     label_probabilities : np.ndarray, shape (num_units, 4), float
-        Of the units.
+        Probabilities of the labels of the units.
     duration_s : float
         Duration in which the events were found.
     num_channels : int

@@ -35,7 +35,7 @@ class AssessorTrainingSettings:
     ----------
     num_epochs, batch_size : int
     learning_rate, weight_decay : float
-        Of AdamW; the learning rate falls to 0 along a cosine.
+        As AdamW takes them; the learning rate falls to 0 along a cosine.
     seed : int
     """
 
