@@ -12,7 +12,7 @@ from .templates import AMPLITUDE_VARIANCE, WhiteTemplates
 # Smallest peak of an event, in standard deviations of white noise: normal noise exceeds it seven times in a million
 # samples.
 EVENT_THRESHOLD = 4.5
-# Of events this close in um and ms only the largest counts.
+# Where events are this close in um and ms, only the largest counts.
 EVENT_RADIUS_UM, EVENT_MS = 60.0, 0.4
 # Units whose main channel is this close in um to an event may have fired it; at most so many are tried.
 SOURCE_RADIUS_UM, MOST_SOURCES = 60.0, 12
@@ -116,7 +116,7 @@ def _is_largest(residual, row, channel, size, is_near, reach):
             continue
         for near in range(max(0, row - reach), min(residual.shape[0], row + reach + 1)):
             value = abs(residual[near, other])
-            # Of equal values the first counts.
+            # Among equal values the first counts.
             if value > size or (value == size and (near < row or (near == row and other < channel))):
                 return False
     return True
