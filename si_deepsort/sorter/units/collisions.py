@@ -6,9 +6,10 @@ of its spikes, since neighbouring neurons fire together. Single spikes can: each
 the other units as well, every one of them with its own lag and amplitude.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from scipy.stats import binom
 from spikeinterface.core import BaseRecording
 
 from ...geometry import channel_distances
@@ -30,6 +31,9 @@ EXPLAINED_FRACTION, EXPLAINED_ENERGY = 0.02, 10.0
 AMPLITUDE_VARIANCE = 0.02
 # Spikes of each unit that are tested: with as many, the share of doubtful ones is known to 6 %.
 MOST_TESTED_SPIKES = 40
+# Half of these spikes are tested first, and decide alone if a unit with just as many doubtful spikes as a share below
+# shows so few of them, or so many, with a smaller probability than this.
+MOST_UNCERTAIN = 0.02
 # Channels within this many um of the main channel of a unit, and those where it is visible, are looked at.
 TEST_RADIUS_UM = 150.0
 # A spike is doubtful if the unit explains its window better than the others by less than this, as twice a log
@@ -96,10 +100,17 @@ def find_redundant_units(
             return True
         own = tested[tested["unit_index"] == unit]
         least = LEAST_GAIN + MISFIT_FRACTION * overlaps.norms[unit]
-        gains = spike_gains(
-            traces, own, templates, unit, others, threshold=threshold, amplitude_variance=amplitude_variance
-        )
         share = DOUBTFUL_SHARE if num_others > 1 else SUPERFLUOUS_SHARE
+        gains = np.zeros(0)
+        for some in spike_gains(
+            *(traces, [own[::2], own[1::2]], templates, unit, others),
+            threshold=threshold,
+            amplitude_variance=amplitude_variance,
+        ):
+            gains = np.concatenate([gains, some])
+            num_doubtful = np.count_nonzero(gains <= least)
+            if len(gains) < len(own) and _is_certain(num_doubtful, len(gains), share):
+                return num_doubtful < share * len(gains)
         return len(gains) > 0 and bool(np.quantile(gains, share) > least)
 
     # A unit depends on those that are visible on the channels where it is tested.
@@ -108,6 +119,12 @@ def find_redundant_units(
     seen = is_near[main_channels(templates.values)] | visible
     depends = seen.astype("float32") @ visible.T.astype("float32") > 0
     return ~_kept_one_by_one(is_unit, np.argsort(templates.num_spikes, kind="stable"), depends)
+
+
+def _is_certain(num_doubtful: int, num_tested: int, share: float) -> bool:
+    """Whether so many doubtful spikes, or so few, would be rare in a unit of whose spikes just a share is doubtful."""
+    fewer, more = binom.cdf(num_doubtful, num_tested, share), binom.sf(num_doubtful - 1, num_tested, share)
+    return bool(min(fewer, more) < MOST_UNCERTAIN)
 
 
 def _kept_one_by_one(is_unit: Callable[[int, np.ndarray], bool], order: np.ndarray, depends: np.ndarray) -> np.ndarray:
@@ -153,14 +170,14 @@ def _explain_template(templates, overlaps: TemplateOverlaps, unit, candidates):
 
 def spike_gains(
     traces: BaseRecording,
-    spikes: np.ndarray,
+    parts: list[np.ndarray],
     templates: UnitTemplates,
     unit: int,
     others: np.ndarray,
     *,
     threshold: float,
     amplitude_variance: float,
-) -> np.ndarray:
+) -> Iterator[np.ndarray]:
     """
     How much better the windows of some spikes of a unit are explained with the unit than by others alone.
 
@@ -168,8 +185,8 @@ def spike_gains(
     ----------
     traces : BaseRecording
         White traces.
-    spikes : np.ndarray
-        Sorted spike vector, some spikes of the unit.
+    parts : list of np.ndarray
+        Sorted spike vectors, each with some spikes of the unit; they are tested one after the other.
     templates : UnitTemplates
         Templates of all units.
     unit : int
@@ -178,10 +195,10 @@ def spike_gains(
     threshold, amplitude_variance : float
         As in `find_redundant_units`.
 
-    Returns
-    -------
+    Yields
+    ------
     np.ndarray, shape (num_spikes,), float
-        Differences of twice the log likelihood.
+        Differences of twice the log likelihood for the spikes of each part.
     """
     visible = np.any(templates.values != 0, axis=1)
     near = channel_distances(traces.get_channel_locations()[:, :2])[main_channels(templates.values[[unit]])[0]]
@@ -189,5 +206,9 @@ def spike_gains(
     members = np.concatenate([[unit], others[visible[others][:, channels].any(axis=1)]])
     local = np.ascontiguousarray(templates.values[members][:, :, channels])
     reach = dict(nbefore=templates.nbefore, num_samples=local.shape[1])
-    windows = read_spike_windows(traces, spikes, channels, **reach)
-    return SpikeWindows(windows, local, threshold, amplitude_variance).gains()
+    windows = SpikeWindows(
+        read_spike_windows(traces, parts[0], channels, **reach), local, threshold, amplitude_variance
+    )
+    yield windows.gains()
+    for part in parts[1:]:
+        yield windows.with_traces(read_spike_windows(traces, part, channels, **reach)).gains()

@@ -42,7 +42,8 @@ def spike_costs(
         twice the log likelihood, up to a constant.
     """
     num_samples, length = templates.shape[1], windows.shape[1]
-    slopes = np.gradient(templates, axis=1)
+    used, places = np.unique(units, return_inverse=True)
+    slopes = np.gradient(templates[used], axis=1)
     costs = np.sum(windows**2, axis=(1, 2), dtype="float64")
     for window in np.unique(owners):
         own = np.flatnonzero((owners == window) & (frames > -num_samples) & (frames < length))
@@ -53,7 +54,7 @@ def spike_costs(
             first, last = max(0, frames[spike]), min(length, frames[spike] + num_samples)
             part = slice(first - frames[spike], last - frames[spike])
             design[2 * row, first:last] = templates[units[spike], part]
-            design[2 * row + 1, first:last] = slopes[units[spike], part]
+            design[2 * row + 1, first:last] = slopes[places[spike], part]
         design = design.reshape(2 * len(own), -1)
         residual = windows[window].ravel() - design[::2].sum(axis=0)
         precision = np.tile([1 / amplitude_variance, DELAY_PRECISION], len(own))

@@ -1,6 +1,6 @@
 """Windows around the spikes of one unit, explained with this unit and without it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -79,6 +79,12 @@ class SpikeWindows:
         with_unit, without_unit = self._matched(is_unit_used=True), self._matched(is_unit_used=False)
         cost_of_others = np.minimum(self._costs(without_unit), self._costs(self._with_pairs(with_unit)))
         return cost_of_others - self._costs(with_unit)
+
+    def with_traces(self, traces: np.ndarray) -> "SpikeWindows":
+        """Other windows with the same templates, whose filters and overlaps are not computed again."""
+        others = replace(self, traces=traces)
+        vars(others).update(_filters=self._filters, _overlaps=self._overlaps)
+        return others
 
     @cached_property
     def _filters(self) -> MatchedFilters:
