@@ -42,14 +42,15 @@ class _MedianReferenceSegment(BasePreprocessorSegment):
         """Traces minus the median of their group, (num_frames, num_channels), float32."""
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None))
         traces = traces.astype("float32", copy=False)
-        referenced = traces.copy()
+        referenced = np.empty_like(traces)
         for start in range(0, len(traces), CACHED_FRAMES):
-            block = referenced[start : start + CACHED_FRAMES]
+            block, out = (part[start : start + CACHED_FRAMES] for part in (traces, referenced))
+            if len(self.groups) == 1 and len(self.groups[0]) == traces.shape[1]:
+                np.subtract(block, medians(block)[:, None], out=out)
+                continue
+            out[:] = block
             for group in self.groups:
-                if len(group) == traces.shape[1]:
-                    block -= medians(block)[:, None]
-                else:
-                    block[:, group] -= medians(block[:, group])[:, None]
+                out[:, group] -= medians(block[:, group])[:, None]
         return referenced if channel_indices is None else referenced[:, channel_indices]
 
 

@@ -5,6 +5,7 @@ Template matching is optimal only in white noise (Turin 1960). Afterwards the no
 deviation 1, without correlation over time or between neighbours.
 """
 
+import numba
 import numpy as np
 from spikeinterface.core import BaseRecording, get_chunk_with_margin
 from spikeinterface.core.core_tools import define_function_from_class
@@ -86,7 +87,7 @@ class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
         BasePreprocessorSegment.__init__(self, parent_segment)
         self.time_filter, self.space_matrix = whitening.time_filter, whitening.space_matrix
         self.rule = rule
-        self.products = _local_products(self.space_matrix)
+        self.order, self.products = _local_products(self.space_matrix)
 
     def get_traces(self, start_frame, end_frame, channel_indices):
         """White traces, (num_frames, num_channels), float32; the same whatever the chunks."""
@@ -106,28 +107,57 @@ class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
         """White traces from `first_frame` on; the given traces start `order` frames earlier."""
         order = len(self.time_filter) - 1
         num_frames = len(traces) - order
-        whitened = np.zeros((num_frames, traces.shape[1]), dtype="float32")
+        whitened = np.empty((num_frames, traces.shape[1]), dtype="float32")
+        # Always products of a whole tile: on some machines the last bits of a row depend on the number of rows.
+        block, products = np.zeros((2, CACHED_FRAMES, traces.shape[1]), dtype="float32")
         for _, in_tile, in_chunk in tiles(first_frame, first_frame + num_frames, CACHED_FRAMES):
             stretch = np.ascontiguousarray(traces[in_chunk.start : in_chunk.stop + order])
-            # Always a product of a whole tile: on some machines the last bits of a row depend on the number of rows.
-            block = np.zeros((CACHED_FRAMES, traces.shape[1]), dtype="float32")
-            block[in_tile] = filter_over_time(stretch, self.time_filter)
+            _take_channels(filter_over_time(stretch, self.time_filter), self.order, block[in_tile])
             for channels, seen, weights in self.products:
-                whitened[in_chunk, channels] = (block[:, seen] @ weights)[in_tile]
-            np.clip(whitened[in_chunk], -LARGEST, LARGEST, out=whitened[in_chunk])
+                products[:, channels] = block[:, seen] @ weights
+            _put_channels(products[in_tile], self.order, np.float32(LARGEST), whitened[in_chunk])
         return whitened
 
 
 def _local_products(matrix):
-    """Channels in groups; for each group the stretch of channels that it needs and their weights. The rest is 0."""
+    """
+    Order channels so that those whitened together are neighbours, and group them.
+
+    Returns
+    -------
+    order : np.ndarray, shape (num_channels,), int
+    groups : list of tuple
+        Ordered channels of each group, the stretch of ordered channels that they need, and their weights. The rest is
+        0.
+    """
+    used = matrix != 0
+    first, last = used.argmax(axis=0), len(used) - used[::-1].argmax(axis=0)
+    order = np.argsort(first + last, kind="stable")
+    matrix = matrix[order][:, order]
     groups = []
     for start in range(0, len(matrix), GROUP_CHANNELS):
         channels = slice(start, min(start + GROUP_CHANNELS, len(matrix)))
-        used = np.flatnonzero(np.any(matrix[:, channels] != 0, axis=1))
-        if len(used):
-            seen = slice(used[0], used[-1] + 1)
+        rows = np.flatnonzero(np.any(matrix[:, channels] != 0, axis=1))
+        if len(rows):
+            seen = slice(rows[0], rows[-1] + 1)
             groups.append((channels, seen, np.ascontiguousarray(matrix[seen, channels])))
-    return groups
+    return order, groups
+
+
+@numba.njit(cache=True, nogil=True)
+def _take_channels(traces, order, taken):
+    """Write traces with their channels in an order to `taken`."""
+    for frame in range(len(traces)):
+        for place in range(len(order)):
+            taken[frame, place] = traces[frame, order[place]]
+
+
+@numba.njit(cache=True, nogil=True)
+def _put_channels(traces, order, largest, put):
+    """Write traces whose channels are in an order to `put`, where they have their own places, within +-`largest`."""
+    for frame in range(len(traces)):
+        for place in range(len(order)):
+            put[frame, order[place]] = min(max(traces[frame, place], -largest), largest)
 
 
 whiten_time_space = define_function_from_class(source_class=WhitenTimeSpaceRecording, name="whiten_time_space")

@@ -157,25 +157,28 @@ def average_waveforms(
     # Sums are made in one thread: in another order they would round differently.
     for traces, onsets, positions in each(read, _chunks_with_events(recording, spikes, chunk_s)):
         _add_waveforms(sums, counts, traces, onsets, spikes["unit_index"][positions].astype("int64"), bounds)
-    return _averages_and_differences(sums, counts, bounds)
+    averages, differences = np.zeros(sums.shape[1:], dtype="float32"), np.zeros(sums.shape[1:], dtype="float32")
+
+    def divide(unit):
+        columns = slice(*bounds[unit])
+        _divide(sums[:, unit, :, columns], counts[:, unit], averages[unit, :, columns], differences[unit, :, columns])
+
+    for _ in each(divide, range(num_units)):
+        pass
+    return averages, differences
 
 
 @numba.njit(cache=True, nogil=True)
-def _averages_and_differences(sums, counts, bounds):
-    """Averages of all spikes, and half the differences between those of two halves, (units, samples, channels)."""
-    averages, differences = np.zeros(sums.shape[1:], dtype=np.float32), np.zeros(sums.shape[1:], dtype=np.float32)
-    two = np.float32(2.0)
-    for unit in range(sums.shape[1]):
-        first, last = bounds[unit]
-        total = np.float32(max(counts[0, unit] + counts[1, unit], 1))
-        one_count, other_count = np.float32(max(counts[0, unit], 1)), np.float32(max(counts[1, unit], 1))
-        for sample in range(sums.shape[2]):
-            one, other = sums[0, unit, sample, first:last], sums[1, unit, sample, first:last]
-            average, difference = averages[unit, sample, first:last], differences[unit, sample, first:last]
-            for place in range(len(one)):
-                average[place] = (one[place] + other[place]) / total
-                difference[place] = (one[place] / one_count - other[place] / other_count) / two
-    return averages, differences
+def _divide(sums: np.ndarray, counts, averages, differences):
+    """Write the average of all spikes of a unit, and half the difference between those of two halves."""
+    total = np.float32(max(counts[0] + counts[1], 1))
+    one_count, other_count, two = np.float32(max(counts[0], 1)), np.float32(max(counts[1], 1)), np.float32(2.0)
+    for sample in range(sums.shape[1]):
+        one, other = sums[0, sample], sums[1, sample]
+        average, difference = averages[sample], differences[sample]
+        for place in range(len(one)):
+            average[place] = (one[place] + other[place]) / total
+            difference[place] = (one[place] / one_count - other[place] / other_count) / two
 
 
 @numba.njit(cache=True, nogil=True)

@@ -29,7 +29,7 @@ from si_deepsort.noise.matching import NoiseMatchedRecording
 from si_deepsort.preprocessing import PREPROCESSORS
 from si_deepsort.preprocessing.band_pass import BandPassRecording
 from si_deepsort.preprocessing.fill_blanks import FillBlanksRecording
-from si_deepsort.preprocessing.half_precision import SinglePrecisionRecording
+from si_deepsort.preprocessing.half_precision import RoundedRecording, SinglePrecisionRecording
 from si_deepsort.preprocessing.hybrid import HybridRecording, InjectedSpikes
 from si_deepsort.preprocessing.line_noise import RemoveLinesRecording
 from si_deepsort.preprocessing.motion_interpolation import FollowMotionRecording
@@ -48,7 +48,7 @@ MOTION = dict(
 )
 MIXING = np.random.default_rng(3).standard_normal((NUM_CHANNELS, NUM_CHANNELS)).tolist()
 # Classes whose input has one dtype.
-INPUT_DTYPES = {SinglePrecisionRecording: "float16", DisturbedRecording: "float32"}
+INPUT_DTYPES = {SinglePrecisionRecording: "float16", RoundedRecording: "float32", DisturbedRecording: "float32"}
 # Cases that no other process can read; generated recordings are saved first.
 IN_MEMORY = {"disturbances"}
 DENOISERS = {name: recording_class for name, (recording_class, _) in PREPROCESSORS.items()}
@@ -64,6 +64,7 @@ CASES = {
     "whitening over channels": (WhitenTimeSpaceRecording, dict(order=0, radius_um=500.0)),
     "motion": (FollowMotionRecording, dict(motion=Motion(**MOTION))),
     "single precision": (SinglePrecisionRecording, dict()),
+    "rounded": (RoundedRecording, dict()),
     "noise matching": (NoiseMatchedRecording, dict(taps=np.hanning(9)[:, None].tolist(), mixing=MIXING, seed=4)),
     "disturbances": (
         DisturbedRecording,

@@ -8,7 +8,10 @@ import numpy as np
 from spikeinterface.core import BaseRecording, read_binary
 from spikeinterface.core.job_tools import TimeSeriesChunkExecutor
 
-from ...preprocessing.half_precision import single_precision
+from ...preprocessing.half_precision import round_to_half_precision, single_precision, to_half_precision
+
+# What the cached traces are rounded to.
+DTYPE = np.dtype("float16")
 
 
 def cache_traces(white: BaseRecording, *, mode: str, folder: Path, job_kwargs: dict) -> BaseRecording:
@@ -34,18 +37,17 @@ def cache_traces(white: BaseRecording, *, mode: str, folder: Path, job_kwargs: d
     BaseRecording
         White traces, float32.
     """
-    halves = white.astype("float16")
     if mode == "none":
-        return single_precision(halves)
+        return round_to_half_precision(white)
     if mode == "memory":
-        return single_precision(halves.save(format="memory", sharedmem=True, **job_kwargs))
+        return single_precision(white.astype("float16").save(format="memory", sharedmem=True, **job_kwargs))
     if not folder.exists():
         partial = folder.with_name(folder.name + "_partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        _write_traces(halves, _segment_files(halves, partial), job_kwargs)
+        _write_traces(white, _segment_files(white, partial), job_kwargs)
         partial.rename(folder)
-    return single_precision(_written_traces(halves, _segment_files(halves, folder)))
+    return single_precision(_written_traces(white, _segment_files(white, folder)))
 
 
 def _segment_files(recording: BaseRecording, folder: Path) -> list[Path]:
@@ -53,7 +55,7 @@ def _segment_files(recording: BaseRecording, folder: Path) -> list[Path]:
     return [folder / f"segment{segment}.raw" for segment in range(recording.get_num_segments())]
 
 
-def _write_traces(halves: BaseRecording, files: list[Path], job_kwargs: dict) -> None:
+def _write_traces(white: BaseRecording, files: list[Path], job_kwargs: dict) -> None:
     """
     Write the traces of all segments.
 
@@ -61,42 +63,42 @@ def _write_traces(halves: BaseRecording, files: list[Path], job_kwargs: dict) ->
     CPU time of a short sorting. Here it is the young garbage alone: that of the chunk.
     """
     for segment, file in enumerate(files):
-        num_bytes = halves.get_num_frames(segment) * halves.get_num_channels() * halves.get_dtype().itemsize
+        num_bytes = white.get_num_frames(segment) * white.get_num_channels() * DTYPE.itemsize
         with open(file, "wb") as stream:
             stream.truncate(num_bytes)
     TimeSeriesChunkExecutor(
-        halves,
+        white,
         _write_chunk,
         _open_files,
-        (halves, [str(file) for file in files]),
+        (white, [str(file) for file in files]),
         job_name="write white traces",
         **job_kwargs,
     ).run()
 
 
-def _open_files(halves: BaseRecording, files: list[str]) -> dict:
+def _open_files(white: BaseRecording, files: list[str]) -> dict:
     """What a worker needs to write chunks; files are opened by each chunk, since threads share a worker's."""
-    return {"halves": halves, "files": files}
+    return {"white": white, "files": files}
 
 
 def _write_chunk(segment_index: int, start_frame: int, end_frame: int, worker_ctx: dict) -> None:
-    halves = worker_ctx["halves"]
-    traces = halves.get_traces(segment_index=segment_index, start_frame=start_frame, end_frame=end_frame)
-    frame_bytes = halves.get_num_channels() * traces.dtype.itemsize
+    white = worker_ctx["white"]
+    traces = white.get_traces(segment_index=segment_index, start_frame=start_frame, end_frame=end_frame)
+    frame_bytes = white.get_num_channels() * DTYPE.itemsize
     with open(worker_ctx["files"][segment_index], "rb+") as stream:
         stream.seek(start_frame * frame_bytes)
-        stream.write(np.ascontiguousarray(traces).data)
+        stream.write(to_half_precision(traces).data)
     del traces
     gc.collect(1)
 
 
-def _written_traces(halves: BaseRecording, files: list[Path]) -> BaseRecording:
+def _written_traces(white: BaseRecording, files: list[Path]) -> BaseRecording:
     recording = read_binary(
         file_paths=files,
-        sampling_frequency=halves.get_sampling_frequency(),
-        dtype=halves.get_dtype(),
-        num_channels=halves.get_num_channels(),
-        channel_ids=halves.channel_ids,
+        sampling_frequency=white.get_sampling_frequency(),
+        dtype=DTYPE,
+        num_channels=white.get_num_channels(),
+        channel_ids=white.channel_ids,
     )
-    halves.copy_metadata(recording)
+    white.copy_metadata(recording)
     return recording

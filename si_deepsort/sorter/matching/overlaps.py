@@ -7,6 +7,7 @@ import numpy as np
 import scipy.fft
 import scipy.linalg
 
+from ...threads import each
 from .correlate import squared_norms
 from .kernels import INTERPOLATION_REACH, JITTERS
 
@@ -116,10 +117,13 @@ def correlate_pairs(
     directions = waveform_directions(templates)
     coefficients = np.ascontiguousarray(np.swapaxes(directions @ templates, 1, 2))
     kernel = _direction_correlations(directions, np.arange(-max_lag, max_lag + 1, stride), np.asarray(delays))
-    for unit in range(len(templates)):
+
+    def correlate(unit):
         others, own = np.flatnonzero(sharing[unit]), np.flatnonzero(visible[unit])
         products = coefficients[unit, own].T @ coefficients[others[:, None], own]
-        yield others, (products.reshape(len(others), -1) @ kernel).reshape(len(others), len(delays), -1)
+        return others, (products.reshape(len(others), -1) @ kernel).reshape(len(others), len(delays), -1)
+
+    yield from each(correlate, range(len(templates)))
 
 
 def waveform_directions(templates: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from spikeinterface.core import BaseRecording
 
 from ...spike_vectors import main_channels, some_of_each
+from ...threads import each
 from ..waveforms import average_waveforms
 from .background import Background
 from .isolated import are_isolated
@@ -71,13 +72,20 @@ class UnitAverages:
         np.add.at(counts, labels[kept], self.num_spikes[kept])
         values, length = np.zeros((num_new, *self.values.shape[1:]), dtype="float32"), self.values.shape[1]
         differences = np.zeros_like(values)
-        for unit in kept:
-            # Spike times `shift` samples later show the waveform `shift` samples earlier; 0 where it was not measured.
-            new, shift = labels[unit], shifts[unit]
-            source, target = slice(max(shift, 0), length + min(shift, 0)), slice(max(-shift, 0), length - max(shift, 0))
-            share = np.float32(self.num_spikes[unit] / max(counts[new], 1))
-            values[new, target] += share * self.values[unit, source]
-            differences[new, target] += share * self.differences[unit, source]
+
+        def join(new):
+            for unit in np.flatnonzero(labels == new):
+                # Spike times `shift` samples later show the waveform `shift` samples earlier; 0 where it was not
+                # measured.
+                shift = shifts[unit]
+                source = slice(max(shift, 0), length + min(shift, 0))
+                target = slice(max(-shift, 0), length - max(shift, 0))
+                share = np.float32(self.num_spikes[unit] / max(counts[new], 1))
+                values[new, target] += share * self.values[unit, source]
+                differences[new, target] += share * self.differences[unit, source]
+
+        for _ in each(join, range(num_new)):
+            pass
         return UnitAverages(values, differences, self.nbefore, counts, self.background)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...threads import each
 from ..matching.overlaps import correlate_pairs
 from ..waveforms import MOST_AVERAGED_SPIKES
 from .background import Background
@@ -101,27 +102,36 @@ def clean_averages(
     count = np.clip(num_spikes, 1, MOST_AVERAGED_SPIKES)
     directions = shared_directions(averages, num_spikes)
     noise_energy = background.energy(directions)
-    energy = np.sum((directions @ averages) ** 2, axis=1)
-    visible = _stands_out(averages, differences, directions, noise_energy / count[:, None])
+    energy = _energies(averages, directions)
+    visible = _stands_out(energy, differences, directions, noise_energy / count[:, None])
     is_far = background.distances_um[energy.argmax(axis=1)] > FAR_UM
     share = np.where(is_far, FAR_ENERGY, NEAR_ENERGY) * energy.max(axis=1, keepdims=True)
     visible &= energy >= np.minimum(share, DETECTABLE_ENERGY)
     values = np.zeros(averages.shape, dtype="float32")
-    for unit, shown in enumerate(visible):
-        values[unit][:, shown] = directions.T @ (directions @ averages[unit][:, shown])
+
+    def project(unit):
+        values[unit][:, visible[unit]] = directions.T @ (directions @ averages[unit][:, visible[unit]])
+
+    for _ in each(project, range(len(values))):
+        pass
     details = detail_directions(averages, differences, directions, visible, count)
     if len(details) > 0:
-        is_detailed = visible & _stands_out(averages, differences, details, background.energy(details) / count[:, None])
+        noise = background.energy(details) / count[:, None]
+        is_detailed = visible & _stands_out(_energies(averages, details), differences, details, noise)
         for unit, detailed in enumerate(is_detailed):
             values[unit][:, detailed] += details.T @ (details @ averages[unit][:, detailed])
     return UnitTemplates(values, nbefore, num_spikes, noise_energy)
 
 
-def _stands_out(averages, differences, directions, noise_energy):
+def _energies(waveforms, directions):
+    """Energies in some directions of waveforms (units, samples, channels); (units, channels)."""
+    return np.stack(list(each(lambda own: np.sum((directions @ own) ** 2, axis=0), waveforms)))
+
+
+def _stands_out(energy, differences, directions, noise_energy):
     """Where units have more energy in some directions than noise, in both halves of their spikes; (units, channels)."""
-    energy, of_differences = (np.sum((directions @ part) ** 2, axis=1) for part in (averages, differences))
     is_above_noise = energy > noise_energy * (1 + VISIBLE_SDS * np.sqrt(2 / len(directions)))
-    return is_above_noise & (of_differences < MOST_DIFFERENCE * energy)
+    return is_above_noise & (_energies(differences, directions) < MOST_DIFFERENCE * energy)
 
 
 def peak_offsets(templates: UnitTemplates) -> np.ndarray:
