@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 from spikeinterface.core import BaseRecording
-from spikeinterface.core.job_tools import ensure_chunk_size
 from spikeinterface.core.node_pipeline import run_node_pipeline
 from tqdm.auto import tqdm
 
 from .._version import __version__
-from .reproducible import CHUNK_DURATION, one_thread
+from .reproducible import CHUNK_DURATION, Chunk, one_thread
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +23,11 @@ CHUNKS_PER_TASK = 10
 # Time in which the scheduler has to answer.
 TIMEOUT = "30s"
 
-Chunk = tuple[int, int, int]
-
 
 def run_on_cluster(
     recording: BaseRecording,
     node: Any,
+    chunks: list[Chunk],
     *,
     scheduler: str,
     job_name: str,
@@ -37,7 +35,7 @@ def run_on_cluster(
     chunks_per_task: int = CHUNKS_PER_TASK,
 ) -> np.ndarray:
     """
-    Run a node over all chunks of a recording.
+    Run a node over chunks of a recording.
 
     Parameters
     ----------
@@ -45,6 +43,8 @@ def run_on_cluster(
         Lazy; its files lie where all workers find them under the same path.
     node : PipelineNode
         The only node of the pipeline.
+    chunks : list of tuple
+        Segment, first frame and end of each chunk.
     scheduler : str
         Address of dask's scheduler, e.g. "tcp://host:8786".
     job_name : str
@@ -55,7 +55,7 @@ def run_on_cluster(
     Returns
     -------
     np.ndarray
-        The results of all chunks, in the order of the recording; the same as those of `run_node_pipeline`.
+        The results of all chunks, in their order, as those of `run_node_pipeline`.
 
     Raises
     ------
@@ -70,7 +70,6 @@ def run_on_cluster(
         from distributed import Client, as_completed
     except ImportError as error:
         raise ImportError("dask_scheduler needs dask: pip install 'si_deepsort[cluster]'.") from error
-    chunks = whole_chunks(recording)
     tasks = [chunks[start : start + chunks_per_task] for start in range(0, len(chunks), chunks_per_task)]
     with Client(scheduler, timeout=TIMEOUT, set_as_default=False) as client:
         logger.info("%s: %d tasks for the workers of %s", job_name, len(tasks), scheduler)
@@ -81,23 +80,16 @@ def run_on_cluster(
             if future.status == "error":
                 # The first error is the one to tell; the other tasks would fail in the same way.
                 client.cancel(futures)
-                raise RuntimeError(
-                    f"A worker of {scheduler} failed: {future.exception()!r}. All workers need si_deepsort "
-                    f"{__version__} and must see the recording under the same path, e.g. on a network drive. Finished "
-                    "steps are kept: when this is mended, go on by si_deepsort.resume_sorter(folder)."
-                ) from future.exception()
+                raise _failed(scheduler, future.exception()) from future.exception()
         return np.concatenate(client.gather(futures))
 
 
-def whole_chunks(recording: BaseRecording) -> list[Chunk]:
-    """All chunks of `reproducible.CHUNK_DURATION`: segment, first frame and end of each."""
-    frames = ensure_chunk_size(recording, chunk_duration=CHUNK_DURATION)
-    lengths = [recording.get_num_frames(index) for index in range(recording.get_num_segments())]
-    return [
-        (index, start, min(start + frames, length))
-        for index, length in enumerate(lengths)
-        for start in range(0, length, frames)
-    ]
+def _failed(scheduler: str, error: BaseException) -> RuntimeError:
+    return RuntimeError(
+        f"A worker of {scheduler} failed: {error!r}. All workers need si_deepsort {__version__} and must see the "
+        "recording under the same path, e.g. on a network drive. Finished steps are kept: when this is mended, go on "
+        "by si_deepsort.resume_sorter(folder)."
+    )
 
 
 def run_task(chunks: list[Chunk], *, recording: BaseRecording, node: Any, version: str) -> np.ndarray:

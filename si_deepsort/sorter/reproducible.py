@@ -12,10 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from spikeinterface.core import BaseRecording
+from spikeinterface.core.job_tools import ensure_chunk_size
 from threadpoolctl import threadpool_info, threadpool_limits
 
 # Length of the chunks in which spikes are detected and matched, whatever the user asks for: SpikeInterface's default.
 CHUNK_DURATION = "1s"
+# Segment, first frame and end.
+Chunk = tuple[int, int, int]
 # SpikeInterface's names for the length of a chunk.
 CHUNK_LENGTHS = ("chunk_duration", "chunk_size", "chunk_memory", "total_memory")
 
@@ -24,6 +28,17 @@ def fixed_chunks(job_kwargs: dict[str, Any]) -> dict[str, Any]:
     """Job_kwargs of SpikeInterface with chunks of `CHUNK_DURATION`."""
     others = {name: value for name, value in job_kwargs.items() if name not in CHUNK_LENGTHS}
     return dict(others, chunk_duration=CHUNK_DURATION)
+
+
+def whole_chunks(recording: BaseRecording) -> list[Chunk]:
+    """All chunks of `CHUNK_DURATION`: segment, first frame and end of each."""
+    frames = ensure_chunk_size(recording, chunk_duration=CHUNK_DURATION)
+    lengths = [recording.get_num_frames(index) for index in range(recording.get_num_segments())]
+    return [
+        (index, start, min(start + frames, length))
+        for index, length in enumerate(lengths)
+        for start in range(0, length, frames)
+    ]
 
 
 class _SharedLimit:

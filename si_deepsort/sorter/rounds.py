@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from spikeinterface.core import BaseRecording
@@ -13,7 +14,7 @@ from .clusters.find import ClusteringValues, cluster_peaks
 from .clusters.split import split_units
 from .matching.match import MatchingValues, match_templates
 from .matching.residual_peaks import residual_peaks, worth_clustering
-from .reproducible import fixed_chunks
+from .reproducible import fixed_chunks, whole_chunks
 from .run_folder import RunFolder
 from .units.averages import average_units
 from .units.background import Background
@@ -23,6 +24,9 @@ from .units.templates import UnitTemplates, peak_offsets
 # Seconds, spread over the stretches from which units are learnt, in which the templates of clusters are matched first:
 # they suffice to find most spikes of the clusters. Tuned on generated development recordings (seeds 1-5).
 MOST_CLUSTERED_S = 100.0
+
+# Chunks of 1 s of a long recording whose spikes are kept together, once they are matched.
+PART_CHUNKS = 600
 
 Refinement = Callable[[BaseRecording, np.ndarray, Background, RefinementValues], Refined]
 Chunks = list[tuple[int, int, int]] | None
@@ -111,14 +115,21 @@ class MatchingRounds:
         def compute():
             averages = refine(self.traces, spikes, self.background, self.refinement).averages
             templates = averages.templates().values
-            return match_templates(
-                recording,
-                templates,
-                averages.nbefore,
-                self.matching,
-                chunks=chunks,
-                job_kwargs=fixed_chunks(self.job_kwargs),
-                run_on_cluster=self.run_on_cluster if recording is self.whole else None,
+
+            on_cluster = self.run_on_cluster if recording is self.whole and chunks is None else None
+            options = dict(job_kwargs=fixed_chunks(self.job_kwargs), run_on_cluster=on_cluster)
+
+            def match_part(part: Chunks) -> np.ndarray:
+                return match_templates(recording, templates, averages.nbefore, self.matching, chunks=part, **options)
+
+            is_short = recording is self.traces and on_cluster is None
+            if is_short or self.matching.method != "pursuit":
+                return match_part(chunks)
+            # The parts of a long recording are kept one by one, so that little of it is matched again after a stop.
+            every = whole_chunks(recording)
+            parts = [every[start : start + PART_CHUNKS] for start in range(0, len(every), PART_CHUNKS)]
+            return np.concatenate(
+                [self.run.keep(f"{name}_part_{i}", partial(match_part, part)) for i, part in enumerate(parts)]
             )
 
         return self.run.keep(name, compute)

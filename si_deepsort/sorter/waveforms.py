@@ -157,13 +157,18 @@ def average_waveforms(
     # Sums are made in one thread: in another order they would round differently.
     for traces, onsets, positions in each(read, _chunks_with_events(recording, spikes, chunk_s)):
         _add_waveforms(sums, counts, traces, onsets, spikes["unit_index"][positions].astype("int64"), bounds)
+    return _averages_and_differences(sums, counts, bounds)
+
+
+def _averages_and_differences(sums, counts, bounds):
+    """Averages of all spikes, and half the differences between those of two halves, (units, samples, channels)."""
     averages, differences = np.zeros(sums.shape[1:], dtype="float32"), np.zeros(sums.shape[1:], dtype="float32")
 
     def divide(unit):
         columns = slice(*bounds[unit])
         _divide(sums[:, unit, :, columns], counts[:, unit], averages[unit, :, columns], differences[unit, :, columns])
 
-    for _ in each(divide, range(num_units)):
+    for _ in each(divide, range(len(averages))):
         pass
     return averages, differences
 

@@ -12,8 +12,9 @@ from spikeinterface.core.node_pipeline import run_node_pipeline
 from spikeinterface.sorters import run_sorter
 
 from si_deepsort.sorter import cluster_stream
-from si_deepsort.sorter.cluster_stream import run_on_cluster, run_task, whole_chunks
+from si_deepsort.sorter.cluster_stream import run_on_cluster, run_task
 from si_deepsort.sorter.matching.match import PursuitMatching, as_si_templates
+from si_deepsort.sorter.reproducible import whole_chunks
 from si_deepsort.sorter.settings import DeepSortSettings
 
 distributed = pytest.importorskip("distributed")
@@ -56,7 +57,7 @@ def test_another_version_is_refused(matching):
 def test_a_scheduler_that_is_not_there_is_told(matching, monkeypatch):
     monkeypatch.setattr(cluster_stream, "TIMEOUT", "1s")
     with pytest.raises(OSError, match=r"127\.0\.0\.1:1"):
-        run_on_cluster(*matching, scheduler="tcp://127.0.0.1:1", job_name="match")
+        run_on_cluster(*matching, [(0, 0, 100)], scheduler="tcp://127.0.0.1:1", job_name="match")
 
 
 @pytest.mark.slow
@@ -78,7 +79,9 @@ def test_a_killed_worker_loses_no_chunk(cluster, matching):
 
     killer = threading.Thread(target=kill_a_busy_worker)
     killer.start()
-    found = run_on_cluster(white, node, scheduler=cluster.scheduler_address, job_name="match", chunks_per_task=1)
+    found = run_on_cluster(
+        white, node, whole_chunks(white), scheduler=cluster.scheduler_address, job_name="match", chunks_per_task=1
+    )
     killer.join()
     assert killed
     np.testing.assert_array_equal(found, expected)
@@ -103,7 +106,7 @@ def test_workers_that_cannot_read_the_recording_are_told_of(cluster, matching, r
     os.rename(folder, hidden)
     try:
         with pytest.raises(RuntimeError, match=r"must see the recording under the same path.*resume_sorter"):
-            run_on_cluster(white, node, scheduler=cluster.scheduler_address, job_name="match")
+            run_on_cluster(white, node, [(0, 0, 100)], scheduler=cluster.scheduler_address, job_name="match")
     finally:
         os.rename(hidden, folder)
 

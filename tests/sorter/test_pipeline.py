@@ -1,6 +1,8 @@
 """The whole sorter on small recordings: times, units, seeds, segments, shanks, and every choice of a method."""
 
+import errno
 import logging
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ import spikeinterface.core as si
 from small_recording import SAMPLING_FREQUENCY, as_recording, line_probe, small_recording, small_traces
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import run_sorter
+from spikeinterface.sorters.utils import SpikeSortingError
 
+import si_deepsort
 from si_deepsort.sorter import prepare, rounds
 from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.pipeline import smallest_cluster, sort_recording
@@ -79,6 +83,37 @@ def test_long_recordings_are_learnt_from_stretches_and_sorted_whole(scene, tmp_p
     few, many, _, whole = (num_spikes for _, num_spikes in looked_at)
     assert few < 0.7 * many
     assert many < 0.8 * whole
+
+
+@pytest.mark.slow
+def test_parts_of_a_long_recording_are_matched_once(scene, tmp_path, monkeypatch):
+    """A run that stops in the last matching goes on with the part in which it stopped."""
+    recording, _ = scene
+    monkeypatch.setattr(prepare, "MOST_LEARNT_S", 0.5 * recording.get_total_duration())
+    undisturbed = sort(recording, tmp_path / "undisturbed", min_cluster_size=5)
+    monkeypatch.setattr(rounds, "PART_CHUNKS", 2)
+    matching, matched = rounds.match_templates, []
+
+    def stopped(*args, chunks, **options):
+        if len(matched) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        matched.append(chunks)
+        return matching(*args, chunks=chunks, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "match_templates", stopped)
+        with pytest.raises(SpikeSortingError, match="No space left"):
+            sort(recording, tmp_path / "out", min_cluster_size=5)
+    again = []
+    monkeypatch.setattr(
+        rounds,
+        "match_templates",
+        lambda *args, chunks, **kw: again.append(chunks) or matching(*args, chunks=chunks, **kw),
+    )
+    resumed = si_deepsort.resume_sorter(tmp_path / "out")
+    assert trains_of(resumed) == trains_of(undisturbed)
+    assert len(matched) == 2 and not [chunks for chunks in again if chunks in matched]
+    assert sum(map(len, matched + again)) == math.ceil(recording.get_total_duration())
 
 
 @pytest.mark.slow

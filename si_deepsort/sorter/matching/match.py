@@ -155,8 +155,8 @@ def match_templates(
         Segment, first frame and end of each chunk that is matched; None matches the whole recording. SpikeInterface's
         methods always match the whole recording.
     run_on_cluster : callable | None, default: None
-        Takes the recording, a node and the name of the job, and runs the node over all chunks elsewhere, see
-        `cluster_stream`. It is used for "pursuit" on the whole recording.
+        Takes the recording, a node, the chunks and the name of the job, and runs the node over the chunks elsewhere,
+        see `cluster_stream`. It is used for "pursuit" only.
 
     Returns
     -------
@@ -173,8 +173,8 @@ def match_templates(
         node = PursuitMatching(
             recording, wrapped, thresholds=values.threshold * scales**2, amplitude_variance=values.amplitude_variance
         )
-        if run_on_cluster is not None and chunks is None:
-            found = run_on_cluster(recording, node, job_name="match templates")
+        if run_on_cluster is not None and chunks is not None:
+            found = run_on_cluster(recording, node, chunks, job_name="match templates")
         else:
             found = run_node_pipeline(recording, [node], job_kwargs, job_name="match templates", slices=chunks)
     else:

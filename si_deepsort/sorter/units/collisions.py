@@ -101,17 +101,9 @@ def find_redundant_units(
         own = tested[tested["unit_index"] == unit]
         least = LEAST_GAIN + MISFIT_FRACTION * overlaps.norms[unit]
         share = DOUBTFUL_SHARE if num_others > 1 else SUPERFLUOUS_SHARE
-        gains = np.zeros(0)
-        for some in spike_gains(
-            *(traces, [own[::2], own[1::2]], templates, unit, others),
-            threshold=threshold,
-            amplitude_variance=amplitude_variance,
-        ):
-            gains = np.concatenate([gains, some])
-            num_doubtful = np.count_nonzero(gains <= least)
-            if len(gains) < len(own) and _is_certain(num_doubtful, len(gains), share):
-                return num_doubtful < share * len(gains)
-        return len(gains) > 0 and bool(np.quantile(gains, share) > least)
+        values = dict(threshold=threshold, amplitude_variance=amplitude_variance)
+        gains = spike_gains(traces, [own[::2], own[1::2]], templates, unit, others, **values)
+        return _most_gain(gains, len(own), least=least, share=share)
 
     # A unit depends on those that are visible on the channels where it is tested.
     visible = np.any(templates.values != 0, axis=1)
@@ -119,6 +111,17 @@ def find_redundant_units(
     seen = is_near[main_channels(templates.values)] | visible
     depends = seen.astype("float32") @ visible.T.astype("float32") > 0
     return ~_kept_one_by_one(is_unit, np.argsort(templates.num_spikes, kind="stable"), depends)
+
+
+def _most_gain(gains: Iterator[np.ndarray], num_spikes: int, *, least: float, share: float) -> bool:
+    """Whether all spikes but a share gain more than `least`; the first half of them decides if it is certain."""
+    tested = np.zeros(0)
+    for some in gains:
+        tested = np.concatenate([tested, some])
+        num_doubtful = np.count_nonzero(tested <= least)
+        if len(tested) < num_spikes and _is_certain(num_doubtful, len(tested), share):
+            return num_doubtful < share * len(tested)
+    return len(tested) > 0 and bool(np.quantile(tested, share) > least)
 
 
 def _is_certain(num_doubtful: int, num_tested: int, share: float) -> bool:

@@ -108,19 +108,23 @@ def clean_averages(
     share = np.where(is_far, FAR_ENERGY, NEAR_ENERGY) * energy.max(axis=1, keepdims=True)
     visible &= energy >= np.minimum(share, DETECTABLE_ENERGY)
     values = np.zeros(averages.shape, dtype="float32")
-
-    def project(unit):
-        values[unit][:, visible[unit]] = directions.T @ (directions @ averages[unit][:, visible[unit]])
-
-    for _ in each(project, range(len(values))):
-        pass
+    _add_projections(values, averages, visible, directions)
     details = detail_directions(averages, differences, directions, visible, count)
     if len(details) > 0:
         noise = background.energy(details) / count[:, None]
         is_detailed = visible & _stands_out(_energies(averages, details), differences, details, noise)
-        for unit, detailed in enumerate(is_detailed):
-            values[unit][:, detailed] += details.T @ (details @ averages[unit][:, detailed])
+        _add_projections(values, averages, is_detailed, details)
     return UnitTemplates(values, nbefore, num_spikes, noise_energy)
+
+
+def _add_projections(values, averages, shown, directions):
+    """Add to `values` the averages, projected on some directions, on the channels that are shown (units, channels)."""
+
+    def add(unit):
+        values[unit][:, shown[unit]] += directions.T @ (directions @ averages[unit][:, shown[unit]])
+
+    for _ in each(add, range(len(values))):
+        pass
 
 
 def _energies(waveforms, directions):

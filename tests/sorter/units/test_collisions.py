@@ -5,7 +5,7 @@ import pytest
 from small_recording import as_recording
 from unit_scenes import NUM_CHANNELS, as_templates, padded_templates, spikes_of
 
-from si_deepsort.sorter.units.collisions import _kept_one_by_one, find_redundant_units
+from si_deepsort.sorter.units.collisions import _kept_one_by_one, _most_gain, find_redundant_units
 from si_deepsort.sorter.units.templates import UnitTemplates
 from si_deepsort.threads import threads
 
@@ -121,3 +121,19 @@ def test_threads_judge_units_as_one_thread_does(number):
         with threads(number):
             np.testing.assert_array_equal(_kept_one_by_one(is_unit, order, depends), expected)
         assert 0 < np.count_nonzero(~expected)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_half_of_the_spikes_seldom_decides_otherwise_than_all(share):
+    rng = np.random.default_rng(0)
+    differ, early = 0, 0
+    for doubtful in np.repeat(np.linspace(0.0, 1.0, 21), 50):
+        gains = np.where(rng.random(40) < doubtful, -1.0, 1.0)
+        asked = []
+        decided = _most_gain(
+            (asked.append(part) or part for part in (gains[::2], gains[1::2])), 40, least=0.0, share=share
+        )
+        differ += decided != bool(np.quantile(gains, share) > 0)
+        early += len(asked) == 1
+    assert early > 0.35 * 1050
+    assert differ < 0.02 * 1050
