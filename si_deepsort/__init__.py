@@ -33,6 +33,7 @@ _PUBLIC = {
     "train_detector": "training.detection.train",
     "train_classifier": "training.classification.train",
     "train_autoencoder": "training.embedding.train",
+    "predict_cell_types": "cell_types",
     "separate_neuron": "known_units.separate_neuron",
     "tune_detector": "training.detection.tune",
     "find_peaks": "detection.find_peaks",

@@ -31,7 +31,7 @@ FLOORS = [
     {"nets", "generation", "html_report"},
     {"fit", "inference", "zoo"},
     {"preprocessing"},
-    {"detection", "known_units", "lfp", "events", "assessment"},
+    {"detection", "known_units", "cell_types", "lfp", "events", "assessment"},
     {"sorter"},
     {"training"},
     {"benchmarking", "report"},

@@ -28,7 +28,8 @@ class Session:
     unit_ids : list | None
         Units to use; None takes all.
     unit_labels : dict
-        Unit id -> label, for instance a cell type (see `cell_types`).
+        Unit id -> label, for instance a cell type: `dict(predict_cell_types(sorting, wide_band)["cell_type"])` with
+        probabilities, or `cell_types` by the width of the spike alone.
     """
 
     recording: BaseRecording

@@ -22,6 +22,7 @@ ARCHITECTURES = {
     "spike_predictor": "spike_predictor.SpikePredictor",
     "event_unet": "event_unet.EventUNet",
     "assessor": "assessor.Assessor",
+    "cell_type": "cell_type.CellTypeClassifier",
 }
 
 

@@ -14,6 +14,8 @@ SNR_EDGES = (3.0, 5.0, 8.0, 12.0, 20.0)
 RATE_EDGES = (0.0, 1.0, 3.0, 10.0, 30.0)
 # Depth is divided into this many bins of equal height.
 NUM_DEPTHS = 4
+# Variance of the normal prior of the weights of the regression of recall: a steep but not infinite rise with SNR.
+RECALL_PRIOR = 10.0
 # Confidence of all intervals.
 CONFIDENCE = 0.9
 
@@ -86,6 +88,36 @@ def scores_of(units: pd.DataFrame) -> dict[str, float]:
             low, high = mean_interval(values.to_numpy(float))
         scores |= {name: mean, f"{name}_low": low, f"{name}_high": high}
     return scores
+
+
+def expected_recall(units: pd.DataFrame, snr: np.ndarray, firing_rate: np.ndarray) -> np.ndarray:
+    """
+    Recall of units of a given size and rate, by logistic regression on the logarithms of both.
+
+    Parameters
+    ----------
+    units : pandas.DataFrame
+        Injected units of one sorter, at least one.
+    snr, firing_rate : np.ndarray, shape (num_units,), float64
+        Sizes and rates in Hz of the units to be predicted.
+
+    Returns
+    -------
+    np.ndarray, shape (num_units,), float64
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    recall = units["recall"].to_numpy(float)
+    if recall.max() == 0 or recall.min() == 1:
+        return np.full(len(snr), recall[0])
+    scaler = StandardScaler()
+    known = scaler.fit_transform(np.log(units[["snr", "firing_rate"]].to_numpy(float)))
+    # Each unit is a success with the weight of its recall, and a failure with the rest.
+    outcomes, weights = np.repeat([1, 0], len(recall)), np.concatenate([recall, 1 - recall])
+    model = LogisticRegression(C=RECALL_PRIOR).fit(np.concatenate([known, known]), outcomes, sample_weight=weights)
+    wanted = np.log(np.maximum(np.stack([snr, firing_rate], axis=1), 1e-3))
+    return model.predict_proba(scaler.transform(wanted))[:, 1]
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..benchmarking.score import paired_difference
-from .bins import RATE_EDGES, SNR_EDGES, bin_edges, depth_edges, scores_by, scores_of
+from .bins import RATE_EDGES, SNR_EDGES, bin_edges, depth_edges, expected_recall, scores_by, scores_of
 
 UNITS_FILE, RUNS_FILE, FACTS_FILE = "units.csv", "runs.csv", "facts.json"
 # Share of the units of a bin that must be found for the summary to say that they are.
@@ -81,6 +81,32 @@ class StressTest:
         groups = self.units.groupby("sorter", sort=False) if len(self.units) else []
         table = pd.DataFrame([{"sorter": sorter, **scores_of(own)} for sorter, own in groups])
         return table if table.empty else table.sort_values("recall", ascending=False, ignore_index=True)
+
+    def expected_recall(self, snr: np.ndarray, firing_rate: np.ndarray, sorter: str | None = None) -> np.ndarray:
+        """
+        Recall to be expected for units of given SNR and firing rate, by logistic regression over the injected units.
+
+        Parameters
+        ----------
+        snr, firing_rate : np.ndarray, shape (num_units,), float64
+            Rates in Hz.
+        sorter : str | None, default: None
+            None takes the first sorter.
+
+        Returns
+        -------
+        np.ndarray, shape (num_units,), float64
+
+        Raises
+        ------
+        ValueError
+            If no run of the sorter has ended well.
+        """
+        sorter = self.sorters[0] if sorter is None else sorter
+        own = self.units[self.units["sorter"] == sorter] if len(self.units) else self.units
+        if own.empty:
+            raise ValueError(f"No run of {sorter} has ended well; sorters are {self.sorters}.")
+        return expected_recall(own, np.asarray(snr, dtype=float), np.asarray(firing_rate, dtype=float))
 
     def compared(self) -> pd.DataFrame:
         """

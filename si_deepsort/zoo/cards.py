@@ -30,6 +30,7 @@ _PURPOSES = {
     "lfp": "Predicts spiking from local field potentials.",
     "assessment": "Predicts how far the units and spikes of a sorting can be trusted.",
     "events": "Finds synaptic events (miniature potentials) in intracellular recordings.",
+    "cell_type": "Tells putative excitatory from inhibitory units, by the duration of the spike and its bursts.",
 }
 # What a number means and which direction is better, where its name does not say it.
 _METRIC_MEANINGS = {
@@ -187,6 +188,8 @@ def _limits(info: ModelInfo) -> str:
 
 
 def _fine_tuning(info: ModelInfo) -> str:
+    if info.task == "cell_type":
+        return "It is not fine-tuned: train it anew on cells whose type is known."
     if info.task not in _FINE_TUNING:
         return "It serves one recording: train anew on another with the functions of `si_deepsort.training`."
     arguments, remark = _FINE_TUNING[info.task]

@@ -23,7 +23,8 @@ def list_models(
     Parameters
     ----------
     task : str | None, default: None
-        Keep one task: "detection", "classification", "embedding", "denoising", "lfp", "events" or "assessment".
+        Keep one task: "detection", "classification", "embedding", "denoising", "lfp", "events", "assessment" or
+        "cell_type".
     probe : str | None, default: None
         Keep models for this probe: part of its name, whatever the case. Models for any probe are kept too.
     cache_dir : str | Path | None, default: None

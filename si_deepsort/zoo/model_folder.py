@@ -23,7 +23,7 @@ WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 CARD_FILE = "README.md"
 MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE)
-TASKS = ("detection", "classification", "embedding", "denoising", "lfp", "events", "assessment")
+TASKS = ("detection", "classification", "embedding", "denoising", "lfp", "events", "assessment", "cell_type")
 # First bytes of a pointer, by the specification of Git LFS.
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # Bytes; a config has a few kB, so a larger file is no config.
@@ -40,7 +40,7 @@ class ModelInfo:
     name : str
         Its name in the zoo.
     task : str
-        "detection", "classification", "embedding", "denoising", "lfp", "events" or "assessment".
+        "detection", "classification", "embedding", "denoising", "lfp", "events", "assessment" or "cell_type".
     sampling_frequency : float | None
         In Hz, of the traces it was trained on; None if it serves any.
     input_unit : str
