@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import spikeinterface.core as si
+from spikeinterface.preprocessing import highpass_filter
 
 from ..generation import unit_locations
 from ..generation.templates import MS_AFTER, MS_BEFORE
@@ -19,10 +20,10 @@ MOST_AVERAGED = 300
 # A unit with fewer spikes is no model: its average is mostly noise. It still counts as a unit of the recording.
 LEAST_AVERAGED = 20
 # A unit of a smaller SNR is no model: its average holds spikes of others.
-LEAST_SNR = 4.0
-# A channel belongs to a template if its peak is this many standard errors of the average: 100 samples of pure noise
-# reach 4 in one of 150 channels.
-LEAST_ERRORS = 4.0
+LEAST_SNR = 3.0
+# A channel belongs to a template if its peak is this many standard errors of the average. 100 samples of pure noise
+# reach 4 in one of 150 channels; the traces that are averaged have a little more noise than those that are measured.
+LEAST_ERRORS = 5.0
 # Units are recorded up to about this distance from the main channel, in um; what is farther away is noise.
 REACH_UM = 200.0
 # Singular vectors that describe a template: spikes of one neuron are close to a sum of three products of a waveform
@@ -69,6 +70,9 @@ class Surroundings:
     ----------
     filtered : BaseRecording
         The recording in the band in which SNR is defined.
+    for_templates : BaseRecording
+        The recording without slow fluctuations, but with all high frequencies: the sorter filters what is injected
+        once more, which would make injected spikes duller than real ones.
     is_filtered_here : bool
         Whether the band-pass is ours; a recording that was filtered before is taken as it is.
     noise_levels : np.ndarray, shape (num_channels,), float64
@@ -78,6 +82,7 @@ class Surroundings:
     """
 
     filtered: si.BaseRecording
+    for_templates: si.BaseRecording
     is_filtered_here: bool
     noise_levels: np.ndarray
     positions_um: np.ndarray
@@ -114,6 +119,7 @@ def look_at(recording: si.BaseRecording, *, seed: int) -> Surroundings:
         )
     return Surroundings(
         filtered=filtered,
+        for_templates=recording if is_filtered else highpass_filter(recording, freq_min=FREQ_MIN, dtype="float32"),
         is_filtered_here=not is_filtered,
         noise_levels=levels,
         positions_um=positions,
@@ -142,7 +148,7 @@ def own_templates(
     locations_um : np.ndarray, shape (num_units, 2), float64
         Where all units of the sorting are.
     """
-    recording = surroundings.filtered
+    recording = surroundings.for_templates
     sampling_frequency = recording.get_sampling_frequency()
     nbefore, nafter = (round(ms * sampling_frequency / 1000) for ms in (MS_BEFORE, MS_AFTER))
     spikes = sorting.to_spike_vector()

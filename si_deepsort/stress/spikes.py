@@ -91,6 +91,8 @@ def draw_unit_spikes(
             refractory_ms=statistics.refractory_ms,
             amplitude_sd=statistics.amplitude_sd,
         )
+        # The SNR of a unit is that of the mean of its spikes, as it is measured in recordings.
+        sizes = sizes / sizes.mean() if len(sizes) and sizes.mean() > 0 else sizes
         widening = slow_change(joined, duration_s, own_rng, sd=statistics.shape_change_sd) - 1
         parts.append((np.full(len(joined), unit), joined, sizes, widening))
     return _in_segments(parts, segment_frames, sampling_frequency)
