@@ -29,6 +29,7 @@ from .run_folder import RunFolder
 from .settings import DeepSortSettings
 from .stretches import MOST_LEARNT_S
 from .units.background import measure_background
+from .units.reach import waveform_reach
 from .units.refine import RefinementValues, refine_along_drift, refine_matched, refine_without_matching
 from .units.refine_in_stretches import refine_in_stretches
 
@@ -79,8 +80,9 @@ def sort_recording(
 
     prepared = prepare_traces(recording, settings, run, job_kwargs)
     traces, peaks, whitening = prepared.traces, prepared.peaks, prepared.white.whitening
-    background = measure_background(traces, num_samples=refinement.nbefore + refinement.nafter, seed=settings.seed)
     spikes = run.keep("clusters", lambda: cluster_peaks(traces, whitening, peaks, clustering))
+    refinement = with_whole_waveforms(traces, spikes, refinement, settings)
+    background = measure_background(traces, num_samples=refinement.nbefore + refinement.nafter, seed=settings.seed)
     if settings.matching is None:
         run.begin("units")
         units = refine_without_matching(traces, spikes, background, refinement)
@@ -170,6 +172,26 @@ def refinement_values(settings: DeepSortSettings, min_size: int, sampling_freque
         amplitude_variance=settings.amplitude_variance,
         seed=settings.seed,
     )
+
+
+def with_whole_waveforms(
+    traces: BaseRecording, spikes: np.ndarray, values: RefinementValues, settings: DeepSortSettings
+) -> RefinementValues:
+    """The values with longer templates if the waveforms of the clustered peaks are longer."""
+    nbefore, nafter = waveform_reach(
+        traces,
+        spikes,
+        nbefore=values.nbefore,
+        nafter=values.nafter,
+        least_size=settings.min_spike_size,
+        seed=settings.seed,
+    )
+    if (nbefore, nafter) != (values.nbefore, values.nafter):
+        logger.info(
+            "Waveforms outlast ms_before and ms_after: templates have %.1f ms before and %.1f ms after the spike",
+            *(samples * 1000 / traces.get_sampling_frequency() for samples in (nbefore, nafter)),
+        )
+    return replace(values, nbefore=nbefore, nafter=nafter)
 
 
 def matching_values(settings: DeepSortSettings) -> MatchingValues:

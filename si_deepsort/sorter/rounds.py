@@ -92,7 +92,7 @@ class MatchingRounds:
         """
         few = spread_chunks(self.traces, MOST_CLUSTERED_S)
         if num_rounds == 0:
-            return self.match("matched_clusters", self.whole, spikes, refine_clusters, None)
+            return self.match("matched_clusters", self.whole, spikes, refine_clusters, None, is_last=True)
         spikes = self.match("matched_clusters", self.traces, spikes, refine_clusters, few)
         clustered = np.zeros(0, dtype=int)
         for number in range(1, num_rounds + 1):
@@ -105,10 +105,17 @@ class MatchingRounds:
             )
             chunks = few if number == num_rounds else None
             spikes = self.match(f"matched_clusters_{number}", self.traces, spikes, refine_clusters, chunks)
-        return self.match("matched", self.whole, spikes, refine_before_last_matching, None)
+        return self.match("matched", self.whole, spikes, refine_before_last_matching, None, is_last=True)
 
     def match(
-        self, name: str, recording: BaseRecording, spikes: np.ndarray, refine: Refinement, chunks: Chunks
+        self,
+        name: str,
+        recording: BaseRecording,
+        spikes: np.ndarray,
+        refine: Refinement,
+        chunks: Chunks,
+        *,
+        is_last: bool = False,
     ) -> np.ndarray:
         """Refine units and match their templates in some chunks of white traces; the result is kept under a name."""
 
@@ -117,7 +124,7 @@ class MatchingRounds:
             templates = averages.templates().values
 
             on_cluster = self.run_on_cluster if recording is self.whole and chunks is None else None
-            options = dict(job_kwargs=fixed_chunks(self.job_kwargs), run_on_cluster=on_cluster)
+            options = dict(job_kwargs=fixed_chunks(self.job_kwargs), run_on_cluster=on_cluster, keep_misfits=not is_last)
 
             def match_part(part: Chunks) -> np.ndarray:
                 return match_templates(recording, templates, averages.nbefore, self.matching, chunks=part, **options)

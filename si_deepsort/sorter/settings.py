@@ -120,8 +120,8 @@ class DeepSortSettings(Settings):
         minimum=0,
         maximum=10,
     )
-    ms_before: float = setting(1.3, "Length of a template before the spike in ms", minimum=0.2)
-    ms_after: float = setting(2.0, "Length of a template after the spike in ms", minimum=0.2)
+    ms_before: float = setting(1.3, "Length of a template before the spike in ms; longer if waveforms are", minimum=0.2)
+    ms_after: float = setting(2.0, "Length of a template after the spike in ms; longer if waveforms are", minimum=0.2)
     min_firing_rate: float = setting(0.1, "Units with a lower mean firing rate in Hz are dropped", minimum=0.0)
     min_amplitude: float = setting(
         2.9, "Units whose mean waveform has a smaller peak, in noise levels, are dropped", minimum=0.0

@@ -11,7 +11,7 @@ from spikeinterface.sortingcomponents.matching.base import BaseTemplateMatching
 
 from ...noise import MAD_TO_SD, medians, sample_traces
 from ...spike_vectors import main_channels, make_spike_vector
-from .correlate import correlate_templates, correlation_stride, make_matched_filters
+from .correlate import correlate_templates, correlation_stride, make_matched_filters, squared_norms
 from .overlaps import make_template_overlaps
 from .pursuit import pursue_spikes
 
@@ -19,6 +19,9 @@ from .pursuit import pursue_spikes
 REFRACTORY_MS = 0.5
 # Random chunks, and their length in s, in which the correlation of templates with noise is measured.
 NOISE_CHUNKS, NOISE_CHUNK_S = 6, 0.3
+# A spike is a misfit of another one if its amplitude is this many standard deviations of the amplitudes of its unit too
+# small: one in 4000 spikes of a neuron is, and what a large spike leaves over takes a fifth to a third of a template.
+MISFIT_SDS = 3.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +61,25 @@ class PursuitMatching(BaseTemplateMatching):
         Smallest score of a spike of each unit.
     amplitude_variance : float
         Variance of the amplitudes of a unit's spikes, relative to its template.
+    least_amplitudes : np.ndarray | None, shape (num_units,), float
+        Spikes of a smaller amplitude, relative to the template, are found and left out; None leaves out none.
     """
 
     name = "pursuit"
     need_noise_levels = False
 
     def __init__(
-        self, recording: BaseRecording, templates, return_output=True, thresholds=None, amplitude_variance=0.02
+        self,
+        recording: BaseRecording,
+        templates,
+        return_output=True,
+        thresholds=None,
+        amplitude_variance=0.02,
+        least_amplitudes=None,
     ):
         BaseTemplateMatching.__init__(self, recording, templates, return_output=return_output)
         self.thresholds = thresholds
+        self.least_amplitudes = np.full(len(thresholds), -np.inf) if least_amplitudes is None else least_amplitudes
         self.amplitude_variance = amplitude_variance
         self.refractory_frames = max(1, round(REFRACTORY_MS * recording.get_sampling_frequency() / 1000))
         dense = templates.get_dense_templates()
@@ -90,6 +102,8 @@ class PursuitMatching(BaseTemplateMatching):
             amplitude_variance=self.amplitude_variance,
             refractory_frames=self.refractory_frames,
         )
+        is_spike = amplitudes >= self.least_amplitudes[units]
+        frames, units, amplitudes = frames[is_spike], units[is_spike], amplitudes[is_spike]
         spikes = np.zeros(len(frames), dtype=self.get_dtype())
         spikes["sample_index"] = frames + self.templates.nbefore
         spikes["cluster_index"] = units
@@ -136,6 +150,7 @@ def match_templates(
     job_kwargs: dict,
     chunks: list[tuple[int, int, int]] | None = None,
     run_on_cluster: Callable[..., np.ndarray] | None = None,
+    keep_misfits: bool = True,
 ) -> np.ndarray:
     """
     Find the spikes of all units.
@@ -157,6 +172,9 @@ def match_templates(
     run_on_cluster : callable | None, default: None
         Takes the recording, a node, the chunks and the name of the job, and runs the node over the chunks elsewhere,
         see `cluster_stream`. It is used for "pursuit" only.
+    keep_misfits : bool, default: True
+        False leaves out spikes that are too small for their unit (only "pursuit"). Kept, they explain what the
+        templates leave over, so that no units are made of it.
 
     Returns
     -------
@@ -170,8 +188,13 @@ def match_templates(
     wrapped = as_si_templates(recording, templates, nbefore)
     if values.method == "pursuit":
         scales = noise_scales(recording, templates, seed=values.seed)
+        least = None if keep_misfits else least_amplitudes(templates, values.amplitude_variance)
         node = PursuitMatching(
-            recording, wrapped, thresholds=values.threshold * scales**2, amplitude_variance=values.amplitude_variance
+            recording,
+            wrapped,
+            thresholds=values.threshold * scales**2,
+            amplitude_variance=values.amplitude_variance,
+            least_amplitudes=least,
         )
         if run_on_cluster is not None and chunks is not None:
             found = run_on_cluster(recording, node, chunks, job_name="match templates")
@@ -184,6 +207,12 @@ def match_templates(
             recording, wrapped, method=values.method, method_kwargs=params, job_kwargs=job_kwargs
         )
     return make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
+
+
+def least_amplitudes(templates: np.ndarray, amplitude_variance: float) -> np.ndarray:
+    """Amplitudes, (num_units,), below which a spike is a misfit; parameters as in `match_templates`."""
+    variances = amplitude_variance + 1 / np.maximum(squared_norms(templates), 1e-9)
+    return 1 - MISFIT_SDS * np.sqrt(variances)
 
 
 def as_si_templates(recording: BaseRecording, templates: np.ndarray, nbefore: int) -> Templates:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from spikeinterface.core import BaseRecording
 
-from ...spike_vectors import consecutive_labels, relabelled, trains_of
+from ...spike_vectors import consecutive_labels, in_order, relabelled, trains_of, without_doubles
 from .averages import UnitAverages, average_units
 from .background import Background
+from .bursts import burst_parts
 from .collisions import find_redundant_units
 from .dropped import COLLISION, FEW_SPIKES, MERGED, SATELLITE, DroppedUnit, dropped_units
 from .merge import (
+    REFRACTORY_S,
     MergeRule,
     merge_similar,
     same_along_drift,
@@ -140,6 +142,7 @@ def refine_matched(
     Parameters and result as in `refine_clusters`.
     """
     merged = merge_by_spikes(traces, _aligned_units(traces, spikes, background, values), values)
+    merged = join_burst_parts(traces, merged, values)
     return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=2), values)
 
 
@@ -165,6 +168,7 @@ def refine_along_drift(
     recording; here they become one unit. Parameters and result as in `refine_clusters`.
     """
     merged = merge_parts_along_drift(traces, _aligned_units(traces, spikes, background, values), values)
+    merged = join_burst_parts(traces, merged, values)
     return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=2), values)
 
 
@@ -211,6 +215,22 @@ def merge_parts_along_drift(traces: BaseRecording, units: Refined, values: Refin
         same_by_refractory_period(cosines, traces.get_sampling_frequency()),
     ]
     return _merge(units, rules, distances, lags, values.fewest_spikes)
+
+
+def join_burst_parts(traces: BaseRecording, units: Refined, values: RefinementValues) -> Refined:
+    """Join units that hold the large and the small spikes of one neuron, and drop spikes that are then found twice."""
+    templates = units.averages.templates()
+    trains, sampling_frequency = trains_of(units.spikes, len(templates.values)), traces.get_sampling_frequency()
+    representative, shifts = burst_parts(templates, trains, sampling_frequency=sampling_frequency)
+    is_joined = representative != np.arange(len(representative))
+    labels = consecutive_labels(representative)
+    spikes = relabelled(units.spikes, labels, shifts)
+    of_joined = np.isin(spikes["unit_index"], labels[is_joined])
+    single = without_doubles(spikes[of_joined], round(REFRACTORY_S * sampling_frequency))
+    dropped = units.dropped + dropped_units(units.spikes, units.averages, is_joined, MERGED)
+    return Refined(
+        in_order(np.concatenate([spikes[~of_joined], single])), units.averages.joined(labels, shifts), dropped
+    )
 
 
 def drop_redundant(traces: BaseRecording, units: Refined, values: RefinementValues, *, fewest_others: int) -> Refined:

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.lib.recfunctions import append_fields
 from spikeinterface.core import BaseRecording
 
-from ...spike_vectors import relabelled
+from ...spike_vectors import in_order, relabelled, without_doubles
 from ..stretches import Stretches, inside_stretches
 from .background import Background
+from .merge import REFRACTORY_S
 from .refine import Refined, RefinementValues
 from .satellites import find_satellite_spikes
 
@@ -59,6 +60,15 @@ def refine_in_stretches(
     before, found = np.unique(units.spikes["unit_before"], return_index=True)
     labels[before] = units.spikes["unit_index"][found]
     shifts[before] = (units.spikes["sample_index"] - units.spikes["sample_before"])[found]
-    spikes = relabelled(spikes, labels, shifts)
+    spikes = _without_doubles_of_joined(relabelled(spikes, labels, shifts), units.spikes, labels, traces)
     is_left_over = find_satellite_spikes(units.averages.templates(), spikes, traces.get_sampling_frequency())
     return units, spikes[~is_left_over]
+
+
+def _without_doubles_of_joined(spikes, in_stretches, labels, traces):
+    """Units of several parts that keep a refractory period in the stretches, where doubles are gone, keep it."""
+    reach = round(REFRACTORY_S * traces.get_sampling_frequency())
+    doubled = in_stretches["unit_index"][np.isin(in_stretches, without_doubles(in_stretches, reach), invert=True)]
+    joined, counts = np.unique(labels[labels >= 0], return_counts=True)
+    is_joined = np.isin(spikes["unit_index"], np.setdiff1d(joined[counts > 1], doubled))
+    return in_order(np.concatenate([spikes[~is_joined], without_doubles(spikes[is_joined], reach)]))

@@ -155,9 +155,15 @@ def peak_offsets(templates: UnitTemplates) -> np.ndarray:
     return near.argmax(axis=1) + first - templates.nbefore
 
 
-def template_distances(templates: UnitTemplates) -> tuple[np.ndarray, np.ndarray]:
+def template_distances(templates: UnitTemplates, max_lag: int = MAX_LAG) -> tuple[np.ndarray, np.ndarray]:
     """
     Distance between each pair of templates at its best lag, without what noise adds to it.
+
+    Parameters
+    ----------
+    templates : UnitTemplates
+    max_lag : int, default: MAX_LAG
+        Largest lag in samples.
 
     Returns
     -------
@@ -170,12 +176,12 @@ def template_distances(templates: UnitTemplates) -> tuple[np.ndarray, np.ndarray
     norms = np.einsum("usc,usc->u", templates.values, templates.values, dtype="float64")
     distances, lags = np.full((num_units, num_units), np.inf), np.zeros((num_units, num_units), dtype=int)
     errors = templates.squared_errors().sum(axis=1)
-    pairs = correlate_pairs(templates.values, max_lag=MAX_LAG, delays=DELAYS)
+    pairs = correlate_pairs(templates.values, max_lag=max_lag, delays=DELAYS)
     for unit, (others, correlations) in enumerate(pairs):
         window = correlations.max(axis=1)
         best = window.argmax(axis=1)
         squared = norms[unit] + norms[others] - 2 * window.max(axis=1)
         squared -= errors[unit] + errors[others]
         distances[unit, others] = np.sqrt(np.maximum(squared, 0))
-        lags[unit, others] = best - MAX_LAG
+        lags[unit, others] = best - max_lag
     return distances, lags

@@ -253,3 +253,21 @@ def test_a_unit_that_may_not_fire_is_not_chosen_when_spikes_are_fitted_again():
         )
         found.append(units.tolist())
     assert found == [[1], [0]]
+
+
+def test_what_is_far_too_small_for_a_unit_is_left_out_of_the_last_matching_only():
+    traces = np.random.default_rng(0).standard_normal((20_000, NUM_CHANNELS)).astype("float32")
+    large = 5 * TEMPLATES
+    add_spikes(traces, [[2000, 4000], [], []], large, NBEFORE)
+    add_spikes(traces, [[6000, 8000], [], []], 0.7 * large, NBEFORE)
+    add_spikes(traces, [[10_000, 12_000], [], []], 0.25 * large, NBEFORE)
+    values = MatchingValues(method="pursuit", threshold=18.0, amplitude_variance=0.02, seed=0)
+    all_found, spikes = (
+        match_templates(
+            as_recording(traces), large.astype("float32"), NBEFORE, values, job_kwargs={}, keep_misfits=keep_misfits
+        )
+        for keep_misfits in (True, False)
+    )
+    found = [set(some["sample_index"][some["unit_index"] == 0]) for some in (all_found, spikes)]
+    assert found[0] == {2000, 4000, 6000, 8000, 10_000, 12_000}
+    assert found[1] == {2000, 4000, 6000, 8000}

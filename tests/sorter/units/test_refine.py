@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
-from small_recording import as_recording
+from small_recording import add_spikes, as_recording, unit_templates
 from unit_scenes import spikes_of, white_scene
 
+from si_deepsort.sorter.units.averages import average_units
 from si_deepsort.sorter.units.background import measure_background
 from si_deepsort.sorter.units.dropped import MERGED
 from si_deepsort.sorter.units.refine import (
+    Refined,
     RefinementValues,
+    join_burst_parts,
     refine_along_drift,
     refine_before_last_matching,
     refine_clusters,
@@ -110,3 +113,23 @@ def test_a_collision_of_two_units_is_dropped(scene):
     assert len(together) > FEWEST
     _, averages = refined(refine_clusters, (as_recording(traces), *scene[1:]), labelled)
     assert len(averages.values) == 3
+
+
+def test_large_and_small_spikes_of_bursts_become_one_unit_that_fires_once(scene):
+    _, _, _, values = scene
+    rng = np.random.default_rng(1)
+    traces = rng.standard_normal((400_000, 6)).astype("float32")
+    templates, nbefore = unit_templates(1, 6, amplitude_uV=30.0)
+    starts = np.arange(1000, 390_000, 2600) + rng.integers(0, 1000, 150)
+    large, small = (np.sort(starts + 160 * part) for part in range(2))
+    add_spikes(traces, [large, small], [templates[0], 0.45 * templates[0]], nbefore)
+    recording = as_recording(traces)
+    background = measure_background(recording, num_samples=templates.shape[1], seed=0)
+    # Each tenth large spike is found as a small one as well.
+    spikes = spikes_of([large, np.sort(np.concatenate([small, large[::10] + 3]))])
+    averages = average_units(
+        recording, spikes, background, nbefore=values.nbefore, nafter=values.nafter, seed=values.seed
+    )
+    units = join_burst_parts(recording, Refined(spikes, averages, []), values)
+    np.testing.assert_array_equal(units.spikes["sample_index"], np.sort(np.concatenate([large, small])))
+    assert len(units.averages.values) == 1 and [unit.reason for unit in units.dropped] == [MERGED]
