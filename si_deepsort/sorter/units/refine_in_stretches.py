@@ -68,7 +68,8 @@ def refine_in_stretches(
 def _without_doubles_of_joined(spikes, in_stretches, labels, traces):
     """Units of several parts that keep a refractory period in the stretches, where doubles are gone, keep it."""
     reach = round(REFRACTORY_S * traces.get_sampling_frequency())
-    doubled = in_stretches["unit_index"][np.isin(in_stretches, without_doubles(in_stretches, reach), invert=True)]
+    single = without_doubles(in_stretches, reach)["unit_index"]
+    num_doubles = np.bincount(in_stretches["unit_index"]) - np.bincount(single, minlength=single.max(initial=-1) + 1)
     joined, counts = np.unique(labels[labels >= 0], return_counts=True)
-    is_joined = np.isin(spikes["unit_index"], np.setdiff1d(joined[counts > 1], doubled))
+    is_joined = np.isin(spikes["unit_index"], np.setdiff1d(joined[counts > 1], np.flatnonzero(num_doubles)))
     return in_order(np.concatenate([spikes[~is_joined], without_doubles(spikes[is_joined], reach)]))
