@@ -124,7 +124,9 @@ class MatchingRounds:
             templates = averages.templates().values
 
             on_cluster = self.run_on_cluster if recording is self.whole and chunks is None else None
-            options = dict(job_kwargs=fixed_chunks(self.job_kwargs), run_on_cluster=on_cluster, keep_misfits=not is_last)
+            options = dict(
+                job_kwargs=fixed_chunks(self.job_kwargs), run_on_cluster=on_cluster, keep_misfits=not is_last
+            )
 
             def match_part(part: Chunks) -> np.ndarray:
                 return match_templates(recording, templates, averages.nbefore, self.matching, chunks=part, **options)
