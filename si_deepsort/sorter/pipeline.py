@@ -88,8 +88,7 @@ def sort_recording(
         units = refine_without_matching(traces, spikes, background, refinement)
         # One spike has peaks, and therefore clusters, on several channels.
         doubles_reach = round(REFRACTORY_MS * traces.get_sampling_frequency() / 1000)
-        spikes = without_doubles(units.spikes, doubles_reach)
-        units = replace(units, spikes=spikes)
+        units = replace(units, spikes=(spikes := without_doubles(units.spikes, doubles_reach)))
     else:
         stream = cluster_stream(settings.dask_scheduler, job_kwargs)
         values = clustering, refinement, matching_values(settings), run, job_kwargs, stream

@@ -188,14 +188,10 @@ def match_templates(
     wrapped = as_si_templates(recording, templates, nbefore)
     if values.method == "pursuit":
         scales = noise_scales(recording, templates, seed=values.seed)
-        least = None if keep_misfits else least_amplitudes(templates, values.amplitude_variance)
-        node = PursuitMatching(
-            recording,
-            wrapped,
-            thresholds=values.threshold * scales**2,
-            amplitude_variance=values.amplitude_variance,
-            least_amplitudes=least,
-        )
+        variance = values.amplitude_variance
+        least = None if keep_misfits else least_amplitudes(templates, variance)
+        limits = dict(thresholds=values.threshold * scales**2, least_amplitudes=least)
+        node = PursuitMatching(recording, wrapped, amplitude_variance=variance, **limits)
         if run_on_cluster is not None and chunks is not None:
             found = run_on_cluster(recording, node, chunks, job_name="match templates")
         else:
@@ -203,9 +199,8 @@ def match_templates(
     else:
         needs_levels = values.method in ("tdc-peeler", "nearest")
         params = dict(noise_levels=np.ones(recording.get_num_channels())) if needs_levels else {}
-        found = find_spikes_from_templates(
-            recording, wrapped, method=values.method, method_kwargs=params, job_kwargs=job_kwargs
-        )
+        options = dict(method=values.method, method_kwargs=params, job_kwargs=job_kwargs)
+        found = find_spikes_from_templates(recording, wrapped, **options)
     return make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
 
 
