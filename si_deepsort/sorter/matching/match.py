@@ -183,8 +183,7 @@ def match_templates(
     """
     if len(templates) == 0:
         # find_spikes_from_templates fails without templates (SpikeInterface 0.105.3).
-        nothing = np.zeros(0, dtype="int64")
-        return make_spike_vector(nothing, nothing, nothing)
+        return make_spike_vector(*np.zeros((3, 0), dtype="int64"))
     wrapped = as_si_templates(recording, templates, nbefore)
     if values.method == "pursuit":
         scales = noise_scales(recording, templates, seed=values.seed)
