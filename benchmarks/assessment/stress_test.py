@@ -18,7 +18,7 @@ from si_deepsort.stress import StressTestSettings, stress_test
 from si_deepsort.stress.bins import SNR_EDGES
 from si_deepsort.stress.plan import Run
 
-RECORDINGS = "synchronous_small,linear32,hybrid,tetrode,plain"
+CASES = "synchronous_small:201,linear32:201,tetrode:201,tetrode:202,hybrid:201,tetrode:203,linear32:202,plain:201"
 # Neurons of these recordings fire independently, without bursts, with equal spikes but for 5 %; so do injected ones.
 INDEPENDENT = ("plain", "tetrode", "linear32", "neuropixels1", "neuropixels2", "hybrid", "small")
 STEADY = dict(
@@ -43,34 +43,37 @@ def main() -> None:
     """Run all recordings and seeds, those that have ended from the folder, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", nargs="?", default="benchmarks/results/stress_test.json")
-    parser.add_argument("--recordings", default=RECORDINGS)
-    parser.add_argument("--seeds", default="201,202,203")
+    parser.add_argument("--cases", default=CASES, help="name:seed of recordings, separated by commas")
     parser.add_argument("--duration", type=float, default=30.0, help="in s")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--sorter", default="deepsort")
     parser.add_argument("--folder", default="benchmarks/cache/stress_test", help="of sortings, to continue later")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
-    seeds = [int(seed) for seed in options.seeds.split(",")]
-    true, injected = [], []
-    for name in options.recordings.split(","):
-        for seed in seeds:
-            tables = measure(name, seed, options)
-            for rows, table in zip((true, injected), tables, strict=True):
-                rows.append(table.assign(recording=name, seed=seed))
-            print(name, seed, *(f"{table['recall'].mean():.3f} of {len(table)}" for table in tables), flush=True)
-    bins = compare(pd.concat(true), pd.concat(injected))
-    document = provenance(seeds=seeds) | dict(
+    done: tuple[list, list] = ([], [])
+    for case in options.cases.split(","):
+        name, seed = case.split(":")
+        tables = measure(name, int(seed), options)
+        for rows, table in zip(done, tables, strict=True):
+            rows.append(table.assign(recording=name, seed=int(seed)))
+        print(case, *(f"{table['recall'].mean():.3f} of {len(table)}" for table in tables), flush=True)
+        write_results(as_document(pd.concat(done[0]), pd.concat(done[1]), options), options.output)
+
+
+def as_document(true: pd.DataFrame, injected: pd.DataFrame, options: argparse.Namespace) -> dict:
+    """The results so far."""
+    bins = compare(true, injected)
+    cases = [f"{name}:{seed}" for name, seed in true[["recording", "seed"]].drop_duplicates().to_numpy().tolist()]
+    return provenance(seeds=sorted(true["seed"].unique().tolist())) | dict(
         sorter=options.sorter,
+        cases=cases,
         durations_s=[options.duration],
         repetitions=options.repetitions,
-        true_units=pd.concat(true).round(4).to_dict("list"),
-        injected_units=pd.concat(injected).round(4).to_dict("list"),
+        true_units=true.round(4).to_dict("list"),
+        injected_units=injected.round(4).to_dict("list"),
         rows=bins.to_dict("records"),
-        tables=dict(stress_test=as_table(bins, options)),
+        tables=dict(stress_test=as_table(bins, cases, options)),
     )
-    write_results(document, options.output)
-    print(bins.to_string())
 
 
 def measure(name: str, seed: int, options: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -97,6 +100,8 @@ def compare(true: pd.DataFrame, injected: pd.DataFrame) -> pd.DataFrame:
     rows, rng = [], np.random.default_rng(0)
     for low, high in [*pairwise(SNR_EDGES), (SNR_EDGES[0], SNR_EDGES[-1])]:
         units = true[true["snr"].between(low, high)]
+        if units.empty:
+            continue
         difference = (units["predicted"] - units["recall"]).to_numpy()
         means = rng.choice(difference, (NUM_RESAMPLES, len(difference))).mean(axis=1)
         rows.append(
@@ -115,7 +120,7 @@ def compare(true: pd.DataFrame, injected: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def as_table(bins: pd.DataFrame, options: argparse.Namespace) -> dict:
+def as_table(bins: pd.DataFrame, cases: list[str], options: argparse.Namespace) -> dict:
     """The table for the documentation."""
     rows = [
         [
@@ -127,12 +132,12 @@ def as_table(bins: pd.DataFrame, options: argparse.Namespace) -> dict:
             f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]",
             "yes" if abs(row.difference) <= WITHIN else "no",
         ]
-        for row in bins.itertuples()
+        for row in bins[bins["true_units"] > 0].itertuples()
     ]
     return dict(
         title="Recall predicted by a stress test, and the true recall",
-        caption=f"{options.sorter} on {options.recordings}, {options.duration:g} s, {options.repetitions} repetitions "
-        "each. Predicted: for SNR and firing rate of each true unit. 90 % intervals resample true units.",
+        caption=f"{options.sorter} on {', '.join(cases)} (name:seed), {options.duration:g} s, "
+        f"{options.repetitions} repetitions each. Predicted: for SNR and firing rate of each true unit. 90 % intervals resample true units.",
         columns=["SNR", "true units", "recall", "injected units", "predicted", "difference", f"within {WITHIN:g}"],
         rows=rows,
     )

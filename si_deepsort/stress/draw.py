@@ -155,9 +155,10 @@ def _placed_templates(models: Models, snr, rng, displacements):
     if models.origin == "generated":
         return _generated(surroundings, len(snr), rng, displacements)
     contacts, shanks, is_alive = surroundings.positions_um, surroundings.shanks, surroundings.noise_levels > 0
-    templates, names = [], []
+    templates, names, used = [], [], np.zeros(len(sources.templates), dtype=int)
     for wanted in snr:
-        chosen = _nearest_source(sources, wanted, rng)
+        chosen = _nearest_source(sources, wanted, rng, used)
+        used[chosen] += 1
         template = sources.templates[chosen]
         places = possible_places(template, sources.positions_um, contacts, shanks, is_alive)
         place = places[rng.integers(len(places))]
@@ -168,13 +169,18 @@ def _placed_templates(models: Models, snr, rng, displacements):
     return np.stack(templates), names, sources.nbefore
 
 
-def _nearest_source(sources, snr, rng) -> int:
-    """One of the templates whose SNR is nearest, rather scaled down than up; any of templates from elsewhere."""
+def _nearest_source(sources, snr, rng, used) -> int:
+    """
+    One of the templates whose SNR is nearest, rather scaled down than up; any of templates from elsewhere.
+
+    Templates that were used less often in this repetition come first: no sorter can tell copies at one place apart.
+    """
+    is_free = np.flatnonzero(used == used.min())
     if sources.snr is None:
-        return int(rng.integers(len(sources.templates)))
+        return int(rng.choice(is_free))
     distance = np.abs(np.log(sources.snr / snr))
     distance = np.where(snr > MOST_SCALED_UP * sources.snr, distance + np.log(100.0), distance)
-    return int(rng.choice(np.argsort(distance, kind="stable")[:NUM_NEAREST]))
+    return int(rng.choice(is_free[np.argsort(distance[is_free], kind="stable")[:NUM_NEAREST]]))
 
 
 def _generated(surroundings, num_units, rng, displacements):
