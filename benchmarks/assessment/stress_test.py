@@ -50,21 +50,23 @@ def main() -> None:
     parser.add_argument("--folder", default="benchmarks/cache/stress_test", help="of sortings, to continue later")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
+    cases = options.cases.split(",")
+    origin = provenance(seeds=sorted({int(case.split(":")[1]) for case in cases}))
     done: tuple[list, list] = ([], [])
-    for case in options.cases.split(","):
+    for case in cases:
         name, seed = case.split(":")
         tables = measure(name, int(seed), options)
         for rows, table in zip(done, tables, strict=True):
             rows.append(table.assign(recording=name, seed=int(seed)))
         print(case, *(f"{table['recall'].mean():.3f} of {len(table)}" for table in tables), flush=True)
-        write_results(as_document(pd.concat(done[0]), pd.concat(done[1]), options), options.output)
+        write_results(origin | as_document(pd.concat(done[0]), pd.concat(done[1]), options), options.output)
 
 
 def as_document(true: pd.DataFrame, injected: pd.DataFrame, options: argparse.Namespace) -> dict:
     """The results so far."""
     bins = compare(true, injected)
     cases = [f"{name}:{seed}" for name, seed in true[["recording", "seed"]].drop_duplicates().to_numpy().tolist()]
-    return provenance(seeds=sorted(true["seed"].unique().tolist())) | dict(
+    return dict(
         sorter=options.sorter,
         cases=cases,
         durations_s=[options.duration],
@@ -136,8 +138,8 @@ def as_table(bins: pd.DataFrame, cases: list[str], options: argparse.Namespace) 
     ]
     return dict(
         title="Recall predicted by a stress test, and the true recall",
-        caption=f"{options.sorter} on {', '.join(cases)} (name:seed), {options.duration:g} s, "
-        f"{options.repetitions} repetitions each. Predicted: for SNR and firing rate of each true unit. 90 % intervals resample true units.",
+        caption=f"{options.sorter} on {', '.join(cases)} (name:seed), {options.duration:g} s, {options.repetitions} "
+        "repetitions each. Predicted: for SNR and firing rate of each true unit. 90 % intervals resample true units.",
         columns=["SNR", "true units", "recall", "injected units", "predicted", "difference", f"within {WITHIN:g}"],
         rows=rows,
     )
