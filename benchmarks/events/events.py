@@ -17,13 +17,13 @@ import pandas
 import spikeinterface.core as si
 import torch
 from event_peers import PEERS, Template
+from event_scores import network_method, pooled, tuned_peer
 from sklearn.metrics import roc_auc_score
 
 from si_deepsort import load_model
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
-from si_deepsort.events.matching import detection_scores, intersection_over_union, marked_frames, match_events
-from si_deepsort.events.prepare import prepare_trace, trace_noise_level
+from si_deepsort.events.matching import match_events
 from si_deepsort.events.segment import segment_events
 from si_deepsort.events.simulate import SimulationSettings, colored_noise, event_sum, event_table, simulate_events
 from si_deepsort.events.traces import read_trace, scaled_traces
@@ -50,6 +50,8 @@ def main():
     path = Path(options.json)
     results = json.loads(path.read_text(encoding="utf-8")) if options.only and path.exists() else {}
     seeds = {"test": list(TEST_SEEDS), "tuning of the peers": list(TUNING_SEEDS)}
+    seeds |= {"other maker": list(OTHER_SEEDS), "tuning of the peers on it": list(OTHER_TUNING_SEEDS)}
+    seeds |= {"marked traces": list(LEARNING_SEEDS)}
     results |= provenance(seeds=seeds, earlier=results)
     for name in options.only or PARTS:
         results[name] = PARTS[name]()
@@ -73,55 +75,6 @@ def endplate():
 def stand_in(seed, **changes):
     noise_sd = np.random.default_rng([seed, 1]).uniform(0.05, 0.14)
     return simulate_events("endplate", seed=seed, duration_s=DURATION_S, noise_sd=noise_sd, **changes)
-
-
-def network_method(model):
-    def method(recording):
-        events = segment_events(recording, model)
-        return events.onset_s.to_numpy(), events.end_s.to_numpy()
-
-    return method
-
-
-def tuned_peer(name, tuning, template, polarity):
-    """A peer with the threshold that has the best F1 on the tuning recordings."""
-    find, grid = PEERS[name]
-
-    def candidates(recording):
-        trace = prepare_trace(recording, 0)
-        return find(polarity * trace.values / trace_noise_level([trace]), template)
-
-    found = [(candidates(recording), truth) for recording, truth in tuning]
-    f1 = [
-        np.mean([detection_scores(truth.onset_s, onsets[scores >= level])["f1"] for (onsets, scores), truth in found])
-        for level in grid
-    ]
-    threshold = grid[int(np.nanargmax(f1))]
-
-    def method(recording):
-        onsets, scores = candidates(recording)
-        onsets = onsets[scores >= threshold]
-        return onsets, onsets + template.length_s
-
-    return method
-
-
-def pooled(method, tests):
-    """Precision, recall and F1 of all events, their range over recordings, and overlap of the marked time."""
-    counts, f1, overlaps = np.zeros(3), [], []
-    for recording, truth in tests:
-        onsets, ends = method(recording)
-        scores = detection_scores(truth.onset_s, onsets)
-        counts += [scores["num_true"], scores["num_found"], scores["num_matched"]]
-        f1.append(scores["f1"])
-        size = (recording.get_num_frames(), recording.get_sampling_frequency())
-        if "end_s" in truth:
-            truth_frames = marked_frames(truth.onset_s, truth.end_s, *size)
-            overlaps.append(intersection_over_union(marked_frames(onsets, ends, *size), truth_frames))
-    num_true, num_found, num_matched = counts
-    scores = dict(precision=num_matched / max(1, num_found), recall=num_matched / num_true)
-    scores |= dict(f1=2 * num_matched / (num_true + num_found), lowest_f1=min(f1), num_true=int(num_true))
-    return scores | (dict(iou=float(np.mean(overlaps)), lowest_iou=min(overlaps)) if overlaps else {})
 
 
 def whole_cell():
@@ -261,11 +214,13 @@ def tables(results):
     for size, value in results.get("recorded", {}).get("171116sh_0020", {}).get("recall_of_injected", {}).items():
         rows.append([f"recall of events of {size} noise levels, injected into a real recording", f"{value:.2f}"])
     made["events-other"] = dict(columns=["measured", "value"], rows=rows, caption="The same model on other data.")
-    return made
+    return made | other_maker_tables(results)
 
 
 PARTS = {
     "endplate": endplate,
+    "other_maker": other_maker,
+    "learnt": learnt_marks,
     "whole_cell": whole_cell,
     "windows": cerebellar_windows,
     "recorded": recorded_currents,

@@ -13,7 +13,8 @@ import numpy as np
 # Cells that mean "no value".
 MISSING_WORDS = ("", "nan", "na", "n/a", "none", "null", "-", "--")
 # Spaces and apostrophes that separate thousands: 1 469.44, 1'469.44.
-_GROUPING_MARKS = re.compile("(?<=\\d)[ '\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}](?=\\d{3}(\\D|$))")
+_GROUPING_MARKS = " '\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"
+_GROUPED = re.compile(rf"[+-]?[1-9]\d{{0,2}}([{_GROUPING_MARKS}])\d{{3}}(\1\d{{3}})*(?=[.,]|$)")
 # A number whose thousands are grouped by the first mark and whose decimals follow the second one.
 _NUMBER = r"[+-]?(?:(?:[1-9]\d{{0,2}}(?:{0}\d{{3}})+|\d+)(?:{1}\d*)?|{1}\d+)(?:[eE][+-]?\d+)?"
 _WITH_POINT = re.compile(_NUMBER.format(",", r"\."))
@@ -35,7 +36,7 @@ def decimal_mark(cells: Sequence[str]) -> str | None:
     """
     only_point, only_comma = [], []
     for cell in cells:
-        cell = _GROUPING_MARKS.sub("", cell.strip())
+        cell = _ungrouped(cell.strip())
         fits_point, fits_comma = _WITH_POINT.fullmatch(cell), _WITH_COMMA.fullmatch(cell)
         if fits_point and not fits_comma:
             only_point.append(cell)
@@ -75,7 +76,7 @@ def parse_numbers(cells: Sequence[str], table_mark: str | None = None) -> tuple[
         cell = cell.strip()
         if cell.lower() in MISSING_WORDS:
             continue
-        number = _GROUPING_MARKS.sub("", cell)
+        number = _ungrouped(cell)
         fits_point, fits_comma = _WITH_POINT.fullmatch(number), _WITH_COMMA.fullmatch(number)
         if not fits_point and not fits_comma:
             is_text[index] = cell.lower().lstrip("+-") not in ("inf", "infinity")
@@ -89,10 +90,11 @@ def parse_numbers(cells: Sequence[str], table_mark: str | None = None) -> tuple[
         if (fits_comma if mark == "," else fits_point) is None:
             is_text[index] = True
             continue
-        is_grouped = fits_point and fits_comma and ("," if mark == "." else ".") in number
-        if is_grouped and has_decimals:
+        has_groups = number != cell or "," in number or "." in number
+        if has_decimals and has_groups and mark not in number:
             raise ValueError(
-                f"'{cell}' may be {_value(number, '.'):g} or {_value(number, ','):g}; others have decimals"
+                f"'{cell}' may have separators of thousands or another decimal mark: other numbers of the column have "
+                f"decimals after '{mark}'. Write all with as many decimals, or without a separator of thousands"
             )
         values[index] = _value(number, mark or ".")
     return values, is_text
@@ -124,6 +126,12 @@ def table_decimal_mark(columns: Sequence[Sequence[str]], delimiter: str) -> str 
     if marks:
         return marks.pop() if len(marks) == 1 else None
     return "." if delimiter == "," and len(columns) > 1 else None
+
+
+def _ungrouped(cell):
+    """The cell without the spaces or apostrophes that separate its thousands; any others stay."""
+    grouped = _GROUPED.match(cell)
+    return cell if grouped is None else grouped.group().replace(grouped.group(1), "") + cell[grouped.end() :]
 
 
 def _value(number, mark):

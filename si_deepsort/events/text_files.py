@@ -15,6 +15,10 @@ DELIMITERS = ("\t", ";", ",")
 MAX_HEAD_LINES = 60
 # Two numbers in one cell: a row with another separator than the rest.
 _JOINED_NUMBERS = re.compile(r"\d\s*[;\t]\s*[+-]?\d")
+# What a cell may hold in a column of numbers, and what shows that two cells became one: a separator, the end of a line,
+# a quotation mark, or a sign after a comma.
+_NUMBER = re.compile(r"[+-]?[\d.,' ]+([eE][+-]?\d+)?")
+_JOINED_CELLS = re.compile(r"\d.*[;\t\n\"].*\d|\d,\s*[+-]\s*\d", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,12 @@ def split_table(text: str, encoding: str, is_heading: Callable[[list[str]], bool
             )
             continue
         joined = next((number for number, row in below if _has_other_delimiter(row, len(heading))), None)
-        if joined is not None and delimiter == ",":
-            problems.append(f"line {joined} separates its columns otherwise than the heading, which has commas")
+        if joined is not None:
+            problems.append(f"line {joined} separates its columns otherwise than the heading")
+            continue
+        joined = _line_of_joined_cells(below, len(heading))
+        if joined is not None:
+            problems.append(f"line {joined} holds several numbers in one cell; look at its separators and quotes")
             continue
         cells = [[*row, *[""] * len(heading)][: len(heading)] for _, row in below]
         form = TextFormat(encoding, delimiter)
@@ -163,7 +171,9 @@ def _possible_delimiters(text):
 
 def _split(text, delimiter):
     """(line number, cells) of each line that is neither empty nor a remark that begins with #."""
-    reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(
+        io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
     rows = []
     try:
         for row in reader:
@@ -180,6 +190,16 @@ def _has_other_delimiter(row, width):
     """Whether cells would be as many as the heading has columns if ; or tab separated them, between numbers."""
     is_complete = any(sum(cell.count(mark) for cell in row) == width - 1 for mark in ";\t")
     return width > 1 and is_complete and any(map(_JOINED_NUMBERS.search, row))
+
+
+def _line_of_joined_cells(below, width):
+    """Line in which a cell of a column of numbers holds more than one number, else None."""
+    for column in range(width):
+        cells = [(number, row[column]) for number, row in below if len(row) > column and row[column]]
+        odd = [(number, cell) for number, cell in cells if not _NUMBER.fullmatch(cell)]
+        if len(odd) == 1 and _JOINED_CELLS.search(odd[0][1]):
+            return odd[0][0]
+    return None
 
 
 def _without_empty_end(row):

@@ -161,3 +161,30 @@ def test_usual_tables_are_read(unit, encoding, delimiter, decimal, thousands, tm
         path = tmp_path / "marks.txt"
         path.write_bytes(joined(rows, delimiter, "\r\n", False).encode(encoding))
         np.testing.assert_allclose(read_events(path)["onset_s"], onset_s, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Time (s)\n0.828\n1'638\n2.212\n",  # an apostrophe where the others have a point
+        "Time (s)\n0,933\n3,057\n3 078\n",
+        "onset_ms\tAmplitude\n0.000\t-5\n1,000.000\t-5\n1,000,000\t-5\n",
+        "Time (s);Amplitude\n170.518;-38.43\n1777'277;-16.9\n3279.325;-28.6\n",
+        "Time (ms);Amplitude\n1161,6;-33,36\n1753;6,-26,30\n1636,9;-20,79\n",  # a cell ends too early
+        "time [s]\tAmplitude\n0,747\t-10,34\n2\t774;-19,80\n",
+        '"onset_ms","Amplitude"\n"790470.5","-6.78,\n"998949.5"."-22.74"\n"1120482.3","-16.29"\n',  # an open quote
+        '"Time (ms)"\n"77099"654.\n"84829.676"\n',
+    ],
+)
+def test_one_wrong_mark_among_numbers_is_refused(text, tmp_path):
+    path = tmp_path / "marks.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="cannot be read as a table of events"):
+        read_events(path)
+
+
+@pytest.mark.parametrize("mark", [" ", "'", ","])
+def test_separators_of_thousands_are_read_where_all_numbers_have_decimals(mark, tmp_path):
+    path = tmp_path / "marks.csv"
+    path.write_text(f"Time (ms);n\n828.50;1\n1{mark}638.25;1\n1{mark}234{mark}567.00;1\n", encoding="utf-8")
+    np.testing.assert_allclose(read_events(path)["onset_s"], [0.8285, 1.63825, 1234.567])

@@ -79,9 +79,9 @@ def test_what_is_overwritten_is_kept_beside(run):
 
 
 def test_an_event_added_by_hand_is_measured(simulated, found):
-    missed = found.iloc[[2]]
+    missed = found.nsmallest(1, "confidence")
     typed = pandas.DataFrame(dict(onset_s=missed.onset_s + 0.0008, decision="accept"))
-    strict = found.drop(index=2)
+    strict = found.drop(index=missed.index)
     earlier = pandas.concat([strict, typed])
     # A threshold that the event does not reach, so that only the person has it.
     threshold = float(missed.confidence.iloc[0]) + 1e-6

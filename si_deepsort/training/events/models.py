@@ -24,6 +24,10 @@ from .traces import simulated_batches
 # Chosen on simulated noise: at most .05 false events per second in the worst of several spectra.
 DETECTION_SETTINGS = {"threshold": 0.65}
 
+# Channels of each level of the bundled network. Its coarsest level sees about half a second around each frame, which
+# shows the spectrum of the noise.
+WIDTHS = (16, 24, 32, 40, 48, 56, 64)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EventModelSettings(Settings):
@@ -61,7 +65,7 @@ def make_event_model(settings: EventModelSettings, *, real_noise=(), start_from=
     history : list of dict
     """
     torch.manual_seed(settings.seed)
-    net = start_from or EventUNet(EventUNetConfig(widths=(16, 24, 32, 40, 48)))
+    net = start_from or EventUNet(EventUNetConfig(widths=WIDTHS))
     validation = list(simulated_batches(settings.seed + 10_000_000, num_traces=24, real_noise=real_noise))
 
     def training_batches(epoch):
@@ -72,6 +76,7 @@ def make_event_model(settings: EventModelSettings, *, real_noise=(), start_from=
         num_epochs=settings.num_epochs,
         learning_rate=settings.learning_rate,
         weight_decay=1e-4,
+        amp=True,
         patience=settings.num_epochs,
         seed=settings.seed,
     )
