@@ -18,6 +18,14 @@ import spikeinterface.core as si
 import torch
 from event_peers import PEERS, Template
 from event_scores import network_method, pooled, tuned_peer
+from other_maker_parts import (
+    LEARNING_SEEDS,
+    OTHER_SEEDS,
+    OTHER_TUNING_SEEDS,
+    learnt_marks,
+    other_maker,
+    other_maker_tables,
+)
 from sklearn.metrics import roc_auc_score
 
 from si_deepsort import load_model
