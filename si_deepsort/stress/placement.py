@@ -107,10 +107,12 @@ def placed(
     on_shank = np.flatnonzero(shanks == shanks[place.channel])
     moved = np.zeros((len(displacements_um), len(template), len(target_um)), dtype="float32")
     # Contacts without the unit are known to be silent, as far as they are beside those with it.
-    reach = KDTree(here[known]).query(here)[0] <= NEAR_UM
-    values = template.T[reach]
-    interpolate = RBFInterpolator(here[reach], values, kernel="linear", degree=0) if reach.sum() > 1 else None
-    tree, pitch = KDTree(here[reach]), _pitch(here)
+    is_near = KDTree(here[known]).query(here)[0] <= NEAR_UM
+    # Contacts at one and the same place count once.
+    _, first = np.unique(np.round(here[is_near], 3), axis=0, return_index=True)
+    here, values = here[is_near][first], template.T[is_near][first]
+    interpolate = RBFInterpolator(here, values, kernel="linear", degree=0) if len(here) > 1 else None
+    tree, pitch = KDTree(here), _pitch(here)
     for number, displacement in enumerate(displacements_um):
         wanted = target_um[on_shank] - [0.0, displacement]
         distance, nearest = tree.query(wanted)
