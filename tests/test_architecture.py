@@ -16,6 +16,7 @@ from si_deepsort.preprocessing import PREPROCESSORS
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "si_deepsort"
 FLOORS = [
+    {"threads"},
     {
         "_version",
         "settings",
@@ -26,7 +27,6 @@ FLOORS = [
         "two_groups",
         "spike_vectors",
         "io",
-        "threads",
     },
     {"nets", "generation", "html_report"},
     {"fit", "inference", "zoo"},

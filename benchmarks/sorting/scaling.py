@@ -3,8 +3,9 @@ Cost against duration and channels, and identity of two runs with the same seed.
 
 `python benchmarks/sorting/scaling.py` writes benchmarks/results/scaling.json and scaling.png after each recording; with
 default settings, thus one worker. Each sorting runs in a process of its own, after one on the first seconds that loads
-and compiles everything; CPU time and peak memory are those of the process. The recordings hold 16-bit integers, as
-those of amplifiers do; the longest takes 14 GB on disk, and the sorter's cache as much.
+and compiles everything; CPU time and peak memory are those of the process. Lupin, the best of SpikeInterface's own
+sorters, sorts the recordings of one minute in the same way. The recordings hold 16-bit integers, as those of amplifiers
+do; the longest takes 14 GB on disk, and the sorter's cache half as much. `--cases` chooses some of the recordings.
 """
 
 import argparse
@@ -33,6 +34,9 @@ from si_deepsort.generation import GenerationSettings, generate_recording, named
 
 ROOT = Path(__file__).parents[2]
 UV_PER_COUNT = 0.195
+# Seconds of a recording that are sorted first.
+WARM_UP_S = 5.0
+PEER = "lupin"
 
 
 @dataclass(frozen=True)
@@ -49,20 +53,21 @@ CASES = (
     Case("linear32", 20, minutes=2.0),
     Case("linear32", 20, minutes=4.0),
     Case("two columns, 64 channels", 25),
+    Case("two columns, 64 channels", 25, minutes=10.0),
     Case("two columns, 128 channels", 50),
     Case("two columns, 384 channels", 150),
     Case("two columns, 384 channels", 150, minutes=10.0),
 )
 
 
-def sort_in_this_process(recording_folder: str, out: str):
+def sort_in_this_process(recording_folder: str, out: str, sorter: str):
     """Sort and print cost and a hash of the spike trains as JSON."""
     recording = si.load(recording_folder)
-    start = recording.frame_slice(0, round(5 * recording.get_sampling_frequency()))
-    run_sorter("deepsort", start, folder=f"{out}_warm", verbose=False)
+    start = recording.frame_slice(0, round(WARM_UP_S * recording.get_sampling_frequency()))
+    run_sorter(sorter, start, folder=f"{out}_warm", verbose=False)
     warm_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     cpu, wall = time.process_time(), time.perf_counter()
-    sorting = run_sorter("deepsort", recording, folder=out, verbose=False)
+    sorting = run_sorter(sorter, recording, folder=out, verbose=False)
     record = {
         "cpu_s": round(time.process_time() - cpu, 2),
         "wall_s": round(time.perf_counter() - wall, 2),
@@ -75,9 +80,9 @@ def sort_in_this_process(recording_folder: str, out: str):
     print("RESULT " + json.dumps(record))
 
 
-def measure(folder: Path, out: Path) -> dict:
+def measure(folder: Path, out: Path, sorter: str = "deepsort") -> dict:
     """Sort the recording of a folder in a fresh process, and compare with the truth."""
-    command = [sys.executable, __file__, "--sort", str(folder / "recording"), str(out)]
+    command = [sys.executable, __file__, "--sort", str(folder / "recording"), str(out), sorter]
     done = subprocess.run(command, capture_output=True, text=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not lines:
@@ -125,10 +130,12 @@ def table_of(records: list[dict], conditions: str) -> dict:
         caption = f"Cost; twice the duration takes {of_32[120.0] / of_32[60.0]:.2f} times the CPU time"
     caption += f"; {conditions}:" if conditions else ":"
     columns = ["probe", "true units", "recorded s", "CPU-s per recorded s", "peak memory in MB", "units", "accuracy"]
+    columns += [f"{PEER}: CPU time, relative", f"{PEER}: accuracy"]
     rows = [
         [
             *(r["probe"], r["true_units"], r["duration_s"], r["cpu_s"] / r["duration_s"]),
             *(r["peak_memory_mb"], r["units"], r["accuracy"]),
+            *((r[PEER]["cpu_s"] / r["cpu_s"], r[PEER]["accuracy"]) if PEER in r else ("", "")),
         ]
         for r in records
     ]
@@ -145,7 +152,7 @@ def plot(records: list[dict], path: Path):
     figure, axes = plt.subplots(2, 2, figsize=(8, 6), layout="constrained")
     minute = sorted((r for r in records if r["duration_s"] == 60), key=lambda r: r["channels"])
     panels = [("channels", "channels", {"60 s": minute})]
-    groups = {f"{n} channels": [r for r in records if r["channels"] == n] for n in (32, 384)}
+    groups = {f"{n} channels": [r for r in records if r["channels"] == n] for n in (32, 64, 384)}
     panels.append(("duration_s", "recorded s", groups))
     for column, (key, label, lines) in enumerate(panels):
         for row, (value, name) in enumerate([("cpu_s", "CPU-s"), ("peak_memory_mb", "peak memory in MB")]):
@@ -160,9 +167,10 @@ def plot(records: list[dict], path: Path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sort", nargs=2, metavar=("RECORDING", "OUT"), help="used by the script itself")
+    parser.add_argument("--sort", nargs=3, metavar=("RECORDING", "OUT", "SORTER"), help="used by the script itself")
     parser.add_argument("--seed", type=int, default=300, help="of the recordings")
     parser.add_argument("--conditions", default="", help="what a reader of the numbers should know, e.g. other jobs")
+    parser.add_argument("--cases", type=int, nargs="+", default=range(len(CASES)), help="numbers of the recordings")
     parser.add_argument("--recordings", type=Path, help="recordings are kept here, and used again")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "scaling.json")
     arguments = parser.parse_args()
@@ -175,7 +183,7 @@ def main():
         records=[],
     )
     records = document["records"]
-    for case in CASES:
+    for case in (CASES[number] for number in arguments.cases):
         with tempfile.TemporaryDirectory() as text:
             folder = Path(text)
             own = (arguments.recordings or folder) / f"{case.probe.replace(', ', ' ')} {case.minutes:g} min"
@@ -187,6 +195,8 @@ def main():
                 true_units=case.num_units,
             )
             records.append(facts | measure(own, folder / "out"))
+            if case.minutes == 1.0:
+                records[-1][PEER] = measure(own, folder / PEER, PEER)
             print(records[-1], flush=True)
             if len(records) == 1:
                 again = measure(own, folder / "again")["spike_trains_sha256"]

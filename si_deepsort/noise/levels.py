@@ -8,6 +8,8 @@ import numpy as np
 import scipy.signal
 from spikeinterface.core import BaseRecording
 
+from ..threads import each
+
 # Power spectrum of the noise of a Neuropixels 1.0 recording after the common median was subtracted, relative to its
 # mean between 300 Hz and 6 kHz; frequencies in Hz. The usual simulated noise (a resonance at 300 Hz plus white noise)
 # is far more predictable.
@@ -105,13 +107,13 @@ def sample_traces(recording: BaseRecording, *, seed: int = 0, num_chunks: int = 
     most_frames = MOST_SAMPLED // (num_chunks * max(1, recording.get_num_channels()))
     chunk_frames = max(1, min(round(chunk_s * recording.get_sampling_frequency()), most_frames))
     if lengths.sum() <= num_chunks * chunk_frames:
-        chunks = [recording.get_traces(segment_index=i) for i in range(len(lengths))]
+        stretches = [(index, 0, length) for index, length in enumerate(lengths)]
     else:
-        chunks = []
+        stretches = []
         for segment_index in np.sort(rng.choice(len(lengths), size=num_chunks, p=lengths / lengths.sum())):
             start = rng.integers(0, max(1, lengths[segment_index] - chunk_frames))
-            stop = min(start + chunk_frames, lengths[segment_index])
-            chunks.append(recording.get_traces(segment_index=segment_index, start_frame=start, end_frame=stop))
+            stretches.append((segment_index, start, min(start + chunk_frames, lengths[segment_index])))
+    chunks = list(each(lambda stretch: recording.get_traces(*map(int, stretch)), stretches))
     return np.concatenate(chunks, dtype="float32", casting="unsafe")
 
 

@@ -15,6 +15,7 @@ from spikeinterface.core import BaseRecording
 
 from ..geometry import channel_distances, recording_geometry
 from ..noise import noise_levels, sample_traces
+from ..threads import each
 from .traces import check_finite
 from .whitening import Whitening, filter_over_time
 
@@ -153,7 +154,8 @@ def living_noise_levels(traces: np.ndarray) -> np.ndarray:
 
 
 def _levels_of_living(traces, living):
-    return np.array([noise_levels(own[lives]) for own, lives in zip(traces.T, living.T, strict=True)])
+    pairs = zip(traces.T, living.T, strict=True)
+    return np.array(list(each(lambda pair: noise_levels(pair[0][pair[1]]), pairs)))
 
 
 def living_stretches(traces: np.ndarray) -> np.ndarray:
@@ -173,7 +175,7 @@ def living_stretches(traces: np.ndarray) -> np.ndarray:
         True throughout for a channel that is always dead, because it has no usual level.
     """
     num_stretches = max(1, len(traces) // STRETCH_FRAMES)
-    levels = np.stack([noise_levels(stretch) for stretch in np.array_split(traces, num_stretches)])
+    levels = np.stack(list(each(noise_levels, np.array_split(traces, num_stretches))))
     usual = np.array([np.median(own[own > 0]) if np.any(own > 0) else 0.0 for own in levels.T])
     is_quiet = (levels < DEAD_RATIO * usual) & (levels > SILENT_RATIO * usual)
     are_quiet_together = is_quiet.mean(axis=1) > 0.5
@@ -265,12 +267,17 @@ def local_whitening_matrix(traces: np.ndarray, quiet: np.ndarray, nearby: np.nda
     scales = _scales_of_outliers(np.sqrt(np.diag(covariance)))
     covariance /= np.outer(scales, scales)
     matrix = np.zeros((num_channels, num_channels))
-    for channel in np.flatnonzero(alive):
+
+    def decorrelate(channel):
         members = np.flatnonzero(nearby[channel])
         values, vectors = np.linalg.eigh(covariance[np.ix_(members, members)])
         values = np.maximum(values, SMALLEST_EIGENVALUE * values.max())
         root = (vectors / np.sqrt(values)) @ vectors.T
-        matrix[members, channel] = root[:, np.searchsorted(members, channel)]
+        return members, root[:, np.searchsorted(members, channel)]
+
+    own = np.flatnonzero(alive)
+    for channel, (members, weights) in zip(own, each(decorrelate, own), strict=True):
+        matrix[members, channel] = weights
     return matrix / scales[:, None]
 
 
