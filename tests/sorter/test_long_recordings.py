@@ -29,7 +29,7 @@ def test_memory_and_files_do_not_grow_with_the_duration(tmp_path, monkeypatch):
 
     monkeypatch.setattr(RunFolder, "remove_traces", measured)
     peaks, numbers = [], []
-    for duration_s in (5.0, 8.0, 32.0):  # the first one loads and compiles
+    for duration_s in (5.0, 12.0, 36.0):  # the first one loads and compiles; noise is measured in 10 s
         recording, _ = small_recording(tmp_path / f"recording {duration_s}", duration_s=duration_s)
         if duration_s > 5.0:
             tracemalloc.start()
@@ -37,7 +37,7 @@ def test_memory_and_files_do_not_grow_with_the_duration(tmp_path, monkeypatch):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         numbers.append(sorting.count_total_num_spikes())
-    assert numbers[2] > 3 * numbers[1] > 100
+    assert numbers[2] > 2 * numbers[1] > 100
     # Half-precision traces of the 24 s more would take 3.8 MB, single-precision ones 7.7 MB; the spikes take some.
     assert sizes[2] - sizes[1] < 0.5e6
     assert peaks[2] - peaks[1] < 1e6
