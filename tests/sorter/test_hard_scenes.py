@@ -120,6 +120,21 @@ def test_unit_whose_every_spike_is_a_collision_is_found(always_colliding):
 
 
 @pytest.mark.slow
+def test_neuron_whose_slow_spikes_shrink_in_bursts_is_one_unit(tmp_path):
+    traces, rng = noise(2, 30.0), np.random.default_rng(4)
+    starts = np.arange(2000, len(traces) - 4000, 3000) + rng.integers(0, 1200, len(traces[2000:-4000:3000]))
+    places = starts[:, None] + np.cumsum(rng.integers(110, 200, (len(starts), 7)), axis=1)
+    (fast, nbefore), samples = spike_shape(0.2), np.arange(160)
+    # A late wave 3.5 ms after the trough: it outlasts the templates of the default settings.
+    shape = np.pad(fast, (0, 160 - len(fast))) + 0.25 * np.exp(-(((samples - nbefore - 70) / 14) ** 2))
+    for number, frames in enumerate(places.T):
+        spike = 400 * 0.82**number * shape[:, None] * np.array([1.0, 0.4])
+        add_spikes(traces, [frames], [spike], nbefore)
+    accuracy, false = compare(sort(traces, tmp_path), [np.sort(places.ravel())])
+    assert accuracy[0] > 0.95 and false == 0
+
+
+@pytest.mark.slow
 def test_refractory_free_unit_is_one_unit(tmp_path):
     traces = noise(4, 12.0)
     trains = [np.sort(np.random.default_rng(1).integers(100, len(traces) - 100, 480)), *trains_for(traces, 1)]

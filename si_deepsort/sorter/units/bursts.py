@@ -8,7 +8,7 @@ tells: within a burst the large spikes come first. Two neurons that merely fire 
 import numpy as np
 from scipy.stats import binom
 
-from .merge import LEAST_COSINE, SIGNIFICANCE, template_cosines, template_norms
+from .merge import SIGNIFICANCE, template_cosines, template_norms
 from .templates import MOST_SHIFT, UnitTemplates, template_distances
 
 # Spikes of one burst that are compared are at most this far apart, in s.
@@ -23,6 +23,8 @@ ORDERED_SHARE = 0.75
 # Smallest number of ordered pairs, relative to the number of spikes of the smaller unit: nearly each of its spikes has
 # a larger one before it.
 PAIRS_PER_SPIKE = 0.5
+# Smallest cosine between templates of parts of a neuron. In the Purkinje cell it is .90 and more.
+BURST_COSINE = 0.8
 
 
 def burst_parts(
@@ -65,7 +67,7 @@ def burst_parts(
     cosines = template_cosines(norms, distances)
     # From the smallest unit on, each to the unit that it resembles most: the parts of a cell form a chain.
     for smaller in order[::-1]:
-        candidates = [large for large, small in ordered if small == smaller and cosines[large, small] > LEAST_COSINE]
+        candidates = [large for large, small in ordered if small == smaller and cosines[large, small] > BURST_COSINE]
         if candidates:
             larger = max(candidates, key=lambda candidate: cosines[candidate, smaller])
             representative[smaller], shift[smaller] = larger, -lags[larger, smaller]

@@ -141,8 +141,8 @@ def refine_matched(
 
     Parameters and result as in `refine_clusters`.
     """
-    merged = merge_by_spikes(traces, _aligned_units(traces, spikes, background, values), values)
-    merged = join_burst_parts(traces, merged, values)
+    joined = join_burst_parts(traces, _aligned_units(traces, spikes, background, values))
+    merged = merge_by_spikes(traces, joined, values)
     return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=2), values)
 
 
@@ -167,8 +167,8 @@ def refine_along_drift(
     Until then, parts of a unit that drift leaves different have templates of their own, each for its moments of the
     recording; here they become one unit. Parameters and result as in `refine_clusters`.
     """
-    merged = merge_parts_along_drift(traces, _aligned_units(traces, spikes, background, values), values)
-    merged = join_burst_parts(traces, merged, values)
+    joined = join_burst_parts(traces, _aligned_units(traces, spikes, background, values))
+    merged = merge_parts_along_drift(traces, joined, values)
     return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=2), values)
 
 
@@ -217,7 +217,7 @@ def merge_parts_along_drift(traces: BaseRecording, units: Refined, values: Refin
     return _merge(units, rules, distances, lags, values.fewest_spikes)
 
 
-def join_burst_parts(traces: BaseRecording, units: Refined, values: RefinementValues) -> Refined:
+def join_burst_parts(traces: BaseRecording, units: Refined) -> Refined:
     """Join units that hold the large and the small spikes of one neuron, and drop spikes that are then found twice."""
     templates = units.averages.templates()
     trains, sampling_frequency = trains_of(units.spikes, len(templates.values)), traces.get_sampling_frequency()

@@ -130,6 +130,6 @@ def test_large_and_small_spikes_of_bursts_become_one_unit_that_fires_once(scene)
     averages = average_units(
         recording, spikes, background, nbefore=values.nbefore, nafter=values.nafter, seed=values.seed
     )
-    units = join_burst_parts(recording, Refined(spikes, averages, []), values)
+    units = join_burst_parts(recording, Refined(spikes, averages, []))
     np.testing.assert_array_equal(units.spikes["sample_index"], np.sort(np.concatenate([large, small])))
     assert len(units.averages.values) == 1 and [unit.reason for unit in units.dropped] == [MERGED]

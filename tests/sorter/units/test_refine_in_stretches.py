@@ -24,7 +24,7 @@ VALUES = RefinementValues(
 
 def only_join(traces, spikes, background, values):
     averages = average_units(traces, spikes, background, nbefore=values.nbefore, nafter=values.nafter, seed=0)
-    return join_burst_parts(traces, Refined(spikes, averages, []), values)
+    return join_burst_parts(traces, Refined(spikes, averages, []))
 
 
 @pytest.mark.parametrize("stretches", [None, [(0, 0, 150_000), (0, 250_000, 400_000)]])
