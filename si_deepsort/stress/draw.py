@@ -152,10 +152,10 @@ def _scaled(templates, rest, snr, models: Models) -> np.ndarray:
 def _placed_templates(models: Models, snr, rng, displacements):
     """Templates (units, displacements, samples, channels), what each was made from, and the sample of the peak."""
     surroundings, sources = models.surroundings, models.sources
-    if models.origin == "generated":
+    if sources is None or models.origin == "generated":
         return _generated(surroundings, len(snr), rng, displacements)
     contacts, shanks, is_alive = surroundings.positions_um, surroundings.shanks, surroundings.noise_levels > 0
-    templates, names, used = [], [], np.zeros(len(sources.templates), dtype=int)
+    templates, names, used = [], [], np.zeros(len(sources.templates), dtype="int64")
     for wanted in snr:
         chosen = _nearest_source(sources, wanted, rng, used)
         used[chosen] += 1

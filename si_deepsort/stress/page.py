@@ -50,7 +50,7 @@ def write_page(test: StressTest, path: str | Path) -> Path:
     parts.append(html_report.paragraph(ABOUT, is_note=True))
     if len(test.units):
         for column, title, table in _tables(test):
-            figure = html_report.embed_figure(_plot(test, column, table), f"Scores against {title}")
+            figure = html_report.embed_figure(_plot(test, column, title, table), f"Scores against {title}")
             parts.append(html_report.section(f"By {title}", figure, _table(table, title)))
         parts.append(html_report.section("All injected units", _units_table(test.units)))
     shown = test.runs.assign(error=test.runs["error"].str.slice(0, 200))
@@ -98,7 +98,7 @@ def _units_table(units: pd.DataFrame) -> str:
     return f"<details><summary>{len(shown)} rows</summary>{table}</details>"
 
 
-def _plot(test: StressTest, column: str, table: pd.DataFrame) -> "Figure":
+def _plot(test: StressTest, column: str, title: str, table: pd.DataFrame) -> "Figure":
     """A panel for each score: each unit as a dot, and the bins with their intervals."""
     from matplotlib.figure import Figure
 
@@ -113,7 +113,7 @@ def _plot(test: StressTest, column: str, table: pd.DataFrame) -> "Figure":
             middle = np.sqrt(own["from"] * own["to"]) if column == "snr" else (own["from"] + own["to"]) / 2
             reach = np.stack([own[name] - own[f"{name}_low"], own[f"{name}_high"] - own[name]]).clip(min=0)
             axes.errorbar(middle, own[name], yerr=reach, fmt="o-", capsize=3, color=color, label=sorter)
-        axes.set(title=SCORE_WORDS[name], xlabel=column.replace("_", " "), ylim=(-0.03, 1.03))
+        axes.set(title=SCORE_WORDS[name], xlabel=title, ylim=(-0.03, 1.03))
         if column == "snr":
             axes.set_xscale("log")
             axes.set_xticks(SNR_TICKS, [str(tick) for tick in SNR_TICKS])

@@ -81,7 +81,7 @@ def stress_test(
     params = params_by_sorter(sorters, sorter_params)
     check_request(recording, sorters, sorting=sorting, motion=motion, engine=engine, folder=folder)
     library = None if templates is None else library_templates(templates, recording)
-    options = dict(engine=engine, engine_kwargs=engine_kwargs, progress_bar=progress_bar)
+    options: dict[str, Any] = dict(engine=engine, engine_kwargs=engine_kwargs, progress_bar=progress_bar)
     sort = partial(sort_all, sorter_params=params, **options)
     request = Request(recording, sorters, params, sorting, library, motion, settings or StressTestSettings(), sort)
     with nullcontext(folder) if folder is not None else tempfile.TemporaryDirectory(prefix="stress_test_") as place:

@@ -40,7 +40,7 @@ def score_runs(folder: Path, runs: list[Run], models: Models) -> tuple[pd.DataFr
     for run in runs:
         result = run.result() or dict(status="not finished")
         kept = np.nan
-        if result["status"] == "done":
+        if result["status"] == "done" and run.repetition is not None:
             found, own_folder = run.sorting(), repetition_folder(folder, run.repetition)
             table = found_units(load_units(own_folder), injected_sorting(own_folder), found)
             table.insert(0, "sorter", run.sorter)
