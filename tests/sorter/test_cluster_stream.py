@@ -105,7 +105,9 @@ def test_workers_that_cannot_read_the_recording_are_told_of(cluster, matching, r
     hidden = folder + "_hidden"
     os.rename(folder, hidden)
     try:
-        with pytest.raises(RuntimeError, match=r"must see the recording under the same path.*resume_sorter"):
+        with pytest.raises(
+            RuntimeError, match=r"failed: [A-Z]\w+.*must see the recording under the same path.*resume_sorter"
+        ):
             run_on_cluster(white, node, [(0, 0, 100)], scheduler=cluster.scheduler_address, job_name="match")
     finally:
         os.rename(hidden, folder)
