@@ -25,4 +25,6 @@ def make_recording(seed=0, duration_s=12.0, units=(0, 1, 2), gain=1.0, offset=0.
             traces[frame - 16 : frame + 32, 0] += SHAPES[unit]
         trains[f"u{unit}"] = frames + label_shift
     traces = (gain * traces + offset).astype("float32")
-    return NumpyRecording([traces], FS), NumpySorting.from_unit_dict([trains], FS)
+    recording = NumpyRecording([traces], FS)
+    recording.annotate(is_filtered=True)
+    return recording, NumpySorting.from_unit_dict([trains], FS)

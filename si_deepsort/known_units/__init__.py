@@ -5,6 +5,8 @@ By a trained classifier:
 
 - `assign.py`: peaks to known units, arrays in, arrays out;
 - `sort_known_units.py`: the units of a sorting to known units;
+- `labelled_units.py`: templates that a classifier holds, by which the sorter finds known units;
+- `compatible.py`: whether a recording fits a classifier, and names of units;
 - `load.py`: load a classifier;
 
 - `separate_neuron.py`: the neuron and the background of a single channel.

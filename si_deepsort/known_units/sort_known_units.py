@@ -1,4 +1,8 @@
-"""Give the spikes of a sorting to the units that a trained classifier knows."""
+"""
+Give the spikes of a sorting to the units that a trained classifier knows.
+
+The sorter does so with classifiers that hold no templates, and where it does not match templates itself.
+"""
 
 from os import PathLike
 
@@ -9,6 +13,7 @@ from ..nets.network import Network
 from ..noise import noise_levels, sample_traces
 from ..spike_vectors import as_sorting, make_spike_vector
 from .assign import UNKNOWN, assign_peaks
+from .compatible import channels_of_classifier, check_sampling_frequency, name_units
 from .load import load_classifier
 
 # Duration in s of the chunks in which peaks are assigned; it bounds the memory.
@@ -17,8 +22,6 @@ STRETCH_S = 20.0
 MARGIN_WINDOWS = 4
 # Two spikes of a unit within this time in ms are duplicates: shorter than any refractory period.
 DUPLICATE_MS = 0.4
-# Relative difference of two sampling rates that counts as none.
-SAME_RATE = 1e-4
 
 
 def with_known_units(
@@ -69,7 +72,8 @@ def with_known_units(
     keep = _first_of_each(spikes, labels, round(DUPLICATE_MS * recording.get_sampling_frequency() / 1000))
     spikes, labels = spikes[keep], labels[keep]
     found = np.unique(labels)
-    unit_ids = _unit_ids(known_ids, found)
+    is_known = found < len(known_ids)
+    unit_ids = name_units(known_ids, np.isin(np.arange(len(known_ids)), found), int((~is_known).sum()))
     units = np.searchsorted(found, labels)
     return as_sorting(make_spike_vector(spikes["sample_index"], units, spikes["segment_index"]), unit_ids, recording)
 
@@ -78,20 +82,9 @@ class _ClassifierTraces:
     """A recording as a classifier sees it: the classifier's channels, in noise levels, chunk by chunk."""
 
     def __init__(self, recording, net, seed):
-        trained = net.info.sampling_frequency
-        if trained is not None and abs(recording.get_sampling_frequency() / trained - 1) > SAME_RATE:
-            raise ValueError(
-                f"The recording has {recording.get_sampling_frequency()} Hz, the classifier was trained at {trained} "
-                "Hz. Resample the recording with spikeinterface.preprocessing.resample."
-            )
-        wanted = [str(channel) for channel in net.info.settings["channel_ids"]]
-        by_name = {str(channel): channel for channel in recording.channel_ids}
-        if set(wanted) - set(by_name):
-            raise ValueError(
-                f"The recording lacks the channels {sorted(set(wanted) - set(by_name))} of the classifier; it has "
-                f"{list(by_name)[:8]}... Train a classifier for this probe, or rename the channels."
-            )
-        self.net, self.recording = net, recording.select_channels([by_name[channel] for channel in wanted])
+        check_sampling_frequency(recording, net)
+        places = channels_of_classifier(recording, net.info.settings["channel_ids"])
+        self.net, self.recording = net, recording.select_channels(recording.channel_ids[places])
         sample = sample_traces(self.recording, seed=seed)
         levels = noise_levels(sample)
         self.baseline = np.median(sample, axis=0)
@@ -130,12 +123,3 @@ def _first_of_each(spikes, labels, reach):
     keep = np.ones(len(order), dtype=bool)
     keep[order[same]] = False
     return keep
-
-
-def _unit_ids(known_ids, found) -> np.ndarray:
-    """Known ids as they are, new clusters numbered after them (whole numbers) or named new0, new1, ..."""
-    num_new = int((found >= len(known_ids)).sum())
-    known = [known_ids[label] for label in found if label < len(known_ids)]
-    if all(isinstance(unit, int) for unit in known_ids):
-        return np.array(known + [max(known_ids, default=-1) + 1 + number for number in range(num_new)], dtype=int)
-    return np.array([str(unit) for unit in known] + [f"new{number}" for number in range(num_new)], dtype=str)

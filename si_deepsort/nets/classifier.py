@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .network import Network, NetworkConfig
+from .unit_templates import UnitTemplates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,9 @@ class ClassifierConfig(NetworkConfig):
         Samples of a convolution, odd.
     dropout : float
         Fraction of hidden values left out while training.
+    sorting_sizes : tuple of int
+        Numbers of rows, samples, channels and taps of the templates by which the sorter finds the units, see
+        `unit_templates.UnitTemplates`; empty if there are none.
     """
 
     num_samples: int = 42
@@ -44,6 +48,7 @@ class ClassifierConfig(NetworkConfig):
     num_hidden: int = 32
     kernel_size: int = 5
     dropout: float = 0.2
+    sorting_sizes: tuple[int, ...] = ()
 
 
 class WaveformClassifier(Network):
@@ -74,6 +79,8 @@ class WaveformClassifier(Network):
             nn.Linear(self._make_features(config), config.num_hidden), nn.GELU(), nn.Dropout(config.dropout)
         )
         self.output = nn.Linear(config.num_hidden, config.num_classes, bias=False)
+        # The last class is no unit.
+        self.sorting = UnitTemplates(config.num_classes - 1, *config.sorting_sizes) if config.sorting_sizes else None
 
     @torch.no_grad()
     def standardize(self, waveforms: Tensor) -> None:

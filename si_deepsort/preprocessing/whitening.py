@@ -35,6 +35,24 @@ class Whitening:
         """The whitening that leaves traces as they are."""
         return cls(np.ones(1), np.eye(num_channels))
 
+    def whiten(self, waveforms: np.ndarray) -> np.ndarray:
+        """
+        Whiten average waveforms.
+
+        Parameters
+        ----------
+        waveforms : np.ndarray, shape (num_units, num_samples, num_channels), float
+            In the unit of the traces before whitening; 0 before the first sample.
+
+        Returns
+        -------
+        np.ndarray, shape (num_units, num_samples, num_channels), float
+            In noise standard deviations.
+        """
+        if len(waveforms) == 0:
+            return waveforms
+        return scipy.signal.lfilter(self.time_filter.astype(float), [1.0], waveforms, axis=1) @ self.space_matrix
+
     def unwhiten(self, waveforms: np.ndarray) -> np.ndarray:
         """
         Undo the whitening of average waveforms.

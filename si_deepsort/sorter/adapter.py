@@ -142,6 +142,7 @@ class DeepSortSorter(BaseSorter):
 
     @classmethod
     def _sort(cls, folder: Path, params: dict) -> None:
+        from ..known_units.labelled_units import labelled_units_of
         from ..known_units.sort_known_units import with_known_units
         from ..preprocessing.band_pass import band_pass
         from ..threads import threads
@@ -158,14 +159,17 @@ class DeepSortSorter(BaseSorter):
         job_kwargs["max_threads_per_worker"] = 1  # workers compute with one thread, as this process does
         _tell_of_compilation()
         nets = _load_networks(settings)
+        # Other matching methods know no thresholds of single units; the network then assigns spikes afterwards.
+        is_matched = "classifier" in nets and settings.matching == "pursuit"
+        labelled = labelled_units_of(nets["classifier"], recording) if is_matched else None
         # From here on the settings name the exact weights: a tag on the Hub that moves meanwhile changes nothing.
         settings = replace(settings, **{name: net.info.source["reference"] for name, net in nets.items()})
         with one_thread(), threads(job_kwargs["n_jobs"]), warnings.catch_warnings():
             # The cached traces need no provenance: they are deleted at the end.
             warnings.filterwarnings("ignore", message=".*provenance will not be saved")
             with progress_line(run_steps(settings, recording.get_total_duration()), is_shown=is_shown) as progress:
-                sorting = sort_recording(recording, settings, folder, job_kwargs, progress.begin)
-            if "classifier" in nets:
+                sorting = sort_recording(recording, settings, folder, job_kwargs, progress.begin, labelled)
+            if "classifier" in nets and labelled is None:
                 if settings.apply_preprocessing:
                     recording = band_pass(recording, freq_min=settings.freq_min, freq_max=settings.freq_max)
                 sorting = with_known_units(recording, sorting, nets["classifier"], seed=settings.seed)

@@ -1,12 +1,14 @@
 """The result of the sorter: which units are kept, in which order, and with which properties."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from spikeinterface.core import BaseRecording, BaseSorting
 
+from ..known_units.compatible import name_units
 from ..preprocessing.whitening import Whitening
 from ..spike_vectors import as_sorting, relabelled, without_doubles
 from .front_end.blanks import live_beside_blanks
@@ -54,9 +56,10 @@ def make_sorting(
     units: Refined,
     spikes: np.ndarray,
     limits: UnitLimits,
+    known_ids: Sequence = (),
 ) -> tuple[BaseSorting, pd.DataFrame]:
     """
-    Drop units that fire too rarely or are too small; order the others by depth.
+    Drop units that fire too rarely or are too small; order the others by depth, after known ones, which must only fire.
 
     Parameters
     ----------
@@ -71,12 +74,14 @@ def make_sorting(
     spikes : np.ndarray
         Sorted spike vector of these units in the whole recording.
     limits : UnitLimits
+    known_ids : sequence
+        Ids of the first units, which are known from labels.
 
     Returns
     -------
     sorting : BaseSorting
-        As many segments as the recording, integer unit ids, and the properties `snr` (peak in noise levels) and
-        `main_channel_id`. Its annotation `dropped_units` is the table as a dict of columns.
+        As many segments as the recording, ids of known units and integers, the properties `snr` (peak in noise levels)
+        and `main_channel_id`. Its annotation `dropped_units` is the table as a dict of columns.
     dropped : pd.DataFrame
         Units that were merged or dropped at the end, and why, see `dropped_table`.
     """
@@ -84,27 +89,47 @@ def make_sorting(
     before_whitening = whitening.unwhiten(averages.values)
     peaks = np.abs(before_whitening).max(axis=1) / np.where(noise_before > 0, noise_before, np.inf)
     snr, main_channels = peaks.max(axis=1), peaks.argmax(axis=1)
-    is_kept, dropped = np.ones(num_units, dtype=bool), list(units.dropped)
     rates_hz = np.bincount(spikes["unit_index"], minlength=num_units) / recording.get_total_duration()
+    is_known = np.arange(num_units) < len(known_ids)
+    is_kept, dropped = rates_hz > 0, list(units.dropped)
     for passes, reason in _judgements(traces, units, snr, rates_hz, limits):
+        passes = passes | (is_known & (reason in (SMALL, NOT_TYPICAL)))
         dropped += dropped_units(spikes, averages, is_kept & ~passes, reason)
         is_kept &= passes
-    depths = traces.get_channel_locations()[main_channels, 1]
-    order = np.flatnonzero(is_kept)[np.argsort(depths[is_kept], kind="stable")]
-    logger.info("%d of %d units kept", len(order), num_units)
-    # The delay of the whitening filter differs between units; a spike's time is that of its largest peak.
-    main_traces = before_whitening[np.arange(num_units), :, main_channels]
-    shifts = np.abs(main_traces).argmax(axis=1) - averages.nbefore - MOST_SHIFT
+    order = _in_order(is_kept, is_known, traces.get_channel_locations()[main_channels, 1])
+    unit_ids = name_units(list(known_ids), is_kept[: len(known_ids)], int(np.sum(is_kept & ~is_known)))
+    shifts = _shifts_to_peaks(before_whitening, main_channels, averages.nbefore + MOST_SHIFT)
     labels = np.full(num_units, -1)
     labels[order] = np.arange(len(order))
-    sorting = as_sorting(_inside(relabelled(spikes, labels, shifts), recording), np.arange(len(order)), recording)
+    sorting = as_sorting(_inside(relabelled(spikes, labels, shifts), recording), unit_ids, recording)
     sorting.set_property("snr", snr[order])
     sorting.set_property("main_channel_id", traces.channel_ids[main_channels[order]])
     table = dropped_table(dropped, traces, whitening, noise_before)
     sorting.annotate(dropped_units=table.to_dict(orient="list"))
+    _tell_dropped(table)
+    return sorting, table
+
+
+def _in_order(is_kept: np.ndarray, is_known: np.ndarray, depths: np.ndarray) -> np.ndarray:
+    """The units that are kept: known ones in their order, then the others by depth."""
+    logger.info("%d of %d units kept", is_kept.sum(), len(is_kept))
+    order = np.lexsort((np.where(is_known, 0.0, depths), ~is_known))
+    return order[is_kept[order]]
+
+
+def _tell_dropped(table: pd.DataFrame) -> None:
     for reason, rows in table.groupby("reason"):
         logger.info("%d units left out, the largest of SNR %.1f: %s", len(rows), rows["snr"].max(), reason)
-    return sorting, table
+
+
+def _shifts_to_peaks(before_whitening: np.ndarray, main_channels: np.ndarray, nbefore: int) -> np.ndarray:
+    """
+    Samples from the spike times of units to their largest peaks.
+
+    The delay of the whitening filter differs between units; a spike's time is that of its largest peak.
+    """
+    main_traces = before_whitening[np.arange(len(main_channels)), :, main_channels]
+    return np.abs(main_traces).argmax(axis=1) - nbefore
 
 
 def _judgements(

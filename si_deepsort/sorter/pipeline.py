@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting
@@ -24,14 +25,18 @@ from .clusters.find import ClusteringValues, cluster_peaks
 from .matching.match import REFRACTORY_MS, MatchingValues
 from .output import UnitLimits, make_sorting
 from .prepare import prepare_traces
-from .rounds import MatchingRounds
+from .rounds import MatchingRounds, Refinement
 from .run_folder import RunFolder
 from .settings import DeepSortSettings
 from .stretches import MOST_LEARNT_S
-from .units.background import measure_background
+from .units.background import Background, measure_background
+from .units.known import KnownTemplates, refine_beside_known
 from .units.reach import waveform_reach
-from .units.refine import RefinementValues, refine_along_drift, refine_matched, refine_without_matching
+from .units.refine import Refined, RefinementValues, refine_along_drift, refine_matched, refine_without_matching
 from .units.refine_in_stretches import refine_in_stretches
+
+if TYPE_CHECKING:  # imports PyTorch
+    from ..known_units.labelled_units import LabelledUnits
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +56,7 @@ def sort_recording(
     folder: Path,
     job_kwargs: dict,
     begin: Callable[[str], None] | None = None,
+    labelled: "LabelledUnits | None" = None,
 ) -> BaseSorting:
     """
     Sort a recording.
@@ -65,11 +71,13 @@ def sort_recording(
         SpikeInterface's job_kwargs.
     begin : callable | None, default: None
         Is told the name of each step before it begins, see `progress.run_steps`.
+    labelled : LabelledUnits | None, default: None
+        Units that are known from a labelled recording, which are matched with their own templates and keep their ids.
 
     Returns
     -------
     BaseSorting
-        Units ordered by depth, with the properties `snr` and `main_channel_id`.
+        Units ordered by depth, after the known ones, with the properties `snr` and `main_channel_id`.
     """
     run = RunFolder(folder, begin)
     learnt_s = min(recording.get_total_duration(), np.inf if settings.matching is None else MOST_LEARNT_S)
@@ -77,7 +85,6 @@ def sort_recording(
     tell_rarest(min_size, settings.min_firing_rate, learnt_s)
     clustering = clustering_values(settings, min_size)
     refinement = refinement_values(settings, min_size, recording.get_sampling_frequency())
-
     prepared = prepare_traces(recording, settings, run, job_kwargs)
     traces, peaks, whitening = prepared.traces, prepared.peaks, prepared.white.whitening
     spikes = run.keep("clusters", lambda: cluster_peaks(traces, whitening, peaks, clustering))
@@ -85,26 +92,50 @@ def sort_recording(
     background = measure_background(traces, num_samples=refinement.nbefore + refinement.nafter, seed=settings.seed)
     if settings.matching is None:
         run.begin("units")
-        units = refine_without_matching(traces, spikes, background, refinement)
-        # One spike has peaks, and therefore clusters, on several channels.
-        doubles_reach = round(REFRACTORY_MS * traces.get_sampling_frequency() / 1000)
-        units = replace(units, spikes=(spikes := without_doubles(units.spikes, doubles_reach)))
+        units, spikes = units_of_peaks(traces, spikes, background, refinement)
     else:
         stream = cluster_stream(settings.dask_scheduler, job_kwargs)
         values = clustering, refinement, matching_values(settings), run, job_kwargs, stream
-        rounds = MatchingRounds(prepared.whole, traces, whitening, background, peaks, *values)
+        known = known_templates(labelled, recording, whitening, refinement)
+        rounds = MatchingRounds(prepared.whole, traces, whitening, background, peaks, *values, known)
         spikes = rounds.matched_spikes(spikes, settings.num_rounds)
         run.begin("units")
-        refine = refine_along_drift if prepared.is_corrected else refine_matched
+        refine = last_refinement(known, is_corrected=prepared.is_corrected)
         units, spikes = refine_in_stretches(refine, traces, spikes, prepared.stretches, background, refinement)
     noise_before = living_noise_levels(sample_traces(prepared.white.get_parent(), seed=settings.seed, chunk_s=0.1))
     judged = noise_before, units, spikes, unit_limits(settings)
-    sorting, dropped = make_sorting(prepared.whole, traces, whitening, *judged)
+    sorting, dropped = make_sorting(prepared.whole, traces, whitening, *judged, labelled.unit_ids if labelled else ())
     run.save_table("dropped", dropped)
     judge_units(sorting, prepared.whole, whitening, noise_before, settings, run)
     run.remove_traces()
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting
+
+
+def units_of_peaks(
+    traces: BaseRecording, spikes: np.ndarray, background: Background, values: RefinementValues
+) -> tuple[Refined, np.ndarray]:
+    """Units of clustered peaks and their spikes, where no matching follows."""
+    units = refine_without_matching(traces, spikes, background, values)
+    # One spike has peaks, and therefore clusters, on several channels.
+    spikes = without_doubles(units.spikes, round(REFRACTORY_MS * traces.get_sampling_frequency() / 1000))
+    return replace(units, spikes=spikes), spikes
+
+
+def last_refinement(known: KnownTemplates | None, *, is_corrected: bool) -> Refinement:
+    """The refinement of the spikes of the last matching: in traces corrected for drift, and beside known units."""
+    refine = refine_along_drift if is_corrected else refine_matched
+    return refine if known is None else partial(refine_beside_known, refine, known)
+
+
+def known_templates(
+    labelled: "LabelledUnits | None", recording: BaseRecording, whitening: Whitening, values: RefinementValues
+) -> KnownTemplates | None:
+    """Templates of labelled units in the white traces of a recording, as long as those of the units that are found."""
+    if labelled is None:
+        return None
+    templates = labelled.templates_in(recording, whitening, nbefore=values.nbefore, nafter=values.nafter)
+    return KnownTemplates(templates, labelled.num_spikes, labelled.threshold_factors)
 
 
 def cluster_stream(scheduler: str | None, job_kwargs: dict) -> Callable[..., np.ndarray] | None:

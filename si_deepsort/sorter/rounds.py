@@ -18,6 +18,7 @@ from .reproducible import fixed_chunks, whole_chunks
 from .run_folder import RunFolder
 from .units.averages import average_units
 from .units.background import Background
+from .units.known import KnownTemplates, join_known
 from .units.refine import Refined, RefinementValues, refine_before_last_matching, refine_clusters
 from .units.templates import UnitTemplates, peak_offsets
 
@@ -57,6 +58,8 @@ class MatchingRounds:
         SpikeInterface's job_kwargs.
     run_on_cluster : callable | None, default: None
         Matches the whole recording on a cluster, see `match_templates`.
+    known : KnownTemplates | None, default: None
+        Templates of known units, which take part in the last matching.
     """
 
     whole: BaseRecording
@@ -70,6 +73,7 @@ class MatchingRounds:
     run: RunFolder
     job_kwargs: dict
     run_on_cluster: Callable[..., np.ndarray] | None = None
+    known: KnownTemplates | None = None
 
     def matched_spikes(self, spikes: np.ndarray, num_rounds: int) -> np.ndarray:
         """
@@ -121,11 +125,17 @@ class MatchingRounds:
 
         def compute():
             averages = refine(self.traces, spikes, self.background, self.refinement).averages
-            templates = averages.templates().values
+            found, factors = averages.templates(), None
+            templates = found.values
+            if is_last and self.known is not None:
+                templates, factors = join_known(self.known, found, merge_distance=self.refinement.merge_distance)
 
             on_cluster = self.run_on_cluster if recording is self.whole and chunks is None else None
             options = dict(
-                job_kwargs=fixed_chunks(self.job_kwargs), run_on_cluster=on_cluster, keep_misfits=not is_last
+                job_kwargs=fixed_chunks(self.job_kwargs),
+                run_on_cluster=on_cluster,
+                keep_misfits=not is_last,
+                threshold_factors=factors,
             )
 
             def match_part(part: Chunks) -> np.ndarray:

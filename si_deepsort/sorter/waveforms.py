@@ -110,6 +110,7 @@ def average_waveforms(
     seed: int,
     main_channels: np.ndarray | None = None,
     chunk_s: float = CHUNK_S,
+    subtract: Callable[[np.ndarray, int, int], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Average waveform of each unit, from at most `MOST_AVERAGED_SPIKES` randomly chosen spikes, and its uncertainty.
@@ -130,6 +131,8 @@ def average_waveforms(
         `AVERAGE_RADIUS_UM` of it are skipped and stay 0, which saves most of the work on a long probe.
     chunk_s : float, default: CHUNK_S
         Longest chunk in seconds.
+    subtract : callable | None, default: None
+        Takes the traces of a chunk, its segment and its first frame, and changes the traces before they are averaged.
 
     Returns
     -------
@@ -139,25 +142,32 @@ def average_waveforms(
         Half the difference between the averages of every other spike and of the rest. It holds what is not common to
         all spikes, and has as much noise as the average itself.
     """
-    num_channels = recording.get_num_channels()
-    sums = np.zeros((2, num_units, nbefore + nafter, num_channels), dtype="float32")
+    sums = np.zeros((2, num_units, nbefore + nafter, recording.get_num_channels()), dtype="float32")
     counts = np.zeros((2, num_units), dtype=int)
     spikes = spikes[some_of_each(spikes["unit_index"], MOST_AVERAGED_SPIKES, seed)]
-    bounds = np.tile([0, num_channels], (num_units, 1))
-    if main_channels is not None:
-        is_near = channel_distances(recording.get_channel_locations()[:, :2])[main_channels] <= AVERAGE_RADIUS_UM
-        bounds = np.column_stack([is_near.argmax(axis=1), num_channels - is_near[:, ::-1].argmax(axis=1)])
+    bounds = _bounds_around(recording, main_channels, num_units)
 
     def read(chunk):
         segment_index, start, stop, positions = chunk
         begin, end = max(0, start - nbefore), min(recording.get_num_frames(segment_index), stop + nafter)
         traces = np.ascontiguousarray(recording.get_traces(segment_index, begin, end), dtype="float32")
+        if subtract is not None:
+            traces = traces.copy()
+            subtract(traces, segment_index, begin)
         return traces, spikes["sample_index"][positions].astype("int64") - begin - nbefore, positions
 
     # Sums are made in one thread: in another order they would round differently.
     for traces, onsets, positions in each(read, _chunks_with_events(recording, spikes, chunk_s)):
         _add_waveforms(sums, counts, traces, onsets, spikes["unit_index"][positions].astype("int64"), bounds)
     return _averages_and_differences(sums, counts, bounds)
+
+
+def _bounds_around(recording: BaseRecording, main_channels: np.ndarray | None, num_units: int) -> np.ndarray:
+    """First channel and end of the smallest range that holds all channels near each main channel, or all channels."""
+    if main_channels is None:
+        return np.tile([0, recording.get_num_channels()], (num_units, 1))
+    is_near = channel_distances(recording.get_channel_locations()[:, :2])[main_channels] <= AVERAGE_RADIUS_UM
+    return np.column_stack([is_near.argmax(axis=1), is_near.shape[1] - is_near[:, ::-1].argmax(axis=1)])
 
 
 def _averages_and_differences(sums, counts, bounds):

@@ -53,6 +53,7 @@ def test_a_classifier_learns_and_a_seed_repeats_it(architecture):
 
 def test_augmentation_without_variation_changes_nothing():
     still = dict(gain_sd=0.0, shift_max=0, noise_sd=0.0, overlap_fraction=0.0, overlap_distance=0.25)
+    still |= dict(noise_factor=0.0, residuals=torch.ones(1, 2, 30))
     waveforms = torch.randn(5, 2, 30)
     torch.testing.assert_close(augment(waveforms, waveforms, torch.Generator(), **still), waveforms)
 

@@ -148,6 +148,7 @@ def match_templates(
     values: MatchingValues,
     *,
     job_kwargs: dict,
+    threshold_factors: np.ndarray | None = None,
     chunks: list[tuple[int, int, int]] | None = None,
     run_on_cluster: Callable[..., np.ndarray] | None = None,
     keep_misfits: bool = True,
@@ -166,6 +167,8 @@ def match_templates(
     values : MatchingValues
     job_kwargs : dict
         SpikeInterface's job_kwargs.
+    threshold_factors : np.ndarray | None, shape (num_units,), default: None
+        Multiples of the threshold, one for each unit; only for "pursuit". None is 1 for all.
     chunks : list of tuple | None, default: None
         Segment, first frame and end of each chunk that is matched; None matches the whole recording. SpikeInterface's
         methods always match the whole recording.
@@ -184,13 +187,9 @@ def match_templates(
     if len(templates) == 0:
         # find_spikes_from_templates fails without templates (SpikeInterface 0.105.3).
         return make_spike_vector(*np.zeros((3, 0), dtype="int64"))
-    wrapped = as_si_templates(recording, templates, nbefore)
     if values.method == "pursuit":
-        scales = noise_scales(recording, templates, seed=values.seed)
-        variance = values.amplitude_variance
-        least = None if keep_misfits else least_amplitudes(templates, variance)
-        limits = dict(thresholds=values.threshold * scales**2, least_amplitudes=least)
-        node = PursuitMatching(recording, wrapped, amplitude_variance=variance, **limits)
+        least = None if keep_misfits else least_amplitudes(templates, values.amplitude_variance)
+        node = _pursuit_node(recording, templates, nbefore, values, threshold_factors, least)
         if run_on_cluster is not None and chunks is not None:
             found = run_on_cluster(recording, node, chunks, job_name="match templates")
         else:
@@ -198,6 +197,7 @@ def match_templates(
     else:
         needs_levels = values.method in ("tdc-peeler", "nearest")
         params = dict(noise_levels=np.ones(recording.get_num_channels())) if needs_levels else {}
+        wrapped = as_si_templates(recording, templates, nbefore)
         options = dict(method=values.method, method_kwargs=params, job_kwargs=job_kwargs)
         found = find_spikes_from_templates(recording, wrapped, **options)
     return make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
@@ -207,6 +207,45 @@ def least_amplitudes(templates: np.ndarray, amplitude_variance: float) -> np.nda
     """Amplitudes, (num_units,), below which a spike is a misfit; parameters as in `match_templates`."""
     variances = amplitude_variance + 1 / np.maximum(squared_norms(templates), 1e-9)
     return 1 - MISFIT_SDS * np.sqrt(variances)
+
+
+def match_with_amplitudes(
+    recording: BaseRecording,
+    templates: np.ndarray,
+    nbefore: int,
+    values: MatchingValues,
+    *,
+    job_kwargs: dict,
+    threshold_factors: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Find the spikes of all units in a whole recording by "pursuit", and their amplitudes.
+
+    Parameters as in `match_templates`; at least one template.
+
+    Returns
+    -------
+    spikes : np.ndarray
+        Sorted spike vector.
+    amplitudes : np.ndarray, shape (num_spikes,), float32
+        Relative to the template.
+    """
+    node = _pursuit_node(recording, templates, nbefore, values, threshold_factors)
+    found = run_node_pipeline(recording, [node], job_kwargs, job_name="match templates")
+    found = found[np.lexsort((found["cluster_index"], found["sample_index"], found["segment_index"]))]
+    spikes = make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
+    return spikes, found["amplitude"]
+
+
+def _pursuit_node(
+    recording, templates, nbefore, values: MatchingValues, threshold_factors, least=None
+) -> PursuitMatching:
+    thresholds = values.threshold * noise_scales(recording, templates, seed=values.seed) ** 2
+    if threshold_factors is not None:
+        thresholds = thresholds * threshold_factors
+    limits = dict(thresholds=thresholds, least_amplitudes=least)
+    wrapped = as_si_templates(recording, templates, nbefore)
+    return PursuitMatching(recording, wrapped, amplitude_variance=values.amplitude_variance, **limits)
 
 
 def as_si_templates(recording: BaseRecording, templates: np.ndarray, nbefore: int) -> Templates:

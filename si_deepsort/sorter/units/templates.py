@@ -170,7 +170,7 @@ def template_distances(templates: UnitTemplates, max_lag: int = MAX_LAG) -> tupl
     distances : np.ndarray, shape (num_units, num_units), float
         In noise standard deviations; inf for units that share no channel.
     lags : np.ndarray, shape (num_units, num_units), int
-        If unit i fires at frame t, template j fits best with its spike time at t - lags[i, j].
+        If unit i fires at frame t, template j fits best with its spike time at t + lags[i, j].
     """
     num_units = len(templates.values)
     norms = np.einsum("usc,usc->u", templates.values, templates.values, dtype="float64")

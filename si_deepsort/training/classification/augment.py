@@ -11,6 +11,8 @@ def augment(
     gain_sd: float,
     shift_max: int,
     noise_sd: float,
+    noise_factor: float,
+    residuals: torch.Tensor,
     overlap_fraction: float,
     overlap_distance: float,
 ) -> torch.Tensor:
@@ -29,7 +31,11 @@ def augment(
     shift_max : int
         Largest shift in samples.
     noise_sd : float
-        Standard deviation of the added noise, in noise levels.
+        Standard deviation of the white noise that is added, in noise levels.
+    noise_factor : float
+        Largest multiple of the noise of the waveforms themselves that is added; each waveform gets its own.
+    residuals : torch.Tensor, shape (num_residuals, num_channels, num_samples), float
+        Examples of this noise. Without any, none of it is added.
     overlap_fraction : float
         Part of the waveforms that get a second spike.
     overlap_distance : float
@@ -51,7 +57,18 @@ def augment(
         shifts = torch.randint(nearest, num_samples, (count,), generator=generator)
         signs = 2 * torch.randint(2, (count,), generator=generator) - 1
         varied[overlapped] = varied[overlapped] + _shifted(others, shifts * signs, fill=True)
+    if noise_factor > 0 and len(residuals) > 0:
+        varied = varied + noise_factor * torch.rand(number, 1, 1, generator=generator) * _mixed(
+            residuals, number, generator
+        )
     return varied + noise_sd * torch.randn(varied.shape, generator=generator)
+
+
+def _mixed(residuals, number, generator):
+    """Sums of two random residuals with random weights: as large as one of them, and of the same covariance."""
+    first, second = (residuals[torch.randint(len(residuals), (number,), generator=generator)] for _ in range(2))
+    angles = 2 * torch.pi * torch.rand(number, 1, 1, generator=generator)
+    return torch.cos(angles) * first + torch.sin(angles) * second
 
 
 def _shifted(waveforms, shifts, fill: bool = False):

@@ -6,23 +6,28 @@ units of one shape and different size are different units.
 """
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from spikeinterface.core import BaseRecording, BaseSorting
+from spikeinterface.core import BaseRecording, BaseSorting, append_recordings
+from spikeinterface.core.segmentutils import append_sortings
 
-from ...fit import FitSettings, fit
+from ...fit import fit
 from ...inference import predict_in_batches
+from ...known_units.labelled_units import LabelledUnits, labelled_settings, with_labelled_units
 from ...nets import network_class
 from ...nets.classifier import ClassifierConfig, WaveformClassifier
-from ...settings import setting, with_default
+from ...preprocessing.band_pass import band_pass
+from ...sorter.settings import DeepSortSettings
 from ...zoo import ModelInfo
 from ..trained_model import TrainedModel, finish_training
 from .augment import augment
+from .class_noise import measure_class_noise
 from .examples import LabelledWaveforms, waveforms_from_recording
+from .learn_templates import learn_templates
+from .settings import ClassifierTrainingSettings
 from .templates import remember_templates, template_accuracy
 
 logger = logging.getLogger(__name__)
@@ -33,29 +38,16 @@ HELD_OUT_FRACTION = 1 / 6
 FEWEST_SAMPLES = 4
 # Probability below which a spike is assigned to no unit.
 MIN_PROBABILITY = 0.5
+# Band in Hz of the sorter, in which unfiltered recordings are learnt from.
+FREQ_MIN, FREQ_MAX = DeepSortSettings().freq_min, DeepSortSettings().freq_max
+# Code that uses the model, for the user.
+NEXT_STEP = 'run_sorter("deepsort", recording, classifier={model})'
 # Settings that `augment` takes.
 AUGMENTATIONS = ("gain_sd", "shift_max", "noise_sd", "overlap_fraction", "overlap_distance")
 # Held-out waveforms per call of the network; it bounds the memory.
 VALIDATION_BATCH = 4096
 
 ARCHITECTURES = {"cnn": "classifier_cnn", "gru": "classifier_gru"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassifierTrainingSettings(FitSettings):
-    """Settings of the training of a classifier."""
-
-    num_epochs: int = with_default(FitSettings, "num_epochs", 30)
-    learning_rate: float = with_default(FitSettings, "learning_rate", 3e-3)
-    weight_decay: float = with_default(FitSettings, "weight_decay", 1e-2)
-    patience: int = with_default(FitSettings, "patience", 8)
-    batch_size: int = setting(128, "Waveforms per step", minimum=1)
-    balance: float = setting(1.0, "0 weights all waveforms equally, 1 all classes", minimum=0.0, maximum=1.0)
-    gain_sd: float = setting(0.1, "Standard deviation of the logarithm of the random gain", minimum=0.0)
-    shift_max: int = setting(1, "Largest random shift in samples", minimum=0)
-    noise_sd: float = setting(0.3, "Standard deviation of the added noise, in noise levels", minimum=0.0)
-    overlap_fraction: float = setting(0.1, "Part of the waveforms to which another is added", minimum=0.0, maximum=1.0)
-    overlap_distance: float = setting(0.25, "Its smallest distance, in waveforms", minimum=0.0, maximum=1.0)
 
 
 def fit_classifier(
@@ -123,16 +115,19 @@ def train_classifier(
     ms_before: float = 0.8,
     ms_after: float = 1.6,
     max_channels: int = 32,
-    min_spikes: int = 10,
+    min_spikes: int = 5,
     settings: ClassifierTrainingSettings | None = None,
 ) -> TrainedModel:
     """
-    Train a classifier of the units of a labelled recording; the sorter assigns spikes to these units with it.
+    Train a classifier of the units of a labelled recording, by which the sorter finds these units in another one.
+
+    The sorter matches the templates of the units, which are saved with the network. The network itself gives peaks or
+    spikes that come from elsewhere to units (`known_units.assign`).
 
     Parameters
     ----------
     recording : BaseRecording | list of BaseRecording
-        Band-passed as in the sorter (`preprocessing.band_pass`), in any unit. Several recordings are pooled.
+        In any unit; filtered as the sorter does, unless it is marked as filtered. Several of one probe are pooled.
     sorting : BaseSorting | list of BaseSorting
         Spikes of each recording, the same units in each. A constant offset from the peaks is measured and removed.
     folder : str | Path | None, default: None
@@ -142,8 +137,8 @@ def train_classifier(
         Window around the peak in ms.
     max_channels : int, default: 32
         Largest number of channels of a window: those on which the units are largest.
-    min_spikes : int, default: 10
-        Units with fewer spikes are left out.
+    min_spikes : int, default: 5
+        Units with fewer spikes are left out; in a sorting they are new units.
     settings : ClassifierTrainingSettings | None, default: None
 
     Returns
@@ -161,19 +156,28 @@ def train_classifier(
     frequency = recordings[0].get_sampling_frequency()
     nbefore, nafter = (max(FEWEST_SAMPLES, round(ms * frequency / 1000)) for ms in (ms_before, ms_after))
     window = dict(nbefore=nbefore, nafter=nafter, max_channels=max_channels, min_spikes=min_spikes, seed=settings.seed)
-    examples = _pooled_waveforms(recordings, sortings, window)
-    net = fit_classifier(
-        examples.waveforms,
-        examples.classes,
-        is_held_out=examples.is_held_out,
-        num_classes=len(examples.unit_ids) + 1,
-        architecture=architecture,
-        settings=settings,
+    examples = _pooled_waveforms([_filtered(one) for one in recordings], sortings, window)
+    options = dict(is_held_out=examples.is_held_out, num_classes=len(examples.unit_ids) + 1, architecture=architecture)
+    net = fit_classifier(examples.waveforms, examples.classes, **options, settings=settings)
+    units = _learn_units(recordings, sortings, examples, settings.seed)
+    net = with_labelled_units(net, units)
+    info = _describe(net, examples, units, folder, frequency, nbefore, settings)
+    readable = dict(scores=_readable(info, examples), next_step=NEXT_STEP)
+    return finish_training(net, info, folder, **readable, prints=settings.progress_bar)
+
+
+def _filtered(recording: BaseRecording) -> BaseRecording:
+    return recording if recording.is_filtered() else band_pass(recording, freq_min=FREQ_MIN, freq_max=FREQ_MAX)
+
+
+def _learn_units(recordings, sortings, examples: LabelledWaveforms, seed: int) -> LabelledUnits:
+    return learn_templates(
+        append_recordings(recordings) if len(recordings) > 1 else recordings[0],
+        append_sortings(sortings) if len(sortings) > 1 else sortings[0],
+        examples.unit_ids,
+        offset_frames=examples.offset_frames,
+        seed=seed,
     )
-    info = _describe(net, examples, folder, frequency, nbefore, settings)
-    scores = _readable(info, examples)
-    next_step = 'run_sorter("deepsort", recording, classifier={model})'
-    return finish_training(net, info, folder, scores=scores, next_step=next_step, prints=settings.progress_bar)
 
 
 def _pooled_waveforms(recordings, sortings, window) -> LabelledWaveforms:
@@ -189,7 +193,7 @@ def _pooled_waveforms(recordings, sortings, window) -> LabelledWaveforms:
     return LabelledWaveforms(waveforms, classes, is_held_out, first.unit_ids, first.channel_ids, first.offset_frames)
 
 
-def _describe(net, examples, folder, frequency, nbefore, settings) -> ModelInfo:
+def _describe(net, examples, units, folder, frequency, nbefore, settings) -> ModelInfo:
     held_out = examples.is_held_out
     return ModelInfo(
         name=Path(folder).absolute().name if folder is not None else net.architecture,
@@ -212,6 +216,7 @@ def _describe(net, examples, folder, frequency, nbefore, settings) -> ModelInfo:
             "nbefore": nbefore,
             "min_probability": MIN_PROBABILITY,
             "label_offset_frames": examples.offset_frames,
+            **labelled_settings(units),
         },
     )
 
@@ -229,6 +234,10 @@ def _fit_network(net, inputs, targets, training, held_out, settings):
     weights = _class_weights(targets[training].numpy(), net.config.num_classes, settings.balance)
 
     variation = {name: getattr(settings, name) for name in AUGMENTATIONS}
+    noise = measure_class_noise(inputs[training].numpy(), targets[training].numpy())
+    variation["residuals"] = torch.from_numpy(noise.residuals)
+    variation["noise_factor"] = noise.largest_factor if settings.noise_factor is None else settings.noise_factor
+    logger.info("Up to %.3g times the noise of the waveforms is added to them", variation["noise_factor"])
 
     def training_batches(epoch):
         generator = torch.Generator().manual_seed(settings.seed * 10_007 + epoch)
