@@ -90,42 +90,48 @@ def measure(name: str, seed: int, options: argparse.Namespace) -> tuple[pd.DataF
     true = pd.DataFrame(
         dict(snr=unit_snr(recording, truth), recall=scores["recall"], firing_rate=scores["firing_rate"])
     )
+    true["predicted"] = test.expected_recall(true["snr"].to_numpy(), true["firing_rate"].to_numpy())
     return true, test.units[["snr", "recall", "firing_rate"]]
 
 
 def compare(true: pd.DataFrame, injected: pd.DataFrame) -> pd.DataFrame:
     """
-    True and predicted recall in each bin of SNR, over all recordings.
+    True and predicted recall by SNR, for recordings of independent neurons and for each other one.
 
     The prediction for a true unit is that of the stress test of its recording for its SNR and firing rate.
     """
+    groups = [("independent neurons", true["recording"].isin(INDEPENDENT))]
+    groups += [(name, true["recording"] == name) for name in true["recording"].unique() if name not in INDEPENDENT]
     rows, rng = [], np.random.default_rng(0)
-    for low, high in [*pairwise(SNR_EDGES), (SNR_EDGES[0], SNR_EDGES[-1])]:
-        units = true[true["snr"].between(low, high)]
-        if units.empty:
-            continue
-        difference = (units["predicted"] - units["recall"]).to_numpy()
-        means = rng.choice(difference, (NUM_RESAMPLES, len(difference))).mean(axis=1)
-        rows.append(
-            dict(
-                snr_from=low,
-                snr_to=high,
-                true_units=len(units),
-                injected_units=int(injected["snr"].between(low, high).sum()),
-                true_recall=float(units["recall"].mean()),
-                predicted_recall=float(units["predicted"].mean()),
-                difference=float(difference.mean()),
-                low=float(np.quantile(means, 0.05)),
-                high=float(np.quantile(means, 0.95)),
-            )
-        )
+    for name, is_own in groups:
+        for low, high in [*pairwise(SNR_EDGES), (SNR_EDGES[0], SNR_EDGES[-1])]:
+            units = true[is_own & true["snr"].between(low, high)]
+            if units.empty:
+                continue
+            others = injected[injected["recording"].isin(units["recording"]) & injected["snr"].between(low, high)]
+            rows.append(dict(recordings=name, snr_from=low, snr_to=high, **_difference(units, others, rng)))
     return pd.DataFrame(rows)
+
+
+def _difference(units: pd.DataFrame, others: pd.DataFrame, rng: np.random.Generator) -> dict:
+    difference = (units["predicted"] - units["recall"]).to_numpy()
+    means = rng.choice(difference, (NUM_RESAMPLES, len(difference))).mean(axis=1)
+    return dict(
+        true_units=len(units),
+        injected_units=len(others),
+        true_recall=float(units["recall"].mean()),
+        predicted_recall=float(units["predicted"].mean()),
+        difference=float(difference.mean()),
+        low=float(np.quantile(means, 0.05)),
+        high=float(np.quantile(means, 0.95)),
+    )
 
 
 def as_table(bins: pd.DataFrame, cases: list[str], options: argparse.Namespace) -> dict:
     """The table for the documentation."""
     rows = [
         [
+            row.recordings,
             f"{row.snr_from:g} to {row.snr_to:g}",
             row.true_units,
             f"{row.true_recall:.3f}",
@@ -134,13 +140,14 @@ def as_table(bins: pd.DataFrame, cases: list[str], options: argparse.Namespace) 
             f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]",
             "yes" if abs(row.difference) <= WITHIN else "no",
         ]
-        for row in bins[bins["true_units"] > 0].itertuples()
+        for row in bins.itertuples()
     ]
+    columns = ["recordings", "SNR", "true units", "recall", "injected units", "predicted", "difference"]
     return dict(
         title="Recall predicted by a stress test, and the true recall",
         caption=f"{options.sorter} on {', '.join(cases)} (name:seed), {options.duration:g} s, {options.repetitions} "
         "repetitions each. Predicted: for SNR and firing rate of each true unit. 90 % intervals resample true units.",
-        columns=["SNR", "true units", "recall", "injected units", "predicted", "difference", f"within {WITHIN:g}"],
+        columns=[*columns, f"within {WITHIN:g}"],
         rows=rows,
     )
 
