@@ -58,7 +58,7 @@ def waveform_reach(
     some = spikes[some_of_each(spikes["unit_index"], MOST_AVERAGED, seed)]
     averages, _ = average_waveforms(traces, some, num_units, nbefore=nbefore, nafter=nafter, seed=seed)
     halves = _halves_on_one_channel(traces, some, main_channels(averages), reach)
-    needed = [_left_out(*own, reach, stretch, least_size**2) for own in halves]
+    needed = [_left_out(first, second, reach, stretch, least_size**2) for first, second in halves]
     # The largest that more than the tolerated share of units need.
     before, after = np.sort(needed, axis=0)[::-1][int(LONGER_SHARE * num_units)]
     return max(nbefore, int(before)), max(nafter, int(after))
