@@ -1,6 +1,7 @@
 """A filter over time and a matrix over channels that make the noise of traces white."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -53,6 +54,11 @@ class Whitening:
             return waveforms
         return scipy.signal.lfilter(self.time_filter.astype(float), [1.0], waveforms, axis=1) @ self.space_matrix
 
+    @cached_property
+    def _inverse(self) -> np.ndarray:
+        """Inverse of the space matrix, (num_channels, num_channels), float; dead channels make the matrix singular."""
+        return np.linalg.pinv(self.space_matrix.astype(float), rcond=SMALLEST_SINGULAR_VALUE)
+
     def unwhiten(self, waveforms: np.ndarray) -> np.ndarray:
         """
         Undo the whitening of average waveforms.
@@ -69,8 +75,7 @@ class Whitening:
         """
         if len(waveforms) == 0:
             return waveforms
-        # Dead channels make the matrix singular.
-        mixed = waveforms @ np.linalg.pinv(self.space_matrix.astype(float), rcond=SMALLEST_SINGULAR_VALUE)
+        mixed = waveforms @ self._inverse
         return scipy.signal.lfilter([1.0], self.time_filter.astype(float), mixed, axis=1)
 
 
