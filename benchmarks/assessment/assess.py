@@ -21,9 +21,7 @@ import spikeinterface.core as si
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import roc_auc_score
 
-from si_deepsort.assessment.assess import assess
-from si_deepsort.assessment.evidence import gather_evidence
-from si_deepsort.assessment.features import compute_features
+from si_deepsort.assessment.assess import conclude, examine, signal_to_noise
 from si_deepsort.assessment.missed import SNR_EDGES
 from si_deepsort.assessment.white_traces import white_traces
 from si_deepsort.benchmarking.peers import default_params, run_peer
@@ -32,7 +30,9 @@ from si_deepsort.benchmarking.recipes import RECIPES
 from si_deepsort.benchmarking.recordings import ground_truth_recording
 from si_deepsort.benchmarking.repeatable import unseeded_generators_seeded
 from si_deepsort.benchmarking.report import write_results
+from si_deepsort.noise import sample_traces
 from si_deepsort.preprocessing.band_pass import band_pass
+from si_deepsort.preprocessing.estimate_whitening import living_noise_levels
 from si_deepsort.training.assessment.calibrate import calibration_error
 from si_deepsort.training.assessment.data import load_examples
 from si_deepsort.training.assessment.labels import FOUND_ACCURACY, true_quality
@@ -102,7 +102,11 @@ def measure_case(case: dict, sorting: si.BaseSorting, trees) -> tuple[dict, pd.D
     source, sorter = case["recording"], case["sorter"]
     recording, truth = ground_truth_recording(source["name"], source["seed"], source["duration_s"])
     start = time.process_time()
-    assessment = assess(sorting, recording, duration_s=30.0 if sorter == "deepsort" else 60.0)
+    white = white_traces(recording, seed=0)
+    evidence, features = examine(sorting, white, duration_s=DURATION_S)
+    noise = living_noise_levels(sample_traces(white.get_parent(), chunk_s=0.1))
+    snr = signal_to_noise(evidence, white.whitening, noise)
+    assessment = conclude(sorting, white, evidence, features, snr=snr)
     cpu_s = time.process_time() - start
     spikes, rate = sorting.to_spike_vector(), recording.get_sampling_frequency()
     quality = true_quality(spikes, len(sorting.unit_ids), truth.to_spike_vector(), len(truth.unit_ids), rate)
@@ -110,7 +114,8 @@ def measure_case(case: dict, sorting: si.BaseSorting, trees) -> tuple[dict, pd.D
     units["precision"], units["recall"], units["sorter"] = quality.precision, quality.recall, sorter
     units = pd.concat([units, usual_rules(sorting, recording)], axis=1)
     if trees is not None:
-        units[["tree_precision", "tree_recall"]] = tree_predictions(trees, recording, spikes, len(sorting.unit_ids))
+        flat = flat_features(features.unit_matrix(), features.pair_matrix())
+        units[["tree_precision", "tree_recall"]] = np.stack([np.clip(one.predict(flat), 0, 1) for one in trees], axis=1)
     is_judged = assessment.spikes["is_judged"].to_numpy()
     judged = pd.DataFrame(
         {
@@ -132,7 +137,7 @@ def measure_case(case: dict, sorting: si.BaseSorting, trees) -> tuple[dict, pd.D
 
 def usual_rules(sorting, recording) -> pd.DataFrame:
     """SpikeInterface's metrics that the usual rules use, one row for each unit."""
-    filtered = band_pass(recording, 300.0, 6000.0)
+    filtered = band_pass(recording, 300.0, 6000.0).save(format="memory", verbose=False)
     analyzer = si.create_sorting_analyzer(sorting, filtered, sparse=False)
     analyzer.compute(["random_spikes", "noise_levels", "templates", "spike_amplitudes"])
     names = ["snr", "isi_violation", "presence_ratio", "amplitude_cutoff"]
@@ -156,14 +161,6 @@ def fit_trees(folder: Path) -> list[HistGradientBoostingRegressor]:
 def flat_features(units: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Features of a unit and of its two most similar neighbours."""
     return np.concatenate([units, pairs[:, :2].reshape(len(units), -1)], axis=1)
-
-
-def tree_predictions(trees, recording, spikes, num_units) -> np.ndarray:
-    evidence = gather_evidence(white_traces(recording, seed=0), spikes, num_units, most_s=DURATION_S, seed=0)
-    num_frames = [recording.get_num_frames(0)]
-    features = compute_features(evidence, spikes, num_frames, recording.get_sampling_frequency())
-    flat = flat_features(features.unit_matrix(), features.pair_matrix())
-    return np.stack([np.clip(tree.predict(flat), 0, 1) for tree in trees], axis=1)
 
 
 def summarize(cases: pd.DataFrame, units: pd.DataFrame, spikes: pd.DataFrame, sorters: list[str]) -> dict:

@@ -116,14 +116,47 @@ def assess_white(
     model, duration_s, every_spike, seed
         As for `assess`.
     """
-    net = _load(model)
+    evidence, features = examine(sorting, white, duration_s=duration_s, every_spike=every_spike, seed=seed)
+    snr = signal_to_noise(evidence, whitening, noise_before)
+    return conclude(sorting, white, evidence, features, snr=snr, model=model)
+
+
+def examine(
+    sorting: BaseSorting, white: BaseRecording, *, duration_s: float, every_spike: bool = False, seed: int = 0
+) -> tuple[Evidence, Features]:
+    """The evidence of a sorting in white traces, and the features that the network sees; arguments as for `assess`."""
     spikes, num_units = sorting.to_spike_vector(), len(sorting.unit_ids)
     num_frames = [white.get_num_frames(segment) for segment in range(white.get_num_segments())]
     evidence = gather_evidence(white, spikes, num_units, most_s=duration_s, seed=seed, judges_all=every_spike)
-    features = compute_features(evidence, spikes, num_frames, white.get_sampling_frequency())
+    return evidence, compute_features(evidence, spikes, num_frames, white.get_sampling_frequency())
+
+
+def conclude(
+    sorting: BaseSorting,
+    white: BaseRecording,
+    evidence: Evidence,
+    features: Features,
+    *,
+    snr: np.ndarray,
+    model: "str | PathLike | Network" = "assessment",
+) -> Assessment:
+    """
+    What the network says of a sorting that was examined.
+
+    Parameters
+    ----------
+    sorting : BaseSorting
+    white : BaseRecording
+        White traces.
+    evidence, features : Evidence, Features
+        From `examine`.
+    snr : np.ndarray, shape (num_units,), float
+        From `signal_to_noise`.
+    model : str | Path | Network, default: "assessment"
+    """
+    net, spikes = _load(model), sorting.to_spike_vector()
     predictions = predict(net, features, spikes["unit_index"][evidence.judged.positions])
     _warn_of_other_recording(features)
-    snr = signal_to_noise(evidence, whitening, noise_before)
     whole = recording_features(
         size_counts(evidence),
         float(np.sum(~unexplained(evidence))),
@@ -192,5 +225,5 @@ def _warn_of_other_recording(features: Features) -> None:
         warnings.warn(
             f"Most spikes of {np.sum(shares > 0.5)} of {len(shares)} units hardly stand out from the noise of this "
             "recording. Is it the recording that was sorted?",
-            stacklevel=4,
+            stacklevel=5,
         )
