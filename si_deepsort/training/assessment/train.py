@@ -92,8 +92,9 @@ def train_assessor(
         task="assessment",
         input_unit="features of units and spikes in white traces",
         training={
-            "command": "python benchmarks/assessment/make_examples.py --folder DATA; python -m "
-            f"si_deepsort.training.assessment.train --examples DATA/examples --folder FOLDER --seed {settings.seed}",
+            "command": "python -m si_deepsort.training.assessment.train --examples EXAMPLES --folder FOLDER "
+            f"--seed {settings.seed}",
+            "examples": "made as by benchmarks/assessment/make_examples.py",
             "seed": settings.seed,
             "data": f"{len(loaded.names)} sortings of {num_recordings} generated recordings by deepsort, lupin and "
             "spykingcircus2, and true sortings with faults; no recorded data",
