@@ -161,6 +161,7 @@ def conclude(
         size_counts(evidence),
         float(np.sum(~unexplained(evidence))),
         predictions.labels,
+        evidence.templates.norms,
         duration_s=evidence.duration_s,
         num_channels=white.get_num_channels(),
     )

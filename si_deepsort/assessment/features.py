@@ -22,6 +22,9 @@ from .trains import (
     short_intervals,
 )
 
+# Position of the logarithm of the squared norm of the template among the features of a unit.
+LOG_NORM = 3
+
 
 @dataclass(frozen=True)
 class Features:

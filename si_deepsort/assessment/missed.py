@@ -11,6 +11,8 @@ from .spike_statistics import SPIKE_THRESHOLD
 
 # Edges of the sizes of events that are counted, in standard deviations of white noise.
 SIZE_EDGES = (4.5, 5.5, 7.0, 9.0, 13.0, np.inf)
+# Edges of the squared norms of the templates of small, middle and large units.
+NORM_EDGES = (0.0, 100.0, 300.0, np.inf)
 # Edges of the signal-to-noise ratios of the neurons, as in the tables of the benchmarks.
 SNR_EDGES = (0.0, 5.0, 8.0, np.inf)
 SNR_NAMES = ("below 5", "5 to 8", "above 8")
@@ -47,7 +49,7 @@ class MissedModel:
     def predict(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Number of missed neurons in each range, and both ends of its interval; features (num_features,)."""
         root = self.weights @ features + self.offsets
-        return tuple(np.maximum(part, 0) ** 2 for part in (root, root + self.low, root + self.high))  # type: ignore[return-value]
+        return tuple(np.maximum(part, 0) ** 2 for part in (root, root + self.low, root + self.high))
 
 
 def unexplained(evidence: Evidence) -> np.ndarray:
@@ -64,6 +66,7 @@ def recording_features(
     event_counts: np.ndarray,
     num_explained: float,
     label_probabilities: np.ndarray,
+    norms: np.ndarray,
     *,
     duration_s: float,
     num_channels: int,
@@ -79,6 +82,8 @@ def recording_features(
         Residual events that are further spikes of units.
     label_probabilities : np.ndarray, shape (num_units, 4), float
         Probabilities of the labels of the units.
+    norms : np.ndarray, shape (num_units,), float
+        Squared norms of the templates in white traces.
     duration_s : float
         Duration in which the events were found.
     num_channels : int
@@ -89,7 +94,8 @@ def recording_features(
     """
     rates = np.append(event_counts, num_explained) / max(duration_s, 1e-9)
     expected_labels = label_probabilities.sum(axis=0) if len(label_probabilities) else np.zeros(len(LABELS))
-    return np.sqrt(np.concatenate([rates, expected_labels, [num_channels]]).astype(float))
+    sizes = np.histogram(norms, NORM_EDGES)[0]
+    return np.sqrt(np.concatenate([rates, expected_labels, sizes, [num_channels]]).astype(float))
 
 
 def missed_by_depth(evidence: Evidence, depths_um: np.ndarray) -> pd.DataFrame:

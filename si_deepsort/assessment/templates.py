@@ -159,8 +159,8 @@ def find_neighbours(templates: WhiteTemplates, num_channels: int, *, most_lag: i
     if num_units == 0:
         return Neighbours(units, lags, distances)
     places = np.full((num_units, num_channels), -1)
-    for unit, channels in enumerate(templates.channels):
-        places[unit, channels[channels >= 0]] = np.flatnonzero(channels >= 0)
+    for row, channels in enumerate(templates.channels):
+        places[row, channels[channels >= 0]] = np.flatnonzero(channels >= 0)
     norms = templates.norms
     precision = 1 / AMPLITUDE_VARIANCE
     for unit in np.flatnonzero(norms > 0):

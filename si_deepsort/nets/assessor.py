@@ -5,6 +5,7 @@ Several members are trained on different recordings, and their predictions are a
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -76,14 +77,17 @@ class Assessor(Network):
         """Outputs of each member, (members, batch, 10)."""
         is_there = ~pairs.isnan().any(dim=2)
         units, pairs = self._normalized(units, "unit"), self._normalized(pairs, "pair")
-        return torch.stack([member.judge_units(units, pairs, is_there) for member in self.members])
+        return torch.stack([member.judge_units(units, pairs, is_there) for member in self._all_members()])
 
     def judge_spikes(self, spikes: Tensor, outputs: Tensor) -> Tensor:
         """Log odds of spikes by each member, (members, batch, 1); outputs (members, batch, 10) of their units."""
         spikes = self._normalized(spikes, "spike")
         return torch.stack(
-            [member.judge_spikes(spikes, own) for member, own in zip(self.members, outputs, strict=True)]
+            [member.judge_spikes(spikes, own) for member, own in zip(self._all_members(), outputs, strict=True)]
         )
+
+    def _all_members(self) -> list["_Member"]:
+        return cast("list[_Member]", list(self.members))
 
     def _normalized(self, features: Tensor, kind: str) -> Tensor:
         scaled = (features - getattr(self, f"{kind}_mean")) / getattr(self, f"{kind}_scale")

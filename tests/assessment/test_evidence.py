@@ -5,6 +5,7 @@ import pytest
 import spikeinterface.core as si
 
 from si_deepsort.assessment.evidence import gather_evidence
+from si_deepsort.assessment.features import LOG_NORM, compute_features
 from si_deepsort.assessment.stretches import choose_stretches, without_overlaps
 from si_deepsort.spike_vectors import make_spike_vector
 
@@ -89,6 +90,16 @@ def test_spikes_of_the_wrong_unit_fit_the_other_better(scene):
     is_wrong = (judged["unit_index"] == 1) & np.isin(judged["sample_index"], trains[0][:30])
     margins = evidence.judged.scores - evidence.judged.other_scores
     assert (margins[is_wrong] < 0).mean() > 0.9 and (evidence.judged.others[is_wrong] == 0).all()
+
+
+def test_the_size_of_a_unit_has_its_place_among_the_features(scene):
+    recording, trains = scene
+    spikes = vector(trains)
+    evidence = gather_evidence(recording, spikes, 3, most_s=60.0, seed=0)
+    features = compute_features(evidence, spikes, [NUM_FRAMES], RATE)
+    assert list(features.units)[LOG_NORM] == "log_norm"
+    np.testing.assert_allclose(np.exp(features.unit_matrix()[:, LOG_NORM]), evidence.templates.norms, rtol=1e-4)
+    assert np.isfinite(features.unit_matrix()).all() and np.isfinite(features.spike_matrix()).all()
 
 
 def test_rare_units_are_read_outside_of_the_spread_stretches(scene):

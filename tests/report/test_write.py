@@ -9,6 +9,7 @@ import pytest
 import spikeinterface.core as si
 from small_recording import SAMPLING_FREQUENCY, as_recording, small_recording, small_traces
 
+from si_deepsort.assessment import assess
 from si_deepsort.report import write_report
 from si_deepsort.report.environment import describe_environment
 from si_deepsort.report.measured import measure_units
@@ -45,6 +46,17 @@ def test_page_shows_everything_and_needs_no_other_file(scene, tmp_path):
     metrics = pd.read_csv(tmp_path / "report" / "metrics.csv", index_col=0)
     assert len(metrics) == 3 and metrics["snr"].min() > 3
     assert si.load(tmp_path / "report" / "analyzer").get_num_units() == 3
+
+
+def test_what_is_expected_of_each_unit_is_in_the_table_and_in_phy(scene, tmp_path):
+    recording, truth = scene
+    judged = truth.select_units(truth.unit_ids)
+    assess(truth, recording).set_properties(judged)
+    page = write_report(judged, recording, tmp_path / "report", phy=True).read_text(encoding="utf-8")
+    assert "expected precision" in page and f"{judged.get_property('expected_recall')[0]:.2f} (" in page
+    assert len(pd.read_csv(tmp_path / "report" / "phy" / "cluster_expected_precision.tsv", sep="\t")) == 3
+    unjudged = write_report(truth, recording, tmp_path / "other").read_text(encoding="utf-8")
+    assert "expected precision" not in unjudged
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import Ridge
 
+from ...assessment.features import LOG_NORM
 from ...assessment.missed import recording_features
 from ...assessment.predict import LEAST_WIDTH, calibrated, run_network, widened
 from ...nets.assessor import QUANTILES, Assessor
@@ -95,6 +96,7 @@ def _missed(examples: ExampleSet, label_probabilities: np.ndarray) -> dict[str, 
                 whole["event_counts"][k],
                 whole["num_explained"][k],
                 label_probabilities[examples.sortings == k],
+                np.exp(examples.units[examples.sortings == k, LOG_NORM]),
                 duration_s=float(whole["duration_s"][k]),
                 num_channels=int(whole["num_channels"][k]),
             )
@@ -111,11 +113,14 @@ def _missed(examples: ExampleSet, label_probabilities: np.ndarray) -> dict[str, 
     tail = (1 - MISSED_COVERAGE) / 2
     model = Ridge(RIDGE_STRENGTH).fit(features, roots)
     is_sorter = np.array(["degraded" not in name for name in examples.names])
+    # Sorters lose other neurons than made faults do: the interval is to hold for both.
+    low = np.minimum(*(np.quantile(errors[which], tail, axis=0) for which in (is_sorter, slice(None))))
+    high = np.maximum(*(np.quantile(errors[which], 1 - tail, axis=0) for which in (is_sorter, slice(None))))
     neurons, missed = whole["num_neurons"][is_sorter].sum(axis=0), whole["num_missed"][is_sorter].sum(axis=0)
     return {
         "weights": model.coef_.tolist(),
         "offsets": model.intercept_.tolist(),
-        "low": np.quantile(errors, tail, axis=0).tolist(),
-        "high": np.quantile(errors, 1 - tail, axis=0).tolist(),
+        "low": low.tolist(),
+        "high": high.tolist(),
         "found_share": (1 - missed / np.maximum(neurons, 1)).tolist(),
     }

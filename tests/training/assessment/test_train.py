@@ -60,7 +60,7 @@ def examples(tmp_path):
     """Sortings of six recordings in which the first feature tells the precision, and spikes follow it."""
     rng = np.random.default_rng(0)
     for number in range(6):
-        units = rng.standard_normal((30, 3)).astype("float32")
+        units = rng.standard_normal((30, 5)).astype("float32")
         precision = 1 / (1 + np.exp(-2 * units[:, 0]))
         spike_units = np.repeat(np.arange(30), 10)
         values = dict(
