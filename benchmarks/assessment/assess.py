@@ -64,7 +64,12 @@ def main():
         for rows, part in zip((cases, units, spikes), found, strict=True):
             rows.append(part)
         print(cases[-1], flush=True)
-    cases, units, spikes = pd.DataFrame(cases), pd.concat(units), pd.concat(spikes)
+        # Written after each sorting, so that an interrupted run leaves what it has measured.
+        write_results(as_document(pd.DataFrame(cases), pd.concat(units), pd.concat(spikes)), options.json)
+
+
+def as_document(cases: pd.DataFrame, units: pd.DataFrame, spikes: pd.DataFrame) -> dict:
+    """The results file."""
     groups = {"deepsort": ["deepsort"], "lupin, spykingcircus2": ["lupin", "spykingcircus2"]}
     groups |= {"tridesclous2 (unseen)": ["tridesclous2"]}
     records = {
@@ -72,13 +77,13 @@ def main():
         for name, sorters in groups.items()
         if units["sorter"].isin(sorters).any()
     }
-    document = dict(
-        **provenance(seeds=sorted({int(seed) for seed in cases["seed"]})),
+    command = "python benchmarks/assessment/assess.py --folders FOLDER --examples EXAMPLES"
+    return dict(
+        **provenance(seeds=sorted({int(seed) for seed in cases["seed"]}), command=command),
         cases=cases.to_dict(orient="records"),
         groups=records,
         tables={"assess": as_table(records)},
     )
-    write_results(document, options.json)
 
 
 def sort_case(name: str, seed: str, sorter: str, folder: Path):

@@ -42,9 +42,17 @@ def calibrate(net: Assessor, examples: ExampleSet, folds: np.ndarray) -> tuple[d
     is_real = examples.weights() == 1.0
     truth = {"precision": examples.precision, "recall": examples.recall}
     parts = {"precision": of_units[:, :3], "recall": of_units[:, 3:6]}
-    widening = {name: _widening(parts[name][is_real], truth[name][is_real]) for name in truth}
+    # The intervals are to hold for units of sorters, and for units of all kinds.
+    widening = {
+        name: np.maximum(
+            _widening(parts[name][is_real], truth[name][is_real]), _widening(parts[name], truth[name])
+        ).tolist()
+        for name in truth
+    }
+    # All kinds of units together calibrate better for recordings of another origin: on templates of detailed neuron
+    # models the error was .02 instead of .04 (development seeds 1-4).
+    spike_calibration = _isotonic(log_odds, examples.is_right)
     is_real_spike = is_real[examples.spike_units]
-    spike_calibration = _isotonic(log_odds[is_real_spike], examples.is_right[is_real_spike])
     missed = _missed(examples, of_units[:, 6:])
     settings = {"widening": widening, "spike_calibration": spike_calibration, "missed": missed}
     metrics = {}
