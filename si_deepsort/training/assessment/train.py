@@ -22,6 +22,8 @@ from .data import ExampleSet, folds_by_recording, load_examples
 SPIKES_AT_ONCE = 8
 # Weights of the losses of labels and of spikes beside those of the quantiles.
 LABEL_WEIGHT, SPIKE_WEIGHT = 0.05, 0.1
+# What to do with a trained network.
+NEXT_STEP = "si_deepsort.assess(sorting, recording, model={model}).summary()"
 # Standard deviation of the noise that is added to normalized features in training.
 FEATURE_NOISE = 0.1
 
@@ -105,8 +107,7 @@ def train_assessor(
         settings=calibration,
     )
     scores = {name: f"{value:.3f}" for name, value in metrics.items()}
-    next_step = "si_deepsort.assess(sorting, recording, model={model}).summary()"
-    return finish_training(net, info, folder, scores=scores, next_step=next_step, prints=True)
+    return finish_training(net, info, folder, scores=scores, next_step=NEXT_STEP, prints=True)
 
 
 def set_normalization(net: Assessor, examples: ExampleSet) -> None:
