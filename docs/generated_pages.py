@@ -89,6 +89,23 @@ def commands() -> dict:
     return dict(walk(typer.main.get_command(app), []))
 
 
+def models_page() -> str:
+    """The cards of the bundled models."""
+    parts = [
+        "# Bundled models",
+        "",
+        'They are inside the package: `load_model("NAME")` needs no internet. The same table is shown by '
+        "`si-deepsort models list`. Below are their cards.",
+        "",
+    ]
+    for card in sorted((ROOT / "model_cards").glob("*.md")):
+        text = card.read_text(encoding="utf-8")
+        body = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
+        body = re.sub(r"<!--.*?-->\n?", "", body, flags=re.DOTALL)
+        parts.append(re.sub(r"^(#+ )", r"#\1", body, flags=re.MULTILINE).strip() + "\n")
+    return "\n".join(parts)
+
+
 def glossary_page() -> str:
     """The glossary of CONTRIBUTING.md."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -109,6 +126,7 @@ PAGES = {
     "reference/api.md": api_page,
     "reference/settings.md": settings_page,
     "reference/command_line.md": command_line_page,
+    "reference/models.md": models_page,
     "reference/glossary.md": glossary_page,
     "changelog.md": changelog_page,
 }

@@ -16,7 +16,7 @@ from si_deepsort.preprocessing import PREPROCESSORS
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "si_deepsort"
 FLOORS = [
-    {"threads"},
+    {"threads", "announce"},
     {
         "_version",
         "settings",

@@ -64,8 +64,11 @@ def sources_table(folder: str | Path) -> dict:
         if "tables" in document:
             commit, machine = document["commit"] or "none", document["machine"]
             machine = f"{machine['cpu']}, {machine['num_cores']} cores" if isinstance(machine, dict) else machine
-            rows.append([file.name, f"`{document['command']}`", commit[:10], machine, json.dumps(document["seeds"])])
-    return dict(columns=["results", "command", "commit", "machine", "seeds"], rows=rows)
+            versions = document.get("versions")
+            measured = versions.get("si-deepsort") if isinstance(versions, dict) else None
+            command, seeds = f"`{document['command']}`", json.dumps(document["seeds"])
+            rows.append([file.name, measured or "0.1.0 or earlier", command, commit[:10], machine, seeds])
+    return dict(columns=["results", "version", "command", "commit", "machine", "seeds"], rows=rows)
 
 
 def current_commit() -> str | None:

@@ -26,6 +26,16 @@ COMMAND_MODULES: tuple[str, ...] = (
 )
 # Commands that need nothing of SpikeInterface.
 WITHOUT_SPIKEINTERFACE = ("models", "settings")
+# Headings in the help, and the commands below each.
+PANELS: dict[str, tuple[str, ...]] = {
+    "Sort": ("sort", "settings", "view", "demo"),
+    "Know how good it is": ("assess", "stress-test", "benchmark"),
+    "Learn from labelled recordings": ("train-detector", "train-classifier", "tune-detector"),
+    "Denoise": ("denoise", "denoiser-report", "train-denoiser"),
+    "Field potentials": ("train-lfp", "predict-spikes"),
+    "Miniature events": ("events", "train-events"),
+    "Models and installation": ("models", "doctor"),
+}
 
 app = typer.Typer(
     name="si-deepsort",
@@ -48,6 +58,8 @@ def _root(context: typer.Context) -> None:
 
 for _module in COMMAND_MODULES:
     import_module(f"{__name__}.{_module}").add_commands(app)
+for _command in (*app.registered_commands, *app.registered_groups):
+    _command.rich_help_panel = next((panel for panel, names in PANELS.items() if _command.name in names), None)
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from .console import show_log
+
 METHODS = ("deep_interpolate", "wavelet_denoise")
 
 
@@ -30,6 +32,7 @@ def denoise(
 
     from ..preprocessing import PREPROCESSORS
 
+    show_log(True)
     if method not in METHODS:
         raise ValueError(f"--method: got '{method}', expected one of {METHODS}.")
     if output.exists():

@@ -5,11 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ..stress.settings import StressTestSettings
 from .setting_options import check_settings
 from .sort import FileFormat, ProbeFile, ReaderOptions, reader_options
-
-DEFAULTS = StressTestSettings()
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -33,21 +30,22 @@ def stress_test(
     file_format: FileFormat = "",
     reader_option: ReaderOptions = None,
     probe: ProbeFile = None,
-    num_repetitions: Annotated[int, typer.Option(help="How often new units are injected.")] = DEFAULTS.num_repetitions,
+    num_repetitions: Annotated[int | None, typer.Option(help="How often new units are injected. Default: 5")] = None,
     units_per_repetition: Annotated[
         int | None, typer.Option(help="Units injected at a time; default: a fifth of the recording's own units.")
     ] = None,
-    snr_min: Annotated[float, typer.Option(help="SNR of the smallest injected units.")] = DEFAULTS.snr_min,
-    snr_max: Annotated[float, typer.Option(help="SNR of the largest injected units.")] = DEFAULTS.snr_max,
-    firing_rate_min: Annotated[float, typer.Option(help="Lowest rate in Hz.")] = DEFAULTS.firing_rate_min,
-    firing_rate_max: Annotated[float, typer.Option(help="Highest rate in Hz.")] = DEFAULTS.firing_rate_max,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = DEFAULTS.seed,
+    snr_min: Annotated[float | None, typer.Option(help="SNR of the smallest injected units. Default: 3.0")] = None,
+    snr_max: Annotated[float | None, typer.Option(help="SNR of the largest injected units. Default: 20.0")] = None,
+    firing_rate_min: Annotated[float | None, typer.Option(help="Lowest rate in Hz. Default: 0.5")] = None,
+    firing_rate_max: Annotated[float | None, typer.Option(help="Highest rate in Hz. Default: 15.0")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     workers: Annotated[int, typer.Option(help="Sortings at a time.", min=1)] = 1,
 ) -> None:
     """Inject units with known spikes, sort again, and tell what was found; the page is OUT/stress_test.html."""
     import spikeinterface.core as si
 
     from ..io import open_recording
+    from ..stress import StressTestSettings
     from ..stress import stress_test as run
 
     given = dict(
@@ -59,6 +57,7 @@ def stress_test(
         firing_rate_max=firing_rate_max,
         seed=seed,
     )
+    given = {name: value for name, value in given.items() if value is not None}
     settings = StressTestSettings(**check_settings(StressTestSettings, given, {}, None))
     loaded = open_recording(recording, file_format=file_format, options=reader_options(reader_option), probe=probe)
     engine, options = ("loop", None) if workers == 1 else ("joblib", dict(n_jobs=workers))

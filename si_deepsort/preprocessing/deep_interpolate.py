@@ -10,6 +10,7 @@ from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, Base
 
 from ..geometry import recording_geometry
 from ..noise import MAD_TO_SD, sample_traces
+from .tell_denoising import tell_chosen, tell_measuring, warn_of_slow_potentials
 from .traces import cast_traces, check_has_traces, output_dtype
 
 DEFAULT_MODEL = "interpolator-any"
@@ -194,6 +195,9 @@ def _fitted(recording, net, model, device, blend, is_bad, normalization, seed):
 
     is_measured = normalization is None
     if is_measured:
+        warn_of_slow_potentials(recording, seed=seed)
+        if blend == "auto":
+            tell_measuring()
         normalization = measure_normalization(recording, net.architecture, seed=seed)
     centers, scales, usable = _checked_normalization(normalization, is_bad)
     tiles = _Tiles(model, device, recording_geometry(recording), usable, centers, scales)
@@ -206,6 +210,8 @@ def _fitted(recording, net, model, device, blend, is_bad, normalization, seed):
     raw_weights = normalization.get("raw_weights")
     if raw_weights is None:
         raw_weights = weights_that_keep_spikes(tiles, recording, seed) if blend == "auto" else blend
+        if blend == "auto":
+            tell_chosen(np.broadcast_to(raw_weights, len(usable)), tiles.nonlinear_share, usable)
     return tiles, np.where(usable, np.broadcast_to(raw_weights, len(usable)), 0).astype("float32")
 
 

@@ -85,7 +85,7 @@ def analyze(
         folder=folder,
         sparse=prepared.get_num_channels() >= SPARSE_FROM_CHANNELS,
         return_in_uV=prepared.has_scaleable_traces(),
-        **job_kwargs,
+        job_kwargs=job_kwargs,
     )
     with (
         warnings.catch_warnings(),

@@ -24,6 +24,8 @@ class MeasuredUnits:
 
     Attributes
     ----------
+    sorting : BaseSorting
+        The units with their properties.
     unit_ids : np.ndarray, shape (num_units,)
     metrics : pandas.DataFrame
         SpikeInterface's quality metrics, one row for each unit.
@@ -51,6 +53,7 @@ class MeasuredUnits:
         What is to be expected of each unit, as `assess` sets it on the sorting; None if it was not judged.
     """
 
+    sorting: si.BaseSorting
     unit_ids: np.ndarray
     metrics: pd.DataFrame
     templates: np.ndarray
@@ -100,6 +103,7 @@ def measure_units(analyzer: si.SortingAnalyzer) -> MeasuredUnits:
     by_segment = analyzer.get_extension("spike_amplitudes").get_data(outputs="by_unit")
     sparsity = analyzer.sparsity
     return MeasuredUnits(
+        sorting=analyzer.sorting,
         unit_ids=np.asarray(analyzer.unit_ids),
         metrics=analyzer.get_extension("quality_metrics").get_data(),
         templates=average,

@@ -1,7 +1,7 @@
 """The report as one HTML page: what to worry about first, all units, one card for each, and how they were found."""
 
 import html
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from importlib.resources import files
 from typing import Any
 
@@ -9,24 +9,19 @@ import pandas as pd
 import spikeinterface.core as si
 
 from .. import html_report
+from ..detection.threshold_detectors import DEFAULT_THRESHOLD
+from ..sorter.adapter import DeepSortSorter
+from .citations import bibtex, methods_text
 from .environment import package_versions
-from .figures import RASTER_S, raster
+from .figures import RASTER_S, TRACES_S, drift_map, raster, traces_with_spikes
 from .left_out import left_out_item, left_out_section
 from .measured import MeasuredUnits
 from .probe_map import probe_map
+from .sampled_peaks import SAMPLED_S, SampledPeaks
 from .unit_cards import link, unit_card
 from .unit_table import labels_by_unit, unit_table
 from .worries import SHORT_RECORDING_S, Worry, find_worries
 
-CITATIONS = (
-    "Buccino et al. (2020). SpikeInterface, a unified framework for spike sorting. eLife 9:e61834.",
-    "Magland and Barnett (2015). Unimodal clustering using isotonic regression: ISO-SPLIT. arXiv:1508.04841.",
-    "Garcia et al. (2022). How do spike collisions affect spike sorting performance? eNeuro 9(5).",
-    "Hill, Mehta and Kleinfeld (2011). Quality metrics to accompany spike sorting. J. Neurosci. 31(24):8699.",
-    "Siegle et al. (2021). Survey of spiking in the mouse visual system reveals functional hierarchy. Nature 592:86.",
-    "Llobet, Wyngaard and Barbour (2022). Automatic post-processing and merging of multiple spike-sorting analyses "
-    "with Lussac. bioRxiv 2022.02.08.479192.",
-)
 # Units that are named in a sentence of the summary.
 MOST_NAMED = 20
 # Keys under which SpikeInterface's recordings keep their files.
@@ -39,6 +34,10 @@ def report_page(
     units: MeasuredUnits | None,
     params: dict[str, Any],
     left_out: pd.DataFrame | None,
+    *,
+    sorter_name: str = "",
+    peaks: SampledPeaks | None = None,
+    filtered: si.BaseRecording | None = None,
 ) -> str:
     """
     The page.
@@ -55,6 +54,12 @@ def report_page(
         Settings of the sorter; empty if unknown.
     left_out : pandas.DataFrame | None
         Units that the sorter left out, see `left_out_units`; None if unknown.
+    sorter_name : str, default: ""
+        The sorter that made the sorting, if it is known.
+    peaks : SampledPeaks | None, default: None
+        Show a drift map.
+    filtered : BaseRecording | None, default: None
+        The recording as the sorter filters it: show a part of the traces.
 
     Returns
     -------
@@ -66,21 +71,13 @@ def report_page(
     parts = [html_report.section("What to worry about first", *_summary(recording, units, worries, labels, left_out))]
     if units is not None:
         parts.append(html_report.section("Units", unit_table(units, labels)))
-        cards = [
-            unit_card(units, unit, sorting, labels.get(unit_id, [])) for unit, unit_id in enumerate(units.unit_ids)
-        ]
+        cards = [unit_card(units, unit, labels.get(name, []), peaks) for unit, name in enumerate(units.unit_ids)]
         parts.append(html_report.section("Each unit", *cards))
+        parts += _overview(units, peaks, filtered)
     if left_out is not None:
         parts.append(left_out_section(left_out))
     parts.append(html_report.section("Probe and units", probe_map(recording, units)))
-    if units is not None:
-        title = f"Spikes of the first {min(RASTER_S, units.duration_s):.3g} s"
-        parts.append(html_report.section(title, html_report.embed_figure(raster(units), title)))
-    parts.append(html_report.section("Recording", html_report.fact_table(_recording_facts(recording))))
-    if params:
-        parts.append(html_report.section("Settings", html_report.fact_table(params)))
-    parts.append(html_report.section("Versions", html_report.fact_table(package_versions())))
-    parts.append(html_report.section("Please cite", *map(html_report.paragraph, CITATIONS)))
+    parts += _how_it_was_made(recording, params, sorter_name)
     here = files(__package__)
     style, script = ((here / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     count = len(sorting.unit_ids)
@@ -124,6 +121,45 @@ def _summary(
         items.append(f"<li><strong>{heading}</strong> {html.escape(worry.text)} Units: {named}{more}.</li>")
     if items:
         yield f"<ol>{''.join(items)}</ol>"
+
+
+def _overview(units: MeasuredUnits, peaks: SampledPeaks | None, filtered: si.BaseRecording | None) -> Iterator[str]:
+    """Sections with figures of all units together."""
+    if peaks is not None:
+        note = (
+            f"Peaks above {DEFAULT_THRESHOLD:g} noise levels"
+            + (f" in {SAMPLED_S:g} s, spread over the recording" if units.duration_s > SAMPLED_S else "")
+            + ". If bands rise and fall together, the tissue moved. Large grey peaks belong to no unit: something was "
+            "missed there, or it is an artefact."
+        )
+        title = "Drift map: peaks over time and depth"
+        yield html_report.section(
+            title, html_report.paragraph(note, is_note=True), html_report.embed_figure(drift_map(peaks, units), title)
+        )
+    if filtered is not None:
+        title = f"Traces around the largest unit, {1000 * TRACES_S:g} ms"
+        yield html_report.section(title, html_report.embed_figure(traces_with_spikes(units, filtered), title))
+    title = f"Spikes of the first {min(RASTER_S, units.duration_s):.3g} s"
+    yield html_report.section(title, html_report.embed_figure(raster(units), title))
+
+
+def _how_it_was_made(recording: si.BaseRecording, params: dict[str, Any], sorter_name: str) -> Iterator[str]:
+    """Sections on the recording, settings and versions, and a paragraph on all of it."""
+    yield html_report.section("Recording", html_report.fact_table(_recording_facts(recording)))
+    if params:
+        yield html_report.section("Settings", html_report.fact_table(params))
+    yield html_report.section("Versions", html_report.fact_table(package_versions()))
+    known = params if sorter_name == DeepSortSorter.sorter_name else {}
+    yield html_report.section("For your methods section", *_methods(known))
+
+
+def _methods(params: dict[str, Any]) -> Iterator[str]:
+    """A paragraph, its references, and both as BibTeX."""
+    versions = package_versions()
+    text, references = methods_text(params, versions)
+    yield html_report.paragraph(text)
+    yield f"<ul>{''.join(f'<li>{html.escape(reference.text)}</li>' for reference in references)}</ul>"
+    yield f"<details><summary>BibTeX</summary>{html_report.preformatted(bibtex(references, versions))}</details>"
 
 
 def _recording_facts(recording) -> dict[str, Any]:

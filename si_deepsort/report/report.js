@@ -6,7 +6,8 @@ if (table) {
   const rows = [...body.rows];
   const valueOf = (row, column) => {
     const text = row.cells[column].textContent.trim();
-    const number = Number(text);
+    // "0.93 [0.88, 0.97]" counts as its first number.
+    const number = Number(text.split(" ")[0]);
     return text !== "" && !Number.isNaN(number) ? number : text;
   };
   const compare = (a, b) =>
@@ -28,13 +29,25 @@ if (table) {
   });
   const filter = document.getElementById("filter");
   const onlyChecked = document.getElementById("only-checked");
+  const titles = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim().toLowerCase());
+  // "snr > 5" compares the first column whose title begins with "snr".
+  const comparison = (wanted) => {
+    const [, name, sign, limit] = wanted.match(/^(.+?)\s*([<>])=?\s*(-?[\d.]+)$/) || [];
+    const column = name === undefined ? -1 : titles.findIndex((title) => title.startsWith(name));
+    if (column < 0) return null;
+    return (row) => {
+      const value = valueOf(row, column);
+      return typeof value === "number" && (sign === ">" ? value >= limit : value <= limit);
+    };
+  };
   const update = () => {
     const wanted = filter.value.trim().toLowerCase();
+    const compared = comparison(wanted);
     let shown = 0;
     for (const row of rows) {
       const label = row.cells[row.cells.length - 1].textContent.trim();
       const text = (row.cells[0].textContent + " " + label).toLowerCase();
-      row.hidden = !text.includes(wanted) || (onlyChecked.checked && label === "");
+      row.hidden = !(compared ? compared(row) : text.includes(wanted)) || (onlyChecked.checked && label === "");
       shown += row.hidden ? 0 : 1;
     }
     document.getElementById("count").textContent = `${shown} of ${rows.length} units`;
@@ -43,9 +56,21 @@ if (table) {
   onlyChecked.addEventListener("change", update);
   update();
 }
+// Drawings of a card are text until it is opened: a browser that builds a thousand cards at once takes seconds.
+const fill = (card) => {
+  const stored = card.querySelector(":scope > script");
+  if (stored) {
+    stored.insertAdjacentHTML("afterend", stored.textContent);
+    stored.remove();
+  }
+};
+document.addEventListener("toggle", (event) => {
+  if (event.target.open && event.target.classList.contains("unit")) fill(event.target);
+}, true);
 const openLinked = () => {
   const card = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (card instanceof HTMLDetailsElement) {
+    fill(card);
     card.open = true;
     card.scrollIntoView();
     card.querySelector("summary").focus({ preventScroll: true });

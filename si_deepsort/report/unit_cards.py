@@ -3,9 +3,9 @@
 import html
 
 import numpy as np
-import spikeinterface.core as si
 
 from .measured import MeasuredUnits
+from .sampled_peaks import SampledPeaks
 from .svg import bars, dots, drawing, line, vertical_line
 
 # Size of the drawings in pixels.
@@ -17,6 +17,8 @@ THUMBNAIL_SIZE = (70, 28)
 MOST_SAMPLES = 40
 # Spikes in the drawing of amplitudes: gaps and drift show well, and a card stays near 10 kB.
 MOST_DOTS = 400
+# Depths that the drawing of a unit's depth covers, in um: drift of acute recordings is smaller.
+DEPTH_RANGE_UM = 100.0
 # Points of the firing rate over time.
 NUM_RATE_BINS = 60
 # Window and bin of correlograms in ms: bursts and refractory periods are within 25 ms of a spike.
@@ -48,19 +50,19 @@ def thumbnail(units: MeasuredUnits, unit: int) -> str:
     return drawing("", line(x, height * (waveform.max() - waveform) / span), width=width, height=height)
 
 
-def unit_card(units: MeasuredUnits, unit: int, sorting: si.BaseSorting, labels: list[str]) -> str:
+def unit_card(units: MeasuredUnits, unit: int, labels: list[str], peaks: SampledPeaks | None = None) -> str:
     """
-    A card that opens and closes.
+    A card that opens and closes. Its drawings are text until the card is opened, so that a thousand cards load fast.
 
     Parameters
     ----------
     units : MeasuredUnits
     unit : int
         Its place in `units`.
-    sorting : BaseSorting
-        With the same units.
     labels : list of str
         Checks that the unit fails.
+    peaks : SampledPeaks | None, default: None
+        Show the depth of the unit over time.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def unit_card(units: MeasuredUnits, unit: int, sorting: si.BaseSorting, labels: 
     """
     unit_id = units.unit_ids[unit]
     others = similar_units(units.similarity[unit], unit)
-    counts, _ = _correlograms(sorting, units.unit_ids[[unit, *others]])
+    counts, _ = _correlograms(units.sorting, units.unit_ids[[unit, *others]])
     pairs = [
         _correlogram(f"with {units.unit_ids[other]} (similarity {units.similarity[unit, other]:.2f})", counts[0, place])
         for place, other in enumerate(others, start=1)
@@ -83,13 +85,16 @@ def unit_card(units: MeasuredUnits, unit: int, sorting: si.BaseSorting, labels: 
         _amplitudes(units, unit),
         _rate(units, unit),
     ]
+    if peaks is not None:
+        drawings.append(_depths(units, unit, peaks))
     compared = ""
     if others:
         links = ", ".join(link(units.unit_ids[other]) for other in others)
         compared = f'<p>Most similar units: {links}</p><div class="drawings">{"".join(pairs)}</div>'
+    stored = f'<script type="text/plain"><div class="drawings">{"".join(drawings)}</div>{compared}</script>'
     return (
         f'<details class="unit" id="{anchor(unit_id)}"><summary>Unit {html.escape(str(unit_id))}, {count} spikes{note}'
-        f'</summary><div class="drawings">{"".join(drawings)}</div>{compared}</details>'
+        f"</summary>{stored}</details>"
     )
 
 
@@ -184,6 +189,23 @@ def _rate(units: MeasuredUnits, unit: int) -> str:
         height=height,
         x_labels=("0", f"{units.duration_s:.0f} s"),
         y_label=f"{rate.max():.3g} Hz",
+    )
+
+
+def _depths(units: MeasuredUnits, unit: int, peaks: SampledPeaks) -> str:
+    width, height = TIMELINE_SIZE
+    own = np.flatnonzero(peaks.units == unit)
+    own = own[np.linspace(0, len(own) - 1, min(len(own), MOST_DOTS)).astype(int)]
+    depths = peaks.depths_um[own]
+    middle = float(np.median(depths)) if len(own) else 0.0
+    y = height * (0.5 - (depths - middle) / DEPTH_RANGE_UM)
+    return drawing(
+        f"Depth, {middle:.0f} um in the middle, {DEPTH_RANGE_UM:g} um from bottom to top",
+        *_segment_borders(units),
+        dots(width * peaks.times_s[own] / units.duration_s, y.clip(0, height)),
+        width=width,
+        height=height,
+        x_labels=("0", f"{units.duration_s:.0f} s"),
     )
 
 

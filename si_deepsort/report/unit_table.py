@@ -11,10 +11,14 @@ from .unit_cards import REFRACTORY_MS, link, thumbnail
 from .worries import Worry
 
 FILTERS = (
-    '<p class="filters"><label>Filter <input type="search" id="filter" placeholder="unit or check"></label> '
+    '<p class="filters"><label>Filter <input type="search" id="filter" placeholder="unit, check, or SNR &gt; 5">'
+    "</label> "
     '<label><input type="checkbox" id="only-checked"> only units to check</label> '
     '<span id="count" class="note" role="status"></span></p>'
 )
+
+# What stands in the table where `si_deepsort.assess` did not run.
+NOT_ASSESSED = "not assessed"
 
 
 def labels_by_unit(worries: list[Worry]) -> dict[Hashable, list[str]]:
@@ -68,9 +72,9 @@ def unit_table(units: MeasuredUnits, labels: dict[Hashable, list[str]]) -> str:
 
 
 def _expected_columns(units: MeasuredUnits) -> dict[str, list[str]]:
-    """Label, and expected precision and recall with their 90 % intervals; nothing for a sorting that was not judged."""
+    """Label, and expected precision and recall with their 90 % intervals."""
     if units.expected is None:
-        return {}
+        return {f"expected {name}": [NOT_ASSESSED] * len(units.unit_ids) for name in ("precision", "recall")}
     columns = {"label": [html.escape(f"{row.label} ({row.confidence:.2f})") for row in units.expected.itertuples()]}
     for name in ("precision", "recall"):
         numbers = units.expected[[f"expected_{name}", f"{name}_lower", f"{name}_upper"]].to_numpy()

@@ -12,6 +12,7 @@ from .export import write_phy, write_unit_figures
 from .left_out import left_out_units
 from .measured import measure_units
 from .page import report_page
+from .sampled_peaks import sample_peaks
 
 PAGE_FILE, METRICS_FILE, SETTINGS_FILE = "report.html", "metrics.csv", "settings.json"
 ANALYZER_FOLDER, PHY_FOLDER, FIGURES_FOLDER = "analyzer", "phy", "spikeinterface_report"
@@ -67,19 +68,28 @@ def write_report(
     folder = Path(folder)
     _check_same_length(sorting, recording)
     _make_room(folder, overwrite)
-    params, left_out, units = _sorter_params(sorting), left_out_units(sorting), None
+    (sorter_name, params), left_out = _sorter_params(sorting), left_out_units(sorting)
+    units = None
+    shown: dict[str, Any] = dict(sorter_name=sorter_name)
     if sorting.count_total_num_spikes() > 0:
         analyzer = analyze(sorting, recording, folder / ANALYZER_FOLDER, params=params, job_kwargs=job_kwargs)
         sorting, units = analyzer.sorting, measure_units(analyzer)
-        units.metrics.to_csv(folder / METRICS_FILE)
-        if unit_figures:
-            write_unit_figures(analyzer, folder / FIGURES_FOLDER)
-        if phy:
-            write_phy(analyzer, recording, folder / PHY_FOLDER, job_kwargs=job_kwargs)
+        peaks = sample_peaks(analyzer.recording, units, job_kwargs={**(job_kwargs or {}), "progress_bar": False})
+        shown |= dict(peaks=peaks, filtered=analyzer.recording)
+        _export(analyzer, recording, folder, units, phy=phy, unit_figures=unit_figures, job_kwargs=job_kwargs)
     (folder / SETTINGS_FILE).write_text(json.dumps(params, indent=1, default=str), encoding="utf-8")
     page = folder / PAGE_FILE
-    page.write_text(report_page(sorting, recording, units, params, left_out), encoding="utf-8")
+    page.write_text(report_page(sorting, recording, units, params, left_out, **shown), encoding="utf-8")
     return page
+
+
+def _export(analyzer, recording, folder: Path, units, *, phy: bool, unit_figures: bool, job_kwargs):
+    """The metrics, and folders for other programs on request."""
+    units.metrics.to_csv(folder / METRICS_FILE)
+    if unit_figures:
+        write_unit_figures(analyzer, folder / FIGURES_FOLDER)
+    if phy:
+        write_phy(analyzer, recording, folder / PHY_FOLDER, job_kwargs=job_kwargs)
 
 
 def _check_same_length(sorting, recording):
@@ -123,7 +133,9 @@ def _remove_report(folder: Path, overwrite: bool):
         (folder / name).unlink(missing_ok=True)
 
 
-def _sorter_params(sorting) -> dict[str, Any]:
-    """Settings that made the sorting, if it remembers them."""
-    info = sorting.sorting_info or {}
-    return dict(info.get("params", {}).get("sorter_params", {}))
+def _sorter_params(sorting) -> tuple[str, dict[str, Any]]:
+    """Name and settings of the sorter that made the sorting, if it remembers them."""
+    info = (sorting.sorting_info or {}).get("params") or {}
+    # A sorting of deepsort that was loaded from its folder has them as annotations.
+    name = info.get("sorter_name") or sorting.get_annotation("sorter_name") or ""
+    return name, dict(info.get("sorter_params") or sorting.get_annotation("sorter_params") or {})

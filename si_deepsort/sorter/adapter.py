@@ -178,6 +178,8 @@ class DeepSortSorter(BaseSorter):
                 # look for the ids of this one.
                 sorting.set_property("main_channel_index", sorting.get_property("main_channel_id"))
                 sorting.delete_property("main_channel_id")
+            # The folder of the sorting alone tells how it was made, wherever it is taken.
+            sorting.annotate(sorter_name=cls.sorter_name, sorter_params=params)
             sorting.annotate(models={name: model_provenance(net) for name, net in nets.items()})
             sorting.save(folder=folder / "sorting", overwrite=True)
 

@@ -1,7 +1,5 @@
 """One line that says which step of the sorter runs, how much is done and how long it will take."""
 
-import multiprocessing
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +8,7 @@ from dataclasses import dataclass
 
 from tqdm.auto import tqdm
 
+from ..announce import is_watched
 from .rounds import MOST_CLUSTERED_S
 from .settings import DeepSortSettings
 from .stretches import MOST_LEARNT_S
@@ -18,6 +17,8 @@ from .stretches import MOST_LEARNT_S
 UPDATE_S = 0.5
 # Part of its expected time up to which a running step is counted as done: it may take longer than expected.
 MOST_OF_A_STEP = 0.95
+# Share of the run from which on the time left is told: short steps say little about long ones.
+LEAST_DONE = 0.05
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Progress:
     Shows the step, the share that is done and the time left.
 
     Within a step, the share grows with the time that the steps before took: nothing is counted that would slow the
-    computation. The time left is told from the second step on.
+    computation. The time left is told as soon as one of the longer steps is done.
 
     Parameters
     ----------
@@ -126,8 +127,8 @@ class Progress:
         return self.shown_share
 
     def seconds_left(self) -> float | None:
-        """Expected seconds until the end; None in the first step that is computed."""
-        if self.done_s <= 0 or self.done_weight <= 0:
+        """Expected seconds until the end; None while hardly anything is done."""
+        if self.done_s <= 0 or self.done_weight < LEAST_DONE * self.total:
             return None
         return (1 - self.share()) * self.total * self.done_s / self.done_weight
 
@@ -157,7 +158,7 @@ def progress_line(steps: list[Step], *, is_shown: bool) -> Iterator[Progress]:
     is_shown : bool
         Whether the user wants it. It is never shown by worker processes and where nobody can see it, as in a log file.
     """
-    if not (is_shown and _can_be_seen()):
+    if not (is_shown and is_watched()):
         yield Progress(steps, None)
         return
     line = "{percentage:3.0f} % |{bar:20}| {desc}"
@@ -180,12 +181,6 @@ def progress_line(steps: list[Step], *, is_shown: bool) -> Iterator[Progress]:
         finally:
             ended.set()
             thread.join()
-
-
-def _can_be_seen() -> bool:
-    if multiprocessing.parent_process() is not None:
-        return False
-    return sys.stderr is not None and (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
 def _in_words(seconds: float) -> str:

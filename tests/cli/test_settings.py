@@ -59,3 +59,8 @@ def test_settings_are_explained():
     text = CliRunner().invoke(cli.app, ["settings", "merge_distance"]).output
     assert "merge_distance = 3.75" in text and "standard deviations" in text and "freq_min" not in text
     assert all(name in describe_settings() for name in NAMES)
+
+
+def test_every_command_is_under_a_heading():
+    commands = {command.name for command in (*cli.app.registered_commands, *cli.app.registered_groups)}
+    assert commands == {name for names in cli.PANELS.values() for name in names}

@@ -4,7 +4,7 @@ import pytest
 from small_recording import small_recording
 from typer.testing import CliRunner
 
-from si_deepsort import cli
+from si_deepsort import StressTestSettings, cli
 
 RUNNER = CliRunner()
 
@@ -12,6 +12,15 @@ RUNNER = CliRunner()
 def test_settings_are_options():
     text = RUNNER.invoke(cli.app, ["stress-test", "--help"]).output
     assert "--num-repetitions" in text and "--snr-min" in text and "--statistics" not in text
+
+
+def test_defaults_in_the_help_are_those_of_the_settings():
+    """They are written down there, because the settings would import SpikeInterface for the help."""
+    text = " ".join(RUNNER.invoke(cli.app, ["stress-test", "--help"], env={"COLUMNS": "200"}).output.split())
+    for name in ("num_repetitions", "snr_min", "snr_max", "firing_rate_min", "firing_rate_max"):
+        option = text[text.index(f"--{name.replace('_', '-')}") :]
+        default = option[option.index("Default: ") + len("Default: ") :].split()[0]
+        assert float(default) == getattr(StressTestSettings(), name), name
 
 
 def test_errors_name_options(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import importlib.util
+import json
 import re
 import shlex
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import si_deepsort
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 from si_deepsort.sorter.settings import DeepSortSettings
 
@@ -17,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # What a page asks of the reader's own files, and what stands for it here.
 STAND_INS = {'si.read_openephys("my_recording")': "own_recording()"}
-# Properties of units that the pages name beside settings.
-UNIT_PROPERTIES = {"main_channel_id"}
+# Properties of units, and arguments of other functions, that the pages name beside settings.
+UNIT_PROPERTIES = {"main_channel_id", "model"}
 # Settings with which training takes seconds: module, name and values.
 SHORT_TRAINING = [
     ("detection", "DetectorTrainingSettings", dict(num_epochs=1, num_negatives=2000)),
@@ -47,6 +49,7 @@ def own_recording():
 @pytest.mark.parametrize("page", pages_with("python"))
 def test_snippets_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
     for task, name, values in SHORT_TRAINING:
         module = importlib.import_module(f"si_deepsort.training.{task}.train")
         monkeypatch.setattr(module, name, partial(getattr(module, name), **values))
@@ -99,7 +102,7 @@ def test_settings_that_are_explained_exist(page):
     settings = {record.name for record in dataclasses.fields(DeepSortSettings)}
     text = page.read_text(encoding="utf-8")
     named = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text) + re.findall(r"`([a-z_]+)=[^`]+`", text)
-    unknown = set(named) - settings - UNIT_PROPERTIES
+    unknown = set(named) - settings - UNIT_PROPERTIES - set(si_deepsort.__all__)
     assert not unknown, f"{page.name} explains settings that do not exist: {sorted(unknown)}"
 
 
@@ -107,9 +110,34 @@ def test_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
+TUTORIALS = [page for page in sorted((ROOT / "docs" / "tutorials").glob("*.md")) if snippets(page, "python")]
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_tutorials_show_what_they_print_and_draw(page):
+    text = page.read_text(encoding="utf-8")
+    assert "<!-- output -->" in text, f"run: python docs/execute.py docs/tutorials/{page.name}"
+    for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
+        picture = page.parent / target
+        assert picture.is_file() and picture.stat().st_size < 300_000, target
+    assert "Traceback" not in text and "/tmp/" not in text
+
+
+def test_notebooks_hold_what_the_pages_do():
+    executed = docs_module("execute")
+    for file, page in executed.NOTEBOOKS.items():
+        assert file.read_text(encoding="utf-8") == executed.notebook(page), "run: python docs/execute.py --notebooks"
+        assert len(json.loads(file.read_text(encoding="utf-8"))["cells"]) > 5
+
+
 def generated_pages():
     """The module that makes pages when the documentation is built."""
-    specification = importlib.util.spec_from_file_location("generated_pages", ROOT / "docs" / "generated_pages.py")
+    return docs_module("generated_pages")
+
+
+def docs_module(name: str):
+    """A script of the documentation as a module."""
+    specification = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module

@@ -15,6 +15,15 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
     recording, truth = small_recording(folder / "recording", duration_s=3.0)
+    judged = dict(label=["noise", "good", "multi-unit"], confidence=[0.9, 0.9, 0.9])
+    for name in ("precision", "recall"):
+        judged |= {
+            f"expected_{name}": [0.5, 0.99, 0.7],
+            f"{name}_lower": [0.4, 0.9, 0.6],
+            f"{name}_upper": [0.6, 1, 0.8],
+        }
+    for name, values in judged.items():
+        truth.set_property(name, values)
     return write_report(truth, recording, folder / "report").as_uri()
 
 
@@ -59,6 +68,23 @@ def test_the_table_is_filtered(page):
     page.locator("#filter").fill("no such unit")
     assert page.locator("#units tbody tr:visible").count() == 0
     assert page.locator("#count").inner_text() == "0 of 3 units"
+
+
+def test_the_table_is_filtered_by_numbers(page):
+    snr = column(page, 1 + page.locator("#units th button").all_inner_texts().index("SNR"))
+    limit = sorted(snr)[1]
+    page.locator("#filter").fill(f"snr > {limit}")
+    assert page.locator("#units tbody tr:visible").count() == 2
+    page.locator("#filter").fill(f"SNR<{limit}")
+    assert page.locator("#units tbody tr:visible").count() == 2
+
+
+def test_values_with_bounds_are_sorted_by_value(page):
+    button = page.locator("#units th button", has_text="expected precision")
+    number = 1 + page.locator("#units th button").all_inner_texts().index("expected precision")
+    button.click()
+    cells = page.locator(f"#units tbody td:nth-child({number})").all_inner_texts()
+    assert cells == ["0.50 (0.40 to 0.60)", "0.70 (0.60 to 0.80)", "0.99 (0.90 to 1.00)"]
 
 
 def test_a_link_opens_the_card_of_its_unit(page):

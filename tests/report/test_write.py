@@ -34,15 +34,17 @@ def test_page_shows_everything_and_needs_no_other_file(scene, tmp_path):
         "What to worry about first",
         "Units",
         "Each unit",
-        "Probe and units",
+        "Drift map: peaks over time and depth",
+        "Traces around the largest unit, 60 ms",
         "Spikes of the first 3 s",
+        "Probe and units",
         "Recording",
         "Versions",
-        "Please cite",
+        "For your methods section",
     ]
     assert not re.search(r'(src|href)="(?!data:|#)', text), "nothing is loaded from elsewhere"
     assert text.count('<details class="unit"') == 3
-    assert "3 units" in text and "spikeinterface" in text
+    assert "3 units" in text and "spikeinterface" in text and "not assessed" in text and "@article{buccino" in text
     metrics = pd.read_csv(tmp_path / "report" / "metrics.csv", index_col=0)
     assert len(metrics) == 3 and metrics["snr"].min() > 3
     assert si.load(tmp_path / "report" / "analyzer").get_num_units() == 3
