@@ -44,7 +44,6 @@ FLOORS = [
 SORTER_FLOORS = [
     {"settings", "waveforms", "run_folder", "reproducible", "run_log", "stretches"},
     {"matching", "cluster_stream"},
-    {"peaks"},
     {"front_end", "units"},
     {"clusters"},
     {"prepare", "rounds", "output"},

@@ -1,165 +1,186 @@
 """
-Candidates for spikes, and the window around each that a detector looks at.
+Candidates for spikes: peaks of the energy in white traces.
 
-A candidate is a local extremum of a channel over time that is not smaller than the traces of its nearest neighbours at
-the same moment. Elsewhere the probability of a spike's peak is 0 by definition, and no network is evaluated.
+A candidate is a place in time and space at which the energy in the subspace of spike waveforms is higher than anywhere
+near. Detection by energy takes those above a threshold that no much larger peak overshadows; a network judges each by
+its window.
 """
 
+import math
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
-from ..geometry import channel_distances, neighbor_indices
-from ..nets.detector import DetectorConfig
+from ..geometry import channel_distances, channels_within
+from .energy import EnergyFilters, comparison_stride, spike_energy, spike_energy_at
 
-# Time in ms in which candidates compete with each other: two samples at 30 kHz, by which peaks on neighbouring channels
-# differ.
-RIVAL_MS = 0.07
-# Nearest neighbours that a candidate competes with.
-NUM_RIVALS = 4
-# Half width of the interpolation kernel, in samples of the lower sampling rate.
-KERNEL_HALF_WIDTH = 4.0
+# Smallest energy at the place nearest to a peak, relative to its height between places.
+LEAST_AT_PLACE = 0.9
+# Peaks within this time in ms and distance in um may be side lobes of the same spike, or too mixed to be clustered.
+# Tuned on generated development recordings (seeds 1-5).
+SHADOW_MS = 1.2
+SHADOW_UM = 120.0
+# A large neuron has a second peak along its dendrites or axon, at the same time, within this distance in um and time in
+# ms: the reach of pyramidal cells along a probe.
+ECHO_UM, ECHO_MS = 250.0, 0.5
+# Radius in um and time in ms within which the largest of several peaks is kept. Tuned on generated development
+# recordings (seeds 1-5).
+RADIUS_UM, EXCLUSIVE_MS = 60.0, 0.4
 
 
 @dataclass(frozen=True)
-class WindowPlan:
+class Candidates:
     """
-    How windows are cut from the traces of one probe at one sampling rate.
+    Peaks of the energy.
 
     Attributes
     ----------
-    neighbors : np.ndarray, shape (num_channels, num_neighbors), int
-        The channel itself first, -1 for an empty place.
-    distances_um : np.ndarray, shape (num_channels, num_neighbors), float32
-        Infinite for an empty place.
-    resampling : np.ndarray, shape (native_frames, window_frames), float32
-        From frames -before..before of the traces to the frames of a window.
-    before : int
-        Reach of a window to either side, in frames of the traces.
-    rival_frames : int
-        Reach of the competition between candidates, in frames of the traces.
+    frames, channels : np.ndarray, shape (num_candidates,), int
+        Where they are, ordered by frame.
+    sizes : np.ndarray, shape (num_candidates,), float32
+        Square root of the energy, in noise standard deviations.
+    shares : np.ndarray, shape (num_candidates,), float32
+        Size relative to the largest peak within `SHADOW_MS` and `SHADOW_UM`, at most 1.
+    echoes : np.ndarray, shape (num_candidates, 3), float32
+        Size relative to the largest peak within `ECHO_MS` and `ECHO_UM`, at most 1; distance of that peak in um, and
+        its lag in ms.
     """
 
-    neighbors: np.ndarray
-    distances_um: np.ndarray
-    resampling: np.ndarray
-    before: int
-    rival_frames: int
+    frames: np.ndarray
+    channels: np.ndarray
+    sizes: np.ndarray
+    shares: np.ndarray
+    echoes: np.ndarray
+
+    @property
+    def context(self) -> np.ndarray:
+        """What a network is told of each candidate beside its window: size, share and echo, (num, 5), float32."""
+        return np.column_stack([self.sizes, self.shares, self.echoes]).astype("float32")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def where(self, chosen: np.ndarray) -> "Candidates":
+        """The chosen candidates."""
+        return Candidates(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
-def make_window_plan(
-    config: DetectorConfig,
-    channel_locations: np.ndarray,
-    sampling_frequency: float,
-    *,
-    shanks: np.ndarray | None = None,
-    usable: np.ndarray | None = None,
-) -> WindowPlan:
+class CandidateFinder:
     """
-    Plan the windows of a detector for a probe and a sampling rate.
+    Finds the peaks of the energy in the traces of one probe.
 
     Parameters
     ----------
-    config : DetectorConfig
+    filters : EnergyFilters
+        As `make_energy_filters` makes them for the probe.
     channel_locations : np.ndarray, shape (num_channels, 2), float
-        In um.
+        In um; shanks far apart.
     sampling_frequency : float
-        Sampling rate of the traces in Hz.
-    shanks : np.ndarray | None, shape (num_channels,), default: None
-    usable : np.ndarray | None, shape (num_channels,), bool, default: None
-        Channels that are alive.
+        In Hz.
+    radius_um, exclusive_ms : float
+        Within this radius and time only the largest of several peaks is a candidate.
     """
-    neighbors = neighbor_indices(
-        channel_locations, config.num_neighbors, radius_um=config.radius_um, shanks=shanks, usable=usable
-    )
-    distances = channel_distances(channel_locations)[np.arange(len(neighbors))[:, None], neighbors]
-    distances = np.where(neighbors < 0, np.inf, distances).astype("float32")
-    reach_s = max(config.frames_before, config.frames_after) / config.sampling_frequency
-    before = int(np.ceil(reach_s * sampling_frequency)) + int(KERNEL_HALF_WIDTH)
-    target_s = np.arange(-config.frames_before, config.frames_after + 1) / config.sampling_frequency
-    resampling = _resampling_matrix(before, sampling_frequency, target_s, config.sampling_frequency)
-    return WindowPlan(neighbors, distances, resampling, before, max(1, round(RIVAL_MS * sampling_frequency / 1000)))
+
+    def __init__(
+        self,
+        filters: EnergyFilters,
+        channel_locations: np.ndarray,
+        sampling_frequency: float,
+        *,
+        radius_um: float = RADIUS_UM,
+        exclusive_ms: float = EXCLUSIVE_MS,
+    ):
+        self.filters = filters
+        self.distances_um = channel_distances(channel_locations).astype("float32")
+        self.ms_per_place = 1000.0 * comparison_stride(sampling_frequency) / sampling_frequency
+        self.neighbors = channels_within(channel_locations, radius_um)
+        self.stride = comparison_stride(sampling_frequency)
+        self.exclusive_places = max(1, round(exclusive_ms * sampling_frequency / 1000 / self.stride))
+        self.shadow_places = round(SHADOW_MS * sampling_frequency / 1000 / self.stride)
+
+    @property
+    def margin(self) -> int:
+        """Frames to either side that a candidate depends on."""
+        # A multiple of the stride, so that all chunks are measured at the same frames if they start at multiples, too.
+        places = math.ceil(self.filters.directions.shape[1] / self.stride)
+        return (places + self.exclusive_places + self.shadow_places) * self.stride
+
+    def find(self, traces: np.ndarray, *, threshold: float, margin: int) -> Candidates:
+        """
+        Find the candidates in a stretch of traces.
+
+        Parameters
+        ----------
+        traces : np.ndarray, shape (num_frames, num_channels), float32
+            White traces.
+        threshold : float
+            Size that a candidate exceeds.
+        margin : int
+            Frames at either end that hold no candidate; those of `self.margin` and fewer depend on what lies beyond.
+        """
+        energy = spike_energy(traces, self.filters, self.stride)
+        is_highest = _is_local_maximum(energy, LEAST_AT_PLACE * threshold, self.neighbors, self.exclusive_places)
+        places, channels = np.divmod(np.flatnonzero(is_highest), energy.shape[1])
+        heights = energy[places, channels]
+        around = self._largest(places, channels, heights, SHADOW_UM, self.shadow_places)
+        echo = self._largest(places, channels, heights, ECHO_UM, max(1, round(ECHO_MS / self.ms_per_place)))
+        lags_ms = (places[echo] - places) * self.ms_per_place
+        echoes = np.column_stack([heights / heights[echo], self.distances_um[channels, channels[echo]], lags_ms])
+        frames, sizes = self._between_places(traces, places * self.stride, channels)
+        is_inside = (sizes > threshold) & (frames >= margin) & (frames < len(traces) - margin)
+        order = np.flatnonzero(is_inside)
+        order = order[np.argsort(frames[order], kind="stable")]
+        return Candidates(frames, channels, sizes, heights / heights[around], echoes.astype("float32")).where(order)
+
+    def _largest(self, places, channels, heights, radius_um, reach):
+        """Position of the largest peak within a radius and a number of places of each, itself included."""
+        return _largest_near(places, channels, heights, self.distances_um <= np.float32(radius_um), reach)
+
+    def _between_places(self, traces: np.ndarray, starts, channels):
+        """Frames of the peaks, and their heights, the best of the frames nearest to each place."""
+        reach, last = self.stride // 2, len(traces) - self.filters.directions.shape[1]
+        near = np.clip(starts + np.arange(-reach, reach + 1)[:, None], 0, last)
+        heights = spike_energy_at(traces, self.filters, near.ravel(), np.tile(channels, len(near))).reshape(near.shape)
+        best = heights.argmax(axis=0), np.arange(len(starts))
+        return near[best] + self.filters.nbefore, heights[best]
 
 
-def _resampling_matrix(before, sampling_frequency, target_s, target_frequency) -> np.ndarray:
-    """Sinc interpolation, cut by a Hann window, low-passed where the target rate is the lower one."""
-    source = np.arange(-before, before + 1)
-    lag = target_s[None] * sampling_frequency - source[:, None]
-    cutoff = min(1.0, target_frequency / sampling_frequency)
-    half_width = KERNEL_HALF_WIDTH / cutoff
-    kernel = cutoff * np.sinc(cutoff * lag) * np.cos(np.pi * np.clip(lag / half_width, -1, 1) / 2) ** 2
-    return (kernel / kernel.sum(0, keepdims=True)).astype("float32")
+@numba.njit(cache=True, nogil=True)
+def _is_local_maximum(energy, threshold, neighbors, reach):
+    """Whether no place within reach on any neighbour is higher; (num_places, num_channels), bool."""
+    num_places, num_channels = energy.shape
+    result = np.zeros(energy.shape, dtype=np.bool_)
+    for place in range(num_places):
+        first, last = max(0, place - reach), min(num_places, place + reach + 1)
+        for channel in range(num_channels):
+            height = energy[place, channel]
+            if height <= threshold:
+                continue
+            result[place, channel] = True
+            for neighbor in neighbors[channel]:
+                if neighbor < 0:
+                    break
+                for other in range(first, last):
+                    if energy[other, neighbor] > height:
+                        result[place, channel] = False
+                        break
+                if not result[place, channel]:
+                    break
+    return result
 
 
-def find_candidates(
-    scaled: np.ndarray, plan: WindowPlan, *, threshold: float, margin: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Local extrema of each channel that are not smaller than those of the neighbours at the same moment.
-
-    Parameters
-    ----------
-    scaled : np.ndarray, shape (num_frames, num_channels), float32
-        Traces in noise levels.
-    plan : WindowPlan
-    threshold : float
-        Smallest height of a candidate, in noise levels.
-    margin : int
-        Frames at either end that hold no candidate; at least `plan.rival_frames`.
-
-    Returns
-    -------
-    frames, channels : np.ndarray, shape (num_candidates,), int
-        Ordered by frame, then channel.
-    """
-    num_frames, num_channels = scaled.shape
-    height = np.abs(scaled)
-    inside = height[margin : num_frames - margin].reshape(-1)
-    found = np.flatnonzero(inside >= threshold) + margin * num_channels
-    flat = height.reshape(-1)
-    for shift in range(1, plan.rival_frames + 1):
-        value = flat[found]
-        before, after = flat[found - shift * num_channels], flat[found + shift * num_channels]
-        found = found[(value > before) & (value >= after)]
-    frames, channels = np.divmod(found, num_channels)
-    return _without_rivals(height, frames, channels, plan)
-
-
-def _without_rivals(height, frames, channels, plan: WindowPlan, num_rivals: int = NUM_RIVALS):
-    for place in range(1, min(num_rivals + 1, plan.neighbors.shape[1])):
-        rivals = plan.neighbors[channels, place]
-        value = height[frames, channels]
-        keep = np.ones(len(frames), dtype=bool)
-        for shift in range(-plan.rival_frames, plan.rival_frames + 1):
-            other = height[frames + shift, rivals]
-            # The earlier of two candidates of equal height stays, then the one on the lower channel.
-            keep &= (other < value) | ((other == value) & ((shift > 0) | ((shift == 0) & (rivals > channels))))
-        keep |= rivals < 0
-        frames, channels = frames[keep], channels[keep]
-    return frames, channels
-
-
-def cut_windows(channel_traces: np.ndarray, frames: np.ndarray, channels: np.ndarray, plan: WindowPlan) -> np.ndarray:
-    """
-    Cut the windows around candidates.
-
-    Parameters
-    ----------
-    channel_traces : np.ndarray, shape (num_channels + 1, num_frames), float32
-        Traces in noise levels, as `with_empty_channel` lays them out.
-    frames, channels : np.ndarray, shape (num_candidates,), int
-        At least `plan.before` frames from either end.
-
-    Returns
-    -------
-    np.ndarray, shape (num_candidates, num_neighbors, window_frames), float32
-    """
-    stretches = np.lib.stride_tricks.sliding_window_view(channel_traces, 2 * plan.before + 1, axis=1)
-    return stretches[plan.neighbors[channels], (frames - plan.before)[:, None]] @ plan.resampling
-
-
-def with_empty_channel(scaled: np.ndarray) -> np.ndarray:
-    """Traces (frames, channels) as (channels + 1, frames), the last channel 0: what an empty place (-1) shows."""
-    channel_traces = np.zeros((scaled.shape[1] + 1, scaled.shape[0]), dtype="float32")
-    channel_traces[:-1] = scaled.T
-    return channel_traces
+@numba.njit(cache=True, nogil=True)
+def _largest_near(places, channels, heights, is_close, reach):
+    """Position of the largest peak within reach on a close channel, itself included, for peaks ordered by place."""
+    largest = np.arange(len(places))
+    first = 0
+    for peak in range(len(places)):
+        while places[first] < places[peak] - reach:
+            first += 1
+        for other in range(first, len(places)):
+            if places[other] > places[peak] + reach:
+                break
+            if is_close[channels[peak], channels[other]] and heights[other] > heights[largest[peak]]:
+                largest[peak] = other
+    return largest

@@ -1,19 +1,21 @@
-"""Find the spikes of a recording, by a network or by a threshold detector of SpikeInterface."""
+"""Find the spikes of a recording, by energy, by a network, or by a threshold detector of SpikeInterface."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from spikeinterface.core import BaseRecording
 from spikeinterface.core.base import base_peak_dtype
-from spikeinterface.core.node_pipeline import run_node_pipeline
+from spikeinterface.core.node_pipeline import PeakDetector, run_node_pipeline
 
 from ..nets.network import Network
 from ..noise import noise_levels, sample_traces
+from ..preprocessing.whitening import Whitening
 from .bimodal import standing_out
-from .front_end import FrontEnd, traces_for
-from .node import NetworkPeakDetector
-from .prepare import load_detector, prepare_detector
+from .candidates import EXCLUSIVE_MS, RADIUS_UM, CandidateFinder
+from .energy import make_energy_filters
+from .front_end import DEFAULT_FRONT_END, FrontEnd, apply_front_end, traces_for
+from .node import ENERGY_THRESHOLD, EnergyPeakDetector, NetworkPeakDetector
+from .prepare import load_detector, prepare_detector, separated_locations, whitening_of
 from .threshold_detectors import THRESHOLD_METHODS, threshold_detector, with_locations
 
 
@@ -22,10 +24,11 @@ def find_peaks(
     *,
     method: str | Path | Network = "cnn",
     threshold: float | None = None,
-    radius_um: float = 75.0,
+    radius_um: float = RADIUS_UM,
     exclusive_ms: float | None = None,
     only_standing_out: bool = False,
     applied_front_end: FrontEnd | None = None,
+    whitening: Whitening | None = None,
     seed: int = 0,
     job_kwargs: dict | None = None,
 ) -> np.ndarray:
@@ -35,51 +38,71 @@ def find_peaks(
     Parameters
     ----------
     recording : BaseRecording
-        Band-passed traces in any unit. A model that was saved with a front end takes the recording before it.
-    method : "cnn" | "gru" | "locally_exclusive" | "matched_filtering" | str | Path | Network, default: "cnn"
-        A network, a model folder, or a threshold detector of SpikeInterface.
+        Unfiltered traces in any unit for "energy" and networks, which apply their front end: a band-pass, a common
+        reference and a whitening. Band-passed traces for the threshold detectors of SpikeInterface.
+    method : "cnn" | "gru" | "energy" | "locally_exclusive" | "matched_filtering" | str | Path | Network, default: "cnn"
+        A network, a model folder, the energy alone, or a threshold detector of SpikeInterface.
     threshold : float | None, default: None
-        Smallest probability of a spike (None takes the network's own), or smallest height in noise levels (None is 5).
-    radius_um, exclusive_ms : float | None, default: 75.0, None
-        The largest of several peaks this close in space and time stays. None takes the model's own time, or 0.35 ms.
+        Smallest probability of a spike (None takes the network's own), smallest size in noise standard deviations
+        ("energy"; None is 6.5), or smallest height in noise levels (threshold detectors; None is 5).
+    radius_um, exclusive_ms : float | None, default: 60.0, None
+        The largest of several peaks this close in space and time stays. None takes the model's own time, or 0.4 ms.
     only_standing_out : bool, default: False
         If the heights of a channel's peaks fall into two separate groups, drop the lower one: the multi-unit
         background of a single channel with few large units.
     applied_front_end : list of dict | None, default: None
-        Steps of the front end that the recording has been through. None applies the model's own, if it has one.
+        Steps of the front end that the recording has been through; it is white then. None applies the model's own.
+    whitening : Whitening | None, default: None
+        The whitening of such a recording, if it is not its last step.
     seed : int, default: 0
-        Random seed of the chunks on which noise is estimated.
+        Random seed of the chunks on which the threshold detectors estimate noise.
     job_kwargs : dict | None, default: None
         SpikeInterface's job_kwargs: n_jobs, chunk_duration, progress_bar...
 
     Returns
     -------
     np.ndarray
-        Peaks with SpikeInterface's `base_peak_dtype`, sorted by segment and sample. Amplitudes are in the unit of the
-        traces that the detector saw.
+        Peaks with SpikeInterface's `base_peak_dtype`, sorted by segment and sample. The amplitude is the size of the
+        waveform in noise standard deviations, and for threshold detectors the trace in its unit.
 
     Raises
     ------
     ValueError
         If there is no such model, or several channels and no probe.
     """
-    options: dict[str, Any] = dict(threshold=threshold, radius_um=radius_um, exclusive_ms=exclusive_ms)
+    reach = dict(radius_um=radius_um, exclusive_ms=exclusive_ms)
+    node: PeakDetector
     if isinstance(method, str) and method in THRESHOLD_METHODS:
-        name, recording = method, with_locations(recording)
-        node = threshold_detector(recording, method, seed=seed, **options)
+        name, recording = method, with_locations(recording.astype("float32"))
+        node = threshold_detector(recording, method, threshold=threshold, seed=seed, **reach)
+    elif method == "energy":
+        name = "energy"
+        recording = apply_front_end(recording, DEFAULT_FRONT_END) if applied_front_end is None else recording
+        finder = _energy_finder(recording, whitening, radius_um, exclusive_ms)
+        node = EnergyPeakDetector(recording, finder, threshold=ENERGY_THRESHOLD if threshold is None else threshold)
     else:
         net = load_detector(method)
         name, recording = net.architecture, traces_for(recording, net, applied_front_end)
-        node = NetworkPeakDetector(recording, prepare_detector(recording, net, seed=seed), **options)
+        node = NetworkPeakDetector(
+            recording, prepare_detector(recording, net, whitening=whitening, **reach), threshold=threshold
+        )
     job_name = f"detect spikes ({name})"
     peaks = run_node_pipeline(recording, [node], job_kwargs or {}, job_name=job_name, squeeze_output=True)
     peaks = peaks[[name for name, _ in base_peak_dtype]].astype(base_peak_dtype)
     if only_standing_out:
-        peaks = _standing_out(peaks, recording, seed)
+        heights = np.abs(peaks["amplitude"])
+        if name in THRESHOLD_METHODS:
+            heights = (
+                heights / np.maximum(noise_levels(sample_traces(recording, seed=seed)), 1e-12)[peaks["channel_index"]]
+            )
+        peaks = peaks[standing_out(heights, peaks["channel_index"], recording.get_num_channels())]
     return peaks[np.lexsort((peaks["channel_index"], peaks["sample_index"], peaks["segment_index"]))]
 
 
-def _standing_out(peaks, recording, seed):
-    levels = noise_levels(sample_traces(recording, seed=seed))
-    heights = np.abs(peaks["amplitude"]) / np.maximum(levels, 1e-12)[peaks["channel_index"]]
-    return peaks[standing_out(heights, peaks["channel_index"], recording.get_num_channels())]
+def _energy_finder(traces, whitening, radius_um, exclusive_ms) -> CandidateFinder:
+    locations, frequency = separated_locations(traces), traces.get_sampling_frequency()
+    filters = make_energy_filters(
+        whitening_of(traces) if whitening is None else whitening, locations, sampling_frequency=frequency
+    )
+    exclusive_ms = EXCLUSIVE_MS if exclusive_ms is None else exclusive_ms
+    return CandidateFinder(filters, locations, frequency, radius_um=radius_um, exclusive_ms=exclusive_ms)

@@ -3,7 +3,7 @@ The front end of a detector: the preprocessing between the recording of a user a
 
 A front end is a list of steps as SpikeInterface's preprocessing pipelines have them, such as
 `[{"name": "bandpass_filter", "params": {"freq_min": 300.0}}]`. It is saved with a model (`info.settings["front_end"]`),
-so that the model sees the same traces wherever it is used. A model without one takes the recording as it is.
+so that the model sees the same traces wherever it is used. Its last step is "whiten", for detectors see white traces.
 
 The steps of the sorter's front end are "band_pass", "reference" and "whiten", with the same filters and estimates as
 in the sorter.
@@ -47,9 +47,14 @@ def white_front_end(
     return (filters if freq_min is not None else []) + (reference if with_reference else []) + whiten
 
 
-def front_end_of(net: Network) -> FrontEnd | None:
-    """The steps that are saved with a network; None if it was saved without."""
-    return net.info.settings.get("front_end") if net.info is not None else None
+# The sorter's front end with its default settings: what detectors were trained on that were saved without one.
+DEFAULT_FRONT_END = white_front_end(freq_min=150.0, freq_max=7000.0, with_reference=True, order=24, radius_um=100.0)
+
+
+def front_end_of(net: Network) -> FrontEnd:
+    """The steps that are saved with a network, or those of the sorter with its default settings."""
+    saved = net.info.settings.get("front_end") if net.info is not None else None
+    return DEFAULT_FRONT_END if saved is None else saved
 
 
 def apply_front_end(recording: BaseRecording, steps: FrontEnd) -> BaseRecording:
@@ -106,10 +111,11 @@ def traces_for(recording: BaseRecording, net: Network, applied_front_end: FrontE
     """
     own = front_end_of(net)
     if applied_front_end is None:
-        return apply_front_end(recording, own or [])
-    if own and _as_json(own) != _as_json(applied_front_end):
+        return apply_front_end(recording, own)
+    if _as_json(own) != _as_json(applied_front_end):
+        name = net.info.name if net.info is not None else net.architecture
         warnings.warn(
-            f"The detector '{net.info.name}' was trained on traces of the front end {own}, these traces are of "
+            f"The detector '{name}' was trained on traces of the front end {own}, these traces are of "
             f"{applied_front_end}. It may miss spikes: use the same settings, or train a detector on these traces.",
             stacklevel=4,
         )

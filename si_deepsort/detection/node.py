@@ -1,4 +1,4 @@
-"""A detection network as a node of SpikeInterface's pipelines."""
+"""Detection of spikes among the peaks of the energy, as nodes of SpikeInterface's pipelines."""
 
 from typing import Any
 
@@ -9,33 +9,97 @@ from spikeinterface.core.node_pipeline import PeakDetector
 
 from ..nets import network_class
 from ..nets.network import Network
-from .exclusion import make_exclusion
-from .spike_detector import SpikeDetector, detect_in_traces
+from .candidates import CandidateFinder, Candidates
+from .spike_detector import SpikeDetector
+
+# Threshold of the detection by energy: the norm, in noise standard deviations, of a spike's part in its subspace. Noise
+# alone exceeds it less than once per second and channel.
+ENERGY_THRESHOLD = 6.5
+# Detection by energy drops a peak that is less than this share of another one around it: it is a side lobe of the same
+# spike, or too mixed to be clustered. Tuned on generated development recordings (seeds 1-5).
+SHADOW_RATIO = 0.5
 
 
-class NetworkPeakDetector(PeakDetector):
+class _CandidateNode(PeakDetector):
+    """What both nodes share: candidates become peaks of SpikeInterface."""
+
+    engine = "numpy"
+    need_noise_levels = False
+    preferred_mp_context = None
+    _compute_has_extended_signature = True
+
+    def get_dtype(self) -> np.dtype:
+        """SpikeInterface's peak dtype."""
+        return np.dtype(base_peak_dtype)
+
+    def chosen(self, traces: np.ndarray, margin: int) -> Candidates:
+        """The candidates that are spikes."""
+        raise NotImplementedError
+
+    def compute(
+        self, traces: np.ndarray, start_frame: int, end_frame: int, segment_index: int, max_margin: int
+    ) -> tuple[np.ndarray]:
+        """Peaks of a chunk of traces (frames, channels); sample indices count from the start of its margin."""
+        found = self.chosen(traces.astype("float32", copy=False), max_margin)
+        peaks = np.zeros(len(found), dtype=self.get_dtype())
+        peaks["sample_index"], peaks["channel_index"] = found.frames, found.channels
+        peaks["amplitude"] = found.sizes
+        peaks["segment_index"] = segment_index
+        return (peaks,)
+
+
+class EnergyPeakDetector(_CandidateNode):
     """
-    Peaks of spikes, found by a network.
+    Peaks of the energy above a threshold that no much larger peak overshadows.
 
     Parameters
     ----------
     recording : BaseRecording
-        Traces as the network shall see them.
+        White traces.
+    finder : CandidateFinder
+    threshold : float
+        Smallest size, in noise standard deviations.
+    """
+
+    name = "energy"
+
+    def __init__(
+        self,
+        recording: BaseRecording,
+        finder: CandidateFinder,
+        *,
+        threshold: float = ENERGY_THRESHOLD,
+        return_output: bool = True,
+    ):
+        PeakDetector.__init__(self, recording, return_output=return_output)
+        self.finder = finder
+        self.threshold = threshold
+
+    def get_margin(self) -> int:
+        """Frames on either side of a chunk that its spikes depend on."""
+        return self.finder.margin
+
+    def chosen(self, traces: np.ndarray, margin: int) -> Candidates:
+        found = self.finder.find(traces, threshold=self.threshold, margin=margin)
+        return found.where(found.shares >= SHADOW_RATIO)
+
+
+class NetworkPeakDetector(_CandidateNode):
+    """
+    Peaks of the energy that a network takes for spikes.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        White traces.
     detector : SpikeDetector
         Made ready for this recording by `prepare_detector`.
     threshold : float | None, default: None
         Smallest probability of a spike. None takes the model's.
-    radius_um : float, default: 75.0
-        Exclusion radius: the largest of several peaks on channels this close stays...
-    exclusive_ms : float | None, default: None
-        ...if they are this close in time. None takes the model's.
     """
 
     name = "network"
     engine = "torch"
-    need_noise_levels = False
-    preferred_mp_context = None
-    _compute_has_extended_signature = True
 
     def __init__(
         self,
@@ -43,21 +107,11 @@ class NetworkPeakDetector(PeakDetector):
         detector: SpikeDetector,
         *,
         threshold: float | None = None,
-        radius_um: float = 75.0,
-        exclusive_ms: float | None = None,
         return_output: bool = True,
     ):
         PeakDetector.__init__(self, recording, return_output=return_output)
         self.detector = detector
-        self.exclusion = make_exclusion(
-            detector.channel_locations,
-            detector.sampling_frequency,
-            radius_um=radius_um,
-            exclusive_ms=detector.exclusive_ms if exclusive_ms is None else exclusive_ms,
-            shanks=detector.shanks,
-        )
         self.threshold = detector.threshold if threshold is None else threshold
-        self.num_frames = [recording.get_num_frames(i) for i in range(recording.get_num_segments())]
 
     def __getstate__(self) -> dict[str, Any]:
         """Worker processes get the weights as arrays; they load nothing from disk."""
@@ -71,39 +125,11 @@ class NetworkPeakDetector(PeakDetector):
 
     def get_margin(self) -> int:
         """Frames on either side of a chunk that its spikes depend on."""
-        return self.detector.margin + self.exclusion.frames
+        return self.detector.margin
 
-    def get_dtype(self) -> np.dtype:
-        """SpikeInterface's peak dtype."""
-        return np.dtype(base_peak_dtype)
-
-    def compute(
-        self, traces: np.ndarray, start_frame: int, end_frame: int, segment_index: int, max_margin: int
-    ) -> tuple[np.ndarray]:
-        """Peaks of a chunk of traces (frames, channels); sample indices count from the start of its margin."""
-        frames, channels, _, _ = detect_in_traces(
-            self._without_padding(traces, start_frame, segment_index, max_margin),
-            self.detector,
-            self.exclusion,
-            threshold=self.threshold,
-            margin=max_margin,
-        )
-        peaks = np.zeros(len(frames), dtype=self.get_dtype())
-        peaks["sample_index"] = frames
-        peaks["channel_index"] = channels
-        peaks["amplitude"] = traces[frames, channels]
-        peaks["segment_index"] = segment_index
-        return (peaks,)
-
-    def _without_padding(self, traces, start_frame, segment_index, max_margin):
-        """Replace the zeros that pad the ends of a segment by the baseline, so that they look like silence."""
-        first = max(0, max_margin - start_frame)
-        last = min(len(traces), self.num_frames[segment_index] - start_frame + max_margin)
-        if first == 0 and last == len(traces):
-            return traces
-        traces = traces.astype("float32")
-        traces[:first], traces[last:] = self.detector.statistics.baseline, self.detector.statistics.baseline
-        return traces
+    def chosen(self, traces: np.ndarray, margin: int) -> Candidates:
+        found, probabilities = self.detector.judged(traces, margin=margin)
+        return found.where(probabilities >= self.threshold)
 
 
 def _packed(net: Network) -> tuple:

@@ -1,21 +1,25 @@
-"""Load a detection network and make it ready for a recording."""
+"""Load a detection network and make it ready for white traces."""
 
 import warnings
 from os import PathLike
 
+import numpy as np
 from spikeinterface.core import BaseRecording
 
 from ..geometry import recording_geometry
 from ..nets.detector import CNNDetector, Detector, GRUDetector
 from ..nets.network import Network
-from ..noise import sample_traces
+from ..preprocessing.whitening import Whitening
 from ..zoo import load_network
-from .spike_detector import SpikeDetector, measure_channels
+from .candidates import RADIUS_UM
+from .spike_detector import SpikeDetector
 
 # Short names of the bundled detectors.
 BUNDLED = {"cnn": "detector-cnn", "gru": "detector-gru"}
 # Relative difference of two sampling rates that counts as none: clocks of one nominal rate differ by less.
 SAME_RATE = 0.01
+# Distance in um by which shanks are moved apart: farther than any radius of a detector.
+SHANK_DISTANCE_UM = 10_000.0
 
 
 def load_detector(model: str | PathLike | Network) -> Detector:
@@ -32,25 +36,26 @@ def load_detector(model: str | PathLike | Network) -> Detector:
 
 
 def prepare_detector(
-    recording: BaseRecording,
+    traces: BaseRecording,
     model: str | PathLike | Network = "cnn",
     *,
-    candidate_threshold: float | None = None,
-    seed: int = 0,
+    whitening: Whitening | None = None,
+    radius_um: float = RADIUS_UM,
+    exclusive_ms: float | None = None,
 ) -> SpikeDetector:
     """
-    Make a detection network ready for a recording.
+    Make a detection network ready for white traces.
 
     Parameters
     ----------
-    recording : BaseRecording
-        Traces as the network shall see them, in any unit: its front end has been applied.
+    traces : BaseRecording
+        White traces: the front end of the network has been applied.
     model : str | Path | Network, default: "cnn"
         "cnn", "gru", a model folder or a network.
-    candidate_threshold : float | None, default: None
-        Smallest height of a candidate in noise levels. None takes the model's.
-    seed : int, default: 0
-        Random seed of the chunks on which noise and activity are measured.
+    whitening : Whitening | None, default: None
+        The whitening of the traces. None takes that of the recording, which a step "whiten" made.
+    radius_um, exclusive_ms : float, float | None
+        The largest of several peaks this close in space and time is a candidate. None takes the model's own time.
 
     Returns
     -------
@@ -59,7 +64,8 @@ def prepare_detector(
     Raises
     ------
     ValueError
-        If there is no such model, it is not for detection, or there are several channels and no probe.
+        If there is no such model, it is not for detection, the traces are not white, or there are several channels and
+        no probe.
 
     Warns
     -----
@@ -67,12 +73,41 @@ def prepare_detector(
         If the model was trained at another sampling rate: the windows are resampled to its rate.
     """
     net = load_detector(model)
-    locations, shanks = recording_geometry(recording)
-    frequency = recording.get_sampling_frequency()
+    frequency = traces.get_sampling_frequency()
     _warn_of_another_rate(net, frequency)
-    sampled = sample_traces(recording, seed=seed)
-    statistics = measure_channels(sampled, net.config, locations, frequency, shanks=shanks)
-    return SpikeDetector(net, locations, frequency, statistics, shanks=shanks, candidate_threshold=candidate_threshold)
+    return SpikeDetector(
+        net,
+        whitening_of(traces) if whitening is None else whitening,
+        separated_locations(traces),
+        frequency,
+        radius_um=radius_um,
+        exclusive_ms=exclusive_ms,
+    )
+
+
+def separated_locations(recording: BaseRecording) -> np.ndarray:
+    """Locations of the channels in um, (num_channels, 2), shanks so far apart that distance alone separates them."""
+    locations, shanks = recording_geometry(recording)
+    return locations + np.outer(shanks, [SHANK_DISTANCE_UM, 0.0])
+
+
+def whitening_of(traces: BaseRecording) -> Whitening:
+    """
+    The whitening that made white traces.
+
+    Raises
+    ------
+    ValueError
+        If the last step of the recording is not the whitening.
+    """
+    whitening = getattr(traces, "whitening", None)
+    if whitening is None:
+        raise ValueError(
+            f"Got a recording of type {type(traces).__name__}, expected white traces, whose last step is "
+            "whiten_time_space. Let the last step of the front end be {'name': 'whiten', 'params': {}}, or give the "
+            "whitening of the traces."
+        )
+    return whitening
 
 
 def _warn_of_another_rate(net: Network, sampling_frequency: float) -> None:

@@ -5,7 +5,7 @@ from spikeinterface.core.node_pipeline import PeakDetector
 
 from ..geometry import recording_geometry
 from ..noise import noise_levels, sample_traces
-from .exclusion import EXCLUSIVE_MS
+from .candidates import EXCLUSIVE_MS
 
 THRESHOLD_METHODS = ("locally_exclusive", "matched_filtering")
 # Default threshold in noise levels: that of SpikeInterface's detectors.
@@ -37,7 +37,7 @@ def threshold_detector(
     radius_um : float
         Exclusion radius.
     exclusive_ms : float | None
-        Exclusion time; None is 0.35.
+        Exclusion time; None is 0.4.
     seed : int
         Random seed of the chunks on which noise is estimated.
     """

@@ -1,9 +1,10 @@
 """
-Spike detectors: the probability that the sample in the middle of a window is the peak of a spike.
+Spike detectors: the probability that a peak of the energy in white traces is a spike of a neuron nearby.
 
-A window holds the trace of a channel and those of its nearest neighbours, in noise levels, at one fixed sampling rate,
-with a positive middle sample. The neighbours enter through sums whose weights fall with distance, so their number and
-order do not matter. A missing neighbour is infinitely far away and has weight 0.
+The network starts as the rule by which energy alone detects: a peak is a spike if its size exceeds a threshold, and a
+share of the largest peak around it. What the network sees beyond the size changes this verdict: the traces of the
+peak's channel and of the channels around it. Channels enter through sums whose weights fall with distance, so their
+number and order do not matter. A missing channel is infinitely far away and has weight 0.
 """
 
 from dataclasses import dataclass
@@ -31,27 +32,29 @@ class DetectorConfig(NetworkConfig):
         Channels farther away than this are not used.
     lengths_um : tuple of float
         Decay lengths of the weights over distance.
-    num_mixtures : int
-        Weighted sums of the neighbours' traces.
-    num_energies : int
-        Weighted sums of the neighbours' rectified traces.
-    activity_heights : tuple of float
-        Heights in noise levels. How often a channel exceeds each of them is an input of the network, since small peaks
-        are common on a channel with many far units. Empty for a network that learns from a single recording.
+    num_filters : int
+        Filters over time that each channel passes by itself.
     hidden : tuple of int
-        Widths of the two layers over time and of the layer before the output.
+        Widths of the layer over time and of the layer before the output.
+    candidate_threshold : float
+        Smallest size of a candidate: the square root of its energy, in noise standard deviations.
+    threshold : float
+        Size from which on a peak without larger peaks around it is a spike, before training.
+    rival_share : float
+        Share of the largest peak around it that a peak must have to be a spike, before training.
     """
 
-    sampling_frequency: float = 20_000.0
-    frames_before: int = 16
+    sampling_frequency: float = 15_000.0
+    frames_before: int = 18
     frames_after: int = 24
     num_neighbors: int = 12
-    radius_um: float = 150.0
-    lengths_um: tuple[float, ...] = (12.0, 35.0, 100.0)
-    num_mixtures: int = 6
-    num_energies: int = 2
-    activity_heights: tuple[float, ...] = ()
-    hidden: tuple[int, int, int] = (32, 40, 64)
+    radius_um: float = 120.0
+    lengths_um: tuple[float, ...] = (15.0, 40.0, 100.0)
+    num_filters: int = 4
+    hidden: tuple[int, int] = (32, 48)
+    candidate_threshold: float = 5.5
+    threshold: float = 6.5
+    rival_share: float = 0.5
 
     @property
     def num_frames(self) -> int:
@@ -59,149 +62,148 @@ class DetectorConfig(NetworkConfig):
         return self.frames_before + 1 + self.frames_after
 
 
-class RadialMixing(nn.Module):
+class RadialFeatures(nn.Module):
     """
-    Mix the windows of a channel and its neighbours; their number and order do not matter.
+    Filter the channels of a window over time and sum them with weights that fall with distance.
 
-    Output channels: the channel itself, `num_mixtures` weighted sums over all channels, `num_energies` weighted sums
-    of their absolute values.
+    Each channel passes the same filters; their outputs and the absolute values of them are summed over the channels,
+    once for each decay length. The outputs of the peak's own channel come first.
     """
 
-    # A window with a larger middle sample, in noise levels, is scaled down to it, so that the shape of large spikes
-    # decides and not their size. Tuned on the generated recordings of the bundled detectors.
-    LARGEST_PEAK = 12.0
-    # Standard deviation of the first coefficients: the sum over three lengths then has a variance of about 1/2.
-    FIRST_COEFFICIENT_SD = 0.4
+    # Samples of a filter: .5 ms, the main phase of a spike; and the step between two outputs.
+    FILTER_FRAMES, STEP = 8, 2
+    # Windows are scaled to this size, so that their shape decides; noise then has about the variance 1 for peaks near
+    # the threshold.
+    SCALED_SIZE = 6.0
+    # Scaled values are clipped to this, far beyond a peak's own samples: a much larger spike beside it.
+    LARGEST_VALUE = 20.0
     lengths_um: torch.Tensor
 
     def __init__(self, config: DetectorConfig):
         super().__init__()
-        self.num_mixtures = config.num_mixtures
-        self.middle = config.frames_before
         self.register_buffer("lengths_um", torch.tensor(config.lengths_um), persistent=False)
-        num_sums = config.num_mixtures + config.num_energies
-        self.coefficients = nn.Parameter(torch.randn(len(config.lengths_um), num_sums) * self.FIRST_COEFFICIENT_SD)
-        self.num_outputs = 1 + num_sums
-        self.num_summaries = len(config.lengths_um) + 1 + len(config.activity_heights)
+        self.filters = nn.Conv1d(1, config.num_filters, self.FILTER_FRAMES, stride=self.STEP)
+        self.num_outputs = config.num_filters * (1 + 2 * len(config.lengths_um))
+        self.num_frames = (config.num_frames - self.FILTER_FRAMES) // self.STEP + 1
 
-    def forward(
-        self, windows: torch.Tensor, distances_um: torch.Tensor, activity: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """
-        Mix the neighbours of each window.
-
-        Parameters
-        ----------
-        windows, distances_um, activity : torch.Tensor
-            As for `CNNDetector.forward`.
-
-        Returns
-        -------
-        mixed : torch.Tensor, shape (batch, num_outputs, frames)
-        summaries : torch.Tensor, shape (batch, num_summaries)
-            Density of neighbours at each length, logarithm of the peak's height, and the activity.
-        """
-        peaks = windows[:, 0, self.middle]
-        sizes = torch.clamp(peaks.abs() / self.LARGEST_PEAK, min=1.0)
-        windows = windows * (torch.sign(peaks) / sizes)[:, None, None]
-        nearness = torch.exp(-distances_um[:, :, None] / self.lengths_um)
-        weights = (nearness @ self.coefficients).transpose(1, 2)
-        mixtures = weights[:, : self.num_mixtures] @ windows
-        energies = weights[:, self.num_mixtures :] @ windows.abs()
-        summaries = torch.cat([nearness.mean(1), torch.log(1 + peaks.abs())[:, None], activity], dim=1)
-        return torch.cat([windows[:, :1], mixtures, energies], dim=1), summaries
+    def forward(self, windows: torch.Tensor, distances_um: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """As `CNNDetector.forward`; (batch, num_outputs, num_frames)."""
+        batch, num_channels, _ = windows.shape
+        scaled = windows * (self.SCALED_SIZE / context[:, :1, None])
+        scaled = scaled.clamp(-self.LARGEST_VALUE, self.LARGEST_VALUE)
+        filtered = self.filters(scaled.flatten(end_dim=1)[:, None]).reshape(batch, num_channels, -1)
+        weights = torch.exp(-distances_um[:, None, :] / self.lengths_um[:, None])
+        summed = torch.cat([weights @ filtered, weights @ filtered.abs()], dim=1)
+        return torch.cat([filtered[:, :1], summed], dim=1).reshape(batch, self.num_outputs, self.num_frames)
 
 
 class Detector(Network):
-    """What both detectors share: the config and the input."""
+    """What both detectors share: the config, the input, and the rule from which training starts."""
+
+    # Slope of the first log-odds over the logarithm of the size. The rule itself does not depend on it.
+    FIRST_SLOPE = 10.0
 
     config_class = DetectorConfig
     config: DetectorConfig
 
+    def __init__(self, config: DetectorConfig):
+        super().__init__(config)
+        self.features = RadialFeatures(config)
+        self.slope = nn.Parameter(torch.tensor(self.FIRST_SLOPE))
+
+    def correction(self, features: torch.Tensor) -> torch.Tensor:
+        """What a subclass makes of the features, (batch, num_inputs of `decide`)."""
+        raise NotImplementedError
+
+    def forward(self, windows: torch.Tensor, distances_um: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """
+        Log-odds that the peak in the middle of each window is a spike of a neuron nearby.
+
+        Parameters
+        ----------
+        windows : torch.Tensor, shape (batch, num_neighbors, num_frames)
+            White traces; the channel of the peak first.
+        distances_um : torch.Tensor, shape (batch, num_neighbors)
+            Distance of each channel from that of the peak; infinite for an empty place.
+        context : torch.Tensor, shape (batch, 5)
+            Size of the peak; its share of the largest peak around it in time and space, itself included; the same for
+            peaks at the same time in a wider space, the distance of that peak in um, and its lag in ms.
+
+        Returns
+        -------
+        torch.Tensor, shape (batch,)
+        """
+        size = torch.log(context[:, 0].clamp(min=1e-3) / self.config.threshold)
+        share, echo_share = torch.log(context[:, 1:3].clamp(min=1e-3)).unbind(dim=1)
+        excess = share - torch.log(torch.tensor(self.config.rival_share))
+        # Above 0 if the size exceeds the threshold and the share is large enough, and then the larger the size.
+        rule = torch.where(excess < 0, torch.minimum(size, excess), size)
+        nearness = torch.exp(-distances_um[:, :, None] / self.features.lengths_um).sum(dim=1)
+        summaries = [size, share, echo_share, context[:, 3] / self.config.radius_um, context[:, 4]]
+        nearness = nearness / self.config.num_neighbors
+        seen = self.correction(self.features(windows, distances_um, context))
+        return self.slope * rule + self.decide(torch.cat([seen, torch.stack(summaries, dim=1), nearness], dim=1))[:, 0]
+
+    def head(self, num_seen: int) -> nn.Sequential:
+        """Layers from what a subclass sees to the correction of the rule, which is 0 before training."""
+        last = self.config.hidden[1]
+        num_summaries = 5 + len(self.config.lengths_um)
+        layers = nn.Sequential(nn.Linear(num_seen + num_summaries, last), nn.ReLU(), nn.Linear(last, 1))
+        nn.init.zeros_(layers[-1].weight)
+        nn.init.zeros_(layers[-1].bias)
+        return layers
+
     def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
-        """Random windows, the distances of their channels (the last place is empty), and activities."""
+        """Random windows, the distances of their channels (the last place is empty), and what surrounds them."""
         generator = torch.Generator().manual_seed(seed)
         config = self.config
         windows = torch.randn(batch_size, config.num_neighbors, config.num_frames, generator=generator)
         distances_um = torch.arange(config.num_neighbors).float().repeat(batch_size, 1) * 20.0
         distances_um[:, -1] = torch.inf
         windows[:, -1] = 0.0
-        activity = torch.rand(batch_size, len(config.activity_heights), generator=generator)
-        return windows, distances_um, activity
+        context = 0.5 + 0.5 * torch.rand(batch_size, 5, generator=generator)
+        context[:, 0] += config.candidate_threshold
+        return windows, distances_um, context
 
 
 class CNNDetector(Detector):
     """
-    Convolutional detector: two convolutions over time and a hidden layer.
+    Convolutional detector: each channel is filtered, the sums over channels pass another convolution over time.
 
     Parameters
     ----------
     config : DetectorConfig
     """
 
-    architecture = "detector_cnn"
+    architecture = "peak_detector_cnn"
+    FILTER_FRAMES, STEP = 5, 2
 
     def __init__(self, config: DetectorConfig):
         super().__init__(config)
-        first, second, last = config.hidden
-        self.mixing = RadialMixing(config)
-        self.over_time = nn.Sequential(
-            nn.Conv1d(self.mixing.num_outputs, first, 5, stride=2),
-            nn.ReLU(),
-            nn.Conv1d(first, second, 5, stride=2),
-            nn.ReLU(),
-            nn.Flatten(),
-        )
-        num_frames = ((config.num_frames - 5) // 2 + 1 - 5) // 2 + 1
-        self.decide = _head(second * num_frames + self.mixing.num_summaries, last)
+        self.over_time = nn.Conv1d(self.features.num_outputs, config.hidden[0], self.FILTER_FRAMES, stride=self.STEP)
+        num_frames = (self.features.num_frames - self.FILTER_FRAMES) // self.STEP + 1
+        self.decide = self.head(config.hidden[0] * num_frames)
 
-    def forward(self, windows: torch.Tensor, distances_um: torch.Tensor, activity: torch.Tensor) -> torch.Tensor:
-        """
-        Log-odds that the middle of each window is the peak of a spike.
-
-        Parameters
-        ----------
-        windows : torch.Tensor, shape (batch, num_neighbors, num_frames)
-            Traces in noise levels; the channel itself first.
-        distances_um : torch.Tensor, shape (batch, num_neighbors)
-            Distance of each neighbour from the channel; infinite for an empty place.
-        activity : torch.Tensor, shape (batch, num_heights)
-            Logarithm of 1 + the rate in Hz at which the channel exceeds each of `activity_heights`.
-
-        Returns
-        -------
-        torch.Tensor, shape (batch,)
-        """
-        mixed, summaries = self.mixing(windows, distances_um, activity)
-        return self.decide(torch.cat([self.over_time(mixed), summaries], dim=1))[:, 0]
+    def correction(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.over_time(features)).flatten(start_dim=1)
 
 
 class GRUDetector(Detector):
     """
-    Recurrent detector: a gated recurrent unit reads the window in both directions.
+    Recurrent detector: a gated recurrent unit reads the sums over channels in both directions.
 
     Parameters
     ----------
     config : DetectorConfig
     """
 
-    architecture = "detector_gru"
+    architecture = "peak_detector_gru"
 
     def __init__(self, config: DetectorConfig):
         super().__init__(config)
-        first, second, last = config.hidden
-        self.mixing = RadialMixing(config)
-        self.reduce = nn.Conv1d(self.mixing.num_outputs, first, 7, stride=3)
-        self.over_time = nn.GRU(first, second, batch_first=True, bidirectional=True)
-        self.decide = _head(2 * second + self.mixing.num_summaries, last)
+        self.over_time = nn.GRU(self.features.num_outputs, config.hidden[0], batch_first=True, bidirectional=True)
+        self.decide = self.head(2 * config.hidden[0])
 
-    def forward(self, windows: torch.Tensor, distances_um: torch.Tensor, activity: torch.Tensor) -> torch.Tensor:
-        """Log-odds that the middle of each window is the peak of a spike; as `CNNDetector.forward`."""
-        mixed, summaries = self.mixing(windows, distances_um, activity)
-        steps = torch.relu(self.reduce(mixed)).transpose(1, 2)
-        _, last = self.over_time(steps)
-        return self.decide(torch.cat([last[0], last[1], summaries], dim=1))[:, 0]
-
-
-def _head(num_inputs: int, num_hidden: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(num_inputs, num_hidden), nn.ReLU(), nn.Linear(num_hidden, 1))
+    def correction(self, features: torch.Tensor) -> torch.Tensor:
+        _, last = self.over_time(features.transpose(1, 2))
+        return torch.cat([last[0], last[1]], dim=1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from spikeinterface.core import BaseRecording, Motion
 
+from ..detection.find_peaks import find_peaks
 from ..preprocessing.whiten import WhitenTimeSpaceRecording
 from .front_end.blanks import tell_blanks
 from .front_end.cache import cache_traces
@@ -15,7 +16,6 @@ from .front_end.line_noise import warn_of_line_noise
 from .front_end.motion import find_drift, is_moving, load_drift, preset_motion, save_drift
 from .front_end.steps import front_end_steps
 from .front_end.whitening import filtered_recording, white_recording
-from .peaks.find import find_spike_peaks
 from .reproducible import fixed_chunks
 from .run_folder import RunFolder
 from .settings import DeepSortSettings
@@ -137,9 +137,9 @@ def _prepared(
     tell_blanks(traces, seed=settings.seed)
     peaks = run.keep(
         name,
-        lambda: find_spike_peaks(
+        lambda: find_peaks(
             traces,
-            white.whitening,
+            whitening=white.whitening,
             method=settings.detection,
             threshold=settings.detect_threshold,
             radius_um=settings.detect_radius_um,

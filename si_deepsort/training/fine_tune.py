@@ -114,7 +114,7 @@ def _tune_events(start, recording, labels, settings, folder) -> Network:
 
 _TRAINERS = {
     "interpolator": _tune_denoiser,
-    "detector_cnn": _tune_detector,
-    "detector_gru": _tune_detector,
+    "peak_detector_cnn": _tune_detector,
+    "peak_detector_gru": _tune_detector,
     "event_unet": _tune_events,
 }

@@ -12,16 +12,21 @@ import spikeinterface.preprocessing as spre
 from probeinterface import Probe
 from spikeinterface.core import BaseRecording, BaseSorting
 
-from ..generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording, named_probe, random_templates
+from ..generation import GenerationSettings, generate_recording, named_probe, random_templates
 from ..noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
-from ..preprocessing.whiten import whiten_time_space
+from ..preprocessing.band_pass import band_pass
+from ..preprocessing.reference import common_reference
+from ..preprocessing.whiten import WhitenTimeSpaceRecording, whiten_time_space
 
-# In Hz, of common acquisition systems.
+# Sampling rates of common acquisition systems in Hz, and the part of the recordings that have each.
 SAMPLING_FREQUENCIES = (10_000.0, 15_000.0, 20_000.0, 24_000.0, 25_000.0, 30_000.0, 32_000.0, 40_000.0)
+RATE_SHARES = (0.04, 0.04, 0.08, 0.08, 0.08, 0.5, 0.1, 0.08)
+# Part of the recordings in which the polarity of all spikes is inverted, as some systems do.
+INVERTED_SHARE = 0.08
 # Names of `generation.named_probe`.
 PROBES = ("tetrode", "linear32", "neuropixels1", "neuropixels2")
 # Part of the recordings that have a single channel.
-SINGLE_SHARE = 0.3
+SINGLE_SHARE = 0.15
 # Part of the single channels with many unlabelled small units.
 CROWD_SHARE = 0.7
 # Groups of units in a recording; the spikes of each group have their own width.
@@ -30,47 +35,61 @@ NUM_GROUPS = 4
 DENDRITE_SHARE = 0.35
 
 
-def random_recording(seed: int) -> tuple[BaseRecording, BaseSorting]:
+def random_recording(
+    seed: int, *, sampling_frequency: float | None = None
+) -> tuple[WhitenTimeSpaceRecording, BaseSorting]:
     """
-    A generated recording, filtered and whitened in a random way, and its spikes.
+    A generated recording, filtered in a random way and whitened, and its spikes.
+
+    Parameters
+    ----------
+    seed : int
+    sampling_frequency : float | None, default: None
+        In Hz; None draws one.
 
     Returns
     -------
-    recording : BaseRecording
+    recording : WhitenTimeSpaceRecording
+        Its parents are in memory.
     sorting : BaseSorting
     """
     rng = np.random.default_rng(seed)
     probe = random_probe(rng)
-    num_channels = probe.get_contact_count()
-    frequency = float(rng.choice(SAMPLING_FREQUENCIES))
-    noise_uV = np.exp(rng.uniform(np.log(6.5), np.log(14.0)))
-    is_dense = rng.random() < 0.3
-    settings = GenerationSettings(
-        duration_s=float(rng.uniform(2.5, 5.0)),
-        sampling_frequency=frequency,
-        num_units=int(rng.integers(1, 4 + num_channels)) if num_channels < 8 else int(rng.integers(5, 40)),
-        num_far_units=int(rng.integers(0, 60)) if num_channels > 1 else int(rng.integers(0, 12)),
-        amplitude_min_uV=20.0 if num_channels > 1 else float(np.exp(rng.uniform(np.log(20), np.log(90)))),
-        amplitude_max_uV=float(rng.uniform(90, 400)),
-        firing_rate_min=2.0,
-        firing_rate_max=40.0 if is_dense else 12.0,
-        burst_fraction=float(rng.uniform(0, 0.6)),
-        positive_fraction=float(rng.choice([0.0, 0.1, 0.4])),
-        noise_uV=float(noise_uV),
-        noise_correlation=float(rng.uniform(0.0, 0.85)),
-        noise_length_um=float(rng.uniform(30, 250)),
-        seed=seed,
-        **INDEPENDENT_POISSON,
-    )
+    settings = random_settings(probe.get_contact_count(), rng, seed)
+    if sampling_frequency is not None:
+        settings = replace(settings, sampling_frequency=sampling_frequency)
     locations = probe.contact_positions[:, :2]
     templates_uV, nbefore = varied_templates(locations, settings, rng)
-    templates_uV = with_dendrites(templates_uV, locations, frequency, rng)
+    templates_uV = with_dendrites(templates_uV, locations, settings.sampling_frequency, rng)
     templates_uV, is_labelled = with_small_units(templates_uV, rng)
     recording, sorting = generate_recording(
         probe, settings, templates_uV=templates_uV, nbefore=nbefore, noise_power=random_noise_power(rng)
     )
     sorting = sorting.select_units(sorting.unit_ids[is_labelled])
+    recording = recording.save(format="memory", progress_bar=False, n_jobs=1)
     return random_front_end(recording, rng, seed), sorting
+
+
+def random_settings(num_channels: int, rng: np.random.Generator, seed: int) -> GenerationSettings:
+    """Numbers, sizes and rates of units, their bursts and synchrony, and the noise, drawn at random."""
+    noise_uV = np.exp(rng.uniform(np.log(6.5), np.log(14.0)))
+    return GenerationSettings(
+        duration_s=float(rng.uniform(4.0, 6.0)),
+        sampling_frequency=float(rng.choice(SAMPLING_FREQUENCIES, p=RATE_SHARES)),
+        num_units=int(rng.integers(1, 4 + num_channels)) if num_channels < 8 else int(rng.integers(5, 40)),
+        num_far_units=int(rng.integers(0, 60)) if num_channels > 1 else int(rng.integers(0, 12)),
+        amplitude_min_uV=20.0 if num_channels > 1 else float(np.exp(rng.uniform(np.log(20), np.log(90)))),
+        amplitude_max_uV=float(rng.uniform(90, 400)),
+        firing_rate_min=2.0,
+        firing_rate_max=40.0 if rng.random() < 0.3 else 12.0,
+        burst_fraction=float(rng.uniform(0, 0.6)),
+        positive_fraction=float(rng.choice([0.0, 0.1, 0.4])),
+        synchrony=float(rng.uniform(0, 0.3)),
+        noise_uV=float(noise_uV),
+        noise_correlation=float(rng.uniform(0.0, 0.85)),
+        noise_length_um=float(rng.uniform(30, 250)),
+        seed=seed,
+    )
 
 
 def random_probe(rng: np.random.Generator) -> Probe:
@@ -78,7 +97,7 @@ def random_probe(rng: np.random.Generator) -> Probe:
     kind = rng.random()
     if kind < SINGLE_SHARE:
         return named_probe("single")
-    if kind < 0.6:
+    if kind < 0.55:
         probe = named_probe(str(rng.choice(PROBES)))
         num_contacts = probe.get_contact_count()
         if num_contacts <= 24:
@@ -187,18 +206,14 @@ def random_noise_power(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
     return frequencies, power + rng.uniform(0.005, 0.1) * power.max()
 
 
-def random_front_end(recording: BaseRecording, rng: np.random.Generator, seed: int) -> BaseRecording:
-    """Band-pass, then perhaps a common reference, then perhaps whitening over channels or over time and channels."""
-    nyquist = recording.get_sampling_frequency() / 2
-    low, high = float(rng.uniform(150, 600)), float(min(rng.uniform(5000, 8000), 0.9 * nyquist))
-    recording = spre.bandpass_filter(recording, freq_min=low, freq_max=high, dtype="float32")
-    num_channels = recording.get_num_channels()
-    if num_channels >= 8 and rng.random() < 0.4:
-        recording = spre.common_reference(recording)
-    kind = rng.random()
-    if kind < 0.5:
-        return recording
-    order = 0 if kind < 0.7 else int(rng.integers(8, 33))
-    if order == 0 and num_channels == 1:
-        return recording
-    return whiten_time_space(recording, order=order, radius_um=float(rng.uniform(60, 150)), seed=seed)
+def random_front_end(recording: BaseRecording, rng: np.random.Generator, seed: int) -> WhitenTimeSpaceRecording:
+    """The sorter's front end, mostly with its default band; some recordings have the other polarity."""
+    if rng.random() < INVERTED_SHARE:
+        recording = spre.scale(recording, gain=-1.0, dtype="float32")
+    low, high = 150.0, 7000.0
+    if rng.random() < 0.3:
+        low, high = float(rng.uniform(150, 500)), float(rng.uniform(5000, 8000))
+    high = min(high, 0.45 * recording.get_sampling_frequency())
+    filtered = common_reference(band_pass(recording, freq_min=low, freq_max=high))
+    filtered = filtered.save(format="memory", progress_bar=False, n_jobs=1)
+    return whiten_time_space(filtered, order=24, radius_um=100.0, seed=seed)

@@ -69,7 +69,7 @@ def test_killed_sorting_goes_on(scene, tmp_path, how, monkeypatch):
         process.kill()
     assert not is_finished(out)
     finished = {step: step.stat().st_mtime_ns for step in (out / "sorter_output" / "steps").glob("*.npy")}
-    monkeypatch.setattr(prepare, "find_spike_peaks", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(prepare, "find_peaks", lambda *_, **__: 1 / 0)
     assert_same(si_deepsort.resume_sorter(out), undisturbed)
     assert len(finished) >= 3
     assert all(step.stat().st_mtime_ns == at for step, at in finished.items()), "finished steps are only read"

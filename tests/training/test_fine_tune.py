@@ -33,7 +33,7 @@ def make_parent(architecture, folder, task):
 @pytest.mark.slow
 def test_a_detector(labelled, tmp_path):
     recording, sorting = labelled
-    start = make_parent("detector_cnn", tmp_path / "parent", "detection")
+    start = make_parent("peak_detector_cnn", tmp_path / "parent", "detection")
     net = fine_tune(start, recording, sorting, folder=tmp_path / "child", settings=QUICK_DETECTOR)
     saved = load_model(tmp_path / "child")
     sha256 = load_model(start).info.source["sha256"]
@@ -62,7 +62,7 @@ def test_models_that_are_better_trained_anew_say_how(labelled, hub, here):
 def test_labels_are_asked_for_or_refused(labelled, tmp_path):
     recording, sorting = labelled
     with pytest.raises(ValueError, match="needs labels"):
-        fine_tune(make_parent("detector_gru", tmp_path / "d", "detection"), recording)
+        fine_tune(make_parent("peak_detector_gru", tmp_path / "d", "detection"), recording)
     with pytest.raises(ValueError, match="takes no labels"):
         fine_tune(make_parent("interpolator", tmp_path / "i", "denoising"), recording, sorting)
 

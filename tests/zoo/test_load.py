@@ -156,8 +156,8 @@ def test_a_network_of_another_kind_is_refused(folder):
     net = load_model(folder)
     assert load_network(net, type(net), purpose="embedding") is net
     for given in (net, folder):
-        with pytest.raises(ValueError, match=r"model for detection was expected \('detector_cnn'\).*'autoencoder'"):
-            load_network(given, network_class("detector_cnn"), purpose="detection")
+        with pytest.raises(ValueError, match=r"detection was expected \('peak_detector_cnn'\).*'autoencoder'"):
+            load_network(given, network_class("peak_detector_cnn"), purpose="detection")
 
 
 def test_no_pickle_is_ever_read():

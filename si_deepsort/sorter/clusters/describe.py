@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from spikeinterface.core import BaseRecording
 
+from ...detection.energy import make_energy_filters, spike_shapes
 from ...geometry import channels_within
 from ...preprocessing.whitening import Whitening
-from ..peaks.energy import make_energy_filters, spike_shapes
 from ..waveforms import read_waveforms
 
 # Largest absolute coefficient in noise standard deviations: the range of half-precision floats.

@@ -68,7 +68,12 @@ def cluster_peaks(
     peaks = select_peaks(peaks, most_per_channel=values.most_per_channel, seed=values.seed)
     descriptions = describe_peaks(traces, whitening, peaks, radius_um=values.radius_um)
     labels = cluster_by_channel(
-        peak_embeddings(descriptions, values.embedding),
+        peak_embeddings(
+            descriptions,
+            values.embedding,
+            channel_locations=traces.get_channel_locations()[:, :2],
+            sampling_frequency=traces.get_sampling_frequency(),
+        ),
         peaks["channel_index"],
         method=values.method,
         min_size=values.min_size,

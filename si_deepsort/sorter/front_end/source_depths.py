@@ -3,9 +3,9 @@
 import numpy as np
 from spikeinterface.core import BaseRecording
 
+from ...detection.energy import make_energy_filters
 from ...geometry import channels_within
 from ...preprocessing.whitening import Whitening
-from ..peaks.energy import make_energy_filters
 from ..waveforms import read_waveforms
 
 # Channels within this distance in um of the channel of a peak are used to find its source.

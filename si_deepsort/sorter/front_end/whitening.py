@@ -1,18 +1,14 @@
 """White traces of a recording: band-passed, referenced, corrected for motion and whitened; all of it lazy."""
 
-import numpy as np
 from spikeinterface.core import BaseRecording, Motion
 
-from ...geometry import recording_geometry
+from ...detection.prepare import separated_locations
 from ...preprocessing.band_pass import band_pass
 from ...preprocessing.motion_interpolation import follow_motion
 from ...preprocessing.reference import common_reference
 from ...preprocessing.whiten import WhitenTimeSpaceRecording, whiten_time_space
 from .blanks import without_blank_steps
 from .line_noise import without_line_noise
-
-# Distance in um by which shanks are moved apart: farther than any radius in the sorter.
-SHANK_DISTANCE_UM = 10_000.0
 
 
 def filtered_recording(
@@ -70,7 +66,6 @@ def white_recording(
     if motion is not None:
         filtered = follow_motion(filtered, motion, seed=seed)
     white = whiten_time_space(filtered, order=order, radius_um=radius_um, seed=seed)
-    locations, shanks = recording_geometry(filtered)
     # All later steps read plain positions in um, and see shanks only by their distance.
-    white.set_dummy_probe_from_locations(locations + np.outer(shanks, [SHANK_DISTANCE_UM, 0.0]))
+    white.set_dummy_probe_from_locations(separated_locations(filtered))
     return white

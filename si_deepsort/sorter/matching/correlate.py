@@ -7,17 +7,10 @@ import numba
 import numpy as np
 import scipy.fft
 
-# Rate in Hz at which traces are correlated with templates at least: spikes hold next to nothing above half of it.
-CORRELATION_FREQUENCY = 14_000.0
 # Length of a block in templates: longer blocks need more memory, shorter ones are mostly overlap. Chosen by speed.
 TEMPLATES_PER_BLOCK = 20
 # Blocks that are multiplied at once with the transform of a template. Chosen by speed.
 BLOCKS_AT_ONCE = 4
-
-
-def correlation_stride(sampling_frequency: float) -> int:
-    """Frames between two correlations of traces with templates; sampling_frequency in Hz."""
-    return max(1, int(sampling_frequency // CORRELATION_FREQUENCY))
 
 
 @dataclass(frozen=True)

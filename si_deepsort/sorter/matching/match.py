@@ -9,9 +9,10 @@ from spikeinterface.core.node_pipeline import run_node_pipeline
 from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 from spikeinterface.sortingcomponents.matching.base import BaseTemplateMatching
 
+from ...detection.energy import comparison_stride
 from ...noise import MAD_TO_SD, medians, sample_traces
 from ...spike_vectors import main_channels, make_spike_vector
-from .correlate import correlate_templates, correlation_stride, make_matched_filters, squared_norms
+from .correlate import correlate_templates, make_matched_filters, squared_norms
 from .overlaps import make_template_overlaps
 from .pursuit import pursue_spikes
 
@@ -83,7 +84,7 @@ class PursuitMatching(BaseTemplateMatching):
         self.amplitude_variance = amplitude_variance
         self.refractory_frames = max(1, round(REFRACTORY_MS * recording.get_sampling_frequency() / 1000))
         dense = templates.get_dense_templates()
-        stride = correlation_stride(recording.get_sampling_frequency())
+        stride = comparison_stride(recording.get_sampling_frequency())
         self.filters, self.overlaps = make_matched_filters(dense, stride), make_template_overlaps(dense, stride)
         self.main_channels = main_channels(dense)
 
@@ -133,7 +134,7 @@ def noise_scales(recording: BaseRecording, templates: np.ndarray, *, seed: int) 
         At least 1.
     """
     traces = sample_traces(recording, seed=seed, num_chunks=NOISE_CHUNKS, chunk_s=NOISE_CHUNK_S)
-    filters = make_matched_filters(templates, correlation_stride(recording.get_sampling_frequency()))
+    filters = make_matched_filters(templates, comparison_stride(recording.get_sampling_frequency()))
     if len(traces) < filters.num_samples:
         return np.ones(len(templates))
     # One template after the other, so that copies stay in the processor's cache.

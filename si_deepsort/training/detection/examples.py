@@ -5,25 +5,23 @@ from dataclasses import dataclass
 import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting
 
-from ...detection.candidates import WindowPlan, cut_windows, find_candidates, make_window_plan, with_empty_channel
-from ...detection.spike_detector import measure_channels
-from ...geometry import recording_geometry
-from ...nets.detector import DetectorConfig
-from ...noise import sample_traces
-from .labels import PEAK_MS, CleanLabels, clean_labels
+from ...detection.candidates import Candidates
+from ...detection.energy import EnergyFilters, spike_energy
+from ...detection.spike_detector import SpikeDetector
+from ...detection.windows import cut_windows, with_empty_channel
+from .labels import CleanLabels, clean_labels, mean_waveforms
 
-# A candidate is the peak of a spike if it is within `PEAK_MS` of it, on a channel where the mean waveform of the unit
-# has at least this part of its height. Channels farther away (um) need the larger part, for there the spike often is a
-# flank that runs along a dendrite.
-PEAK_SHARE = 0.5
-NEAR_UM = 75.0
-FAR_PEAK_SHARE = 0.85
-# Candidates this close to a spike in time (ms), with at least this part of its height, are unclear and not used.
-UNCLEAR_MS = 0.35
-UNCLEAR_SHARE = 0.25
-# Candidates of units whose mean waveform is smaller than this, in noise levels, are unclear, too.
-SMALLEST_UNIT = 2.0
-# Windows are clipped to this, in noise levels, so that half-precision floats hold them.
+# A candidate is the peak of a spike if it is this close to it in ms, on a channel where the unit has at least this
+# share of its size; the candidate on the channel with the largest share is the one. Candidates with a share between
+# the two are unclear and not used, and so are further ones above the upper share.
+PEAK_MS = 0.25
+PEAK_SHARE, FLANK_SHARE = 0.6, 0.4
+# Candidates of units whose mean waveform is smaller than this, in noise standard deviations, are unclear, too: half of
+# the smallest candidate, so that noise decides whether there is one.
+SMALLEST_UNIT = 2.5
+# Reach in ms around a label of the mean waveform whose size is measured: the window of the energy and some jitter.
+WAVEFORM_MS = 2.0
+# Windows are clipped to this, in noise standard deviations, so that half-precision floats hold them.
 LARGEST_VALUE = 1000.0
 
 
@@ -35,10 +33,10 @@ class Examples:
     Attributes
     ----------
     windows : np.ndarray, shape (num_examples, num_neighbors, num_frames), float16
-        In noise levels.
+        White traces.
     distances_um : np.ndarray, shape (num_examples, num_neighbors), float32
-    activity : np.ndarray, shape (num_examples, num_heights), float32
-        How busy the channel is, see `ChannelStatistics`.
+    context : np.ndarray, shape (num_examples, 5), float32
+        See `Candidates.context`.
     labels : np.ndarray, shape (num_examples,), float32
         1 for the peak of a spike.
     weights : np.ndarray, shape (num_examples,), float32
@@ -49,7 +47,7 @@ class Examples:
 
     windows: np.ndarray
     distances_um: np.ndarray
-    activity: np.ndarray
+    context: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
     times_s: np.ndarray
@@ -68,11 +66,10 @@ def concatenate_examples(parts: list[Examples]) -> Examples:
 
 
 def examples_from_recording(
-    recording: BaseRecording,
+    traces: BaseRecording,
     sorting: BaseSorting,
-    config: DetectorConfig,
+    detector: SpikeDetector,
     *,
-    candidate_threshold: float,
     num_negatives: int,
     seed: int = 0,
 ) -> tuple[Examples, CleanLabels]:
@@ -81,13 +78,12 @@ def examples_from_recording(
 
     Parameters
     ----------
-    recording : BaseRecording
-        Band-passed, any unit.
+    traces : BaseRecording
+        White traces.
     sorting : BaseSorting
         Its spikes; labels are peaks, or a constant time away from them.
-    config : DetectorConfig
-    candidate_threshold : float
-        Smallest candidate in noise levels.
+    detector : SpikeDetector
+        The network that is to learn, made ready for the recording.
     num_negatives : int
         Most candidates without a spike that are kept; all those with one are.
     seed : int, default: 0
@@ -97,101 +93,109 @@ def examples_from_recording(
     ValueError
         If sampling rates or segments differ, or no label lies in the recording.
     """
-    locations, shanks = recording_geometry(recording)
-    frequency = recording.get_sampling_frequency()
-    sampled = sample_traces(recording, seed=seed)
-    statistics = measure_channels(sampled, config, locations, frequency, shanks=shanks)
-    plan = make_window_plan(config, locations, frequency, shanks=shanks, usable=statistics.usable)
-    num_segments = recording.get_num_segments()
-    segments = [statistics.scaled(recording.get_traces(segment_index=index)) for index in range(num_segments)]
+    frequency = traces.get_sampling_frequency()
+    segments = [traces.get_traces(segment_index=index) for index in range(traces.get_num_segments())]
+    segments = [one.astype("float32", copy=False) for one in segments]
     labels = clean_labels(segments, sorting, frequency, seed=seed)
+    sizes, offsets = unit_sizes(segments, labels, detector.finder.filters, len(sorting.unit_ids), frequency, seed=seed)
     rng = np.random.default_rng(seed)
     parts = []
-    for index, scaled in enumerate(segments):
-        margin = plan.before + plan.rival_frames
-        if len(scaled) > 2 * margin:
-            frames, channels = find_candidates(scaled, plan, threshold=candidate_threshold, margin=margin)
-            classes = classify_candidates(scaled, frames, channels, labels, index, frequency, plan)
-            parts.append((index, frames, channels, classes))
-    kept = _choose(parts, num_negatives, rng)
-    examples = [
-        _cut(segments[index], *found, plan=plan, statistics=statistics, sampling_frequency=frequency)
-        for index, *found in kept
-    ]
+    for index, own in enumerate(segments):
+        if len(own) > 2 * detector.margin:
+            found = detector.find(own, margin=detector.margin)
+            units = labels.units[index]
+            classes, _ = classify_candidates(found, labels.frames[index] + offsets[units], units, sizes, frequency)
+            parts.append((own, found, classes))
+    examples = [_cut(*part, detector) for part in _choose(parts, num_negatives, rng)]
     return concatenate_examples(examples), labels
 
 
-def classify_candidates(
-    scaled: np.ndarray,
-    frames: np.ndarray,
-    channels: np.ndarray,
-    labels: CleanLabels,
-    segment_index: int,
-    sampling_frequency: float,
-    plan: WindowPlan,
-) -> np.ndarray:
+def unit_sizes(
+    segments: list[np.ndarray], labels: CleanLabels, filters: EnergyFilters, num_units: int, frequency: float, *, seed
+) -> tuple[np.ndarray, np.ndarray]:
     """
-    Label candidates: 1 for the peak of a spike, 0 for none, -1 for unclear.
-
-    Parameters
-    ----------
-    scaled : np.ndarray, shape (num_frames, num_channels), float32
-        Traces in noise levels.
-    frames, channels : np.ndarray, shape (num_candidates,), int
-        Ordered by frame.
-    labels : CleanLabels
-    segment_index : int
-    sampling_frequency : float
-        In Hz.
-    plan : WindowPlan
+    Size of each unit on each channel, and the time from its labels to its peak of the energy.
 
     Returns
     -------
-    np.ndarray, shape (num_candidates,), int8
+    sizes : np.ndarray, shape (num_units, num_channels), float32
+        Square root of the energy of the mean waveform, in noise standard deviations.
+    offsets : np.ndarray, shape (num_units,), int
+        In frames.
     """
-    unclear = round(UNCLEAR_MS * sampling_frequency / 1000)
-    clear = max(1, round(PEAK_MS * sampling_frequency / 1000))
-    times, units = labels.frames[segment_index], labels.units[segment_index]
-    first = np.searchsorted(frames, times - unclear)
-    number = np.searchsorted(frames, times + unclear, side="right") - first
+    reach = round(WAVEFORM_MS * frequency / 1000)
+    waveforms, _ = mean_waveforms(segments, labels.frames, labels.units, num_units, reach, seed)
+    sizes = np.zeros((num_units, segments[0].shape[1]), dtype="float32")
+    offsets = np.zeros(num_units, dtype=int)
+    for unit, waveform in enumerate(waveforms):
+        energy = spike_energy(waveform, filters)
+        sizes[unit] = energy.max(axis=0)
+        offsets[unit] = energy.max(axis=1).argmax() + filters.nbefore - reach
+    return sizes, offsets
+
+
+def classify_candidates(
+    candidates: Candidates, times: np.ndarray, units: np.ndarray, sizes: np.ndarray, sampling_frequency: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Label candidates, and find the spike of each.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    times, units : np.ndarray, shape (num_spikes,), int
+        Frame of the peak of each spike, and its unit.
+    sizes : np.ndarray, shape (num_units, num_channels), float32
+        Size of each unit on each channel.
+    sampling_frequency : float
+        In Hz.
+
+    Returns
+    -------
+    classes : np.ndarray, shape (num_candidates,), int8
+        1 for the peak of a spike, 0 for none, -1 for unclear.
+    spikes : np.ndarray, shape (num_candidates,), int
+        The spike whose peak a candidate is; -1 for none.
+    """
+    reach = max(1, round(PEAK_MS * sampling_frequency / 1000))
+    first = np.searchsorted(candidates.frames, times - reach)
+    number = np.searchsorted(candidates.frames, times + reach, side="right") - first
     spike = np.repeat(np.arange(len(times)), number)
     candidate = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number) + first[spike]
-    height = labels.peaks[units[spike], channels[candidate]]
-    largest = np.abs(labels.peaks).max(axis=1)[units[spike]]
-    share = np.abs(height) / np.maximum(largest, 1e-6)
-    lag = np.abs(frames[candidate] - times[spike])
-    agrees = np.sign(scaled[frames[candidate], channels[candidate]]) == np.sign(height)
-    main_channels = np.abs(labels.peaks).argmax(axis=1)[units[spike]]
-    is_main = plan.neighbors[channels[candidate]] == main_channels[:, None]
-    is_visible = is_main.any(axis=1)
-    is_far = (is_main & (plan.distances_um[channels[candidate]] > NEAR_UM)).any(axis=1)
-    # What lies outside the window cannot be learnt: there, a large flank looks like a spike, a small one is unclear.
-    is_seen = share >= np.where(is_far, FAR_PEAK_SHARE, PEAK_SHARE)
-    is_peak = is_seen & (lag <= clear) & agrees & (largest >= SMALLEST_UNIT)
-    is_flank = np.where(is_visible, ~is_far & (share >= UNCLEAR_SHARE), np.abs(height) >= SMALLEST_UNIT)
-    is_unclear = (is_seen | is_flank) & agrees
-    classes = np.zeros(len(frames), dtype="int8")
-    classes[candidate[is_unclear]] = -1
-    classes[candidate[is_peak]] = 1
-    return classes
+    largest = sizes.max(axis=1)[units[spike]]
+    share = sizes[units[spike], candidates.channels[candidate]] / np.maximum(largest, 1e-6)
+    lag = np.abs(candidates.frames[candidate] - times[spike])
+    classes = np.zeros(len(candidates), dtype="int8")
+    is_seen = share >= FLANK_SHARE
+    classes[candidate[is_seen]] = -1
+    is_peak = (share >= PEAK_SHARE) & (largest >= SMALLEST_UNIT)
+    spike, candidate, share, lag = spike[is_peak], candidate[is_peak], share[is_peak], lag[is_peak]
+    # The best candidate of each spike comes first among those of its spike.
+    order = np.lexsort((lag, -share, spike))
+    is_best = np.r_[True, np.diff(spike[order]) > 0] if len(order) else np.zeros(0, bool)
+    best = order[is_best]
+    classes[candidate[best]] = 1
+    spikes = np.full(len(candidates), -1)
+    spikes[candidate[best]] = spike[best]
+    return classes, spikes
 
 
 def _choose(parts, num_negatives, rng):
     """The candidates of each segment to keep, with weights that make up for those left out."""
     total = sum(int((classes == 0).sum()) for *_, classes in parts)
     share = min(1.0, num_negatives / max(total, 1))
-    for index, frames, channels, classes in parts:
+    for traces, found, classes in parts:
         keep = (classes == 1) | ((classes == 0) & (rng.random(len(classes)) < share))
         weights = np.where(classes[keep] == 1, 1.0, 1.0 / share).astype("float32")
-        yield index, frames[keep], channels[keep], classes[keep], weights
+        yield traces, found.where(keep), classes[keep], weights
 
 
-def _cut(scaled, frames, channels, classes, weights, *, plan: WindowPlan, statistics, sampling_frequency) -> Examples:
-    windows = (
-        cut_windows(with_empty_channel(scaled), frames, channels, plan)
-        .clip(-LARGEST_VALUE, LARGEST_VALUE)
-        .astype("float16")
+def _cut(traces, found: Candidates, classes, weights, detector: SpikeDetector) -> Examples:
+    plan = detector.plan
+    windows = cut_windows(with_empty_channel(traces), found.frames, found.channels, plan)
+    windows = windows.clip(-LARGEST_VALUE, LARGEST_VALUE).astype("float16")
+    context = found.context
+    times_s = (found.frames / detector.sampling_frequency).astype("float32")
+    return Examples(
+        windows, plan.distances_um[found.channels], context, (classes == 1).astype("float32"), weights, times_s
     )
-    times_s = (frames / sampling_frequency).astype("float32")
-    labels = (classes == 1).astype("float32")
-    return Examples(windows, plan.distances_um[channels], statistics.activity[channels], labels, weights, times_s)

@@ -90,7 +90,7 @@ def clean_labels(
 
 def _aligned(segments, frames, units, num_units, sampling_frequency, num_dropped, seed) -> CleanLabels:
     reach = round(OFFSET_SEARCH_MS * sampling_frequency / 1000)
-    templates, counts = _mean_waveforms(segments, frames, units, num_units, reach, seed)
+    templates, counts = mean_waveforms(segments, frames, units, num_units, reach, seed)
     heights = np.abs(templates).max(axis=2)
     shifts = heights.argmax(axis=1) - reach
     # One offset for all: the median over units, weighted by their size and number of spikes.
@@ -116,7 +116,7 @@ def _aligned(segments, frames, units, num_units, sampling_frequency, num_dropped
     return CleanLabels(moved, units, peaks, offset, num_dropped)
 
 
-def _mean_waveforms(segments, frames, units, num_units, reach, seed, most: int = MOST_SPIKES):
+def mean_waveforms(segments, frames, units, num_units, reach, seed, most: int = MOST_SPIKES):
     """Mean waveform (num_units, 2 * reach + 1, num_channels) of up to `most` spikes of each unit."""
     rng = np.random.default_rng(seed)
     sums = np.zeros((num_units, 2 * reach + 1, segments[0].shape[1]))

@@ -2,96 +2,125 @@
 Make the bundled detectors: `python -m si_deepsort.training.detection.pretrain --folder MODELS`.
 
 They learn from generated recordings that differ from each other in everything that may differ between laboratories
-(`random_recordings.py`). No recorded data is used.
+(`random_recordings.py`). The recordings are generated while the network learns; each is seen in one epoch alone. No
+recorded data is used.
 """
 
 import argparse
 import logging
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ...detection.front_end import DEFAULT_FRONT_END
+from ...detection.spike_detector import SpikeDetector
+from ...fit import Batch, FitSettings, fit
 from ...nets import network_class
-from ...nets.detector import DetectorConfig
+from ...nets.detector import Detector, DetectorConfig
 from ...zoo import CARD_FILE, ModelInfo, render_card, save_model
 from ..random_recordings import random_recording
 from .examples import Examples, concatenate_examples, examples_from_recording
 from .threshold import choose_threshold
-from .train import ARCHITECTURES, DetectorTrainingSettings, fit_detector
+from .train import ARCHITECTURES, detection_loss, example_tensors
 
 logger = logging.getLogger(__name__)
 
-CONFIG = DetectorConfig(activity_heights=(3.5, 5.0, 7.0, 10.0))
-HIDDEN = {"cnn": CONFIG.hidden, "gru": (24, 24, 48)}
-# One recording in so many stops the training and sets the threshold.
-ONE_HELD_OUT_IN = 6
+# Seeds of held-out recordings start here, above those of any training.
+HELD_OUT_SEED = 10_000_000
+# Recordings that are generated together, and how often their candidates are seen in one epoch.
+RECORDINGS_PER_EPOCH, PASSES = 25, 3
+# Candidates without a spike of a recording, at most.
+NUM_NEGATIVES = 1500
+# Candidates of a batch.
+BATCH_SIZE = 512
 
 
-def generated_examples(num_recordings: int, seed: int, settings: DetectorTrainingSettings) -> tuple[Examples, Examples]:
-    """Training examples, and held-out ones from recordings of their own."""
-    training: list[Examples] = []
-    held_out: list[Examples] = []
-    for number in range(num_recordings):
-        recording, sorting = random_recording(seed + number)
+def generated_examples(net: Detector, seeds: range) -> Examples:
+    """Examples of generated recordings, each of which counts alike, however many candidates it has."""
+    parts = []
+    for seed in seeds:
+        white, sorting = random_recording(seed)
         if not sorting.count_total_num_spikes():
             continue
-        examples, _ = examples_from_recording(
-            recording,
-            sorting,
-            CONFIG,
-            candidate_threshold=settings.candidate_threshold,
-            num_negatives=settings.num_negatives,
-            seed=seed + number,
-        )
-        # Each recording counts alike, however many candidates its channels have.
-        examples.weights /= examples.weights.mean()
-        is_held_out = number % ONE_HELD_OUT_IN == 0
-        (held_out if is_held_out else training).append(examples)
-        logger.info("recording %d: %d spikes of %d examples", number, examples.labels.sum(), len(examples))
-    return concatenate_examples(training), concatenate_examples(held_out)
+        locations, frequency = white.get_channel_locations()[:, :2], white.get_sampling_frequency()
+        detector = SpikeDetector(net, white.whitening, locations, frequency)
+        examples, _ = examples_from_recording(white, sorting, detector, num_negatives=NUM_NEGATIVES, seed=seed)
+        if len(examples):
+            examples.weights /= examples.weights.mean()
+            parts.append(examples)
+    return concatenate_examples(parts)
 
 
-def write_examples(file: Path, training: Examples, held_out: Examples) -> None:
-    """Keep generated examples, so that several networks can learn from them."""
-    np.savez(
-        file,
-        **{f"training_{k}": v for k, v in vars(training).items()},
-        **{f"held_out_{k}": v for k, v in vars(held_out).items()},
+def training_batches(net: Detector, first_seed: int, epoch: int) -> Iterator[Batch]:
+    """Batches of an epoch, whose recordings no other epoch sees."""
+    start = first_seed + epoch * RECORDINGS_PER_EPOCH
+    examples = generated_examples(net, range(start, start + RECORDINGS_PER_EPOCH))
+    rng = np.random.default_rng([first_seed, epoch])
+    for _ in range(PASSES):
+        order = rng.permutation(len(examples))
+        for first in range(0, len(order), BATCH_SIZE):
+            yield example_tensors(examples.where(order[first : first + BATCH_SIZE]))
+
+
+def pretrain(
+    architecture: str, *, num_epochs: int, num_held_out: int, seed: int, checkpoint_folder: Path | None = None
+) -> tuple[Detector, Examples]:
+    """
+    Train a detector on generated recordings.
+
+    Returns
+    -------
+    net : Detector
+    held_out : Examples
+        Of recordings that the network did not learn from; they chose its best epoch.
+    """
+    torch.manual_seed(seed)
+    net: Any = network_class(ARCHITECTURES[architecture])(DetectorConfig())
+    held_out = generated_examples(net, range(HELD_OUT_SEED, HELD_OUT_SEED + num_held_out))
+
+    def validation_batches() -> Iterator[Batch]:
+        for first in range(0, len(held_out), 8 * BATCH_SIZE):
+            yield example_tensors(held_out.where(np.arange(first, min(first + 8 * BATCH_SIZE, len(held_out)))))
+
+    settings = FitSettings(
+        num_epochs=num_epochs, learning_rate=2e-3, patience=num_epochs, seed=seed, device="cpu", progress_bar=False
     )
-
-
-def read_examples(file: Path) -> tuple[Examples, Examples]:
-    """What `write_examples` wrote."""
-    with np.load(file) as arrays:
-        names = list(Examples.__dataclass_fields__)
-        training, held_out = (
-            Examples(*(arrays[f"{part}_{name}"] for name in names)) for part in ("training", "held_out")
-        )
-    return training, held_out
+    fit(
+        net,
+        detection_loss,
+        lambda epoch: training_batches(net, seed, epoch),
+        validation_batches,
+        settings,
+        checkpoint_folder=checkpoint_folder,
+        label="detector",
+    )
+    return net, held_out
 
 
 CARD = """## What it does
 
-Finds spikes in band-passed extracellular traces, whitened or not, of either polarity: for each local extremum the
-probability that it is the peak of a spike. `find_peaks(recording, method="{short}")` gives the peaks,
-`detection_probability(recording, "{short}")` the probabilities.
+Finds spikes in extracellular traces: for each peak of the energy in white traces the probability that it is a spike of
+a neuron nearby, and not noise, a side lobe of a larger spike, or a spike of a far neuron. It starts from the rule by
+which energy alone detects and learns where this rule errs. `find_peaks(recording, method="{short}")` gives the peaks,
+`detection_probability(recording, "{short}")` the probabilities, `run_sorter("deepsort", recording,
+detection="{short}")` sorts with it.
 
 ## Inputs
 
-A window of 0.8 ms before to 1.2 ms after the extremum on the channel and its nearest neighbours (up to 12, up to 150 um
-away), resampled to 20 kHz and divided by the robust noise level of each channel; the distances of the neighbours; how
-often the channel exceeds 3.5, 5, 7 and 10 noise levels. One contact, tetrodes, linear and dense probes, 10 to 40 kHz.
+White traces, as the front end makes them that is saved with the model: a band-pass, a common reference where there are
+many channels, and a whitening over time and channels. A window of 1.2 ms before to 1.6 ms after the peak on its channel
+and its nearest neighbours (up to 12, up to 120 um away), resampled to 15 kHz; the distances of the neighbours; the size
+of the peak, and of the largest one around it. One contact, tetrodes, linear and dense probes, 10 to 40 kHz.
 
 ## Limits
 
-Trained on generated recordings alone. A peak below {candidate_threshold} noise levels is never reported. Two spikes
-whose peaks are nearer than 0.35 ms and 75 um are reported as one. On a single channel with much multi-unit background
-many small events are reported too; `find_peaks(only_standing_out=True)` leaves them out. On recordings made from
-detailed neuron models the ranking of its probabilities was behind a plain threshold with a long exclusion
-(`benchmarks/detection/detection.py`): measure both on data like yours before you prefer it.
+Trained on generated recordings alone. A peak of the energy below {candidate_threshold:g} noise standard deviations is
+never reported. Of two spikes within 60 um and 0.4 ms the larger one is reported. Compare with energy alone on data like
+yours (`find_peaks(recording, method="energy")`; `benchmarks/detection/detection.py` does so on recordings made from
+detailed neuron models).
 
 ## How to fine-tune
 
@@ -104,47 +133,45 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="gets detector-cnn/ and detector-gru/")
     parser.add_argument("--architectures", nargs="+", default=["cnn", "gru"], choices=sorted(ARCHITECTURES))
-    parser.add_argument("--num-recordings", type=int, default=700)
-    parser.add_argument("--num-epochs", type=int, default=8)
-    parser.add_argument("--examples", type=Path, help="keeps the generated examples here, or takes them from here")
+    parser.add_argument("--num-epochs", type=int, default=14, help=f"of {RECORDINGS_PER_EPOCH} recordings each")
+    parser.add_argument("--num-held-out", type=int, default=24, help="recordings that choose the best epoch")
+    parser.add_argument("--checkpoints", type=Path, help="an interrupted training goes on from here")
     parser.add_argument("--seed", type=int, default=1000)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    settings = DetectorTrainingSettings(
-        num_epochs=options.num_epochs, num_negatives=1200, seed=options.seed, progress_bar=False
-    )
-    if options.examples is not None and options.examples.exists():
-        training, held_out = read_examples(options.examples)
-    else:
-        training, held_out = generated_examples(options.num_recordings, options.seed, settings)
-        if options.examples is not None:
-            write_examples(options.examples, training, held_out)
     for architecture in options.architectures:
-        torch.manual_seed(options.seed)
-        net: Any = network_class(ARCHITECTURES[architecture])(replace(CONFIG, hidden=HIDDEN[architecture]))
-        fit_detector(net, training, held_out, settings)
-        threshold, metrics = choose_threshold(net, held_out)
-        command = (
-            f"python -m si_deepsort.training.detection.pretrain --architectures {architecture} "
-            f"--num-recordings {options.num_recordings} --num-epochs {options.num_epochs} --seed {options.seed}"
+        checkpoints = None if options.checkpoints is None else options.checkpoints / architecture
+        net, held_out = pretrain(
+            architecture,
+            num_epochs=options.num_epochs,
+            num_held_out=options.num_held_out,
+            seed=options.seed,
+            checkpoint_folder=checkpoints,
         )
-        info = ModelInfo(
-            name=f"detector-{architecture}",
-            task="detection",
-            training={
-                "command": command,
-                "seed": options.seed,
-                "data": "generated recordings (si_deepsort.generation), no recorded data",
-                "data_license": "MIT",
-                "num_examples": len(training),
-            },
-            metrics=metrics,
-            settings={"threshold": threshold, "candidate_threshold": settings.candidate_threshold},
-        )
-        card = CARD.format(short=architecture, candidate_threshold=settings.candidate_threshold)
-        folder = save_model(net, options.folder / info.name, info, card)
-        (folder / CARD_FILE).write_text(render_card(folder), encoding="utf-8")
-        logger.info("%s: %d weights, threshold %.3f, %s", info.name, net.num_parameters(), threshold, metrics)
+        save(net, held_out, architecture, options)
+
+
+def save(net: Detector, held_out: Examples, architecture: str, options: argparse.Namespace) -> None:
+    """Save a detector with its threshold, its front end and its card."""
+    threshold, metrics = choose_threshold(net, held_out)
+    info = ModelInfo(
+        name=f"detector-{architecture}",
+        task="detection",
+        training={
+            "command": f"python -m si_deepsort.training.detection.pretrain --architectures {architecture} --num-epochs "
+            f"{options.num_epochs} --num-held-out {options.num_held_out} --seed {options.seed} --folder FOLDER",
+            "seed": options.seed,
+            "data": "generated recordings (si_deepsort.generation), no recorded data",
+            "data_license": "MIT",
+            "num_recordings": options.num_epochs * RECORDINGS_PER_EPOCH,
+        },
+        metrics=metrics,
+        settings={"threshold": threshold, "front_end": DEFAULT_FRONT_END},
+    )
+    card = CARD.format(short=architecture, candidate_threshold=net.config.candidate_threshold)
+    folder = save_model(net, options.folder / info.name, info, card)
+    (folder / CARD_FILE).write_text(render_card(folder), encoding="utf-8")
+    logger.info("%s: %d weights, threshold %.3f, %s", info.name, net.num_parameters(), threshold, metrics)
 
 
 if __name__ == "__main__":

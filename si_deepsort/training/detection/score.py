@@ -3,11 +3,14 @@
 import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting
 
-from ...detection.exclusion import RADIUS_UM, largest_in_reach, make_exclusion
-from ...detection.prepare import prepare_detector
-from ...geometry import recording_geometry
+from ...detection.prepare import prepare_detector, separated_locations, whitening_of
+from ...detection.probability import probability_in
+from ...geometry import channel_distances
 from ...nets.network import Network
 from .labels import clean_labels
+
+# A peak on a channel farther than this, in um, from that of the spike is none of it: the reach of a large spike.
+NEAR_UM = 75.0
 
 
 def score_grid(
@@ -25,7 +28,7 @@ def score_grid(
     Parameters
     ----------
     recording : BaseRecording
-        Traces as the network shall see them.
+        White traces, whose last step is the whitening.
     sorting : BaseSorting
         All spikes of the recording.
     detector : Network
@@ -41,43 +44,27 @@ def score_grid(
     list of dict
         threshold, exclusive_ms, precision, recall and f1; one row per combination.
     """
-    ready = prepare_detector(recording, detector)
     frequency = recording.get_sampling_frequency()
+    whitening, locations = whitening_of(recording), separated_locations(recording)
     segments = [recording.get_traces(segment_index=index) for index in range(recording.get_num_segments())]
-    scaled = [ready.statistics.scaled(traces) for traces in segments]
-    labels = clean_labels(scaled, sorting, frequency)
-    candidates = [_candidates(ready, *pair) for pair in zip(segments, scaled, strict=True)]
-    locations, shanks = recording_geometry(recording)
+    labels = clean_labels(segments, sorting, frequency)
     main_channels = np.abs(labels.peaks).argmax(axis=1)
+    near = channel_distances(locations) <= NEAR_UM
     tolerance = max(1, round(tolerance_ms * frequency / 1000))
     rows = []
     for exclusive_ms in exclusive_times_ms:
-        exclusion = make_exclusion(locations, frequency, radius_um=RADIUS_UM, exclusive_ms=exclusive_ms, shanks=shanks)
-        near = exclusion.distances_um <= RADIUS_UM
+        ready = prepare_detector(recording, detector, whitening=whitening, exclusive_ms=exclusive_ms)
+        probabilities = [probability_in(traces, ready) for traces in segments]
         for threshold in thresholds:
             hits = found = wanted = 0
-            for each, times, units in zip(candidates, labels.frames, labels.units, strict=True):
-                frames, channels = _peaks(each, threshold, exclusion)
+            for each, times, units in zip(probabilities, labels.frames, labels.units, strict=True):
+                frames, channels = np.nonzero(each >= threshold)
                 hits += _count_hits(times, main_channels[units], frames, channels, near, tolerance)
                 found, wanted = found + len(frames), wanted + len(times)
             f1 = 2 * hits / max(1, found + wanted)
             row = {"precision": hits / max(1, found), "recall": hits / max(1, wanted), "f1": f1}
             rows.append({"threshold": threshold, "exclusive_ms": exclusive_ms, **row})
     return rows
-
-
-def _candidates(detector, traces, scaled):
-    probabilities = detector.probability(traces)
-    frames, channels = np.nonzero(probabilities)
-    return frames, channels, probabilities[frames, channels], np.abs(scaled[frames, channels])
-
-
-def _peaks(candidates, threshold, exclusion):
-    frames, channels, probabilities, heights = candidates
-    kept = probabilities >= threshold
-    frames, channels = frames[kept], channels[kept]
-    alone = largest_in_reach(frames, channels, heights[kept], exclusion)
-    return frames[alone], channels[alone]
 
 
 def _count_hits(times, main_channels, frames, channels, near, tolerance) -> int:

@@ -8,6 +8,8 @@ from .examples import Examples
 
 # A chosen threshold stays within these probabilities, so that new recordings keep some peaks and not all of them.
 LOWEST_THRESHOLD, HIGHEST_THRESHOLD = 0.02, 0.98
+# Precision at which recall is reported.
+PRECISION = 0.95
 
 
 def choose_threshold(net: Detector, held_out: Examples) -> tuple[float, dict[str, float]]:
@@ -24,20 +26,26 @@ def choose_threshold(net: Detector, held_out: Examples) -> tuple[float, dict[str
     threshold : float
         With the largest F1 on the held-out candidates.
     metrics : dict of float
-        precision, recall and f1 there, and threshold_f1: the largest F1 of a threshold on the heights of the same
-        candidates. Empty if no held-out candidate is a spike.
+        precision, recall and f1 there, and recall at 95 % precision; the same (`energy_f1`,
+        `energy_recall_at_precision_95`) for the rule of energy alone, at its own best threshold. Empty if no held-out
+        candidate is a spike.
     """
     if not len(held_out) or not held_out.labels.any():
         return DEFAULT_THRESHOLD, {}
-    scores = probabilities_of(net, held_out.windows, held_out.distances_um, held_out.activity)
-    heights = np.abs(held_out.windows[:, 0, net.config.frames_before].astype("float32"))
+    scores = probabilities_of(net, held_out.windows, held_out.distances_um, held_out.context)
     threshold, metrics = _best_f1(scores, held_out)
-    metrics["threshold_f1"] = _best_f1(heights, held_out)[1]["f1"]
+    _, of_energy = _best_f1(energy_scores(held_out.context, net.config.rival_share), held_out)
+    metrics |= {f"energy_{name}": of_energy[name] for name in ("f1", "recall_at_precision_95")}
     return float(np.clip(threshold, LOWEST_THRESHOLD, HIGHEST_THRESHOLD)), metrics
 
 
+def energy_scores(context: np.ndarray, rival_share: float) -> np.ndarray:
+    """The largest threshold at which energy alone takes each candidate, 0 in the shadow of a larger one; (num,)."""
+    return np.where(context[:, 1] >= rival_share, context[:, 0], 0.0)
+
+
 def _best_f1(scores, examples: Examples) -> tuple[float, dict[str, float]]:
-    """The score above which F1 is largest, and precision, recall and F1 there."""
+    """The score above which F1 is largest; precision, recall and F1 there, and the recall at a high precision."""
     order = np.argsort(-scores)
     hits = np.cumsum((examples.labels * examples.weights)[order])
     precision = hits / np.cumsum(examples.weights[order])
@@ -45,4 +53,5 @@ def _best_f1(scores, examples: Examples) -> tuple[float, dict[str, float]]:
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
     best = int(f1.argmax())
     metrics = {"precision": float(precision[best]), "recall": float(recall[best]), "f1": float(f1[best])}
+    metrics["recall_at_precision_95"] = float(recall[precision >= PRECISION].max(initial=0.0))
     return float(scores[order[best]]), metrics

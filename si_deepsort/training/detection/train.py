@@ -1,8 +1,8 @@
 """
 Train a spike detector on a recording with known spikes.
 
-The network sees candidates (local extrema) with their neighbourhood in white traces, and learns which of them are the
-peak of a spike. Every fifth block of time is held out: it stops the training and sets the decision threshold.
+The network sees candidates (peaks of the energy) with their neighbourhood in white traces, and learns which of them are
+spikes. Every fifth block of time is held out: it stops the training and sets the decision threshold.
 """
 
 import logging
@@ -15,17 +15,14 @@ import torch
 from spikeinterface.core import BaseRecording, BaseSorting
 
 from ...detection.front_end import FrontEnd, apply_front_end, front_end_of
-from ...detection.prepare import load_detector
+from ...detection.prepare import load_detector, prepare_detector
 from ...fit import Batch, FitSettings, fit
 from ...nets import network_class
 from ...nets.detector import Detector, DetectorConfig
 from ...nets.network import Network
 from ...settings import setting, with_default
-from ...sorter.front_end.steps import front_end_steps
-from ...sorter.settings import DeepSortSettings
 from ...zoo import ModelInfo, parent_reference
 from ..trained_model import TrainedModel, finish_training
-from .augment import augment
 from .examples import Examples, concatenate_examples, examples_from_recording
 from .labels import CleanLabels
 from .threshold import choose_threshold
@@ -33,7 +30,7 @@ from .threshold import choose_threshold
 logger = logging.getLogger(__name__)
 
 NEXT_STEP = 'run_sorter("deepsort", recording, detection={model}) or find_peaks(recording, method={model})'
-ARCHITECTURES = {"cnn": "detector_cnn", "gru": "detector_gru"}
+ARCHITECTURES = {"cnn": "peak_detector_cnn", "gru": "peak_detector_gru"}
 # One block of time in so many is held out, a fifth as in cross-validation with five folds.
 BLOCKS_PER_HELD_OUT = 5
 # Duration of a block in s: long against bursts, so that held-out spikes do not lie beside training spikes.
@@ -51,14 +48,7 @@ class DetectorTrainingSettings(FitSettings):
     num_epochs: int = with_default(FitSettings, "num_epochs", 15)
     learning_rate: float = with_default(FitSettings, "learning_rate", 3e-3)
     batch_size: int = setting(512, "Examples per step", minimum=1)
-    candidate_threshold: float = setting(2.5, "Smallest height of a candidate in noise levels", minimum=0.0)
     num_negatives: int = setting(60_000, "Largest number of candidates without a spike that are used", minimum=1)
-    gain_sd: float = setting(0.15, "Standard deviation of the logarithm of each window's random gain", minimum=0.0)
-    noise_max: float = setting(0.5, "Largest factor by which another window without spike is added", minimum=0.0)
-    context_sd: float = setting(0.15, "Standard deviation of the random factor of distances and activity", minimum=0.0)
-    overlap_fraction: float = setting(
-        0.1, "Part of the windows to which another spike is added", minimum=0.0, maximum=1.0
-    )
 
 
 def train_detector(
@@ -103,10 +93,10 @@ def train_detector(
     """
     settings = settings or DetectorTrainingSettings()
     net = _starting_network(architecture, start_from, settings.seed)
-    front_end = starting_front_end(net) if front_end is None else front_end
+    front_end = front_end_of(net) if front_end is None else front_end
     recordings, sortings = (list(each) if isinstance(each, list | tuple) else [each] for each in (recording, sorting))
     white = [apply_front_end(one, front_end) for one in recordings]
-    examples, labels = _labelled_examples(white, sortings, net.config, settings)
+    examples, labels = _labelled_examples(white, sortings, net, settings)
     training, held_out = split_by_time(examples)
     fit_detector(net, training, held_out, settings)
     threshold, metrics = choose_threshold(net, held_out)
@@ -123,15 +113,8 @@ def train_detector(
     return finish_training(net, info, folder, scores=scores, next_step=NEXT_STEP, prints=settings.progress_bar)
 
 
-def starting_front_end(net: Network) -> FrontEnd:
-    """The front end that a network was saved with, or that of the sorter with its default settings."""
-    saved = front_end_of(net)
-    return front_end_steps(DeepSortSettings()) if saved is None else saved
-
-
 def _about_labels(labels: list[CleanLabels], settings) -> dict:
     return {
-        "candidate_threshold": settings.candidate_threshold,
         "label_offset_frames": [each.offset_frames for each in labels],
         "num_labels_dropped": sum(each.num_dropped for each in labels),
     }
@@ -150,22 +133,21 @@ def _provenance(examples: Examples, settings) -> dict:
 def _readable(metrics: dict[str, float]) -> dict[str, str]:
     if not metrics:
         return {"held-out candidates": "none is a spike, so nothing was measured"}
-    better = "better" if metrics["f1"] > metrics["threshold_f1"] else "no better"
+    better = "better" if metrics["f1"] > metrics["energy_f1"] else "no better"
     return {
         "held-out candidates": f"F1 {metrics['f1']:.3f} (precision {metrics['precision']:.3f}, recall "
-        f"{metrics['recall']:.3f}), {better} than a threshold on their heights, F1 {metrics['threshold_f1']:.3f}"
+        f"{metrics['recall']:.3f}), {better} than their energy alone, F1 {metrics['energy_f1']:.3f}"
     }
 
 
-def _labelled_examples(recordings, sortings, config, settings):
+def _labelled_examples(recordings, sortings, net, settings):
     if len(recordings) != len(sortings):
         raise ValueError(f"{len(recordings)} recordings and {len(sortings)} sortings were given; expected as many.")
     pairs = [
         examples_from_recording(
             one,
             its_sorting,
-            config,
-            candidate_threshold=settings.candidate_threshold,
+            prepare_detector(one, net),
             num_negatives=max(1, settings.num_negatives // len(recordings)),
             seed=settings.seed + number,
         )
@@ -175,9 +157,8 @@ def _labelled_examples(recordings, sortings, config, settings):
     num_spikes = int(examples.labels.sum())
     if num_spikes < FEWEST_SPIKES or num_spikes == len(examples):
         raise ValueError(
-            f"{num_spikes} of {len(examples)} candidates above {settings.candidate_threshold} noise levels are "
-            f"labelled spikes; at least {FEWEST_SPIKES} are needed, and candidates that are none. Give more labels, "
-            "check that they belong to this recording, or lower candidate_threshold."
+            f"{num_spikes} of {len(examples)} peaks of the energy are labelled spikes; at least {FEWEST_SPIKES} are "
+            "needed, and peaks that are none. Give more labels, or check that they belong to this recording."
         )
     return examples, [labels for _, labels in pairs]
 
@@ -217,22 +198,16 @@ def fit_detector(
     list of dict
         One row per epoch, see `fit.fit`.
     """
-    spikes = np.flatnonzero(training.labels == 1)
-    silence = np.flatnonzero(training.labels == 0)
-    variation = {name: getattr(settings, name) for name in ("gain_sd", "noise_max", "overlap_fraction")}
 
     def training_batches(epoch):
-        rng = np.random.default_rng([settings.seed, epoch])
-        order = rng.permutation(len(training))
+        order = np.random.default_rng([settings.seed, epoch]).permutation(len(training))
         for start in range(0, len(order), settings.batch_size):
-            chosen = order[start : start + settings.batch_size]
-            windows = augment(training, chosen, spikes, silence, rng, **variation)
-            yield _tensors(training, chosen, windows, rng.normal(1, settings.context_sd, (len(chosen), 1)))
+            yield example_tensors(training.where(order[start : start + settings.batch_size]))
 
     def validation_batches():
         for start in range(0, len(held_out), VALIDATION_BATCH):
             chosen = np.arange(start, min(start + VALIDATION_BATCH, len(held_out)))
-            yield _tensors(held_out, chosen, held_out.windows[chosen].astype("float32"))
+            yield example_tensors(held_out.where(chosen))
 
     return fit(net, detection_loss, training_batches, validation_batches, settings, label="detector")
 
@@ -244,8 +219,8 @@ def detection_loss(net: torch.nn.Module, batch: Batch) -> torch.Tensor:
     return (losses * weights).sum() / weights.sum()
 
 
-def _tensors(examples: Examples, chosen, windows, context_gain=1.0):
-    gain = np.clip(context_gain, 0.5, 1.5)
-    context = [(getattr(examples, name)[chosen] * gain).astype("float32") for name in ("distances_um", "activity")]
-    arrays = (windows, *context, examples.labels[chosen], examples.weights[chosen])
+def example_tensors(examples: Examples) -> Batch:
+    """Windows, distances and sizes as a detector takes them, then labels and weights."""
+    windows = examples.windows.astype("float32")
+    arrays = (windows, examples.distances_um, examples.context, examples.labels, examples.weights)
     return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting
 
-from ...detection.front_end import FrontEnd, apply_front_end
+from ...detection.front_end import FrontEnd, apply_front_end, front_end_of
 from ...detection.prepare import load_detector
 from ...nets.network import Network
 from ...noise import match
 from ...zoo import CARD_FILE, parent_reference, render_card, save_model
 from .plot_tuning import plot_tuning
 from .score import score_grid
-from .train import starting_front_end
 
 # Choices of the probability of a spike and of the exclusive time in ms: from a peak's own width to the refractory
 # period of most neurons.
@@ -102,7 +101,7 @@ def tune_detector(
         If the recordings do not go together or no label lies in the labelled recording.
     """
     net = load_detector(detector)
-    filters, rest = _around_band_pass(starting_front_end(net))
+    filters, rest = _around_band_pass(front_end_of(net))
     # Noise is matched after the band-pass, for slow potentials would hide what matters.
     filtered, filtered_target = (apply_front_end(each, filters) for each in (recording, target))
     copies = [match(filtered, filtered_target, seed=seed + copy) for copy in range(num_copies)]

@@ -19,10 +19,10 @@ from spikeinterface.preprocessing import get_motion_presets
 from spikeinterface.sorters import run_sorter
 from spikeinterface.sorters.utils import SpikeSortingError
 
+from si_deepsort.detection.find_peaks import find_peaks
 from si_deepsort.sorter import pipeline, prepare
 from si_deepsort.sorter.front_end.motion import find_drift, is_moving, load_drift, save_drift
 from si_deepsort.sorter.front_end.source_depths import peak_depths
-from si_deepsort.sorter.peaks.find import find_spike_peaks
 from si_deepsort.sorter.resume import resume_sorter
 from si_deepsort.sorter.settings import MOTION_PRESETS, DeepSortSettings
 from si_deepsort.sorter.stretches import times_in_recording
@@ -66,7 +66,7 @@ def drift_of(recording):
     white = white_recording_of(recording)
     traces = white.save(format="memory", n_jobs=1, progress_bar=False)
     values = dict(method="energy", threshold=None, radius_um=60.0, seed=0)
-    peaks = find_spike_peaks(traces, white.whitening, **values, job_kwargs=dict(n_jobs=1))
+    peaks = find_peaks(traces, whitening=white.whitening, applied_front_end=[], **values, job_kwargs=dict(n_jobs=1))
     return find_drift(white, traces, white.whitening, peaks, times_in_recording(peaks, None, white), seed=0)
 
 

@@ -17,10 +17,12 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 
-from ...generation import GenerationSettings, random_templates
-from ...geometry import channel_distances
-from ...preprocessing.whitening import Whitening
+from ..generation import GenerationSettings, random_templates
+from ..geometry import channel_distances
+from ..preprocessing.whitening import Whitening
 
+# Rate in Hz at which traces are compared with waveforms at least: spikes hold next to nothing above half of it.
+COMPARISON_FREQUENCY = 14_000.0
 # Places whose energy is computed together, so that it stays in the processor's cache. Chosen by speed.
 MOST_BLOCK_PLACES = 2000
 # Smallest number of channels whose energy is computed together: profiles are local, so with all channels of a long
@@ -146,12 +148,17 @@ def spike_shapes(
     return shapes / np.linalg.norm(shapes, axis=1, keepdims=True)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _unfiltered_shapes(sampling_frequency, num_shapes):
     """Generated waveforms (num_shapes, num_samples) and the sample of their peak; slow, so kept."""
     settings = GenerationSettings(num_units=num_shapes, sampling_frequency=sampling_frequency, positive_fraction=0.0)
     templates, peak = random_templates(np.zeros((1, 2)), settings, np.random.default_rng(0))
     return templates[:, :, 0], peak
+
+
+def comparison_stride(sampling_frequency: float) -> int:
+    """Frames between two places at which traces are compared with waveforms; sampling_frequency in Hz."""
+    return max(1, int(sampling_frequency // COMPARISON_FREQUENCY))
 
 
 def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) -> np.ndarray:

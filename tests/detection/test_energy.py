@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from small_recording import as_recording, small_traces, unit_templates, white_recording_of
 
+from si_deepsort.detection.energy import DECAYS_UM, REACH_UM, make_energy_filters, spike_energy, spike_energy_at
+from si_deepsort.detection.find_peaks import find_peaks
 from si_deepsort.geometry import channel_distances
 from si_deepsort.preprocessing.whitening import Whitening
-from si_deepsort.sorter.peaks.energy import DECAYS_UM, REACH_UM, make_energy_filters, spike_energy, spike_energy_at
-from si_deepsort.sorter.peaks.find import find_spike_peaks
 
 JOB = dict(n_jobs=1, progress_bar=False)
 VALUES = dict(method="energy", threshold=None, radius_um=60.0, seed=0)
@@ -15,7 +15,7 @@ VALUES = dict(method="energy", threshold=None, radius_um=60.0, seed=0)
 
 def peaks_of(traces, **job):
     white = white_recording_of(as_recording(traces))
-    return find_spike_peaks(white, white.whitening, **VALUES, job_kwargs={**JOB, **job})
+    return find_peaks(white, applied_front_end=[], **VALUES, job_kwargs={**JOB, **job})
 
 
 def filters_of(white):
@@ -102,4 +102,4 @@ def test_channel_without_neighbours_has_profiles_of_norm_1():
 @pytest.mark.parametrize("method", ["energy", "locally_exclusive"])
 def test_all_zero_traces_have_no_peaks(method):
     white = white_recording_of(as_recording(np.zeros((40_000, 4), "float32")))
-    assert len(find_spike_peaks(white, white.whitening, **{**VALUES, "method": method}, job_kwargs=JOB)) == 0
+    assert len(find_peaks(white, applied_front_end=[], **{**VALUES, "method": method}, job_kwargs=JOB)) == 0

@@ -10,7 +10,6 @@ from small_units import make_recording
 from si_deepsort.detection.find_peaks import find_peaks
 from si_deepsort.sorter.front_end.steps import front_end_steps
 from si_deepsort.sorter.front_end.whitening import filtered_recording, white_recording
-from si_deepsort.sorter.peaks.find import find_spike_peaks
 from si_deepsort.sorter.settings import DeepSortSettings
 from si_deepsort.training.detection.train import DetectorTrainingSettings, train_detector
 from si_deepsort.training.trained_model import save_with_card
@@ -32,9 +31,7 @@ def peaks_of_the_sorter(recording, settings):
     white = white_recording(filtered_recording(recording, **filters), motion=None, **whitening)
     options = dict(threshold=settings.detect_threshold, radius_um=settings.detect_radius_um, seed=settings.seed)
     steps = front_end_steps(settings)
-    return find_spike_peaks(
-        white, white.whitening, method=settings.detection, **options, applied_front_end=steps, job_kwargs=QUIET
-    )
+    return find_peaks(white, method=settings.detection, **options, applied_front_end=steps, job_kwargs=QUIET)
 
 
 def test_a_trained_detector_finds_in_the_sorter_what_it_finds_outside(model):
