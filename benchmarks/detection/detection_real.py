@@ -77,7 +77,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, default=Path(__file__).parents[1] / "results" / "detection_real.json")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data")))
-    parser.add_argument("--methods", nargs="+", default=["cnn", "gru", "locally_exclusive"])
+    parser.add_argument("--methods", nargs="+", default=["cnn", "gru", "energy", "locally_exclusive"])
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     recordings, labels, frequency = starling(options.data)

@@ -23,6 +23,7 @@ from spikeinterface.core import NumpyRecording, NumpySorting
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import markdown_table, write_results
 from si_deepsort.detection.find_peaks import find_peaks
+from si_deepsort.detection.front_end import apply_front_end
 from si_deepsort.known_units.assign import assign_peaks
 from si_deepsort.known_units.unit_library import find_units, learn_units, remove_baseline, tune_threshold
 from si_deepsort.noise import match_traces
@@ -41,6 +42,8 @@ NOISE = {"D2": 0.45, "D3": 0.65, "D4": 1.1, "D5": 1.6, "D6": 2.2}
 WEIGHTS = {"D2": 0.1, "D3": 0.15, "D4": 0.2, "D5": 0.25, "D6": 0.3}
 DRIFT = 2.0
 TOLERANCE_FRAMES = 50
+# Front end of the detector.
+WHITEN = [{"name": "whiten", "params": {}}]
 
 
 def main():
@@ -97,13 +100,15 @@ def find_by_networks(labelled: dict, targets: dict, seed: int = 0) -> dict:
         ]
         quiet = dict(seed=seed, progress_bar=False, device="cpu")
         detector = train_detector(
-            copies[:2], [sorting] * 2, front_end=[], settings=DetectorTrainingSettings(num_epochs=4, **quiet)
+            copies[:2], [sorting] * 2, front_end=WHITEN, settings=DetectorTrainingSettings(num_epochs=4, **quiet)
         ).net
         classifier = train_classifier(
             copies[:2], [sorting] * 2, ms_after=2.0, settings=ClassifierTrainingSettings(num_epochs=12, **quiet)
         ).net
         choices = dict(thresholds=THRESHOLDS, exclusive_times_ms=EXCLUSIVE_TIMES_MS, tolerance_ms=1.0)
-        best = max(score_grid(copies[2], sorting, detector, **choices), key=lambda row: row["f1"])
+        best = max(
+            score_grid(apply_front_end(copies[2], WHITEN), sorting, detector, **choices), key=lambda row: row["f1"]
+        )
         recording = NumpyRecording([smoothed(noisy)], frequency)
         chosen = {name: best[name] for name in ("threshold", "exclusive_ms")}
         peaks = find_peaks(recording, method=detector, **chosen, job_kwargs=dict(progress_bar=False))["sample_index"]

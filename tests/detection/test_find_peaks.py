@@ -22,6 +22,7 @@ from si_deepsort.nets.detector import CNNDetector, DetectorConfig, GRUDetector
 from si_deepsort.sorter.front_end.steps import front_end_steps
 from si_deepsort.sorter.front_end.whitening import filtered_recording, white_recording
 from si_deepsort.sorter.settings import DeepSortSettings
+from si_deepsort.zoo import save_model
 
 QUIET = dict(progress_bar=False, n_jobs=1)
 # Attributes of a node that hold the recording, whose shared memory is not what is tested here.
@@ -251,3 +252,11 @@ def test_only_what_stands_out_is_kept_where_heights_fall_into_two_groups():
     keep = standing_out(heights, channels, 2)
     assert keep[300:350].all() and keep[:300].mean() < 0.02
     assert keep[350:].all()
+
+
+def test_a_detector_of_version_0_1_0_is_refused_with_what_to_do(tmp_path):
+    folder = save_model(load_detector("cnn"), tmp_path / "old", load_detector("cnn").info)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architecture": "detector_cnn"}))
+    with pytest.raises(ValueError, match=r"version 0\.1\.0.*Train the detector again"):
+        load_detector(folder)
