@@ -70,33 +70,38 @@ def find_peaks(
     ValueError
         If there is no such model, or several channels and no probe.
     """
-    reach = dict(radius_um=radius_um, exclusive_ms=exclusive_ms)
-    node: PeakDetector
-    if isinstance(method, str) and method in THRESHOLD_METHODS:
-        name, recording = method, with_locations(recording.astype("float32"))
-        node = threshold_detector(recording, method, threshold=threshold, seed=seed, **reach)
-    elif method == "energy":
-        name = "energy"
-        recording = apply_front_end(recording, DEFAULT_FRONT_END) if applied_front_end is None else recording
-        finder = _energy_finder(recording, whitening, radius_um, exclusive_ms)
-        node = EnergyPeakDetector(recording, finder, threshold=ENERGY_THRESHOLD if threshold is None else threshold)
-    else:
-        net = load_detector(method)
-        name, recording = net.architecture, traces_for(recording, net, applied_front_end)
-        node = NetworkPeakDetector(
-            recording, prepare_detector(recording, net, whitening=whitening, **reach), threshold=threshold
-        )
-    job_name = f"detect spikes ({name})"
-    peaks = run_node_pipeline(recording, [node], job_kwargs or {}, job_name=job_name, squeeze_output=True)
+    node, traces = _node_and_traces(
+        recording, method, threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed
+    )
+    job_name = f"detect spikes ({node.name})"
+    peaks = run_node_pipeline(traces, [node], job_kwargs or {}, job_name=job_name, squeeze_output=True)
     peaks = peaks[[name for name, _ in base_peak_dtype]].astype(base_peak_dtype)
     if only_standing_out:
         heights = np.abs(peaks["amplitude"])
-        if name in THRESHOLD_METHODS:
-            heights = (
-                heights / np.maximum(noise_levels(sample_traces(recording, seed=seed)), 1e-12)[peaks["channel_index"]]
-            )
-        peaks = peaks[standing_out(heights, peaks["channel_index"], recording.get_num_channels())]
+        if method in THRESHOLD_METHODS:
+            levels = noise_levels(sample_traces(traces, seed=seed))
+            heights = heights / np.maximum(levels, 1e-12)[peaks["channel_index"]]
+        peaks = peaks[standing_out(heights, peaks["channel_index"], traces.get_num_channels())]
     return peaks[np.lexsort((peaks["channel_index"], peaks["sample_index"], peaks["segment_index"]))]
+
+
+def _node_and_traces(
+    recording, method, threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed
+) -> tuple[PeakDetector, BaseRecording]:
+    """The detector as a node of SpikeInterface's pipelines, and the traces that it takes."""
+    reach = dict(radius_um=radius_um, exclusive_ms=exclusive_ms)
+    if isinstance(method, str) and method in THRESHOLD_METHODS:
+        traces = with_locations(recording.astype("float32"))
+        return threshold_detector(traces, method, threshold=threshold, seed=seed, **reach), traces
+    if method == "energy":
+        traces = apply_front_end(recording, DEFAULT_FRONT_END) if applied_front_end is None else recording
+        finder = _energy_finder(traces, whitening, radius_um, exclusive_ms)
+        threshold = ENERGY_THRESHOLD if threshold is None else threshold
+        return EnergyPeakDetector(traces, finder, threshold=threshold), traces
+    net = load_detector(method)
+    traces = traces_for(recording, net, applied_front_end)
+    detector = prepare_detector(traces, net, whitening=whitening, **reach)
+    return NetworkPeakDetector(traces, detector, threshold=threshold), traces
 
 
 def _energy_finder(traces, whitening, radius_um, exclusive_ms) -> CandidateFinder:

@@ -147,6 +147,7 @@ class DeepSortSorter(BaseSorter):
         from ..preprocessing.band_pass import band_pass
         from ..threads import threads
         from ..zoo import model_provenance
+        from .clusters.embed import load_autoencoder
         from .pipeline import sort_recording
         from .progress import progress_line, run_steps
         from .reproducible import one_thread
@@ -180,6 +181,8 @@ class DeepSortSorter(BaseSorter):
                 sorting.delete_property("main_channel_id")
             # The folder of the sorting alone tells how it was made, wherever it is taken.
             sorting.annotate(sorter_name=cls.sorter_name, sorter_params=params)
+            if settings.embedding == "autoencoder":
+                nets["embedding"] = load_autoencoder()
             sorting.annotate(models={name: model_provenance(net) for name, net in nets.items()})
             sorting.save(folder=folder / "sorting", overwrite=True)
 

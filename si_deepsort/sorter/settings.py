@@ -51,9 +51,10 @@ class DeepSortSettings(Settings):
         choices=("folder", "memory", "none"),
     )
     detection: str = setting(
-        "energy",
-        "Spike detection: 'energy' (energy of the waveform), 'locally_exclusive' or 'matched_filtering' "
-        "(SpikeInterface's threshold detectors), the network 'cnn' or 'gru', or the folder of a trained detector",
+        "cnn",
+        "Spike detection: the network 'cnn' or 'gru', which judges peaks of the energy of the waveform, 'energy' (all "
+        "peaks above a threshold), 'locally_exclusive' or 'matched_filtering' (SpikeInterface's threshold detectors), "
+        "or the folder of a trained detector",
     )
     detect_threshold: float | None = setting(
         None,
@@ -68,9 +69,9 @@ class DeepSortSettings(Settings):
         minimum=0.0,
     )
     embedding: str = setting(
-        "pca",
-        "Features of a waveform for clustering: principal components, or the bundled autoencoder network",
-        choices=("pca", "autoencoder"),
+        "autoencoder",
+        "Features of a waveform for clustering: the bundled autoencoder network, or principal components",
+        choices=("autoencoder", "pca"),
     )
     embedding_radius_um: float = setting(
         80.0, "Channels within this distance in um of a peak contribute to its features", minimum=0.0

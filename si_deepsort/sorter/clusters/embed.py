@@ -7,6 +7,7 @@ from scipy.interpolate import CubicSpline
 
 from ...detection.energy import MS_BEFORE
 from ...geometry import channel_distances
+from ...nets.denoising_autoencoder import DenoisingAutoencoder
 from .describe import ALIGN_SAMPLES, EMBEDDING_DIRECTIONS, PeakDescriptions
 
 # Samples of the waveforms that the bundled autoencoder was trained on: .7 ms before the peak, 1 ms after it, at 30 kHz,
@@ -103,10 +104,7 @@ def autoencoder() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """
     import torch
 
-    from ...nets.denoising_autoencoder import DenoisingAutoencoder
-    from ...zoo import load_network
-
-    net = load_network("waveform-autoencoder", (DenoisingAutoencoder,), purpose="embedding")
+    net = load_autoencoder()
 
     def encode(waveforms, distances_um):
         codes = []
@@ -117,3 +115,10 @@ def autoencoder() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         return np.concatenate(codes)
 
     return encode
+
+
+def load_autoencoder() -> DenoisingAutoencoder:
+    """Load the bundled autoencoder."""
+    from ...zoo import load_network
+
+    return load_network("waveform-autoencoder", (DenoisingAutoencoder,), purpose="embedding")

@@ -23,7 +23,7 @@ from ...nets.detector import Detector, DetectorConfig
 from ...zoo import CARD_FILE, ModelInfo, render_card, save_model
 from ..random_recordings import random_recording
 from .examples import Examples, concatenate_examples, examples_from_recording
-from .threshold import choose_threshold
+from .threshold import choose_threshold, threshold_of_equal_recall
 from .train import ARCHITECTURES, detection_loss, example_tensors
 
 logger = logging.getLogger(__name__)
@@ -153,7 +153,8 @@ def main() -> None:
 
 def save(net: Detector, held_out: Examples, architecture: str, options: argparse.Namespace) -> None:
     """Save a detector with its threshold, its front end and its card."""
-    threshold, metrics = choose_threshold(net, held_out)
+    _, metrics = choose_threshold(net, held_out)
+    threshold, at_this_recall = threshold_of_equal_recall(net, held_out)
     info = ModelInfo(
         name=f"detector-{architecture}",
         task="detection",
@@ -165,7 +166,7 @@ def save(net: Detector, held_out: Examples, architecture: str, options: argparse
             "data_license": "MIT",
             "num_recordings": options.num_epochs * RECORDINGS_PER_EPOCH,
         },
-        metrics=metrics,
+        metrics=metrics | at_this_recall,
         settings={"threshold": threshold, "front_end": DEFAULT_FRONT_END},
     )
     card = CARD.format(short=architecture, candidate_threshold=net.config.candidate_threshold)

@@ -39,6 +39,33 @@ def choose_threshold(net: Detector, held_out: Examples) -> tuple[float, dict[str
     return float(np.clip(threshold, LOWEST_THRESHOLD, HIGHEST_THRESHOLD)), metrics
 
 
+def threshold_of_equal_recall(net: Detector, held_out: Examples) -> tuple[float, dict[str, float]]:
+    """
+    Choose the highest probability at which a network finds as many spikes as energy alone at its threshold.
+
+    Parameters
+    ----------
+    net : Detector
+    held_out : Examples
+        At least one is a spike.
+
+    Returns
+    -------
+    threshold : float
+    metrics : dict of float
+        recall_as_energy, and the precision of both at this recall.
+    """
+    is_spike = held_out.labels == 1
+    by_energy = energy_scores(held_out.context, net.config.rival_share) >= net.config.threshold
+    scores = probabilities_of(net, held_out.windows, held_out.distances_um, held_out.context)
+    recall = float(by_energy[is_spike].mean())
+    threshold = float(np.clip(np.quantile(scores[is_spike], 1 - recall), LOWEST_THRESHOLD, HIGHEST_THRESHOLD))
+    metrics = {"recall_as_energy": recall}
+    for name, found in (("precision_at_this_recall", scores >= threshold), ("energy_precision", by_energy)):
+        metrics[name] = float((held_out.weights * is_spike)[found].sum() / held_out.weights[found].sum())
+    return threshold, metrics
+
+
 def energy_scores(context: np.ndarray, rival_share: float) -> np.ndarray:
     """The largest threshold at which energy alone takes each candidate, 0 in the shadow of a larger one; (num,)."""
     return np.where(context[:, 1] >= rival_share, context[:, 0], 0.0)
