@@ -167,7 +167,7 @@ def test_private_attributes_are_named_here_and_exist():
     recording = NumpyRecording([np.zeros((10, 2))], 1000.0)
     assert isinstance(recording._kwargs, dict) and len(recording._recording_segments) == len(recording.segments) == 1
     assert isinstance(preprocessing_classes._all_preprocesser_dict, dict)
-    # NetworkPeakDetector and EnergyDetector set it: their `compute` takes the place of the chunk, too.
+    # NetworkPeakDetector and EnergyPeakDetector set it: their `compute` takes the place of the chunk, too.
     assert "_compute_has_extended_signature" in inspect.getsource(node_pipeline)
 
 
