@@ -10,8 +10,8 @@ import numpy as np
 from spikeinterface.core import BaseRecording
 from spikeinterface.core.base import base_peak_dtype
 
+from ...detection.energy import MS_AFTER, MS_BEFORE
 from ...spike_vectors import main_channels, some_of_each
-from ..peaks.energy import MS_AFTER, MS_BEFORE
 from ..waveforms import average_waveforms, read_waveforms
 
 # Stretch of traces in ms to either side of a spike in which its waveform is looked for. The slowest spikes that are
