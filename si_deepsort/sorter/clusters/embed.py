@@ -32,7 +32,7 @@ def peak_embeddings(
     channel_locations : np.ndarray, shape (num_channels, 2), float
         In um.
     sampling_frequency : float
-        Of the described waveforms, in Hz.
+        Sampling rate of the described waveforms in Hz.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def as_waveforms(descriptions: PeakDescriptions, positions: np.ndarray, sampling
     descriptions : PeakDescriptions
     positions : np.ndarray, shape (num_positions,), int
     sampling_frequency : float
-        Of the described waveforms, in Hz.
+        Sampling rate of the described waveforms in Hz.
 
     Returns
     -------
