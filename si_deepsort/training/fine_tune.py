@@ -16,7 +16,7 @@ from .trained_model import save_with_card
 _TRAIN_ANEW = {
     "autoencoder": "an autoencoder starts from the principal components of the recording's own spikes, in seconds: use "
     "train_autoencoder(recording, sorting)",
-    "denoising_autoencoder": "the autoencoder of the sorter serves any recording; it is trained on generated recordings by "
+    "denoising_autoencoder": "the autoencoder of the sorter serves any recording; it is trained on generated ones by "
     "python -m si_deepsort.training.embedding.pretrain",
     "classifier_cnn": "a classifier knows the units of one recording: use train_classifier(recording, sorting)",
     "classifier_gru": "a classifier knows the units of one recording: use train_classifier(recording, sorting, "
