@@ -77,12 +77,17 @@ def find_peaks(
     peaks = run_node_pipeline(traces, [node], job_kwargs or {}, job_name=job_name, squeeze_output=True)
     peaks = peaks[[name for name, _ in base_peak_dtype]].astype(base_peak_dtype)
     if only_standing_out:
-        heights = np.abs(peaks["amplitude"])
-        if method in THRESHOLD_METHODS:
-            levels = noise_levels(sample_traces(traces, seed=seed))
-            heights = heights / np.maximum(levels, 1e-12)[peaks["channel_index"]]
-        peaks = peaks[standing_out(heights, peaks["channel_index"], traces.get_num_channels())]
+        peaks = _standing_out(peaks, traces, seed, is_white=method not in THRESHOLD_METHODS)
     return peaks[np.lexsort((peaks["channel_index"], peaks["sample_index"], peaks["segment_index"]))]
+
+
+def _standing_out(peaks, traces, seed, *, is_white):
+    """The peaks whose heights stand out on their channel."""
+    heights = np.abs(peaks["amplitude"])
+    if not is_white:
+        levels = noise_levels(sample_traces(traces, seed=seed))
+        heights = heights / np.maximum(levels, 1e-12)[peaks["channel_index"]]
+    return peaks[standing_out(heights, peaks["channel_index"], traces.get_num_channels())]
 
 
 def _node_and_traces(

@@ -75,7 +75,7 @@ def pretrain(
     -------
     net : Detector
     held_out : Examples
-        Of recordings that the network did not learn from; they chose its best epoch.
+        Candidates of recordings that the network did not learn from; they chose its best epoch.
     """
     torch.manual_seed(seed)
     net: Any = network_class(ARCHITECTURES[architecture])(DetectorConfig())

@@ -181,7 +181,7 @@ def rebuilding_errors(net: DenoisingAutoencoder, held_out: Peaks) -> dict[str, f
     Returns
     -------
     dict of float
-        Of the network, and of the projection on the directions of its decoder (`linear_error`).
+        That of the network, and that of the projection on the directions of its decoder (`linear_error`).
     """
     errors = {"autoencoder_error": [], "linear_error": []}  # type: dict[str, list]
     margin, num_samples = net.config.margin, net.config.num_samples
