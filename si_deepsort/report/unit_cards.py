@@ -197,10 +197,10 @@ def _depths(units: MeasuredUnits, unit: int, peaks: SampledPeaks) -> str:
     own = np.flatnonzero(peaks.units == unit)
     own = own[np.linspace(0, len(own) - 1, min(len(own), MOST_DOTS)).astype(int)]
     depths = peaks.depths_um[own]
-    middle = float(np.median(depths)) if len(own) else 0.0
+    middle = round(float(np.median(depths))) if len(own) else 0
     y = height * (0.5 - (depths - middle) / DEPTH_RANGE_UM)
     return drawing(
-        f"Depth, {middle:.0f} um in the middle, {DEPTH_RANGE_UM:g} um from bottom to top",
+        f"Depth, {middle} um in the middle, {DEPTH_RANGE_UM:g} um from bottom to top",
         *_segment_borders(units),
         dots(width * peaks.times_s[own] / units.duration_s, y.clip(0, height)),
         width=width,
