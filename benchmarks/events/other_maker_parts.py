@@ -20,6 +20,8 @@ DATA = Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data"))
 OTHER_SEEDS, OTHER_TUNING_SEEDS, LEARNING_SEEDS = range(201, 207), (190, 191), (195, 196, 197)
 # Edges of sizes in which recall is given, in standard deviations of the noise.
 SIZES = (2.5, 3.0, 4.0, 6.0, np.inf)
+# Preparations from whose marks the network learns: one of potentials and one of currents.
+LEARNT_PREPARATIONS = ("end-plate potentials", "receptor currents")
 REAL_NOISE = "receptor currents on real noise"
 
 
@@ -44,7 +46,8 @@ def other_maker():
 def learnt_marks():
     """`train_events` from three marked traces whose marks are earlier and shorter than ours, on traces of others."""
     results = {}
-    for kind, preparation in PREPARATIONS.items():
+    for kind in LEARNT_PREPARATIONS:
+        preparation = PREPARATIONS[kind]
         marked = [as_marked(*make_recording(kind, seed)) for seed in LEARNING_SEEDS]
         tests = [as_marked(*make_recording(kind, seed)) for seed in OTHER_SEEDS]
         net = train_events(*map(list, zip(*marked, strict=True)), polarity=preparation.direction)
