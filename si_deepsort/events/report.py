@@ -8,7 +8,7 @@ from spikeinterface.core import BaseRecording
 
 from ..html_report import embed_figure, fact_table, paragraph, section, write_page
 from .columns import DECISION, REJECT
-from .report_figures import plot_average, plot_distributions, plot_gallery, plot_strips
+from .report_figures import plot_average, plot_course, plot_distributions, plot_gallery, plot_strips
 from .waveform import end_words
 
 # Quantities that are summarised, with their names and units; {} is the unit of the recording.
@@ -20,8 +20,8 @@ SUMMARISED = {
     "interval_s": ("Interval", "s"),
 }
 HOW_TO_CORRECT = (
-    "Each event is named by its row in the table, as a spreadsheet shows it (the heading is row 1), its segment (from "
-    "0) and the time of its onset. To correct, write accept or reject in the column decision of that row and run the "
+    "Each event is named by its row in the table, as a spreadsheet shows it (the heading is row 1), its sweep (the "
+    "column segment, from 0) and the time of its onset. To correct, write accept or reject in the column decision of that row and run the "
     "same command again; to add a missed event, add a row with onset_s and accept. Rejected events are left out of all "
     "numbers above."
 )
@@ -61,6 +61,8 @@ def write_report(
         parts.append(section("Events", fact_table(_summary(kept))))
         parts.append(section("Average event", paragraph(ABOUT_AVERAGE, is_note=True), average))
         parts.append(section("Distributions", distributions))
+        course = embed_figure(plot_course(recording, kept), "Amplitude and rate over the recording")
+        parts.append(section("Course of the recording", course))
     else:
         parts.append(paragraph("No event was found. Lower the threshold or set the polarity if there should be some."))
     if len(events):
@@ -80,9 +82,9 @@ def _facts(recording, events, kept) -> dict:
     excluded = [f"{start:g} to {stop:g} s" for start, stop in attributes.get("exclude_s", [])]
     return {
         "Sampling rate": f"{recording.get_sampling_frequency():g} Hz",
-        "Segments (sweeps)": recording.get_num_segments(),
+        "Sweeps (segments)": recording.get_num_segments(),
         "Duration": f"{attributes.get('duration_s', float('nan')):.6g} s, of which {analysed:.6g} s analysed",
-        "Excluded in each segment": ", ".join(excluded) or "nothing",
+        "Excluded in each sweep": ", ".join(excluded) or "nothing",
         "Model": f"{attributes.get('model', 'unknown')} (si_deepsort {attributes.get('version', 'unknown')})",
         "Threshold": f"confidence of at least {attributes.get('threshold', float('nan')):g}",
         "Direction of the events": "up" if attributes.get("polarity", 1) > 0 else "down",

@@ -10,13 +10,15 @@ from .traces import scaled_traces, unit_of
 from .waveform import biexponential, peak_time_ms, tau_of_rise_ms
 
 # Events in the gallery, and in each of its rows.
-GALLERY_SIZE, GALLERY_COLUMNS = 60, 6
+GALLERY_SIZE, GALLERY_COLUMNS = 60, 5
 # The trace is shown in strips of this length, in s, at most so many of them, with at most so many points each.
 STRIP_S, MAX_STRIPS, SHOWN_FRAMES = 10.0, 12, 20_000
 # Shown before the onset, and after it in multiples of the median length of an event within limits, in ms.
 BEFORE_MS, LENGTHS_AFTER, SHORTEST_AFTER_MS, LONGEST_AFTER_MS = 6.0, 2.0, 15.0, 200.0
 # Most events in the average; more do not change it visibly.
 MAX_AVERAGED = 500
+# The rate is shown in bins of a round length, at least so many of them over the recording.
+NUM_RATE_BINS = 20
 KEPT_COLOR, DOUBTFUL_COLOR, REJECTED_COLOR, TRACE_COLOR = "tab:red", "tab:orange", "0.6", "0.3"
 # Row of the first event as a spreadsheet shows it: the heading is row 1.
 FIRST_ROW = 2
@@ -75,6 +77,26 @@ def plot_distributions(events: pandas.DataFrame) -> Figure:
     return figure
 
 
+def plot_course(recording: BaseRecording, events: pandas.DataFrame) -> Figure:
+    """Amplitude and rate of the events over the whole recording, its sweeps joined: whether it was stable."""
+    rate = recording.get_sampling_frequency()
+    lengths_s = [recording.get_num_frames(segment) / rate for segment in range(recording.get_num_segments())]
+    starts_s = np.concatenate([[0.0], np.cumsum(lengths_s)])
+    times_s = starts_s[events["segment"].to_numpy(int)] + events["onset_s"].to_numpy()
+    step_s = _round_length(starts_s[-1] / NUM_RATE_BINS)
+    edges_s = np.append(np.arange(0, starts_s[-1], step_s), starts_s[-1])
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    upper.plot(times_s, events["amplitude"], ".", color=TRACE_COLOR, markersize=4)
+    upper.set_ylabel(f"amplitude ({unit_of(recording)})")
+    lower.stairs(np.histogram(times_s, edges_s)[0] / np.diff(edges_s), edges_s, color="k")
+    lower.set_ylabel(f"events per s\n(bins of {step_s:g} s)")
+    lower.set_xlabel("time (s), sweeps joined")
+    lower.set_xlim(0, starts_s[-1])
+    lower.set_ylim(bottom=0)
+    return figure
+
+
 def plot_gallery(recording: BaseRecording, events: pandas.DataFrame) -> Figure:
     """
     Single events at one common scale, the doubtful first, with fit, onset, peak, end and the row in the table.
@@ -93,7 +115,7 @@ def plot_gallery(recording: BaseRecording, events: pandas.DataFrame) -> Figure:
     chosen = np.lexsort((confidence, ~events["doubtful"].to_numpy(bool)))[:GALLERY_SIZE]
     times_ms = _time_axis(recording, events)
     num_rows = -(-len(chosen) // GALLERY_COLUMNS)
-    figure = Figure(figsize=(11, 0.4 + 1.5 * num_rows), layout="constrained")
+    figure = Figure(figsize=(11, 0.5 + 1.7 * num_rows), layout="constrained")
     axes = figure.subplots(num_rows, GALLERY_COLUMNS, squeeze=False, sharex=True, sharey=True).ravel()
     for axis in axes:
         axis.axis("off")
@@ -135,7 +157,7 @@ def plot_strips(recording: BaseRecording, events: pandas.DataFrame) -> tuple[Fig
             axis.axvspan(event["onset_s"], event["end_s"], color=_color(event), alpha=0.35, linewidth=0)
         axis.set_xlim(start, start + STRIP_S)
         axis.set_ylim(*_limits(values, events))
-        axis.set_ylabel(f"segment {segment}\n({unit_of(recording)})", fontsize=7)
+        axis.set_ylabel(f"sweep {segment}\n({unit_of(recording)})", fontsize=7)
         axis.tick_params(labelsize=7)
     axes[-1].set_xlabel("time (s)", fontsize=8)
     return figure, len(shown), len(strips)
@@ -151,8 +173,8 @@ def _plot_event(axis, recording, event, times_ms, row):
         axis.plot(1000 * (event["peak_s"] - event["onset_s"]), event["amplitude"], "o", color="tab:red", markersize=3)
         axis.plot(0, 0, "^", color="k", markersize=3)
     confidence = "by hand" if np.isnan(event["confidence"]) else f"p {event['confidence']:.2f}"
-    name = f"row {row} | {event['segment']}: {event['onset_s']:.3f} s | {confidence}"
-    axis.set_title(name, fontsize=6, color="k" if color == KEPT_COLOR else color)
+    name = f"row {row} | sweep {event['segment']} | {event['onset_s']:.3f} s | {confidence}"
+    axis.set_title(name, fontsize=7.5, color="k" if color == KEPT_COLOR else color)
 
 
 def _color(event):
@@ -190,7 +212,15 @@ def _scale_bars(axis, times_ms, largest, unit):
     low, high = axis.get_ylim()
     left, bottom = times_ms[-1] - width, low + 0.05 * (high - low) if abs(low) > abs(high) else high - height
     axis.plot([left, left, left + width], [bottom + height, bottom, bottom], color="k", linewidth=1.5)
-    axis.annotate(f"{width:g} ms, {height:g} {unit}", (left, bottom), (0, -7), textcoords="offset points", fontsize=6)
+    words = axis.annotate(
+        f"{width:g} ms, {height:g} {unit}",
+        (times_ms[-1], bottom),
+        (0, -9),
+        textcoords="offset points",
+        fontsize=7.5,
+        horizontalalignment="right",
+    )
+    words.set_in_layout(False)  # else the first column would be wider than the others
 
 
 def _round_length(length):

@@ -6,7 +6,7 @@ import pytest
 import spikeinterface.core as si
 
 from si_deepsort.events.report import write_report
-from si_deepsort.events.report_figures import FIRST_ROW, _round_length, plot_average, plot_gallery
+from si_deepsort.events.report_figures import FIRST_ROW, _round_length, plot_average, plot_course, plot_gallery
 from si_deepsort.events.segment import segment_events
 from si_deepsort.events.simulate import simulate_events
 from si_deepsort.events.tables import save_events
@@ -26,7 +26,7 @@ def test_the_page_states_recording_and_settings(simulated, found, tmp_path):
     page = write_report(tmp_path / "page.html", simulated[0], found, title="cell_7.abf").read_text(encoding="utf-8")
     for words in ("cell_7.abf", "20000 Hz", "events-unet", "confidence of at least", "decayed to 10 %", "0 to 0.1 s"):
         assert words in page, words
-    assert page.count("<img") == 4 and f"<td>{len(found)}</td>" in page
+    assert page.count("<img") == 5 and f"<td>{len(found)}</td>" in page
 
 
 def test_rows_are_those_of_the_written_table(simulated, found, tmp_path):
@@ -35,9 +35,9 @@ def test_rows_are_those_of_the_written_table(simulated, found, tmp_path):
     for axis in plot_gallery(simulated[0], found).axes:
         if not axis.get_title():
             continue
-        row, time, _ = axis.get_title().split("|")
+        row, _, time, _ = axis.get_title().split("|")
         onset_s = float(lines[int(row.split()[1]) - 1].split(",")[0])
-        assert onset_s == pytest.approx(float(time.split(":")[1].split()[0]), abs=1e-3)
+        assert onset_s == pytest.approx(float(time.split()[0]), abs=1e-3)
     assert FIRST_ROW == 2
 
 
@@ -50,6 +50,18 @@ def test_the_average_has_the_amplitude_of_the_events(simulated, found):
     axis = plot_average(simulated[0], found).axes[0]
     alone = found[~found.overlap]
     assert axis.lines[1].get_ydata().min() == pytest.approx(alone.amplitude.mean(), rel=0.15)
+
+
+def test_the_course_counts_every_event_once_in_any_sweeps(simulated, found):
+    trace = simulated[0].get_traces()
+    halves = si.NumpyRecording([trace[:100_000], trace[100_000:]], 20_000.0)
+    second = found.onset_s >= 5.0
+    split = found.assign(segment=second.astype(int), onset_s=found.onset_s - 5.0 * second)
+    for recording, table in ((simulated[0], found), (halves, split)):
+        upper, lower = plot_course(recording, table).axes
+        np.testing.assert_allclose(np.sort(upper.lines[0].get_xdata()), np.sort(found.onset_s), atol=1e-9)
+        rate, edges_s, _ = lower.patches[0].get_data()
+        assert (rate * np.diff(edges_s)).sum() == pytest.approx(len(found))
 
 
 def test_pages_without_kept_events_are_written(simulated, found, tmp_path):
