@@ -40,6 +40,8 @@ from si_deepsort.events.waveform import tau_of_rise_ms
 DATA = Path(os.environ.get("SI_DEEPSORT_DATA", "../shared/data"))
 TEST_SEEDS, TUNING_SEEDS = range(500, 505), (590, 591)
 DURATION_S = 60.0
+# Recordings of postsynaptic currents among the files of pyABF; the others there are of other kinds.
+RECORDED_CURRENTS = ("171116sh_0020", "2018-11-26_mini_analysis_converted")
 NOISES = {
     "white": {},
     "below 1 kHz": dict(low_pass_hz=1000.0),
@@ -134,7 +136,7 @@ def cerebellar_windows():
 def recorded_currents():
     """Real unlabelled recordings (pyABF): rates, and recall of injected events by amplitude."""
     results = {}
-    for path in sorted((DATA / "pyabf_psc").glob("*.abf")):
+    for path in (DATA / "pyabf_psc" / f"{name}.abf" for name in RECORDED_CURRENTS):
         recording = read_trace(path)
         events = segment_events(recording, polarity=-1)
         results[path.stem] = dict(

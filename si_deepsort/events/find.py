@@ -13,13 +13,8 @@ from .probability import event_probabilities
 
 logger = logging.getLogger(__name__)
 
-# The network says how likely an event begins within so many frames to either side: 1 ms at its rate.
-ONSET_HALF_WIDTH = 10
-# Onsets are sought where this probability, averaged over this time in ms, is highest: below the width of an onset.
+# The probability of an onset is averaged over this time, in ms: below the 2 ms that an onset is wide in training.
 SMOOTH_MS = 0.8
-# Where the onset of a small event is uncertain, its probability is spread over this time, in ms, to either side. Onsets
-# of small events in noise scatter by 1 to 2 ms.
-SPREAD_MS = 3.0
 # Onsets nearer than this, in ms, are one.
 CLOSEST_MS = 1.5
 # An event lasts while its probability is above this, ...
@@ -28,8 +23,8 @@ END_PROBABILITY = 0.5
 SURELY_INSIDE_MS = 2.0
 # ... and at most this long, in ms.
 LONGEST_MS = 150.0
-# Where the averaged probability is smaller, no event is considered.
-SMALLEST_PROBABILITY = 1e-3
+# Candidates below this confidence are not even considered.
+SMALLEST_CONFIDENCE = 1e-5
 # Length of the excerpt in which the direction of the events is found, in s.
 POLARITY_EXCERPT_S = 30.0
 
@@ -64,57 +59,26 @@ def find_events(
     Returns
     -------
     onset_s, end_s, confidence : np.ndarray, shape (num_events,), float
-        Confidence is the probability that an event begins within 3 ms (times the time scale) of the onset.
+        Confidence is the probability that an event begins within 1 ms (times the time scale) of the onset.
     """
     if len(trace.values) == 0:
         return np.zeros(0), np.zeros(0), np.zeros(0)
     probabilities = event_probabilities(net, network_input(trace.values, noise_level, polarity), device=device)
     frames_per_ms = trace.rate * time_scale / 1000
-    onset = np.where(trace.is_valid, probabilities[:, ONSET], 0.0).astype(float)
-    frames, confidence = onset_confidences(onset, frames_per_ms)
+    width = max(1, round(SMOOTH_MS * frames_per_ms))
+    onset = scipy.ndimage.uniform_filter1d(probabilities[:, ONSET], width, mode="nearest")
+    onset[~trace.is_valid] = 0.0
+    distance = max(1, round(CLOSEST_MS * frames_per_ms))
+    frames, _ = scipy.signal.find_peaks(
+        np.concatenate([[0], onset, [0]]), height=SMALLEST_CONFIDENCE, distance=distance
+    )
+    frames -= 1
     is_inside = probabilities[:, EVENT] > END_PROBABILITY
     outside = np.append(np.flatnonzero(~is_inside), len(onset))
     after = np.minimum(frames + max(1, round(SURELY_INSIDE_MS * frames_per_ms)), len(onset))
     ends = outside[np.searchsorted(outside, after, side="left")]
     ends = np.minimum(ends, frames + round(LONGEST_MS * frames_per_ms))
-    return frames / trace.rate, ends / trace.rate, confidence
-
-
-def onset_confidences(onset: np.ndarray, frames_per_ms: float) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Onsets of events, and how likely there is an event at each.
-
-    The onset of a small event is uncertain, so its probability is low at each frame although the event is there.
-    Divided by the width of an onset it is the density of onsets. The confidence of an event is the sum of this density
-    near its onset, up to 1. What one event has used does not count for another; likely events come first.
-
-    Parameters
-    ----------
-    onset : np.ndarray, shape (num_frames,), float
-        Probability that an event begins within `ONSET_HALF_WIDTH` frames of each frame.
-    frames_per_ms : float
-
-    Returns
-    -------
-    frames : np.ndarray, shape (num_events,), int
-        In ascending order.
-    confidence : np.ndarray, shape (num_events,), float
-    """
-    smooth = scipy.ndimage.uniform_filter1d(onset, max(1, round(SMOOTH_MS * frames_per_ms)), mode="constant")
-    distance = max(1, round(CLOSEST_MS * frames_per_ms))
-    padded = np.concatenate([[0], smooth, [0]])  # an onset may be at the first or last frame
-    frames = scipy.signal.find_peaks(padded, height=SMALLEST_PROBABILITY, distance=distance)[0] - 1
-    left = onset / (2 * ONSET_HALF_WIDTH + 1)
-    reach = round(SPREAD_MS * frames_per_ms)
-    confidence = np.zeros(len(frames))
-    for event in np.argsort(-smooth[frames], kind="stable"):
-        first = max(0, frames[event] - reach)
-        near = left[first : frames[event] + reach + 1]
-        nearest = np.argsort(np.abs(np.arange(first, first + len(near)) - frames[event]), kind="stable")
-        used = nearest[: np.searchsorted(np.cumsum(near[nearest]), 1.0) + 1]
-        confidence[event] = min(1.0, near[used].sum())
-        near[used] = 0.0
-    return frames, confidence
+    return frames / trace.rate, ends / trace.rate, onset[frames].astype(float)
 
 
 def detect_polarity(traces: list[PreparedTrace], find: Finder, threshold: float, unit: str) -> int:

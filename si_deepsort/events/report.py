@@ -21,9 +21,9 @@ SUMMARISED = {
 }
 HOW_TO_CORRECT = (
     "Each event is named by its row in the table, as a spreadsheet shows it (the heading is row 1), its sweep (the "
-    "column segment, from 0) and the time of its onset. To correct, write accept or reject in the column decision of that row and run the "
-    "same command again; to add a missed event, add a row with onset_s and accept. Rejected events are left out of all "
-    "numbers above."
+    "column segment, from 0) and the time of its onset. To correct, write accept or reject in the column decision of "
+    "that row and run the same command again; to add a missed event, add a row with onset_s and accept. Rejected "
+    "events are left out of all numbers above."
 )
 ABOUT_AVERAGE = "Events without overlap, aligned at their onset; the band is one standard deviation."
 ABOUT_GALLERY = (

@@ -1,12 +1,10 @@
-"""The segmentation: confidence, excluded intervals, doubtful fits, the end of an event."""
+"""Options of the segmentation: excluded intervals, doubtful fits, the end of an event."""
 
 import numpy as np
 import pytest
-import scipy.ndimage
 import spikeinterface.core as si
 from small_trace import recording_of
 
-from si_deepsort.events.find import ONSET_HALF_WIDTH, onset_confidences
 from si_deepsort.events.matching import match_events
 from si_deepsort.events.measure import measure_events
 from si_deepsort.events.prepare import prepare_trace
@@ -61,29 +59,3 @@ def test_the_end_can_be_chosen_and_is_stated(simulated, found, end):
     for wrong in ("half", 0.0, 1.5, np.nan):
         with pytest.raises(ValueError, match="end="):
             segment_events(simulated[0], end=wrong)
-
-
-@pytest.mark.parametrize("frames_per_ms", [8.0, 10.0, 12.5])
-@pytest.mark.parametrize("spread", [0, 8, 14])
-def test_an_uncertain_onset_does_not_make_an_event_less_likely(frames_per_ms, spread):
-    is_near = np.abs(np.arange(1000) - 500) <= ONSET_HALF_WIDTH
-    onset = scipy.ndimage.uniform_filter1d(is_near.astype(float), 2 * spread + 1)
-    frames, confidence = onset_confidences(onset, frames_per_ms)
-    assert confidence.max() == pytest.approx(1.0, abs=0.02)
-    assert abs(frames[confidence.argmax()] - 500) <= spread and confidence.sum() == pytest.approx(1.0, abs=0.05)
-
-
-def test_two_sure_onsets_close_together_are_two_events():
-    onset = np.zeros(1000)
-    for frame in (500, 530):
-        onset[frame - ONSET_HALF_WIDTH : frame + ONSET_HALF_WIDTH + 1] = 1.0
-    frames, confidence = onset_confidences(onset, 10.0)
-    assert len(frames) == 2 and (confidence > 0.99).all()
-    np.testing.assert_allclose(frames, [500, 530], atol=7)
-
-
-def test_what_one_event_used_does_not_count_for_another():
-    rng = np.random.default_rng(0)
-    onset = scipy.ndimage.gaussian_filter1d(rng.random(20_000) ** 4, 8)
-    _, confidence = onset_confidences(onset, 10.0)
-    assert confidence.sum() <= onset.sum() / (2 * ONSET_HALF_WIDTH + 1) + 1e-9 and (confidence <= 1).all()

@@ -5,24 +5,19 @@ All are made at the network's rate and go through the same preparation as a user
 """
 
 import numpy as np
-import pandas
 import scipy.signal
 import spikeinterface.core as si
 import torch
 
-from ...events.find import ONSET_HALF_WIDTH
 from ...events.prepare import MODEL_RATE, network_input, prepare_trace, trace_noise_level
 from ...events.probability import WINDOW_FRAMES
-from ...events.simulate import SimulationSettings, disturbances, slow_drift
-from .backgrounds import digitised, mains_hum, random_noise
-from .shapes import random_shapes, shape_of, visible_frames
+from ...events.simulate import SimulationSettings, colored_noise, disturbances, event_sum, event_table, slow_drift
+from ...events.waveform import biexponential, rise_time_ms, tau_of_rise_ms
 
-# Part of the traces that are made on real noise, where there is some.
-REAL_NOISE_PART = 1 / 3
-# Smallest signal-to-noise ratio of the best linear detector; smaller events cannot be told from noise.
-SMALLEST_SNR = 3.8
-# Typical signal-to-noise ratio of the events of a trace, from barely visible to clear.
-SMALLEST_TYPICAL_SNR, LARGEST_TYPICAL_SNR = 5.0, 60.0
+# The network is asked whether an event begins within this time, in ms, to either side.
+ONSET_HALF_WIDTH_MS = 1.0
+# Smallest signal-to-noise ratio of the best linear detector; smaller events cannot be learnt.
+SMALLEST_SNR = 4.2
 
 
 def simulated_batches(seed: int, *, num_traces: int, duration_s: float = 10.0, batch_size: int = 12, real_noise=()):
@@ -67,25 +62,21 @@ def random_trace(rng: np.random.Generator, duration_s: float, real_noise=()):
     """
     num_frames = round(duration_s * MODEL_RATE)
     settings = _random_settings(rng, duration_s)
-    if len(real_noise) and rng.random() < REAL_NOISE_PART:
+    if len(real_noise) and rng.random() < 1 / 3:
         noise = _random_stretch(real_noise, num_frames, rng)
         noise = noise * rng.choice([-1, 1]) / noise.std()
     else:
-        noise = random_noise(num_frames, settings, rng)
-    own, events = _random_events(noise, settings, rng)
-    trace = noise + own
+        noise = colored_noise(num_frames, settings, rng)
+    events = _random_events(noise, settings, rng)
+    trace = noise + event_sum(events, num_frames, MODEL_RATE)
     if rng.random() < 0.3:  # events the other way are no events
-        trace -= _random_events(noise, settings, rng)[0]
+        trace -= event_sum(_random_events(noise, settings, rng), num_frames, MODEL_RATE)
     trace += slow_drift(num_frames, settings, rng) + disturbances(num_frames, settings, rng)
-    if rng.random() < 0.35:
-        trace += mains_hum(num_frames, float(np.exp(rng.uniform(np.log(0.1), np.log(3.0)))), MODEL_RATE, rng)
     if rng.random() < 0.06:
         _add_stimulus_artefacts(trace, events, settings.artefact_size, rng)
     if settings.low_pass_hz is not None:
         sos = scipy.signal.bessel(2, settings.low_pass_hz, output="sos", fs=MODEL_RATE, norm="mag")
         trace = scipy.signal.sosfiltfilt(sos, trace)
-    if rng.random() < 0.15:
-        trace = digitised(trace, rng)
     recording = si.NumpyRecording([trace.astype("float32")[:, None]], MODEL_RATE)
     prepared = prepare_trace(recording, 0)
     noise_level = trace_noise_level([prepared]) * np.exp(rng.normal(0, 0.1))
@@ -95,7 +86,7 @@ def random_trace(rng: np.random.Generator, duration_s: float, real_noise=()):
     return inputs, targets
 
 
-def event_targets(events, num_frames: int, rate: float) -> np.ndarray:
+def event_targets(events, num_frames: int, rate: float, time_scale: float = 1.0) -> np.ndarray:
     """
     What the network should say: inside an event, and near an onset; shape (2, num_frames), float32.
 
@@ -105,10 +96,10 @@ def event_targets(events, num_frames: int, rate: float) -> np.ndarray:
         With `onset_s` and `end_s`.
     """
     targets = np.zeros((2, num_frames), dtype="float32")
+    half_width = ONSET_HALF_WIDTH_MS * time_scale / 1000
     for onset, end in zip(events.onset_s, events.end_s, strict=True):
         targets[0, max(0, round(onset * rate)) : max(0, round(end * rate))] = 1
-        frame = round(onset * rate)
-        targets[1, max(0, frame - ONSET_HALF_WIDTH) : max(0, frame + ONSET_HALF_WIDTH + 1)] = 1
+        targets[1, max(0, round((onset - half_width) * rate)) : max(0, round((onset + half_width) * rate) + 1)] = 1
     return targets
 
 
@@ -136,11 +127,12 @@ def _random_settings(rng, duration_s):
     return SimulationSettings(
         duration_s=duration_s,
         sampling_frequency=MODEL_RATE,
-        event_rate=sometimes(0.9, log_uniform(0.4, 12.0)),
+        event_rate=sometimes(0.85, log_uniform(0.3, 12.0)),
         noise_slope=sometimes(0.65, rng.uniform(0.2, 1.0)),
         noise_corner_hz=log_uniform(30.0, 1000.0),
         low_pass_hz=log_uniform(300.0, 4000.0) if rng.random() < 0.5 else None,
         drift=sometimes(0.7, log_uniform(0.1, 20.0)),
+        hum=sometimes(0.3, log_uniform(0.1, 1.5)),
         artefact_rate=sometimes(0.6, log_uniform(0.1, 3.0)),
         artefact_size=log_uniform(2.0, 60.0),
         step_rate=sometimes(0.15, 0.3),
@@ -149,38 +141,26 @@ def _random_settings(rng, duration_s):
 
 
 def _random_events(noise, settings, rng):
-    """Trace of events whose sizes are spread around a typical signal-to-noise ratio, and where they begin and end."""
+    """Events whose sizes are spread around a typical signal-to-noise ratio of the trace."""
     count = rng.poisson(settings.event_rate * settings.duration_s)
     onsets = np.sort(rng.uniform(0, settings.duration_s, count))
-    shapes = random_shapes(rng, count)
-    typical_snr = np.exp(rng.uniform(np.log(SMALLEST_TYPICAL_SNR), np.log(LARGEST_TYPICAL_SNR)))
+    typical_decay = np.exp(rng.uniform(np.log(0.5), np.log(25.0)))
+    typical_rise = np.clip(typical_decay * np.exp(rng.uniform(np.log(0.04), np.log(1.0))), 0.1, 4.0)
+    jitter = rng.uniform(0.05, 0.4)
+    decay = typical_decay * np.exp(jitter * rng.standard_normal(count))
+    tau_rise = tau_of_rise_ms(typical_rise * np.exp(jitter * rng.standard_normal(count)), decay)
+    typical_snr = np.exp(rng.uniform(np.log(5.7), np.log(85.0)))
     snr = np.maximum(SMALLEST_SNR, typical_snr * np.exp(rng.uniform(0.1, 0.6) * rng.standard_normal(count)))
-    size = snr / matched_snr(noise, shape_of(shapes, count, MODEL_RATE))
-    trace = np.zeros(len(noise))
-    times = np.zeros((count, 2))
-    for event, onset in enumerate(onsets * MODEL_RATE):
-        start = int(onset)
-        values = shape_of(shapes, event, MODEL_RATE, (onset - start) / MODEL_RATE)
-        times[event] = (start + np.array(visible_frames(values))) / MODEL_RATE
-        values = values[: max(0, len(trace) - start)]
-        trace[start : start + len(values)] += size[event] * values
-    return trace, pandas.DataFrame(dict(onset_s=times[:, 0], end_s=times[:, 1]))
+    unit_snr = matched_snr(noise, float(tau_of_rise_ms(typical_rise, typical_decay)), typical_decay)
+    return event_table(onsets, snr / unit_snr, tau_rise, decay, rise_time_ms(tau_rise, decay))
 
 
-def matched_snr(noise: np.ndarray, waveform: np.ndarray) -> float:
-    """
-    Signal-to-noise ratio of an event for the best linear detector in this noise, above 5 Hz.
-
-    Parameters
-    ----------
-    noise : np.ndarray, shape (num_frames,), float
-        At `MODEL_RATE`.
-    waveform : np.ndarray, shape (num_samples,), float
-        The event, at `MODEL_RATE`.
-    """
+def matched_snr(noise: np.ndarray, tau_rise_ms: float, tau_decay_ms: float) -> float:
+    """Signal-to-noise ratio of an event of amplitude 1 for the best linear detector in this noise, above 5 Hz."""
     size = 4096
     frequencies, power = scipy.signal.welch(noise, MODEL_RATE, nperseg=size)
-    energy = np.abs(np.fft.rfft(waveform, size) / MODEL_RATE) ** 2
+    waveform = biexponential(np.arange(size) / MODEL_RATE * 1000, tau_rise_ms, tau_decay_ms)
+    energy = np.abs(np.fft.rfft(waveform) / MODEL_RATE) ** 2
     floor = 1e-3 * power.max()  # beyond the amplifier's filter there is neither noise nor signal
     return float(np.sqrt((4 * energy / np.maximum(power, floor))[frequencies > 5].sum() * frequencies[1]))
 

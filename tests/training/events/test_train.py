@@ -11,15 +11,13 @@ from si_deepsort.events.measure import measure_events
 from si_deepsort.events.prepare import prepare_trace, trace_noise_level
 from si_deepsort.events.probability import WINDOW_FRAMES, event_probabilities
 from si_deepsort.events.segment import segment_events
-from si_deepsort.events.simulate import simulate_events
+from si_deepsort.events.simulate import colored_noise, simulate_events
 from si_deepsort.events.waveform import end_time_ms
 from si_deepsort.nets.autoencoder import Autoencoder, AutoencoderConfig
 from si_deepsort.nets.event_unet import EventUNet, EventUNetConfig
-from si_deepsort.training.events.backgrounds import digitised, mains_hum, random_noise
 from si_deepsort.training.events.convention import learn_convention
 from si_deepsort.training.events.cross_validate import cross_validate_events
 from si_deepsort.training.events.models import event_loss
-from si_deepsort.training.events.shapes import VISIBLE_PART, Shapes, random_shapes, shape_of, visible_frames
 from si_deepsort.training.events.traces import _random_settings, event_targets, matched_snr, simulated_batches
 from si_deepsort.training.events.train import EventTrainingSettings, train_events
 
@@ -62,7 +60,7 @@ def test_matched_snr_is_that_of_white_noise():
     times = np.arange(0, 100, 0.1)
     shape = np.exp(-times / 5.0) - np.exp(-times / 0.5)
     shape /= shape.max()
-    assert matched_snr(noise, shape) == pytest.approx(np.sqrt((shape**2).sum()), rel=0.1)  # 5 Hz are left out
+    assert matched_snr(noise, 0.5, 5.0) == pytest.approx(np.sqrt((shape**2).sum()), rel=0.1)  # 5 Hz are left out
 
 
 def test_a_network_learns_eight_windows():
@@ -131,7 +129,7 @@ def test_targets_mark_the_event_and_its_onset():
 
 def test_random_settings_make_noise_of_one():
     settings = _random_settings(np.random.default_rng(0), 5.0)
-    noise = random_noise(100_000, settings, np.random.default_rng(0))
+    noise = colored_noise(100_000, settings, np.random.default_rng(0))
     assert noise.std() == pytest.approx(1.0, rel=0.25)
 
 
@@ -178,37 +176,3 @@ def test_a_model_reports_events_as_they_were_marked(tmp_path):
         iou[model] = intersection_over_union(*frames)
     assert found.attrs["end"] == net.info.settings["end"] and 0.2 <= found.attrs["threshold"] <= 0.95
     assert iou[tmp_path / "mine"] > 0.65 > iou[None]
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_events_of_any_shape_rise_once_to_a_peak_of_one(seed):
-    shapes = random_shapes(np.random.default_rng(seed), 3)
-    for event in range(4):
-        values = shape_of(shapes, event, 10_000.0, 0.3 / 10_000.0)
-        first, last = visible_frames(values)
-        peak = int(values.argmax())
-        assert values[0] == 0 and values[peak] == 1 and 0 < first <= peak < last
-        assert (np.diff(values[: peak + 1]) >= 0).all() and (np.diff(values[peak:]) <= 1e-12).all()
-        assert values[first - 1] <= VISIBLE_PART < values[first] and values[last - 1] >= 0.1
-
-
-def test_a_rise_much_slower_than_the_decay_is_an_alpha_function():
-    times = np.arange(0, 60, 0.1)
-    alpha = times / 4 * np.exp(1 - times / 4)
-    shapes = Shapes(np.array([4000.0]), np.array([4.0]), np.zeros(1), power=1.0, slow_factor=3.0, dendrite_ms=0.0)
-    values = shape_of(shapes, 0, 10_000.0)
-    np.testing.assert_allclose(values[:200], alpha[:200], atol=2e-3)
-
-
-def test_hum_has_its_size_and_the_mains_and_their_harmonics_alone():
-    hum = mains_hum(100_000, 2.0, 10_000.0, np.random.default_rng(4))
-    power = np.abs(np.fft.rfft(hum)) ** 2
-    hertz = np.fft.rfftfreq(len(hum), 1e-4)
-    is_line = np.min([np.abs(hertz % mains - mains * (hertz % mains > mains / 2)) for mains in (50, 60)], axis=0) < 5
-    assert hum.std() == pytest.approx(2.0) and power[is_line].sum() > 0.98 * power.sum()
-
-
-def test_a_coarse_converter_has_steps():
-    trace = np.random.default_rng(0).standard_normal(5000)
-    steps = np.diff(np.unique(digitised(trace, np.random.default_rng(1))))
-    np.testing.assert_allclose(steps / steps.min(), np.round(steps / steps.min()), atol=1e-6)
