@@ -6,6 +6,7 @@ Each step keeps its result in the folder of the run; an interrupted run goes on 
 
 import logging
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -153,12 +154,30 @@ def judge_units(
     settings: DeepSortSettings,
     run: RunFolder,
 ) -> None:
-    """If wanted, set what is to be expected of each unit as properties, and keep the table with the reasons."""
+    """
+    If wanted, set what is to be expected of each unit as properties, and keep the table with the reasons.
+
+    An error here is told and does not stop the run: the sorting itself is complete.
+    """
     if not settings.assess:
         return
-    assessment = assess_white(
-        sorting, white, whitening=whitening, noise_before=noise_before, duration_s=MOST_ASSESSED_S, seed=settings.seed
-    )
+    try:
+        assessment = assess_white(
+            sorting,
+            white,
+            whitening=whitening,
+            noise_before=noise_before,
+            duration_s=MOST_ASSESSED_S,
+            seed=settings.seed,
+        )
+    except Exception as error:
+        logger.exception("The units could not be judged")
+        warnings.warn(
+            f"The sorting is complete, but its units could not be judged ({type(error).__name__}: {error}). "
+            "si_deepsort.assess(sorting, recording) tries again.",
+            stacklevel=2,
+        )
+        return
     assessment.set_properties(sorting)
     run.save_table("assessment", assessment.units.reset_index())
 
