@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -21,6 +22,16 @@ def single_thread():
     with threadpool_limits(1):
         yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was():
+    """The command line owns its process and sets up logging; tests run it within theirs."""
+    root, own = logging.getLogger(), logging.getLogger("si_deepsort")
+    handlers, level = list(root.handlers), own.level
+    yield
+    root.handlers[:] = handlers
+    own.setLevel(level)
 
 
 @pytest.fixture

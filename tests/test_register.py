@@ -53,9 +53,10 @@ INTERNALS = {
         "generate_templates",
         "generate_unit_locations",
     },
-    "spikeinterface.core.job_tools": {"ensure_chunk_size", "fix_job_kwargs", "job_keys"},
+    "spikeinterface.core.job_tools": {"TimeSeriesChunkExecutor", "ensure_chunk_size", "fix_job_kwargs", "job_keys"},
     "spikeinterface.core.node_pipeline": {"PeakDetector", "run_node_pipeline"},
     "spikeinterface.core.recording_tools": {"get_chunk_with_margin"},
+    "spikeinterface.core.segmentutils": {"append_sortings"},
     "spikeinterface.extractors.extractor_classes": {"recording_extractor_full_dict"},
     "spikeinterface.generation.drift_tools": {
         "DriftingTemplates",

@@ -127,7 +127,11 @@ def split_table(text: str, encoding: str, is_heading: Callable[[list[str]], bool
     """
     tables, problems = [], []
     for delimiter in _possible_delimiters(text):
-        rows = _split(text, delimiter)
+        try:
+            rows = _split(text, delimiter)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
         found = next((index for index, (_, row) in enumerate(rows[:MAX_HEAD_LINES]) if is_heading(row)), None)
         if found is None:
             continue

@@ -76,12 +76,12 @@ class Assessor(Network):
     def judge_units(self, units: Tensor, pairs: Tensor) -> Tensor:
         """Outputs of each member, (members, batch, 10)."""
         is_there = ~pairs.isnan().any(dim=2)
-        units, pairs = self._normalized(units, "unit"), self._normalized(pairs, "pair")
+        units, pairs = self.normalized(units, "unit"), self.normalized(pairs, "pair")
         return torch.stack([member.judge_units(units, pairs, is_there) for member in self._all_members()])
 
     def judge_spikes(self, spikes: Tensor, outputs: Tensor) -> Tensor:
         """Log odds of spikes by each member, (members, batch, 1); outputs (members, batch, 10) of their units."""
-        spikes = self._normalized(spikes, "spike")
+        spikes = self.normalized(spikes, "spike")
         return torch.stack(
             [member.judge_spikes(spikes, own) for member, own in zip(self._all_members(), outputs, strict=True)]
         )
@@ -89,7 +89,7 @@ class Assessor(Network):
     def _all_members(self) -> list["_Member"]:
         return cast("list[_Member]", list(self.members))
 
-    def _normalized(self, features: Tensor, kind: str) -> Tensor:
+    def normalized(self, features: Tensor, kind: str) -> Tensor:
         scaled = (features - getattr(self, f"{kind}_mean")) / getattr(self, f"{kind}_scale")
         return scaled.nan_to_num(0.0).clamp(-LARGEST_FEATURE, LARGEST_FEATURE)
 

@@ -18,6 +18,9 @@ _TRAIN_ANEW = {
     "train_autoencoder(recording, sorting)",
     "denoising_autoencoder": "the autoencoder of the sorter serves any recording; it is trained on generated ones by "
     "python -m si_deepsort.training.embedding.pretrain",
+    "assessor": "the network that judges units serves any sorting; it learns from generated recordings by "
+    "python -m si_deepsort.training.assessment.train",
+    "cell_type": "putative cell types are learnt from tagged cells by python -m si_deepsort.training.cell_types.train",
     "classifier_cnn": "a classifier knows the units of one recording: use train_classifier(recording, sorting)",
     "classifier_gru": "a classifier knows the units of one recording: use train_classifier(recording, sorting, "
     'architecture="gru")',

@@ -12,6 +12,7 @@ import spikeinterface.core as si
 from small_recording import SAMPLING_FREQUENCY, add_spikes, as_recording, small_traces, spike_trains, unit_templates
 from spikeinterface.sorters import run_sorter
 
+from si_deepsort.sorter.front_end import cache as traces_cache
 from si_deepsort.sorter.settings import DeepSortSettings
 
 QUICK = dict(clustering="hdbscan", num_rounds=0, motion_correction=None)
@@ -174,7 +175,7 @@ def test_classifier_gives_spikes_to_its_units(tmp_path):
     options = dict(classifier=tmp_path / "model", apply_preprocessing=False)
     sorting = run_sorter("deepsort", saved, folder=tmp_path / "out", **QUICK, **options)
     assert set(truth.unit_ids) & set(sorting.unit_ids)
-    assert set(sorting.get_annotation("models")) == {"classifier"}
+    assert set(sorting.get_annotation("models")) == {"classifier", "detection", "embedding"}
 
 
 @pytest.mark.slow
@@ -185,24 +186,29 @@ def test_job_kwargs_reach_spikeinterface(recording, tmp_path, monkeypatch):
     run = TimeSeriesChunkExecutor.run
 
     def spied(executor, *args, **kwargs):
-        seen.append((executor.chunk_size, executor.progress_bar))
+        seen.append(executor.chunk_size)
         return run(executor, *args, **kwargs)
 
     monkeypatch.setattr(TimeSeriesChunkExecutor, "run", spied)
     sort(recording, tmp_path / "out", job_kwargs=dict(chunk_duration="700ms", progress_bar=True))
-    assert (round(0.7 * SAMPLING_FREQUENCY), True) in seen
+    assert round(0.7 * SAMPLING_FREQUENCY) in seen
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cache, saves", [("folder", ["folder"]), ("memory", ["memory"]), ("none", [])])
 def test_cache_says_where_traces_are_kept(recording, tmp_path, monkeypatch, cache, saves):
     seen = []
-    save = si.BaseRecording.save
+    save, write = si.BaseRecording.save, traces_cache._write_traces
 
-    def spied(self, *args, **kwargs):
-        seen.append("memory" if kwargs.get("format") == "memory" else "folder")
+    def spied_save(self, *args, **kwargs):
+        seen.append(kwargs["format"])
         return save(self, *args, **kwargs)
 
-    monkeypatch.setattr(si.BaseRecording, "save", spied)
+    def spied_write(*args, **kwargs):
+        seen.append("folder")
+        return write(*args, **kwargs)
+
+    monkeypatch.setattr(si.BaseRecording, "save", spied_save)
+    monkeypatch.setattr(traces_cache, "_write_traces", spied_write)
     sort(recording, tmp_path / "out", cache=cache)
     assert seen == saves

@@ -144,7 +144,7 @@ def fit_member(
 def _loss(net, member, examples, batch, starts, weights, rng):
     units, pairs = torch.from_numpy(examples.units[batch]), torch.from_numpy(examples.pairs[batch])
     is_there = ~pairs.isnan().any(dim=2)
-    units, pairs = net._normalized(units, "unit"), net._normalized(pairs, "pair")
+    units, pairs = net.normalized(units, "unit"), net.normalized(pairs, "pair")
     units = units + FEATURE_NOISE * torch.randn_like(units)
     outputs = member.judge_units(units, pairs, is_there)
     weight = torch.from_numpy(weights[batch]).float()
@@ -165,7 +165,7 @@ def _loss(net, member, examples, batch, starts, weights, rng):
     owners = np.repeat(np.arange(len(batch)), SPIKES_AT_ONCE)[np.repeat(counts > 0, SPIKES_AT_ONCE)]
     drawn = drawn[counts > 0].ravel()
     if len(drawn):
-        spikes = net._normalized(torch.from_numpy(examples.spikes[drawn]), "spike")
+        spikes = net.normalized(torch.from_numpy(examples.spikes[drawn]), "spike")
         log_odds = member.judge_spikes(spikes, outputs[torch.from_numpy(owners)].detach())[:, 0]
         target = torch.from_numpy(examples.is_right[drawn]).float()
         errors = nn.functional.binary_cross_entropy_with_logits(log_odds, target, reduction="none")
