@@ -30,7 +30,7 @@ class DeepsortSorter(BaseSorter):
         'whitening_order': 24,
         'whitening_radius_um': 100.0,
         'cache': 'folder',
-        'detection': 'cnn',
+        'detection': 'energy',
         'detect_threshold': None,
         'detect_radius_um': 60.0,
         'embedding': 'pca',

@@ -51,7 +51,7 @@ class DeepSortSettings(Settings):
         choices=("folder", "memory", "none"),
     )
     detection: str = setting(
-        "cnn",
+        "energy",
         "Spike detection: the network 'cnn' or 'gru', which judges peaks of the energy of the waveform, 'energy' (all "
         "peaks above a threshold), 'locally_exclusive' or 'matched_filtering' (SpikeInterface's threshold detectors), "
         "or the folder of a trained detector",

@@ -100,11 +100,6 @@ def pretrain(
     return net, held_out
 
 
-# Highest threshold of a bundled detector. In a sorting a false peak costs time, and matching leaves it out; a lost one may
-# cut a neuron. At equal recall on the held-out candidates (.18 for the CNN), a third of the spikes of single neurons in
-# small recordings were lost; at .1 none was. Tuned on two generated recordings of 5 s.
-HIGHEST_BUNDLED_THRESHOLD = 0.1
-
 CARD = """## What it does
 
 Finds spikes in extracellular traces: for each peak of the energy in white traces the probability that it is a spike of
@@ -161,7 +156,6 @@ def save(net: Detector, held_out: Examples, architecture: str, options: argparse
     """Save a detector with its threshold, its front end and its card."""
     _, metrics = choose_threshold(net, held_out)
     threshold, at_this_recall = threshold_of_equal_recall(net, held_out)
-    threshold = min(threshold, HIGHEST_BUNDLED_THRESHOLD)
     info = ModelInfo(
         name=f"detector-{architecture}",
         task="detection",
