@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-Part, Result = TypeVar("Part"), TypeVar("Result")
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 # Parts that are computed ahead of the one whose result is used, for each thread: it bounds the memory.
 PARTS_AHEAD = 2
@@ -37,8 +38,7 @@ def threads(number: int) -> Iterator[None]:
         yield
         return
     # Each thread has a limit of its own in OpenMP.
-    limit = dict(initializer=threadpool_limits, initargs=(1, "openmp"))
-    with ThreadPoolExecutor(number, thread_name_prefix="si_deepsort", **limit) as pool:  # type: ignore[arg-type]
+    with ThreadPoolExecutor(number, "si_deepsort", threadpool_limits, (1, "openmp")) as pool:
         token = _POOL.set((pool, number))
         try:
             yield

@@ -8,6 +8,7 @@ import sys
 from importlib import import_module
 
 import typer
+from typer.models import CommandInfo, TyperInfo
 
 from .console import hide_warnings_not_for_users
 
@@ -58,7 +59,8 @@ def _root(context: typer.Context) -> None:
 
 for _module in COMMAND_MODULES:
     import_module(f"{__name__}.{_module}").add_commands(app)
-for _command in (*app.registered_commands, *app.registered_groups):
+_commands: list[CommandInfo | TyperInfo] = [*app.registered_commands, *app.registered_groups]
+for _command in _commands:
     _command.rich_help_panel = next((panel for panel, names in PANELS.items() if _command.name in names), None)
 
 

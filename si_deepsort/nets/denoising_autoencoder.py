@@ -73,15 +73,16 @@ class DenoisingAutoencoder(Network):
         self.register_buffer("lengths_um", torch.tensor(config.lengths_um), persistent=False)
         self.describe = nn.Linear(num_inputs, config.num_features)
         num_seen = (2 + 2 * num_lengths) * config.num_features + num_lengths + 1
-        self.correct = nn.Sequential(
+        first_layers = [
             nn.Linear(num_seen, config.hidden),
             nn.GELU(),
             nn.Linear(config.hidden, config.hidden),
             nn.GELU(),
-            nn.Linear(config.hidden, config.code_dimension),
-        )
-        nn.init.zeros_(self.correct[-1].weight)
-        nn.init.zeros_(self.correct[-1].bias)
+        ]
+        correction = nn.Linear(config.hidden, config.code_dimension)
+        self.correct = nn.Sequential(*first_layers, correction)
+        nn.init.zeros_(correction.weight)
+        nn.init.zeros_(correction.bias)
 
     def encode(self, waveforms: Tensor, distances_um: Tensor) -> Tensor:
         """

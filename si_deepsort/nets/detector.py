@@ -104,6 +104,8 @@ class Detector(Network):
     FIRST_SLOPE = 10.0
 
     config_class = DetectorConfig
+    # Layers of a subclass that end in the correction of the rule.
+    decide: nn.Sequential
     config: DetectorConfig
 
     def __init__(self, config: DetectorConfig):
@@ -148,9 +150,10 @@ class Detector(Network):
         """Layers from what a subclass sees to the correction of the rule, which is 0 before training."""
         last = self.config.hidden[1]
         num_summaries = 5 + len(self.config.lengths_um)
-        layers = nn.Sequential(nn.Linear(num_seen + num_summaries, last), nn.ReLU(), nn.Linear(last, 1))
-        nn.init.zeros_(layers[-1].weight)
-        nn.init.zeros_(layers[-1].bias)
+        correction = nn.Linear(last, 1)
+        layers = nn.Sequential(nn.Linear(num_seen + num_summaries, last), nn.ReLU(), correction)
+        nn.init.zeros_(correction.weight)
+        nn.init.zeros_(correction.bias)
         return layers
 
     def example_input(self, batch_size: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:

@@ -175,7 +175,7 @@ def living_stretches(traces: np.ndarray) -> np.ndarray:
         True throughout for a channel that is always dead, because it has no usual level.
     """
     num_stretches = max(1, len(traces) // STRETCH_FRAMES)
-    levels = np.stack(list(each(noise_levels, np.array_split(traces, num_stretches))))
+    levels: np.ndarray = np.stack(list(each(noise_levels, np.array_split(traces, num_stretches))))
     usual = np.array([np.median(own[own > 0]) if np.any(own > 0) else 0.0 for own in levels.T])
     is_quiet = (levels < DEAD_RATIO * usual) & (levels > SILENT_RATIO * usual)
     are_quiet_together = is_quiet.mean(axis=1) > 0.5

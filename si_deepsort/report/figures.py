@@ -132,7 +132,7 @@ def unit_colors(units: MeasuredUnits) -> np.ndarray:
 
     order = np.argsort(np.argsort(units.unit_locations[:, 1], kind="stable"), kind="stable")
     # Without the grey, in which peaks of no unit are drawn.
-    palette = np.delete(np.asarray(colormaps["tab10"].colors), 7, axis=0)
+    palette = np.delete(colormaps["tab10"](np.arange(10))[:, :3], 7, axis=0)
     return np.concatenate([palette[order % len(palette)], np.ones((len(order), 1))], axis=1)
 
 

@@ -77,10 +77,10 @@ def run_on_cluster(
         for future in tqdm(
             as_completed(futures, loop=client.loop), desc=job_name, total=len(tasks), disable=not progress_bar
         ):
-            if (error := future.exception()) is not None:
+            if (problem := future.exception()) is not None:
                 # The first error is the one to tell; the other tasks would fail in the same way.
                 client.cancel(futures)
-                raise _failed(scheduler, error) from error
+                raise _failed(scheduler, problem) from problem
         return np.concatenate(client.gather(futures))
 
 

@@ -73,11 +73,11 @@ def split_units(
     labels = spikes["unit_index"].astype("int64").copy()
     next_label = len(templates.values)
 
-    def split(unit):
+    def parts_of(unit: int) -> np.ndarray:
         scaled = without_known_variation(features, unit, amplitude_variance)
         return split_recursively(scaled, partition, min_size=min_size)
 
-    for unit, parts in enumerate(each(split, range(len(features.positions)))):
+    for unit, parts in enumerate(each(parts_of, range(len(features.positions)))):
         positions = features.positions[unit]
         if parts.max(initial=0) > 0:
             labels[spikes["unit_index"] == unit] = -1

@@ -117,9 +117,14 @@ def average_units(
     counts = np.bincount(some["unit_index"], minlength=num_units)
     rough = clean_averages(values, differences, counts, nbefore, background)
     isolated = spikes[are_isolated(spikes, rough.values, traces.get_channel_locations()[:, :2])]
-    reach = dict(nbefore=nbefore + MOST_SHIFT, nafter=nafter + MOST_SHIFT)
     values, differences = average_waveforms(
-        traces, isolated, num_units, **reach, seed=seed, main_channels=main_channels(values)
+        traces,
+        isolated,
+        num_units,
+        nbefore=nbefore + MOST_SHIFT,
+        nafter=nafter + MOST_SHIFT,
+        seed=seed,
+        main_channels=main_channels(values),
     )
     counts = np.bincount(isolated["unit_index"], minlength=num_units)
     return UnitAverages(values, differences, nbefore, counts, background)

@@ -7,6 +7,7 @@ the other units as well, every one of them with its own lag and amplitude.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from scipy.stats import binom
@@ -118,7 +119,7 @@ def _most_gain(gains: Iterator[np.ndarray], num_spikes: int, *, least: float, sh
     tested = np.zeros(0)
     for some in gains:
         tested = np.concatenate([tested, some])
-        num_doubtful = np.count_nonzero(tested <= least)
+        num_doubtful = int(np.count_nonzero(tested <= least))
         if len(tested) < num_spikes and _is_certain(num_doubtful, len(tested), share):
             return num_doubtful < share * len(tested)
     return len(tested) > 0 and bool(np.quantile(tested, share) > least)
@@ -128,6 +129,10 @@ def _is_certain(num_doubtful: int, num_tested: int, share: float) -> bool:
     """Whether so many doubtful spikes, or so few, would be rare in a unit of whose spikes just a share is doubtful."""
     fewer, more = binom.cdf(num_doubtful, num_tested, share), binom.sf(num_doubtful - 1, num_tested, share)
     return bool(min(fewer, more) < MOST_UNCERTAIN)
+
+
+def _among(is_unit: Callable[[int, np.ndarray], bool], is_left: np.ndarray, unit: int) -> bool:
+    return is_unit(unit, is_left)
 
 
 def _kept_one_by_one(is_unit: Callable[[int, np.ndarray], bool], order: np.ndarray, depends: np.ndarray) -> np.ndarray:
@@ -141,7 +146,7 @@ def _kept_one_by_one(is_unit: Callable[[int, np.ndarray], bool], order: np.ndarr
     at_once = 1 if num_threads() == 1 else PARTS_AHEAD * num_threads()
     while position < len(order):
         judged, before = order[position : position + at_once], is_left.copy()
-        for unit, is_kept in zip(judged, each(lambda unit, left=before: is_unit(unit, left), judged), strict=True):
+        for unit, is_kept in zip(judged, each(partial(_among, is_unit, before), judged), strict=True):
             if np.any(depends[unit] & before & ~is_left):
                 break
             is_left[unit] = is_kept

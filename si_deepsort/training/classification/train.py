@@ -157,13 +157,19 @@ def train_classifier(
     nbefore, nafter = (max(FEWEST_SAMPLES, round(ms * frequency / 1000)) for ms in (ms_before, ms_after))
     window = dict(nbefore=nbefore, nafter=nafter, max_channels=max_channels, min_spikes=min_spikes, seed=settings.seed)
     examples = _pooled_waveforms([_filtered(one) for one in recordings], sortings, window)
-    options = dict(is_held_out=examples.is_held_out, num_classes=len(examples.unit_ids) + 1, architecture=architecture)
-    net = fit_classifier(examples.waveforms, examples.classes, **options, settings=settings)
+    net = fit_classifier(
+        examples.waveforms,
+        examples.classes,
+        is_held_out=examples.is_held_out,
+        num_classes=len(examples.unit_ids) + 1,
+        architecture=architecture,
+        settings=settings,
+    )
     units = _learn_units(recordings, sortings, examples, settings.seed)
     net = with_labelled_units(net, units)
     info = _describe(net, examples, units, folder, frequency, nbefore, settings)
-    readable = dict(scores=_readable(info, examples), next_step=NEXT_STEP)
-    return finish_training(net, info, folder, **readable, prints=settings.progress_bar)
+    scores = _readable(info, examples)
+    return finish_training(net, info, folder, scores=scores, next_step=NEXT_STEP, prints=settings.progress_bar)
 
 
 def _filtered(recording: BaseRecording) -> BaseRecording:

@@ -106,7 +106,10 @@ def examples_from_recording(
             units = labels.units[index]
             classes, _ = classify_candidates(found, labels.frames[index] + offsets[units], units, sizes, frequency)
             parts.append((own, found, classes))
-    examples = [_cut(*part, detector) for part in _choose(parts, num_negatives, rng)]
+    examples = [
+        _cut(own, found, classes, weights, detector)
+        for own, found, classes, weights in _choose(parts, num_negatives, rng)
+    ]
     return concatenate_examples(examples), labels
 
 
