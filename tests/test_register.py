@@ -54,9 +54,10 @@ INTERNALS = {
         "generate_unit_locations",
     },
     "spikeinterface.core.job_tools": {"TimeSeriesChunkExecutor", "ensure_chunk_size", "fix_job_kwargs", "job_keys"},
-    "spikeinterface.core.node_pipeline": {"PeakDetector", "run_node_pipeline"},
+    "spikeinterface.core.node_pipeline": {"ExtractDenseWaveforms", "PeakDetector", "run_node_pipeline"},
     "spikeinterface.core.recording_tools": {"get_chunk_with_margin"},
     "spikeinterface.core.segmentutils": {"append_sortings"},
+    "spikeinterface.curation.curation_model": {"Curation"},
     "spikeinterface.extractors.extractor_classes": {"recording_extractor_full_dict"},
     "spikeinterface.generation.drift_tools": {
         "DriftingTemplates",
@@ -70,6 +71,7 @@ INTERNALS = {
     "spikeinterface.sortingcomponents.matching.base": {"BaseTemplateMatching"},
     "spikeinterface.sortingcomponents.motion": {"estimate_motion"},
     "spikeinterface.sortingcomponents.peak_detection.method_list": {"detect_peak_methods"},
+    "spikeinterface.sortingcomponents.peak_localization.method_list": {"LocalizeCenterOfMass"},
     "spikeinterface.sortingcomponents.tools": {"get_prototype_and_waveforms_from_recording"},
 }
 # Private attributes of SpikeInterface's objects that the package reads.
