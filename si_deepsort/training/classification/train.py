@@ -157,14 +157,23 @@ def train_classifier(
     nbefore, nafter = (max(FEWEST_SAMPLES, round(ms * frequency / 1000)) for ms in (ms_before, ms_after))
     window = dict(nbefore=nbefore, nafter=nafter, max_channels=max_channels, min_spikes=min_spikes, seed=settings.seed)
     examples = _pooled_waveforms([_filtered(one) for one in recordings], sortings, window)
-    num_classes = len(examples.unit_ids) + 1
-    data = examples.waveforms, examples.classes, examples.is_held_out
-    net = fit_classifier(*data, num_classes=num_classes, architecture=architecture, settings=settings)
+    net = _fit_to_examples(examples, architecture, settings)
     units = _learn_units(recordings, sortings, examples, settings.seed)
     net = with_labelled_units(net, units)
     info = _describe(net, examples, units, folder, frequency, nbefore, settings)
     scores = _readable(info, examples)
     return finish_training(net, info, folder, scores=scores, next_step=NEXT_STEP, prints=settings.progress_bar)
+
+
+def _fit_to_examples(examples, architecture: str, settings: ClassifierTrainingSettings) -> WaveformClassifier:
+    return fit_classifier(
+        examples.waveforms,
+        examples.classes,
+        is_held_out=examples.is_held_out,
+        num_classes=len(examples.unit_ids) + 1,
+        architecture=architecture,
+        settings=settings,
+    )
 
 
 def _filtered(recording: BaseRecording) -> BaseRecording:
