@@ -1,6 +1,7 @@
 """Training a classifier, and assigning peaks with it: what must hold for any weights, and that it learns."""
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from small_units import FS, SHAPES, make_recording
@@ -10,6 +11,7 @@ from si_deepsort.known_units.assign import UNKNOWN, assign_peaks, cut_waveforms
 from si_deepsort.known_units.sort_known_units import with_known_units
 from si_deepsort.nets.classifier import ClassifierConfig, CNNClassifier, GRUClassifier
 from si_deepsort.preprocessing.band_pass import band_pass
+from si_deepsort.sorter.units.dropped import MERGED
 from si_deepsort.training.classification.augment import augment
 from si_deepsort.training.classification.train import ClassifierTrainingSettings, fit_classifier, train_classifier
 from si_deepsort.zoo import load_model
@@ -172,7 +174,6 @@ def test_a_sorting_gets_the_known_unit_ids_and_keeps_what_is_new(model_folder):
         with_known_units(NumpyRecording([traces], FS, channel_ids=["other"]), mixed, model_folder)
 
 
-@pytest.mark.xfail(reason="one of the known units has 70 % of its spikes in these 5 s of one channel", strict=False)
 @pytest.mark.slow
 def test_the_sorter_uses_known_unit_ids(tmp_path):
     from spikeinterface.sorters import run_sorter
@@ -189,5 +190,7 @@ def test_the_sorter_uses_known_unit_ids(tmp_path):
     for unit in truth.unit_ids:
         true, mine = truth.get_unit_spike_train(unit), found.get_unit_spike_train(unit)
         assert (np.abs(true[:, None] - mine).min(axis=1) <= 8).mean() > 0.8
+    dropped = pandas.read_csv(tmp_path / "sorted" / "sorter_output" / "dropped.csv")
+    assert (dropped["num_spikes"] > 0).all() and set(dropped["reason"]) <= {MERGED}
     with pytest.raises(Exception, match="nowhere"):
         run_sorter("deepsort", other, folder=tmp_path / "again", classifier=str(tmp_path / "nowhere"))

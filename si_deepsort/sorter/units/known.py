@@ -7,7 +7,7 @@ cannot be explained by known ones.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from spikeinterface.core import BaseRecording
@@ -16,7 +16,7 @@ from ...spike_vectors import in_order, some_of_each
 from .averages import UnitAverages, average_units
 from .background import Background
 from .collisions import DOUBTFUL_SHARE, LEAST_GAIN, MISFIT_FRACTION, MOST_TESTED_SPIKES, spike_gains
-from .dropped import COLLISION, SATELLITE
+from .dropped import COLLISION, MERGED, SATELLITE, DroppedUnit
 from .refine import Refined, RefinementValues, align_to_peaks, keep_units
 from .satellites import find_satellite_spikes
 from .templates import MAX_LAG, UnitTemplates, template_distances
@@ -90,10 +90,7 @@ def _pairs(known: KnownTemplates, found: UnitTemplates, merge_distance) -> list[
         np.concatenate([known.num_spikes, found.num_spikes]),
         found.noise_energy,
     )
-    distances, lags = (values[:num_known, num_known:] for values in template_distances(both))
-    energies = np.einsum("usc,usc->u", both.values, both.values, dtype="float64")
-    smaller = np.minimum(energies[:num_known, None], energies[None, num_known:])
-    excess = (distances**2 - merge_distance**2) / np.maximum(smaller, 1e-9)
+    excess, lags = _unlikeness(both, num_known, merge_distance)
     # All that is too unlike costs the same, so that it does not decide which of the others are paired.
     rows, columns = linear_sum_assignment(np.minimum(excess, MOST_UNLIKE))
     return [
@@ -101,6 +98,14 @@ def _pairs(known: KnownTemplates, found: UnitTemplates, merge_distance) -> list[
         for row, column in zip(rows, columns, strict=True)
         if excess[row, column] < MOST_UNLIKE
     ]
+
+
+def _unlikeness(templates: UnitTemplates, num_known: int, merge_distance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Excess distance of each known unit to each other one, relative to the smaller template, and lags in samples."""
+    distances, lags = (values[:num_known, num_known:] for values in template_distances(templates))
+    energies = np.einsum("usc,usc->u", templates.values, templates.values, dtype="float64")
+    smaller = np.minimum(energies[:num_known, None], energies[None, num_known:])
+    return (distances**2 - merge_distance**2) / np.maximum(smaller, 1e-9), lags
 
 
 def _moved(template: np.ndarray, samples: int) -> np.ndarray:
@@ -195,7 +200,30 @@ def _without_explained(traces: BaseRecording, units: Refined, num_known: int, va
         (gains,) = spike_gains(traces, [own], templates, unit, others, **costs)
         least = LEAST_GAIN + MISFIT_FRACTION * np.sum(templates.values[unit] ** 2)
         is_kept[unit] = len(gains) > 0 and np.quantile(gains, DOUBTFUL_SHARE) > least
-    return keep_units(units, is_kept, COLLISION)
+    kept = keep_units(_with_parts(units, ~is_kept, num_known, values.merge_distance), is_kept, COLLISION)
+    # The parts that were given to known units are listed already.
+    return replace(kept, dropped=[unit for unit in kept.dropped if unit.num_spikes > 0])
+
+
+def _with_parts(units: Refined, is_explained: np.ndarray, num_known: int, merge_distance: float) -> Refined:
+    """
+    Give the spikes of explained units that are parts of a known one to it: with its template they are its spikes.
+
+    The sorter may find a known neuron in two parts, of which only one is paired with the known unit. Without this, the
+    spikes of the other part would be in no unit.
+    """
+    if num_known == 0:
+        return units
+    templates = units.averages.templates()
+    excess, lags = _unlikeness(templates, num_known, merge_distance)
+    owner, parts = excess.argmin(axis=0), np.flatnonzero(excess.min(axis=0) < MOST_UNLIKE) + num_known
+    spikes, dropped = units.spikes.copy(), list(units.dropped)
+    for part in parts[is_explained[parts]]:
+        is_of_part = units.spikes["unit_index"] == part
+        spikes["sample_index"][is_of_part] -= lags[owner[part - num_known], part - num_known]
+        spikes["unit_index"][is_of_part] = owner[part - num_known]
+        dropped.append(DroppedUnit(int(is_of_part.sum()), units.averages.values[part].copy(), MERGED))
+    return Refined(in_order(spikes), units.averages, dropped)
 
 
 def _without_satellites(traces: BaseRecording, units: Refined, num_known: int, values: RefinementValues) -> Refined:
