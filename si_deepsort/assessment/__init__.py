@@ -2,7 +2,6 @@
 How far to trust a sorting: expected precision and recall of each unit, a probability for each spike, what was missed.
 
 - `assess.py`: `assess` for any sorting, and the same on white traces that exist already;
-- `check.py`: the recording must be the one that was sorted;
 - `white_traces.py`, `stretches.py`: what is read of a recording;
 - `templates.py`: templates in white traces, and similar units;
 - `explain.py`: traces as a sum of spikes;

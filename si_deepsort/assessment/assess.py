@@ -11,8 +11,8 @@ from spikeinterface.core import BaseRecording, BaseSorting
 from ..noise import sample_traces
 from ..preprocessing.estimate_whitening import living_noise_levels
 from ..preprocessing.whitening import Whitening
+from ..spike_vectors import check_belongs
 from .assessment import Assessment
-from .check import check_belongs
 from .evidence import Evidence, gather_evidence
 from .features import Features, compute_features
 from .missed import MissedModel, missed_by_depth, missed_neurons, recording_features, size_counts, unexplained

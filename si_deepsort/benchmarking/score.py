@@ -13,6 +13,8 @@ import spikeinterface.core as si
 from numpy.typing import ArrayLike
 from spikeinterface.comparison import compare_sorter_to_ground_truth
 
+from ..spike_vectors import check_belongs
+
 PERFORMANCE = ("accuracy", "precision", "recall")
 COUNTS = (
     "num_units",
@@ -49,24 +51,7 @@ def check_ground_truth(recording: si.BaseRecording, sorting: si.BaseSorting | No
         )
     if recording.get_num_channels() > 1 and not recording.has_channel_location():
         raise ValueError("The recording has no probe. Attach one with recording.set_probe(probe).")
-    if sorting.get_num_segments() != recording.get_num_segments():
-        raise ValueError(
-            f"The true sorting has {sorting.get_num_segments()} segments, the recording "
-            f"{recording.get_num_segments()}: they must be of the same recording."
-        )
-    if sorting.get_sampling_frequency() != recording.get_sampling_frequency():
-        raise ValueError(
-            f"The true sorting is sampled at {sorting.get_sampling_frequency():g} Hz, the recording at "
-            f"{recording.get_sampling_frequency():g} Hz: give the spikes in frames of the recording."
-        )
-    spikes = sorting.to_spike_vector()
-    for segment_index in range(recording.get_num_segments()):
-        last = spikes["sample_index"][spikes["segment_index"] == segment_index].max(initial=-1)
-        if last >= recording.get_num_frames(segment_index):
-            raise ValueError(
-                f"A true spike at frame {last} lies after the end of segment {segment_index} "
-                f"({recording.get_num_frames(segment_index)} frames): is this the sorting of another recording?"
-            )
+    check_belongs(sorting, recording)
 
 
 def score_sorting(

@@ -31,7 +31,7 @@ from .run_folder import RunFolder
 from .settings import DeepSortSettings
 from .stretches import MOST_LEARNT_S
 from .units.background import Background, measure_background
-from .units.known import KnownTemplates, refine_beside_known
+from .units.known import KnownUnits, refine_beside_known
 from .units.reach import waveform_reach
 from .units.refine import Refined, RefinementValues, refine_along_drift, refine_matched, refine_without_matching
 from .units.refine_in_stretches import refine_in_stretches
@@ -123,7 +123,7 @@ def units_of_peaks(
     return replace(units, spikes=spikes), spikes
 
 
-def last_refinement(known: KnownTemplates | None, *, is_corrected: bool) -> Refinement:
+def last_refinement(known: KnownUnits | None, *, is_corrected: bool) -> Refinement:
     """The refinement of the spikes of the last matching: in traces corrected for drift, and beside known units."""
     refine = refine_along_drift if is_corrected else refine_matched
     return refine if known is None else partial(refine_beside_known, refine, known)
@@ -131,12 +131,12 @@ def last_refinement(known: KnownTemplates | None, *, is_corrected: bool) -> Refi
 
 def known_templates(
     labelled: "LabelledUnits | None", recording: BaseRecording, whitening: Whitening, values: RefinementValues
-) -> KnownTemplates | None:
+) -> KnownUnits | None:
     """Templates of labelled units in the white traces of a recording, as long as those of the units that are found."""
     if labelled is None:
         return None
     templates = labelled.templates_in(recording, whitening, nbefore=values.nbefore, nafter=values.nafter)
-    return KnownTemplates(templates, labelled.num_spikes, labelled.threshold_factors)
+    return KnownUnits(templates, labelled.num_spikes, labelled.threshold_factors)
 
 
 def cluster_stream(scheduler: str | None, job_kwargs: dict) -> Callable[..., np.ndarray] | None:

@@ -18,7 +18,7 @@ from .reproducible import fixed_chunks, whole_chunks
 from .run_folder import RunFolder
 from .units.averages import average_units
 from .units.background import Background
-from .units.known import KnownTemplates, join_known
+from .units.known import KnownUnits, join_known
 from .units.refine import Refined, RefinementValues, refine_before_last_matching, refine_clusters
 from .units.templates import UnitTemplates, peak_offsets
 
@@ -58,7 +58,7 @@ class MatchingRounds:
         SpikeInterface's job_kwargs.
     run_on_cluster : callable | None, default: None
         Matches the whole recording on a cluster, see `match_templates`.
-    known : KnownTemplates | None, default: None
+    known : KnownUnits | None, default: None
         Templates of known units, which take part in the last matching.
     """
 
@@ -73,7 +73,7 @@ class MatchingRounds:
     run: RunFolder
     job_kwargs: dict
     run_on_cluster: Callable[..., np.ndarray] | None = None
-    known: KnownTemplates | None = None
+    known: KnownUnits | None = None
 
     def matched_spikes(self, spikes: np.ndarray, num_rounds: int) -> np.ndarray:
         """

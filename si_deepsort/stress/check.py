@@ -10,6 +10,7 @@ import spikeinterface.core as si
 from spikeinterface.core import Motion
 
 from ..geometry import recording_geometry
+from ..spike_vectors import check_belongs
 from .own_units import SourceTemplates, edge_taper
 from .sort import LATER_ENGINES
 
@@ -44,7 +45,7 @@ def check_request(
     if duration_s < SHORTEST_S:
         raise ValueError(f"The recording has {duration_s:.3g} s, expected at least {SHORTEST_S:g} s.")
     if sorting is not None:
-        _check_sorting(recording, sorting)
+        check_belongs(sorting, recording)
     if motion is not None:
         _check_motion(recording, motion)
     if engine in LATER_ENGINES and (folder is None or sorting is None):
@@ -123,27 +124,6 @@ def _check_sorter(name: str) -> None:
         f"Unknown sorter '{name}'.{hint} Expected one that SpikeInterface knows; installed are "
         f"{', '.join(installed_sorters())}."
     )
-
-
-def _check_sorting(recording: si.BaseRecording, sorting: si.BaseSorting) -> None:
-    if sorting.get_num_segments() != recording.get_num_segments():
-        raise ValueError(
-            f"sorting has {sorting.get_num_segments()} segments, the recording {recording.get_num_segments()}: they "
-            "must be of the same recording."
-        )
-    if not np.isclose(sorting.get_sampling_frequency(), recording.get_sampling_frequency()):
-        raise ValueError(
-            f"sorting is sampled at {sorting.get_sampling_frequency():g} Hz, the recording at "
-            f"{recording.get_sampling_frequency():g} Hz: they must be of the same recording."
-        )
-    spikes = sorting.to_spike_vector()
-    for segment in range(recording.get_num_segments()):
-        last = spikes["sample_index"][spikes["segment_index"] == segment].max(initial=-1)
-        if last >= recording.get_num_frames(segment):
-            raise ValueError(
-                f"sorting has a spike at frame {last} of segment {segment}, which ends at frame "
-                f"{recording.get_num_frames(segment)}: it must be of the same recording."
-            )
 
 
 def _check_motion(recording: si.BaseRecording, motion: Motion) -> None:

@@ -252,7 +252,7 @@ def test_command_line_writes_table_and_report_and_keeps_decisions(simulated, fou
     assert result.exit_code == 0, result.output
     table = pandas.read_csv(out)
     assert len(table) == len(found)
-    assert report.read_text(encoding="utf-8").count("<img") == 4
+    assert report.read_text(encoding="utf-8").count("<img") == 5
     table["decision"] = ["reject"] + [""] * (len(table) - 1)
     table.to_csv(out, index=False)
     result = CliRunner().invoke(app, command)

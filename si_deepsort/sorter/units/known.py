@@ -33,7 +33,7 @@ Refinement = Callable[[BaseRecording, np.ndarray, Background, RefinementValues],
 
 
 @dataclass(frozen=True)
-class KnownTemplates:
+class KnownUnits:
     """
     Templates of known units in the white traces of a recording.
 
@@ -52,13 +52,13 @@ class KnownTemplates:
     threshold_factors: np.ndarray
 
 
-def join_known(known: KnownTemplates, found: UnitTemplates, *, merge_distance: float) -> tuple[np.ndarray, np.ndarray]:
+def join_known(known: KnownUnits, found: UnitTemplates, *, merge_distance: float) -> tuple[np.ndarray, np.ndarray]:
     """
     Templates of known units, and of those found units that are none of them.
 
     Parameters
     ----------
-    known : KnownTemplates
+    known : KnownUnits
     found : UnitTemplates
     merge_distance : float
         Templates that are closer, in noise standard deviations, are of one unit.
@@ -79,7 +79,7 @@ def join_known(known: KnownTemplates, found: UnitTemplates, *, merge_distance: f
     return np.concatenate([values, found.values[is_new]]), factors
 
 
-def _pairs(known: KnownTemplates, found: UnitTemplates, merge_distance) -> list[tuple[int, int, int]]:
+def _pairs(known: KnownUnits, found: UnitTemplates, merge_distance) -> list[tuple[int, int, int]]:
     """Known units, the found units that they are, one to one, and the lag of their templates in samples."""
     from scipy.optimize import linear_sum_assignment
 
@@ -124,7 +124,7 @@ def _pooled(own: np.ndarray, num_own: int, other: np.ndarray, num_other: int) ->
 
 def refine_beside_known(
     refine: Refinement,
-    known: KnownTemplates,
+    known: KnownUnits,
     traces: BaseRecording,
     spikes: np.ndarray,
     background: Background,
@@ -137,7 +137,7 @@ def refine_beside_known(
     ----------
     refine : callable
         Refines the new units, such as `refine.refine_matched`.
-    known : KnownTemplates
+    known : KnownUnits
     traces : BaseRecording
         White traces.
     spikes : np.ndarray
@@ -236,7 +236,7 @@ def _without_satellites(traces: BaseRecording, units: Refined, num_known: int, v
     return keep_units(Refined(units.spikes[~is_left_over], units.averages, units.dropped), is_kept, SATELLITE)
 
 
-def _are_present(templates: UnitTemplates, known: KnownTemplates) -> np.ndarray:
+def _are_present(templates: UnitTemplates, known: KnownUnits) -> np.ndarray:
     """Which units fire: all new ones, and known ones whose spikes have their waveform; (num_units,) bool."""
     is_present = np.ones(len(templates.values), dtype=bool)
     for unit, expected in enumerate(known.values):

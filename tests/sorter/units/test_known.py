@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from si_deepsort.sorter.units.known import KnownTemplates, _are_present, join_known
+from si_deepsort.sorter.units.known import KnownUnits, _are_present, join_known
 from si_deepsort.sorter.units.templates import UnitTemplates
 
 NUM_SAMPLES, NUM_CHANNELS = 60, 6
@@ -29,7 +29,7 @@ def as_known(values, num_spikes=20, seed=1):
     """As measured from some labelled spikes: with the noise that their average has."""
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal(values.shape) * np.sqrt(12 / NUM_SAMPLES / num_spikes) * np.any(values, axis=1)[:, None]
-    return KnownTemplates((values + noise).astype("float32"), np.full(len(values), num_spikes), np.ones(len(values)))
+    return KnownUnits((values + noise).astype("float32"), np.full(len(values), num_spikes), np.ones(len(values)))
 
 
 def error(values, expected):
@@ -59,14 +59,14 @@ def test_without_found_or_without_known_units():
     values = make_templates()
     known = as_known(values)
     np.testing.assert_array_equal(join_known(known, as_found(values[:0]), merge_distance=3.75)[0], known.values)
-    none = KnownTemplates(values[:0], np.zeros(0, int), np.zeros(0))
+    none = KnownUnits(values[:0], np.zeros(0, int), np.zeros(0))
     np.testing.assert_array_equal(join_known(none, as_found(values), merge_distance=3.75)[0], values)
 
 
 def test_thresholds_stay_with_their_units():
     values = make_templates()
     known = as_known(values[:2])
-    known = KnownTemplates(known.values, known.num_spikes, np.array([0.5, 2.0]))
+    known = KnownUnits(known.values, known.num_spikes, np.array([0.5, 2.0]))
     _, factors = join_known(known, as_found(values[2:]), merge_distance=3.75)
     np.testing.assert_array_equal(factors, [0.5, 2.0, 1.0, 1.0])
 
