@@ -14,6 +14,10 @@ from threadpoolctl import threadpool_limits
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".numba_cache"))
 
 
+OWN_LOGGER = logging.getLogger("si_deepsort")
+OWN_LEVEL = OWN_LOGGER.level
+
+
 @pytest.fixture(autouse=True)
 def single_thread():
     """Sums in another order round differently: results are compared bit by bit with those of worker processes."""
@@ -26,12 +30,21 @@ def single_thread():
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was():
-    """The command line owns its process and sets up logging; tests run it within theirs."""
-    root, own = logging.getLogger(), logging.getLogger("si_deepsort")
-    handlers, level = list(root.handlers), own.level
+    """
+    The command line owns its process and sets up logging; tests run it within theirs.
+
+    The state is that of the start of the tests: fixtures of modules, which call the command line too, come first.
+    """
+    _restore_logging()
     yield
-    root.handlers[:] = handlers
-    own.setLevel(level)
+    _restore_logging()
+
+
+def _restore_logging():
+    logging.getLogger().handlers[:] = [
+        handler for handler in logging.getLogger().handlers if not type(handler).__module__.startswith("si_deepsort")
+    ]
+    OWN_LOGGER.setLevel(OWN_LEVEL)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,29 +12,33 @@ from tqdm.auto import tqdm
 # Logger of the package.
 LOGGER = logging.getLogger(__name__.split(".")[0])
 
+# Runs in several threads of a process begin and end in any order.
+_LOCK = threading.Lock()
+
 
 class _RunLogHandler(logging.Handler):
     """
-    Writes what the package logs to a file, shows it, and gives the program's own handlers what they would have got.
+    Writes what the package logs to files, shows it, and gives the program's own handlers what they would have got.
 
     Parameters
     ----------
     file : Path
+        File of the first run. Runs of other threads add theirs to `files`; each file gets the lines of all runs.
     shown_level : int
         Lines from this level on are shown in the console, if the program has no handlers of its own.
-    own_level : int
-        Level of the package's logger before the run.
     """
 
-    def __init__(self, file: Path, *, shown_level: int, own_level: int):
+    def __init__(self, file: Path, shown_level: int):
         super().__init__(logging.INFO)
-        self.file, self.shown_level, self.own_level = file, shown_level, own_level
+        self.files, self.shown_level = [file], shown_level
+        self.level_before, self.propagates_before = LOGGER.level, LOGGER.propagate
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write, show and forward one line."""
         text = record.getMessage()
-        with open(self.file, "a", encoding="utf-8") as stream:
-            stream.write(f"{logging.Formatter().formatTime(record)} {record.levelname} {text}\n")
+        for file in self.files:
+            with open(file, "a", encoding="utf-8") as stream:
+                stream.write(f"{logging.Formatter().formatTime(record)} {record.levelname} {text}\n")
         root = logging.getLogger()
         if not root.hasHandlers():
             if record.levelno >= self.shown_level:
@@ -49,7 +54,7 @@ class _RunLogHandler(logging.Handler):
             if logger.level:
                 return logger.level
             logger = logger.parent
-        return self.own_level or logging.getLogger().getEffectiveLevel()
+        return self.level_before or logging.getLogger().getEffectiveLevel()
 
 
 @contextmanager
@@ -64,18 +69,22 @@ def run_log(file: Path, *, is_verbose: bool) -> Iterator[None]:
     is_verbose : bool
         Show all lines; else warnings only. A program that has set up logging itself decides that alone.
     """
-    if any(isinstance(handler, _RunLogHandler) for handler in LOGGER.handlers):
-        # Another run of this process, in another thread: its log has both, and the level stays as it is.
-        yield
-        return
-    level, propagates = LOGGER.level, LOGGER.propagate
-    handler = _RunLogHandler(file, shown_level=logging.INFO if is_verbose else logging.WARNING, own_level=level)
-    LOGGER.addHandler(handler)
-    LOGGER.setLevel(min(level or logging.INFO, logging.INFO))
-    LOGGER.propagate = False
+    with _LOCK:
+        runs = [handler for handler in LOGGER.handlers if isinstance(handler, _RunLogHandler)]
+        if not runs:
+            handler = _RunLogHandler(file, logging.INFO if is_verbose else logging.WARNING)
+            LOGGER.addHandler(handler)
+            LOGGER.setLevel(min(handler.level_before or logging.INFO, logging.INFO))
+            LOGGER.propagate = False
+        else:
+            handler = runs[0]
+            handler.files.append(file)
     try:
         yield
     finally:
-        LOGGER.removeHandler(handler)
-        LOGGER.setLevel(level)
-        LOGGER.propagate = propagates
+        with _LOCK:
+            handler.files.remove(file)
+            if not handler.files:
+                LOGGER.removeHandler(handler)
+                LOGGER.setLevel(handler.level_before)
+                LOGGER.propagate = handler.propagates_before

@@ -37,3 +37,18 @@ def test_nothing_stays_changed_after_the_run(tmp_path):
         with run_log(tmp_path / "other.txt", is_verbose=True):  # a run in another thread
             raise ValueError("stop")
     assert (LOGGER.level, LOGGER.propagate, list(LOGGER.handlers)) == before
+
+
+@pytest.mark.parametrize("first_ends_first", [True, False])
+def test_runs_of_several_threads_end_in_any_order(tmp_path, first_ends_first):
+    before = (LOGGER.level, LOGGER.propagate, list(LOGGER.handlers))
+    files = [tmp_path / "first.txt", tmp_path / "second.txt"]
+    first, second = (run_log(file, is_verbose=False) for file in files)
+    first.__enter__()
+    second.__enter__()
+    (first if first_ends_first else second).__exit__(None, None, None)
+    say()
+    (second if first_ends_first else first).__exit__(None, None, None)
+    assert files[first_ends_first].read_text().count("a fact") == 1
+    assert not files[1 - first_ends_first].exists()
+    assert (LOGGER.level, LOGGER.propagate, list(LOGGER.handlers)) == before
