@@ -101,6 +101,6 @@ def test_spikes_predicted_from_the_field_potential():
     field = si.NumpyRecording([traces[:, None]], 500.0)
     frames = np.flatnonzero((np.sin(2 * np.pi * 6 * times) > 0.8) & (rng.random(len(times)) < 0.2))
     sorting = si.NumpySorting.from_unit_dict([{"a": frames}], 500.0)
-    net = si_deepsort.train_spike_predictor(field, sorting, "a", "cnn")
+    net = si_deepsort.train_spike_predictor(field, sorting, "a", "cnn").net
     expected, found = (si_deepsort.predict_spikes(field, net, device=device).expected for device in ("cpu", "cuda"))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)

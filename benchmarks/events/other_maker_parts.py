@@ -50,7 +50,7 @@ def learnt_marks():
         preparation = PREPARATIONS[kind]
         marked = [as_marked(*make_recording(kind, seed)) for seed in LEARNING_SEEDS]
         tests = [as_marked(*make_recording(kind, seed)) for seed in OTHER_SEEDS]
-        net = train_events(*map(list, zip(*marked, strict=True)), polarity=preparation.direction)
+        net = train_events(*map(list, zip(*marked, strict=True)), polarity=preparation.direction).net
         before = pooled(network_method("events-unet", polarity=preparation.direction), tests)
         after = pooled(network_method(net, polarity=preparation.direction), tests)
         results[kind] = dict(before=before, after=after, learnt=net.info.settings)

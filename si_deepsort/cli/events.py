@@ -94,7 +94,6 @@ def train_events(
     from ..training.events.cross_validate import cross_validate_events
     from ..training.events.train import EventTrainingSettings
     from ..training.events.train import train_events as train
-    from ..zoo import save_model
 
     sign = _sign(polarity)
     if sign == "auto":
@@ -104,9 +103,8 @@ def train_events(
         folds = cross_validate_events(trace, labels, model=model, polarity=sign, settings=settings)
         folds["fold"] = [path.name for path in trace]
         typer.echo(folds.to_string(index=False, float_format="%.3f"))
-    net = train(list(trace), list(labels), model=model, polarity=sign, settings=settings)
-    save_model(net, out, net.info)
-    learnt = net.info.settings
+    trained = train(list(trace), list(labels), folder=out, model=model, polarity=sign, settings=settings)
+    learnt = trained.info.settings
     typer.echo(
         f"Threshold {learnt['threshold']:g}; an event ends {end_words(learnt.get('end', 'tenth'))} and is marked "
         f"{learnt.get('onset_shift_ms', 0.0):+.2f} ms from where it begins."

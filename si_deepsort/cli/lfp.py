@@ -40,12 +40,11 @@ def train_lfp(
     features = FeatureSettings(bands=bands, bin_ms=bin_ms, causal=causal)
     settings = PredictorSettings(seed=seed, progress_bar=True)
     unit_id = _unit_ids(spikes, unit)
-    net = train_spike_predictor(lfp, spikes, unit_id, model, folder, features=features, settings=settings)
+    trained = train_spike_predictor(lfp, spikes, unit_id, model, folder, features=features, settings=settings)
     print("Bits per spike over the constant rate, on held-out blocks of the training data:")
-    for name, value in net.info.metrics.items():
+    for name, value in trained.info.metrics.items():
         claim = "" if value > 0 else "  (nothing found: the constant rate is predicted)"
         print(f"  {name.removeprefix('held_out_bits_per_spike_')}: {value:.4f}{claim}")
-    print(f"Saved to {folder}")
     if report:
         from ..lfp.targets import Session
         from ..training.lfp.report import write_report

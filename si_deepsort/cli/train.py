@@ -53,6 +53,9 @@ def train_classifier(
     freq_min: Annotated[float, typer.Option(help="Band-pass before, in Hz; 0 if the recording is filtered.")] = 150.0,
     freq_max: Annotated[float, typer.Option(help="Band-pass before, in Hz.")] = 7000.0,
     epochs: Annotated[int, typer.Option(help="Largest number of passes over the waveforms.", min=0)] = 30,
+    compare: Annotated[
+        float, typer.Option(help="Sort this last part of the labelled time with the units and without; 0: do not.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Train a classifier of the units of a sorted recording; write a model folder."""
@@ -68,6 +71,7 @@ def train_classifier(
         si.load(sorting),
         folder=out,
         architecture=architecture,
+        compared_part=compare,
         settings=ClassifierTrainingSettings(num_epochs=epochs, seed=seed),
     )
 

@@ -114,7 +114,7 @@ def _tune_detector(start, recording, labels, settings, folder) -> Network:
 def _tune_events(start, recording, labels, settings, folder) -> Network:
     from .events.train import train_events
 
-    return train_events(recording, labels, model=start, settings=settings)
+    return train_events(recording, labels, model=start, settings=settings).net
 
 
 _TRAINERS = {

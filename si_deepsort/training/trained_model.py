@@ -1,12 +1,14 @@
 """What a training function returns: the network, its held-out scores, where it is saved, and what to do next."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..nets.network import Network
 from ..zoo import CARD_FILE, ModelInfo, render_card, save_model
 from ..zoo.model_folder import write_file
+from .held_out_score import HeldOutScore
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -22,16 +24,22 @@ class TrainedModel(os.PathLike):
         In evaluation mode, with its `info`.
     folder : Path | None
         Where it is saved; None if it is not.
-    scores : dict of str
-        What was measured on held-out data -> the value and what it is compared with, as text.
+    scores : dict of HeldOutScore or str
+        Data that were held out -> the score there beside that of the default; text where there is no comparison.
     next_step : str
         Code that uses the model.
     """
 
     net: Network
     folder: Path | None
-    scores: dict[str, str]
+    scores: Mapping[str, HeldOutScore | str]
     next_step: str
+
+    @property
+    def is_better(self) -> bool | None:
+        """Whether every held-out score is better than that of the default; None if nothing was compared."""
+        compared = [score for score in self.scores.values() if isinstance(score, HeldOutScore)]
+        return all(score.verdict == "better" for score in compared) if compared else None
 
     @property
     def info(self) -> ModelInfo:
@@ -63,7 +71,7 @@ def finish_training(
     info: ModelInfo,
     folder: str | Path | None,
     *,
-    scores: dict[str, str],
+    scores: Mapping[str, HeldOutScore | str],
     next_step: str,
     prints: bool,
 ) -> TrainedModel:
@@ -74,17 +82,17 @@ def finish_training(
     ----------
     net : Network
     info : ModelInfo
-        It becomes the network's.
+        It becomes the network's, with the scores as text.
     folder : str | Path | None
         None does not save it.
-    scores : dict of str
+    scores : dict of HeldOutScore or str
         As in `TrainedModel`.
     next_step : str
         Code that uses the model; `{model}` stands for the folder.
     prints : bool
         Whether the summary is printed.
     """
-    net.info = info
+    net.info = replace(info, comparisons={name: str(score) for name, score in scores.items()})
     saved = save_with_card(net, folder) if folder is not None else None
     model = f'"{saved}"' if saved is not None else "trained.net"
     trained = TrainedModel(net=net, folder=saved, scores=scores, next_step=next_step.replace("{model}", model))

@@ -165,8 +165,9 @@ def _training(config: dict, info: ModelInfo) -> str:
 
 def _results(info: ModelInfo) -> str:
     entries = metric_entries(info)
+    comparisons = [f"- {_inline(name)}: {_inline(text)}" for name, text in info.comparisons.items()]
     if not entries:
-        return "Not measured. Judge it on recordings of your own before you rely on it."
+        return "\n".join(comparisons) or "Not measured. Judge it on recordings of your own before you rely on it."
     rows = []
     for name, entry in entries.items():
         unit = f" {entry['unit']}" if entry.get("unit") else ""
@@ -176,7 +177,8 @@ def _results(info: ModelInfo) -> str:
             (name.replace("_", " "), f"{entry['value']:.4g}{unit}", interval, _inline(entry.get("data", "held out")))
         )
     meanings = [f"`{name}`: {_METRIC_MEANINGS[name]}." for name in entries if name in _METRIC_MEANINGS]
-    return "\n\n".join([_table(("Metric", "Value", "Interval", "Data"), rows), *meanings])
+    parts = ["\n".join(comparisons), _table(("Metric", "Value", "Interval", "Data"), rows), *meanings]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _limits(info: ModelInfo) -> str:

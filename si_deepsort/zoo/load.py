@@ -108,8 +108,8 @@ def load_network(
 
     Parameters
     ----------
-    model : Network | str | Path
-        A network, or whatever `load_model` takes.
+    model : Network | TrainedModel | str | Path
+        A network, what a training function returned, or whatever `load_model` takes.
     expected : type of Network, or a tuple of them
     purpose : str
         What the model is needed for, for the error, such as "detection".
@@ -131,6 +131,9 @@ def load_network(
     from ..inference import choose_device
     from ..nets.network import Network
 
+    # What a training returned and nobody saved.
+    if isinstance(getattr(model, "net", None), Network) and getattr(model, "folder", None) is None:
+        model = model.net
     net = model if isinstance(model, Network) else load_model(model, device=device or "cpu")
     if not isinstance(net, expected):
         kinds = expected if isinstance(expected, tuple) else (expected,)

@@ -52,6 +52,8 @@ class ModelInfo:
     metrics : dict
         Name of a metric -> value, measured on data that training never saw. A value is a number, or a dictionary with
         value and any of low, high (interval), unit, data, source (`file.json#/path/to/number`). None: not measured.
+    comparisons : dict
+        Data that were held out -> the score there beside that of the default, as a sentence for people.
     settings : dict
         What goes with the weights but is no weight: thresholds, class names, bands.
     license : str
@@ -70,6 +72,7 @@ class ModelInfo:
     probe: str = "any"
     training: dict = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
+    comparisons: dict = field(default_factory=dict)
     settings: dict = field(default_factory=dict)
     license: str = "MIT"
     parent: str | None = None

@@ -38,7 +38,7 @@ def recording_of(traces, gain=None, channel_ids=NAMES):
 def trained(recording, sorting, features=FEATURES):
     return si_deepsort.train_spike_predictor(
         recording, sorting, unit_id="7", model="glm", features=features, settings=QUICK
-    )
+    ).net
 
 
 @pytest.fixture(scope="module")

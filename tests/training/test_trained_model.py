@@ -13,13 +13,13 @@ from si_deepsort.zoo import load_model
 
 TRAINERS = {
     "train_detector": (DetectorTrainingSettings, "F1", "find_peaks"),
-    "train_classifier": (ClassifierTrainingSettings, "of waveforms right", "classifier="),
+    "train_classifier": (ClassifierTrainingSettings, "share of waveforms right", "classifier="),
     "train_autoencoder": (AutoencoderTrainingSettings, "PCA", "load_model"),
 }
 
 
 @pytest.mark.parametrize("name", TRAINERS)
-def test_a_saved_model_is_described_and_has_a_card(name, tmp_path, capsys):
+def test_a_saved_model_is_described_compared_and_has_a_card(name, tmp_path, capsys):
     settings_class, score, next_step = TRAINERS[name]
     settings = settings_class(num_epochs=1, progress_bar=True, device="cpu")
     trained = getattr(si_deepsort, name)(*make_recording(duration_s=5.0), folder=tmp_path / "model", settings=settings)
@@ -33,6 +33,9 @@ def test_a_saved_model_is_described_and_has_a_card(name, tmp_path, capsys):
     )
     card = (tmp_path / "model" / "README.md").read_text()
     assert f"si_deepsort.{name}" in card and "of the user" in card
+    assert trained.is_better in (True, False) and "the default, " in text
+    for sentence in trained.info.comparisons.values():
+        assert sentence in card
     for metric in trained.info.metrics:
         assert metric.replace("_", " ") in card
 

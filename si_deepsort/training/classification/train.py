@@ -6,6 +6,7 @@ units of one shape and different size are different units.
 """
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,20 @@ from spikeinterface.core import BaseRecording, BaseSorting, append_recordings
 from spikeinterface.core.segmentutils import append_sortings
 
 from ...fit import fit
-from ...inference import predict_in_batches
-from ...known_units.labelled_units import LabelledUnits, labelled_settings, with_labelled_units
+from ...known_units.labelled_units import LabelledUnits, with_labelled_units
 from ...nets import network_class
 from ...nets.classifier import ClassifierConfig, WaveformClassifier
 from ...preprocessing.band_pass import band_pass
 from ...sorter.settings import DeepSortSettings
-from ...zoo import ModelInfo
 from ..trained_model import TrainedModel, finish_training
 from .augment import augment
 from .class_noise import measure_class_noise
+from .compare import check_compared_part, compare_sorting, without_network
+from .describe import describe_classifier, held_out_scores
 from .examples import LabelledWaveforms, waveforms_from_recording
 from .learn_templates import learn_templates
 from .settings import ClassifierTrainingSettings
-from .templates import remember_templates, template_accuracy
+from .templates import remember_templates
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,6 @@ logger = logging.getLogger(__name__)
 HELD_OUT_FRACTION = 1 / 6
 # Fewest samples of a window before and after the peak, for low sampling rates.
 FEWEST_SAMPLES = 4
-# Probability below which a spike is assigned to no unit.
-MIN_PROBABILITY = 0.5
 # Band in Hz of the sorter, in which unfiltered recordings are learnt from.
 FREQ_MIN, FREQ_MAX = DeepSortSettings().freq_min, DeepSortSettings().freq_max
 # Code that uses the model, for the user.
@@ -116,13 +115,13 @@ def train_classifier(
     ms_after: float = 1.6,
     max_channels: int = 32,
     min_spikes: int = 5,
+    compared_part: float = 0.0,
     settings: ClassifierTrainingSettings | None = None,
 ) -> TrainedModel:
     """
     Train a classifier of the units of a labelled recording, by which the sorter finds these units in another one.
 
-    The sorter matches the templates of the units, which are saved with the network. The network itself gives peaks or
-    spikes that come from elsewhere to units (`known_units.assign`).
+    The sorter matches the templates, which are saved with the network. The network itself serves `known_units.assign`.
 
     Parameters
     ----------
@@ -139,29 +138,32 @@ def train_classifier(
         Largest number of channels of a window: those on which the units are largest.
     min_spikes : int, default: 5
         Units with fewer spikes are left out; in a sorting they are new units.
+    compared_part : float, default: 0.0
+        Share of the labelled time, at its end, that is sorted with the units of the time before and without labels.
     settings : ClassifierTrainingSettings | None, default: None
 
     Returns
     -------
     TrainedModel
-        `info.settings` holds `unit_ids`, `channel_ids` and `nbefore`, `info.metrics` the accuracy on held-out time.
+        Scores beside the default: the nearest template, and (with `compared_part`) sorting without labels.
 
     Raises
     ------
     ValueError
-        If the labels do not fit the recording, or no unit has enough spikes.
+        If the labels do not fit the recording, no unit has enough spikes, or `compared_part` is not from 0 to below 1.
     """
     settings = settings or ClassifierTrainingSettings()
+    check_compared_part(compared_part)
     recordings, sortings = (list(each) if isinstance(each, list | tuple) else [each] for each in (recording, sorting))
     frequency = recordings[0].get_sampling_frequency()
     nbefore, nafter = (max(FEWEST_SAMPLES, round(ms * frequency / 1000)) for ms in (ms_before, ms_after))
     window = dict(nbefore=nbefore, nafter=nafter, max_channels=max_channels, min_spikes=min_spikes, seed=settings.seed)
     examples = _pooled_waveforms([_filtered(one) for one in recordings], sortings, window)
-    net = _fit_to_examples(examples, architecture, settings)
     units = _learn_units(recordings, sortings, examples, settings.seed)
-    net = with_labelled_units(net, units)
-    info = _describe(net, examples, units, folder, frequency, nbefore, settings)
-    scores = _readable(info, examples)
+    net = with_labelled_units(_fit_to_examples(examples, architecture, settings), units)
+    info = describe_classifier(net, examples, units, folder, frequency, nbefore, settings)
+    learn = partial(train_classifier, min_spikes=min_spikes, settings=without_network(settings))
+    scores = held_out_scores(info, examples) | compare_sorting(recordings, sortings, learn, examples, compared_part)
     return finish_training(net, info, folder, scores=scores, next_step=NEXT_STEP, prints=settings.progress_bar)
 
 
@@ -201,43 +203,6 @@ def _pooled_waveforms(recordings, sortings, window) -> LabelledWaveforms:
         np.concatenate([getattr(part, name) for part in parts]) for name in ("waveforms", "classes", "is_held_out")
     )
     return LabelledWaveforms(waveforms, classes, is_held_out, first.unit_ids, first.channel_ids, first.offset_frames)
-
-
-def _describe(net, examples, units, folder, frequency, nbefore, settings) -> ModelInfo:
-    held_out = examples.is_held_out
-    return ModelInfo(
-        name=Path(folder).absolute().name if folder is not None else net.architecture,
-        task="classification",
-        sampling_frequency=frequency,
-        probe="the one it was trained on",
-        training={
-            "command": "si_deepsort.train_classifier",
-            "data": "labelled recordings of the user",
-            "num_waveforms": len(examples.classes),
-            "seed": settings.seed,
-        },
-        metrics={
-            "held_out_accuracy": _accuracy(net, examples.waveforms[held_out], examples.classes[held_out]),
-            "template_accuracy": template_accuracy(net, examples.waveforms[held_out], examples.classes[held_out]),
-        },
-        settings={
-            "unit_ids": np.asarray(examples.unit_ids).tolist(),
-            "channel_ids": np.asarray(examples.channel_ids).tolist(),
-            "nbefore": nbefore,
-            "min_probability": MIN_PROBABILITY,
-            "label_offset_frames": examples.offset_frames,
-            **labelled_settings(units),
-        },
-    )
-
-
-def _readable(info: ModelInfo, examples: LabelledWaveforms) -> dict[str, str]:
-    accuracy, by_templates = (info.metrics[name] for name in ("held_out_accuracy", "template_accuracy"))
-    better = "better" if accuracy > by_templates else "no better"
-    return {
-        "classes": f"{len(examples.unit_ids)} units and no spike",
-        "held-out time": f"{accuracy:.1%} of waveforms right, {better} than the nearest template, {by_templates:.1%}",
-    }
 
 
 def _fit_network(net, inputs, targets, training, held_out, settings):
@@ -287,10 +252,3 @@ def _class_weights(classes, num_classes, balance) -> torch.Tensor:
     counts = np.bincount(classes, minlength=num_classes)
     weights = np.where(counts > 0, (len(classes) / np.maximum(counts, 1)) ** balance, 0.0)
     return torch.from_numpy((weights / weights.sum()).astype("float32"))
-
-
-def _accuracy(net, waveforms, classes) -> float:
-    if len(waveforms) == 0:
-        return float("nan")
-    device = str(next(net.parameters()).device)
-    return float((predict_in_batches(net, waveforms, device=device).argmax(axis=1) == classes).mean())

@@ -22,6 +22,7 @@ from ...nets.detector import Detector, DetectorConfig
 from ...nets.network import Network
 from ...settings import setting, with_default
 from ...zoo import ModelInfo, parent_reference
+from ..held_out_score import HeldOutScore
 from ..trained_model import TrainedModel, finish_training
 from .examples import Examples, concatenate_examples, examples_from_recording
 from .labels import CleanLabels
@@ -84,7 +85,7 @@ def train_detector(
     Returns
     -------
     TrainedModel
-        `info.metrics` holds precision, recall and F1 on held-out candidates, and the F1 of a plain threshold.
+        Its scores compare F1 on held-out candidates with that of the sorter's default, energy alone.
 
     Raises
     ------
@@ -109,7 +110,7 @@ def train_detector(
         settings={"threshold": threshold, "front_end": front_end, **_about_labels(labels, settings)},
         parent=parent_reference(net),
     )
-    scores = _readable(metrics)
+    scores = _held_out_scores(metrics)
     return finish_training(net, info, folder, scores=scores, next_step=NEXT_STEP, prints=settings.progress_bar)
 
 
@@ -130,14 +131,13 @@ def _provenance(examples: Examples, settings) -> dict:
     }
 
 
-def _readable(metrics: dict[str, float]) -> dict[str, str]:
+def _held_out_scores(metrics: dict[str, float]) -> dict[str, HeldOutScore | str]:
     if not metrics:
         return {"held-out candidates": "none is a spike, so nothing was measured"}
-    better = "better" if metrics["f1"] > metrics["energy_f1"] else "no better"
-    return {
-        "held-out candidates": f"F1 {metrics['f1']:.3f} (precision {metrics['precision']:.3f}, recall "
-        f"{metrics['recall']:.3f}), {better} than their energy alone, F1 {metrics['energy_f1']:.3f}"
-    }
+    details = f"precision {metrics['precision']:.3f}, recall {metrics['recall']:.3f}"
+    own, of_energy = metrics["f1"], metrics["energy_f1"]
+    score = HeldOutScore(measure="F1", value=own, default=of_energy, default_name="energy alone", details=details)
+    return {"held-out candidates": score}
 
 
 def _labelled_examples(recordings, sortings, net, settings):

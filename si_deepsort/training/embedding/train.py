@@ -12,6 +12,7 @@ from ...nets.autoencoder import Autoencoder, AutoencoderConfig
 from ...settings import setting, with_default
 from ...zoo import ModelInfo
 from ..classification.examples import waveforms_from_recording
+from ..held_out_score import HeldOutScore
 from ..trained_model import TrainedModel, finish_training
 
 # Part of the waveforms that is held out where nobody says which.
@@ -116,7 +117,7 @@ def train_autoencoder(
     Returns
     -------
     TrainedModel
-        `info.metrics` holds the mean squared error on held-out time, that of the network and that of PCA.
+        Its scores compare the mean squared error on held-out time with that of PCA.
     """
     settings = settings or AutoencoderTrainingSettings()
     frequency = recording.get_sampling_frequency()
@@ -141,10 +142,22 @@ def train_autoencoder(
         metrics=reconstruction_errors(net, waveforms[~is_held_out], waveforms[is_held_out]),
         settings={"channel_ids": np.asarray(examples.channel_ids).tolist(), "nbefore": nbefore},
     )
-    own, linear = (info.metrics[name] for name in ("autoencoder_error", "pca_error"))
-    scores = {"held-out time": f"mean squared error {own:.4g}; PCA of as many components {linear:.4g}; lower is better"}
+    scores = _held_out_scores(info.metrics)
     next_step = "load_model({model}).encode(waveforms), waveforms in noise levels (spikes, channels, samples)"
     return finish_training(net, info, folder, scores=scores, next_step=next_step, prints=settings.progress_bar)
+
+
+def _held_out_scores(metrics: dict[str, float]) -> dict[str, HeldOutScore | str]:
+    if not np.isfinite(metrics["autoencoder_error"]):
+        return {"held-out time": "no spike, so nothing was measured"}
+    score = HeldOutScore(
+        measure="mean squared error",
+        value=metrics["autoencoder_error"],
+        default=metrics["pca_error"],
+        default_name="PCA of as many components",
+        higher_is_better=False,
+    )
+    return {"held-out time": score}
 
 
 def reconstruction_errors(net: Autoencoder, training: np.ndarray, held_out: np.ndarray) -> dict[str, float]:

@@ -57,7 +57,7 @@ def cross_validate_events(
         held_out = [pair for pair, group in zip(pairs, groups, strict=True) if group == fold]
         tuned = train_events(*map(list, zip(*seen, strict=True)), model=model, polarity=polarity, settings=settings)
         row = dict(fold=fold, num_true=sum(len(marks) for _, marks in held_out))
-        for name, net in (("before", starting_network(model)), ("after", tuned)):
+        for name, net in (("before", starting_network(model)), ("after", tuned.net)):
             row |= {f"{key}_{name}": value for key, value in _scores(held_out, net, polarity).items()}
         rows.append(row)
     return pandas.DataFrame(rows)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas
@@ -12,7 +11,7 @@ from spikeinterface.core import BaseRecording
 
 from ...events.columns import REJECT, as_events
 from ...events.measure import measure_events
-from ...events.prepare import PreparedTrace, network_input, prepare_trace, trace_noise_level
+from ...events.prepare import network_input, prepare_trace, trace_noise_level
 from ...events.probability import WINDOW_FRAMES
 from ...events.segment import DEFAULT_MODEL, FIRST_GUESS_MS, one_channel
 from ...events.simulate import event_free_noise
@@ -21,43 +20,26 @@ from ...fit import FitSettings, fit
 from ...nets.event_unet import EventUNet
 from ...settings import Settings, setting
 from ...zoo import ModelInfo, load_network, parent_reference
+from ..held_out_score import HeldOutScore
+from ..trained_model import TrainedModel, finish_training
 from .convention import learn_convention, learn_threshold
+from .held_out import (
+    MarkedTrace,
+    first_held_out,
+    held_out_f1,
+    num_held_out_events,
+    threshold_of_learnt_part,
+)
 from .models import DETECTION_SETTINGS, event_loss
 from .traces import event_targets, simulated_batches
 
-# Last part of each recording, which decides when training stops.
-VALIDATION_PART = 0.15
 # Windows in a batch, and spread (1 sd, logarithm) by which their amplitude is varied: that of the noise level from
 # one part of a recording to the next.
 BATCH_SIZE, AMPLITUDE_SPREAD = 12, 0.1
 # Left out around each event, in s, where the recording's own noise is collected.
 BEFORE_EVENT_S, AFTER_EVENT_S = 0.002, 0.04
-
-
-@dataclass(frozen=True)
-class MarkedTrace:
-    """
-    One segment with its marks.
-
-    Attributes
-    ----------
-    trace : PreparedTrace
-    noise_level : float
-        Noise level of the recording, in its unit.
-    marks, fitted : pandas.DataFrame
-        As marked, and as the fit measures them.
-    inputs : np.ndarray, shape (num_frames,), float32
-        What the network sees.
-    targets : np.ndarray, shape (2, num_frames), float32
-        What it should say; -1 where that is not known.
-    """
-
-    trace: PreparedTrace
-    noise_level: float
-    marks: pandas.DataFrame
-    fitted: pandas.DataFrame
-    inputs: np.ndarray
-    targets: np.ndarray
+# Code that uses the model, for the user.
+NEXT_STEP = "segment_events(recording, {model})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +59,11 @@ def train_events(
     recording: BaseRecording | str | Path | Sequence[BaseRecording | str | Path],
     events: pandas.DataFrame | str | Path | Sequence[pandas.DataFrame | str | Path],
     *,
+    folder: str | Path | None = None,
     model: EventUNet | str | Path | None = None,
     polarity: int = 1,
     settings: EventTrainingSettings | None = None,
-) -> EventUNet:
+) -> TrainedModel:
     """
     Fine-tune an event model on recordings whose events somebody marked, and learn what these marks mean.
 
@@ -93,6 +76,8 @@ def train_events(
     recording : BaseRecording | path | list of them, with one channel each
     events : pandas.DataFrame | path | list of them
         Marks, see `read_events`. `end_s` is optional; events whose `decision` is "reject" are background.
+    folder : str | Path | None, default: None
+        Where the model is saved; `segment_events` takes it. None does not save it.
     model : str | path | EventUNet | None, default: None
         To start from; None takes "events-unet".
     polarity : 1 | -1, default: 1
@@ -101,8 +86,9 @@ def train_events(
 
     Returns
     -------
-    EventUNet
-        With `info`; its `settings` hold what was learnt: threshold, end, onset_shift_ms.
+    TrainedModel
+        Its scores compare F1 on the last 15 % of each trace with that of the network before. `info.settings` holds what
+        was learnt: threshold, end, onset_shift_ms.
 
     Raises
     ------
@@ -113,9 +99,8 @@ def train_events(
     --------
     Learn from marked cells, keep the model, and use it, now or later:
 
-    >>> from si_deepsort import save_model, segment_events, train_events
-    >>> net = train_events(["a.abf", "b.abf", "c.abf"], ["a.csv", "b.csv", "c.csv"], polarity=-1)
-    >>> save_model(net, "my_events", net.info)
+    >>> from si_deepsort import segment_events, train_events
+    >>> train_events(["a.abf", "b.abf", "c.abf"], ["a.csv", "b.csv", "c.csv"], polarity=-1, folder="my_events")
     >>> segment_events("d.abf", "my_events")
     """
     if polarity not in (1, -1):
@@ -125,17 +110,45 @@ def train_events(
     num_events = sum(len(trace.fitted) for trace in marked)
     if num_events == 0:
         raise ValueError("No event is marked. Mark at least some tens of events.")
-    net = starting_network(model)
+    net, training = starting_network(model), dict(command="si_deepsort.train_events", seed=settings.seed)
+    info, scores = _train(net, marked, polarity, settings)
+    name = info.name if folder is None else Path(folder).absolute().name
+    info = replace(info, name=name, training=training | dict(data=f"{num_events} marked events of the user"))
+    return finish_training(net, info, folder, scores=scores, next_step=NEXT_STEP, prints=True)
+
+
+def _train(net: EventUNet, marked: list[MarkedTrace], polarity: int, settings: EventTrainingSettings) -> tuple:
+    """Fine-tune a network in place; its info, and its scores beside those before."""
     parent, before = parent_reference(net), net.info.settings if net.info is not None else {}
+    parent_name = "the network before" if net.info is None else net.info.name
+    threshold = float(before.get("threshold", DETECTION_SETTINGS["threshold"]))
+    f1_before = held_out_f1(net, marked, polarity=polarity, threshold=threshold)
     _fine_tune(net, marked, settings)
-    training = dict(seed=settings.seed, data=f"{num_events} marked events of the user")
-    learnt = before | _learn_meaning(net.eval(), marked, polarity, before)
-    about: Any = dict(name="events-fine-tuned", task="events", sampling_frequency=marked[0].trace.rate)
-    net.info = ModelInfo(**about, training=training, settings=learnt, parent=parent)
-    return net
+    scores, metrics = _held_out_scores(net.eval(), marked, polarity, threshold, f1_before, parent_name)
+    info = ModelInfo(
+        name="events-fine-tuned",
+        task="events",
+        sampling_frequency=marked[0].trace.rate,
+        metrics=metrics,
+        settings=before | _learn_meaning(net, marked, polarity, threshold),
+        parent=parent,
+    )
+    return info, scores
 
 
-def _learn_meaning(net, marked, polarity, before) -> dict[str, float | str]:
+def _held_out_scores(net, marked, polarity, threshold, f1_before, parent_name) -> tuple[dict, dict[str, float]]:
+    """Score for people, and the numbers for the model's info; without held-out marks there is no number."""
+    learnt_threshold = threshold_of_learnt_part(net, marked, polarity=polarity, default=threshold)
+    f1 = held_out_f1(net, marked, polarity=polarity, threshold=learnt_threshold)
+    place, num_events = "last part of each trace", num_held_out_events(marked)
+    if num_events == 0:
+        return {place: "no event is marked there, so nothing was measured"}, {}
+    details = f"{num_events} events"
+    score = HeldOutScore(measure="F1", value=f1, default=f1_before, default_name=parent_name, details=details)
+    return {place: score}, dict(held_out_f1=f1, held_out_f1_before=f1_before)
+
+
+def _learn_meaning(net, marked, polarity, threshold) -> dict[str, float | str]:
     """End, onset and threshold with which the network's events are like the marks."""
     fitted = [trace.fitted for trace in marked]
     learnt = learn_convention([trace.marks for trace in marked], fitted)
@@ -145,7 +158,7 @@ def _learn_meaning(net, marked, polarity, before) -> dict[str, float | str]:
         fitted,
         [trace.noise_level for trace in marked],
         polarity=polarity,
-        default=float(before.get("threshold", DETECTION_SETTINGS["threshold"])),
+        default=threshold,
     )
     return learnt
 
@@ -220,8 +233,7 @@ def _split_windows(marked, settings):
         missing = max(0, WINDOW_FRAMES - len(inputs))
         inputs = np.pad(inputs, (0, missing))
         targets = np.pad(targets, ((0, 0), (0, missing)), constant_values=-1)
-        num_held_out = int(VALIDATION_PART * len(inputs)) // WINDOW_FRAMES * WINDOW_FRAMES
-        stop = len(inputs) - num_held_out
+        stop = first_held_out(len(inputs))
         training.append((inputs[:stop], targets[:, :stop]))
         for start in range(stop, len(inputs) - WINDOW_FRAMES + 1, WINDOW_FRAMES):
             windows.append(inputs[start : start + WINDOW_FRAMES])

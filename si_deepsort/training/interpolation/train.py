@@ -24,6 +24,7 @@ from ...inference import choose_device
 from ...nets.interpolator import NEW_INTERPOLATOR, Interpolator, InterpolatorConfig
 from ...settings import setting, with_default
 from ...zoo import ModelInfo, load_model, parent_reference
+from ..held_out_score import HeldOutScore
 from ..trained_model import TrainedModel, finish_training
 from .batches import TrainingRecording, prepare_recordings
 from .start import resample_filters, start_filters, start_shared_part, start_table
@@ -145,8 +146,15 @@ def _finish(net, folder, name, metrics, settings, num_recordings) -> TrainedMode
         metrics=metrics,
         parent=parent_reference(net),
     )
-    start, end = metrics["start_validation_loss"], metrics["validation_loss"]
-    scores = {"held-out time": f"loss {end:.4f}; of the Wiener filter at the start {start:.4f}; lower is better"}
+    start = "the Wiener filter from which training starts" if net.info is None else net.info.name
+    score = HeldOutScore(
+        measure="loss",
+        value=metrics["validation_loss"],
+        default=metrics["start_validation_loss"],
+        default_name=start,
+        higher_is_better=False,
+    )
+    scores: dict[str, HeldOutScore | str] = {"held-out time": score}
     next_step = "deep_interpolate(recording, model={model})"
     if rank() > 0:
         net.info = info

@@ -9,9 +9,13 @@ from ...lfp.features import FeatureSettings
 from ...lfp.predictors import PredictorSettings
 from ...lfp.scale import channel_sizes, unit_of
 from ...lfp.targets import Session, pair_session
-from ...nets.spike_predictor import SpikePredictor
-from ...zoo import ModelInfo, save_model
+from ...zoo import ModelInfo
+from ..held_out_score import HeldOutScore
+from ..trained_model import TrainedModel, finish_training
 from .fit_predictor import fit_predictor
+
+# Code that uses the model, for the user.
+NEXT_STEP = "predict_spikes(recording, {model})"
 
 
 def train_spike_predictor(
@@ -23,12 +27,12 @@ def train_spike_predictor(
     *,
     features: FeatureSettings | None = None,
     settings: PredictorSettings | None = None,
-) -> SpikePredictor:
+) -> TrainedModel:
     """
     Learn to predict when neurons fire from the field potential recorded with them.
 
     The predictor claims only what held-out blocks of the training data support: where they support nothing, it
-    predicts the constant rate (`net.info.metrics` says what was gained; evaluate with `cross_validate`).
+    predicts the constant rate (`info.metrics` says what was gained; evaluate with `cross_validate`).
 
     Parameters
     ----------
@@ -47,8 +51,8 @@ def train_spike_predictor(
 
     Returns
     -------
-    SpikePredictor
-        With `info`; ready for `predict_spikes`.
+    TrainedModel
+        Its score is the gain over the constant rate on held-out blocks. `predict_spikes` takes it.
 
     Raises
     ------
@@ -58,18 +62,28 @@ def train_spike_predictor(
 
     Examples
     --------
-    >>> net = train_spike_predictor(lfp_recording, sorting, unit_id="7", model="bilstm", folder="unit7")
-    >>> net.info.metrics
+    >>> trained = train_spike_predictor(lfp_recording, sorting, unit_id="7", model="bilstm", folder="unit7")
+    >>> trained.info.metrics
     """
     features = features or FeatureSettings()
     settings = settings or PredictorSettings()
     session = _session(recording, sorting, unit_id)
     paired = pair_session(session, features, target="population" if _is_population(unit_id) else "unit")
     net, training = fit_predictor([paired], model=model, settings=settings, causal=features.causal)
-    net.info = _model_info(recording, paired, training, model, folder, features, settings)
-    if folder is not None:
-        save_model(net, folder, net.info, card=_card(net, model))
-    return net
+    info = _model_info(recording, paired, training, model, folder, features, settings)
+    scores = {"held-out blocks": _held_out_score(list(info.metrics.values()))}
+    return finish_training(net, info, folder, scores=scores, next_step=NEXT_STEP, prints=True)
+
+
+def _held_out_score(bits_per_spike: list[float]) -> HeldOutScore:
+    num_predicted = sum(bits > 0 for bits in bits_per_spike)
+    return HeldOutScore(
+        measure="bits per spike",
+        value=sum(bits_per_spike) / len(bits_per_spike),
+        default=0.0,
+        default_name="the constant rate",
+        details=f"{num_predicted} of {len(bits_per_spike)} trains predicted",
+    )
 
 
 def _model_info(recording, paired, training, model, folder, features, settings) -> ModelInfo:
@@ -114,38 +128,3 @@ def _is_population(unit_id) -> bool:
 
 def _plain(name):
     return name.item() if hasattr(name, "item") else name
-
-
-def _card(net: SpikePredictor, model: str) -> str:
-    info = net.info
-    gains = "\n".join(f"- {name}: {value:.4f}" for name, value in info.metrics.items())
-    return f"""# {info.name}
-
-## What it does
-Predicts the spikes of units {info.settings["unit_ids"]} from the field potential ({model}).
-
-## Inputs
-{info.settings["num_channels"]} channels ({", ".join(info.settings["channel_ids"])}), trained at \
-{info.sampling_frequency:g} Hz; bins of {info.settings["features"]["bin_ms"]:g} ms.
-
-## Trained on
-{info.training["data"]}: {info.training["duration_s"]:.0f} s, {info.training["num_spikes"]} spikes.
-
-## Results
-Bits per spike over the constant rate, on blocks of the training recording that the members did not see; 0 means that
-nothing is claimed and the constant rate is predicted:
-
-{gains}
-
-## Limits
-Serves these channels and units of this preparation only.
-
-## How to fine-tune
-Train again with `si_deepsort.train_spike_predictor`.
-
-## How to cite
-si_deepsort.
-
-## Licence
-That of the recording.
-"""

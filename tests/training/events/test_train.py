@@ -5,7 +5,6 @@ import pandas
 import pytest
 import torch
 
-import si_deepsort
 from si_deepsort.events.matching import detection_scores, intersection_over_union, marked_frames
 from si_deepsort.events.measure import measure_events
 from si_deepsort.events.prepare import prepare_trace, trace_noise_level
@@ -92,10 +91,10 @@ def test_fine_tuning_on_marks_keeps_what_was_known():
     recordings, truths = zip(
         *[simulate_events(duration_s=12.0, noise_sd=0.08, seed=seed) for seed in (1, 2)], strict=True
     )
-    net = train_events(list(recordings), [truth[["onset_s"]] for truth in truths], settings=QUICK)
-    assert net.info.parent is not None
+    trained = train_events(list(recordings), [truth[["onset_s"]] for truth in truths], settings=QUICK)
+    assert trained.info.parent is not None
     test, truth = simulate_events(duration_s=20.0, noise_sd=0.08, seed=3)
-    assert detection_scores(truth.onset_s, segment_events(test, net).onset_s)["f1"] > 0.85
+    assert detection_scores(truth.onset_s, segment_events(test, trained.net).onset_s)["f1"] > 0.85
 
 
 @pytest.mark.slow
@@ -166,13 +165,32 @@ def test_a_model_reports_events_as_they_were_marked(tmp_path):
         end_ms = end_time_ms(truth.tau_rise_ms.to_numpy(), truth.decay_ms.to_numpy(), "decay_constant")
         recordings.append(recording)
         marks.append(pandas.DataFrame(dict(onset_s=truth.onset_s, end_s=truth.onset_s + end_ms / 1000)))
-    net = train_events(recordings[:2], marks[:2], settings=QUICK)
-    si_deepsort.save_model(net, tmp_path / "mine", net.info)
+    trained = train_events(recordings[:2], marks[:2], folder=tmp_path / "mine", settings=QUICK)
     iou = {}
     size = recordings[2].get_num_frames(), recordings[2].get_sampling_frequency()
     for model in (None, tmp_path / "mine"):
         found = segment_events(recordings[2], model)
         frames = [marked_frames(table.onset_s, table.end_s, *size) for table in (found, marks[2])]
         iou[model] = intersection_over_union(*frames)
-    assert found.attrs["end"] == net.info.settings["end"] and 0.2 <= found.attrs["threshold"] <= 0.95
+    assert found.attrs["end"] == trained.info.settings["end"] and 0.2 <= found.attrs["threshold"] <= 0.95
     assert iou[tmp_path / "mine"] > 0.65 > iou[None]
+
+
+def test_the_score_is_that_of_the_end_of_each_trace_beside_the_network_before(tmp_path, capsys):
+    recording, truth = simulate_events(duration_s=30.0, noise_sd=0.08, seed=5)
+    marks = truth[["onset_s"]]
+    trained = train_events(recording, marks, folder=tmp_path / "mine", settings=QUICK)
+    (score,) = trained.scores.values()
+    before = segment_events(recording, polarity=1)
+    late = [table.onset_s[table.onset_s >= 0.86 * 30.0] for table in (truth, before)]
+    assert score.default == pytest.approx(detection_scores(*late)["f1"], abs=0.1)
+    assert score.value == trained.info.metrics["held_out_f1"] and "events-unet" in score.default_name
+    assert str(score) in capsys.readouterr().out
+    assert str(score) in (tmp_path / "mine" / "README.md").read_text()
+
+
+def test_without_marks_at_the_end_nothing_is_claimed():
+    recording, truth = simulate_events(duration_s=10.0, noise_sd=0.08, seed=5)
+    trained = train_events(recording, truth[truth.onset_s < 5.0][["onset_s"]], settings=QUICK)
+    assert trained.is_better is None and trained.info.metrics == {}
+    assert "nothing was measured" in repr(trained)

@@ -121,16 +121,18 @@ def test_calibration_believes_signal_and_not_noise():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_saved_model_predicts_the_same(session, model, tmp_path):
-    net = si_deepsort.train_spike_predictor(
+    trained = si_deepsort.train_spike_predictor(
         session.recording, session.sorting, "unit0", model, tmp_path / "model", features=FEATURES, settings=QUICK
     )
-    first = si_deepsort.predict_spikes(session.recording, net)
+    first = si_deepsort.predict_spikes(session.recording, trained.net)
     second = si_deepsort.predict_spikes(session.recording, tmp_path / "model")
     np.testing.assert_array_equal(first.expected, second.expected)
     assert first.expected.shape == (6000, 1) and first.times[0] == pytest.approx(0.01)
     num_spikes = len(session.sorting.get_unit_spike_train("unit0"))
     assert first.expected.sum() == pytest.approx(num_spikes, rel=0.1)
-    assert "unit0" in (tmp_path / "model" / "README.md").read_text()
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "unit0" in card and str(trained.scores["held-out blocks"]) in card
+    assert trained.is_better == (trained.info.metrics["held_out_bits_per_spike_unit0"] > 0)
 
 
 def test_prediction_comes_back_as_sorting_and_recording(session):
