@@ -103,6 +103,8 @@ def _sorted_accuracy(recording: si.BaseRecording, truth: si.BaseSorting, unit_id
     counts = truth.count_num_spikes_per_unit(outputs="dict")
     scored = [unit for unit in unit_ids if counts[unit] > 0]
     with tempfile.TemporaryDirectory() as folder:
+        if not any(recording.check_serializability(kind) for kind in ("json", "pickle")):
+            recording = recording.save(folder=Path(folder) / "recording", verbose=False, **ONE_JOB)
         found = run_sorter(
             "deepsort",
             recording,
