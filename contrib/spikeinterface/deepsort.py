@@ -39,7 +39,7 @@ class DeepsortSorter(BaseSorter):
         'min_cluster_size': None,
         'max_peaks_per_channel': 3000,
         'merge_distance': 3.75,
-        'merge_separation': 3.5,
+        'merge_separation': 3.0,
         'matching': 'pursuit',
         'match_threshold': 18.0,
         'amplitude_variance': 0.02,

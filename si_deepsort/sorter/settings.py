@@ -92,7 +92,7 @@ class DeepSortSettings(Settings):
         minimum=0.0,
     )
     merge_separation: float = setting(
-        3.5,
+        3.0,
         "Units are merged after matching if the separation of their spikes, in standard deviations of the spikes, is "
         "smaller",
         minimum=0.0,

@@ -13,6 +13,11 @@ MOST_WEIGHTED_SPIKES = 200
 DETAIL_MARGIN = 2.0
 # Directions of details, at most: overlaps of templates cost their square.
 MOST_DETAILS = 24
+# Noise has a largest eigenvalue beyond this quantile of the Tracy-Widom distribution (real numbers) with probability
+# 0.01 (Johnstone, 2001).
+TRACY_WIDOM_99 = 2.02
+# Directions in which single spikes are described, at most: as many as templates have.
+MOST_SPIKE_DIRECTIONS = TEMPLATE_DIRECTIONS + MOST_DETAILS
 
 
 def shared_directions(averages: np.ndarray, num_spikes: np.ndarray) -> np.ndarray:
@@ -71,3 +76,31 @@ def detail_directions(
     largest_of_noise = np.sqrt(8.0 * len(rows) * rows.shape[1])
     kept = np.flatnonzero(eigenvalues > DETAIL_MARGIN * largest_of_noise)[::-1][:MOST_DETAILS]
     return vectors[:, kept].T.astype("float32")
+
+
+def directions_of_spikes(products: np.ndarray, num_rows: int) -> np.ndarray:
+    """
+    Waveforms in which single spikes vary more than noise can.
+
+    No label is used. Templates do not serve here: a template of few spikes holds their noise, by which matching has
+    chosen them, and in directions that hold this noise two parts of one unit lie as far apart as two units.
+
+    The largest eigenvalue of noise of variance 1 follows the law of Tracy and Widom (Johnstone, 2001).
+
+    Parameters
+    ----------
+    products : np.ndarray, shape (num_samples, num_samples), float64
+        Products of all pairs of samples, summed over spikes and channels; white traces.
+    num_rows : int
+        Number of spikes and channels that were summed.
+
+    Returns
+    -------
+    np.ndarray, shape (num_directions, num_samples), float32
+        Orthonormal, the most important first; at least one.
+    """
+    rows, samples = np.sqrt(max(num_rows, 1)), np.sqrt(len(products))
+    center, scale = (rows + samples) ** 2, (rows + samples) * (1 / rows + 1 / samples) ** (1 / 3)
+    eigenvalues, vectors = np.linalg.eigh(products)
+    count = int(np.sum(eigenvalues > center + TRACY_WIDOM_99 * scale))
+    return vectors[:, ::-1][:, : max(1, min(count, MOST_SPIKE_DIRECTIONS))].T.astype("float32")

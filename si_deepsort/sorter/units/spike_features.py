@@ -11,10 +11,10 @@ import numpy as np
 from spikeinterface.core import BaseRecording
 from spikeinterface.core.base import base_peak_dtype
 
-from ...geometry import channels_within
+from ...geometry import channels_within, neighbor_indices
 from ...spike_vectors import main_channels, some_of_each
-from ..matching.overlaps import waveform_directions
 from ..waveforms import read_waveforms
+from .directions import DIRECTION_CHANNELS, directions_of_spikes
 from .discriminate import cross_validated_separation, means_without_each
 from .isolated import ISOLATED_OVERLAP, ISOLATION_RADIUS_UM, are_isolated
 from .templates import UnitTemplates
@@ -26,6 +26,8 @@ MOST_COMPARED_SPIKES = 200
 LEAST_SHARED_ENERGY = 0.9
 # Units with fewer isolated spikes cannot be compared: a median and its spread mean nothing.
 FEWEST_COMPARED_SPIKES = 5
+# Spikes, spread over the main channels, from which the directions are computed.
+MOST_DESCRIBING_SPIKES = 8000
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,6 @@ def read_spike_features(
         Energy that other spikes may add to an isolated one, see `are_isolated`.
     """
     num_units = len(templates.values)
-    directions = waveform_directions(templates.values)
     locations = traces.get_channel_locations()[:, :2]
     neighbors = channels_within(locations, ISOLATION_RADIUS_UM)
     peak_channels = main_channels(templates.values)
@@ -176,8 +177,9 @@ def read_spike_features(
     as_peaks = np.zeros(len(spikes), dtype=base_peak_dtype)
     as_peaks["sample_index"], as_peaks["segment_index"] = spikes["sample_index"], spikes["segment_index"]
     as_peaks["channel_index"] = peak_channels[spikes["unit_index"]]
-    coefficients = np.zeros((len(spikes), len(directions), neighbors.shape[1]), dtype="float32")
     reach = dict(nbefore=templates.nbefore, nafter=templates.values.shape[1] - templates.nbefore)
+    directions = _spike_directions(traces, as_peaks, neighbor_indices(locations, DIRECTION_CHANNELS), seed, reach)
+    coefficients = np.zeros((len(spikes), len(directions), neighbors.shape[1]), dtype="float32")
 
     def describe(waveforms):
         return np.einsum("nsc,ks->nkc", waveforms, directions, optimize=True)
@@ -192,3 +194,19 @@ def read_spike_features(
         np.sum(templates.values**2, axis=1),
         directions,
     )
+
+
+def _spike_directions(traces: BaseRecording, peaks: np.ndarray, neighbors: np.ndarray, seed: int, reach: dict):
+    """Directions in which the spikes vary on the channels around them, (num_directions, num_samples), float32."""
+    most = max(MOST_DESCRIBING_SPIKES // max(len(np.unique(peaks["channel_index"])), 1), 1)
+    peaks = peaks[some_of_each(peaks["channel_index"], most, seed)]
+
+    def describe(waveforms):
+        rows = np.swapaxes(waveforms, 1, 2).reshape(-1, waveforms.shape[1]).astype("float64")
+        rows = rows[np.any(rows != 0, axis=1)]
+        return rows.T @ rows, len(rows)
+
+    products, num_rows = np.zeros((reach["nbefore"] + reach["nafter"],) * 2), 0
+    for _, (product, count) in read_waveforms(traces, peaks, neighbors, **reach, describe=describe):
+        products, num_rows = products + product, num_rows + count
+    return directions_of_spikes(products, num_rows)
