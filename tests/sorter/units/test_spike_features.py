@@ -89,7 +89,7 @@ def test_few_spikes_of_one_unit_that_two_templates_shared_out_are_one(num_spikes
     waveforms = np.stack([traces[time - 28 : time - 28 + len(shape)] for time in times])
     labels = KMeans(2, n_init=5, random_state=seed).fit_predict(waveforms.reshape(num_spikes, -1))
     means = np.stack([waveforms[labels == label].mean(axis=0) for label in (0, 1)])
-    spikes = np.array(list(zip(times, labels, np.zeros_like(labels))), dtype=minimum_spike_dtype)
+    spikes = np.array(list(zip(times, labels, np.zeros_like(labels), strict=True)), dtype=minimum_spike_dtype)
     templates = UnitTemplates(means, 28, np.bincount(labels), np.full(NUM_CHANNELS, 15.0))
     assert np.linalg.norm(means[0] - means[1]) > 5, "their templates differ, by noise alone"
     separation = read_spike_features(as_recording(traces), spikes, templates, seed=0).separation(0, 1, 0, VARIANCE)
