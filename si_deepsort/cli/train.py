@@ -61,13 +61,11 @@ def train_classifier(
     """Train a classifier of the units of a sorted recording; write a model folder."""
     import spikeinterface.core as si
 
-    from ..preprocessing.band_pass import band_pass
     from ..training.classification.train import ClassifierTrainingSettings
     from ..training.classification.train import train_classifier as train
 
-    loaded = si.load(recording)
     train(
-        band_pass(loaded, freq_min=freq_min, freq_max=freq_max) if freq_min > 0 else loaded,
+        _for_classifier(si.load(recording), freq_min, freq_max),
         si.load(sorting),
         folder=out,
         architecture=architecture,
@@ -99,6 +97,18 @@ def tune_detector(
     print(f"Front end {tuning.front_end}, threshold {tuning.threshold}, exclusive_ms {tuning.exclusive_ms}")
     print(f"F1 {tuning.f1:.3f} on a copy with the target's noise")
     print(f"Model: {out}")
+
+
+def _for_classifier(recording: Any, freq_min: float, freq_max: float) -> Any:
+    """The recording as it is where the training filters it as the sorter does, else filtered and marked as filtered."""
+    from ..preprocessing.band_pass import band_pass
+    from ..training.classification.train import FREQ_MAX, FREQ_MIN
+
+    if freq_min <= 0:
+        recording.annotate(is_filtered=True)
+    elif not recording.is_filtered() and (freq_min, freq_max) != (FREQ_MIN, FREQ_MAX):
+        recording = band_pass(recording, freq_min=freq_min, freq_max=freq_max)
+    return recording
 
 
 def _front_end(freq_min: float, freq_max: float) -> list[dict[str, Any]]:
