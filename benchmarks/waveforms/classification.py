@@ -42,16 +42,29 @@ def main():
     arguments = parse_arguments()
     torch.set_num_threads(1)
     channels = load_channels(arguments.data)
-    rows, splits = [], plan_splits(arguments, sorted(channels))
-    for split in splits:
-        for seed in range(arguments.seeds):
-            rows += run_split(channels, split, seed)
-            print(f"test channel {split['test']} seed {seed} done", file=sys.stderr, flush=True)
+    splits = plan_splits(arguments, sorted(channels))
     studied = sorted({split["test"] for split in splits})
     clusters = [study_clusters(channels[channel], channel) for channel in studied]
     errors = [study_autoencoder(channels[channel], channel) for channel in studied]
-    document = {
-        **provenance(seeds=list(range(arguments.seeds))),
+    rows = []
+    for seed in range(arguments.seeds):
+        for split in splits:
+            rows += run_split(channels, split, seed)
+        print(f"seed {seed} done", file=sys.stderr, flush=True)
+        document = make_document(rows, clusters, errors, studied)
+        if arguments.json:
+            write_results(document, arguments.json)
+    for table in document["tables"].values():
+        print(f"\n{markdown_table(table)}")
+    if arguments.plots:
+        for channel in studied:
+            plot_channel(channels[channel], channel, Path(arguments.plots))
+
+
+def make_document(rows, clusters, errors, studied) -> dict:
+    """Results of the seeds that are done, with the commit, command and machine that made them."""
+    return {
+        **provenance(seeds=sorted({row["seed"] for row in rows})),
         "results": rows,
         "clustering": clusters,
         "autoencoder": errors,
@@ -61,13 +74,6 @@ def main():
             "autoencoder": autoencoder_table(errors),
         },
     }
-    for table in document["tables"].values():
-        print(f"\n{markdown_table(table)}")
-    if arguments.json:
-        write_results(document, arguments.json)
-    if arguments.plots:
-        for channel in studied:
-            plot_channel(channels[channel], channel, Path(arguments.plots))
 
 
 def parse_arguments():

@@ -40,18 +40,15 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
-    for name, study in (("ee32009", study_ee32009), ("difficult2", study_difficult2)):
-        if name in arguments.only:
-            rows += [{"data": name, "seed": seed} | row for seed in arguments.seeds for row in study(seed)]
-    table = summarize(rows)
+    for seed in arguments.seeds:
+        for name, study in (("difficult2", study_difficult2), ("ee32009", study_ee32009)):
+            if name in arguments.only:
+                rows += [{"seed": seed} | row for row in study(seed)]
+        table = summarize(rows)
+        seeds = sorted({row["seed"] for row in rows})
+        if arguments.json:
+            write_results({**provenance(seeds=seeds), "results": rows, "tables": {"waveforms": table}}, arguments.json)
     print(markdown_table(table))
-    document = {
-        **provenance(seeds=arguments.seeds),
-        "results": rows,
-        "tables": {"waveforms": table},
-    }
-    if arguments.json:
-        write_results(document, arguments.json)
 
 
 def study_ee32009(seed) -> list[dict]:
