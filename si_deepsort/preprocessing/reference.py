@@ -7,7 +7,7 @@ from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, Base
 
 from ..chunks import CACHED_FRAMES
 from ..geometry import recording_geometry
-from ..noise import medians
+from .frame_medians import frame_medians
 
 # A spike is seen on several channels. The median of fewer channels than this holds spikes, not only common noise.
 MIN_CHANNELS = 32
@@ -46,11 +46,11 @@ class _MedianReferenceSegment(BasePreprocessorSegment):
         for start in range(0, len(traces), CACHED_FRAMES):
             block, out = (part[start : start + CACHED_FRAMES] for part in (traces, referenced))
             if len(self.groups) == 1 and len(self.groups[0]) == traces.shape[1]:
-                np.subtract(block, medians(block)[:, None], out=out)
+                np.subtract(block, frame_medians(block)[:, None], out=out)
                 continue
             out[:] = block
             for group in self.groups:
-                out[:, group] -= medians(block[:, group])[:, None]
+                out[:, group] -= frame_medians(block[:, group])[:, None]
         return referenced if channel_indices is None else referenced[:, channel_indices]
 
 
