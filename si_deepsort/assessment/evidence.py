@@ -7,6 +7,7 @@ import numba
 import numpy as np
 from spikeinterface.core import BaseRecording
 
+from ..preprocessing.half_precision import to_single_precision
 from ..spike_vectors import some_of_each
 from .explain import MOST_MOVE, explain_traces
 from .judge_spikes import NEIGHBOUR_MOVE, JudgedSpikes, judge_spikes
@@ -151,7 +152,7 @@ def _averaged(stretches, spikes, sampled, num_units, locations, nbefore, nafter,
         positions, frames, is_core = _spikes_around(stretch, spikes, nbefore, num_samples)
         units = spikes["unit_index"][positions].astype("int64")
         use = np.flatnonzero(is_core & sampled[positions])
-        traces = stretch.traces.astype("float32")
+        traces = to_single_precision(stretch.traces)
         if templates is None:
             _sum_windows(traces, frames[use], units[use], sums)
         else:
@@ -184,7 +185,7 @@ def _judged(stretch, spikes, sampled, templates, neighbours):
     """Judged spikes of a stretch, and its residual."""
     positions, frames, is_core = _spikes_around(stretch, spikes, templates.nbefore, templates.values.shape[1])
     units = spikes["unit_index"][positions].astype("int64")
-    traces = stretch.traces.astype("float32")
+    traces = to_single_precision(stretch.traces)
     residual, amplitudes, delays, moves = explain_traces(traces, frames, units, templates)
     chosen = np.flatnonzero(is_core & sampled[positions])
     fitted = (amplitudes, delays, moves)

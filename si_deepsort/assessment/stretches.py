@@ -7,6 +7,7 @@ import numpy as np
 from spikeinterface.core import BaseRecording
 
 from ..chunks import spread_chunks
+from ..preprocessing.half_precision import to_half_precision
 from ..spike_vectors import some_of_each
 
 # Traces that are kept in memory, in values of half precision (2 bytes each): 300 MB.
@@ -129,7 +130,8 @@ def read_stretches(
         end = recording.get_num_frames(segment)
         traces = np.zeros((last - first, recording.get_num_channels()), dtype="float16")
         inner = slice(max(first, 0), min(last, end))
-        traces[inner.start - first : inner.stop - first] = recording.get_traces(segment, inner.start, inner.stop)
+        read = recording.get_traces(segment, inner.start, inner.stop)
+        traces[inner.start - first : inner.stop - first] = to_half_precision(read.astype("float32", copy=False))
         yield Stretch(segment, start, stop, first, traces)
 
 

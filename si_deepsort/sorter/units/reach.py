@@ -6,6 +6,7 @@ What a template leaves out of its unit's waveform is found again as a spike, and
 
 from itertools import pairwise
 
+import numba
 import numpy as np
 from spikeinterface.core import BaseRecording
 from spikeinterface.core.base import base_peak_dtype
@@ -77,10 +78,18 @@ def _halves_on_one_channel(traces: BaseRecording, spikes, channels, reach):
     sums, counts = np.zeros((len(channels), 2, 2 * reach)), np.zeros((len(channels), 2, 1))
     neighbors = np.arange(traces.get_num_channels())[:, None]
     for positions, waveforms in read_waveforms(traces, peaks, neighbors, nbefore=reach, nafter=reach):
-        places = spikes["unit_index"][positions], halves[positions]
-        np.add.at(sums, places, waveforms[:, :, 0])
-        np.add.at(counts, places, 1)
+        _add_waveforms(sums, counts, spikes["unit_index"][positions].astype("int64"), halves[positions], waveforms)
     return sums / np.maximum(counts, 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_waveforms(sums, counts, units, halves, waveforms):
+    """Add waveforms (spikes, samples, 1) to the sums and counts of the halves of units; NumPy's add.at is slow."""
+    for spike in range(len(units)):
+        own = sums[units[spike], halves[spike]]
+        for sample in range(len(own)):
+            own[sample] += waveforms[spike, sample, 0]
+        counts[units[spike], halves[spike], 0] += 1
 
 
 def _left_out(first, second, reach, stretch, least_energy):
