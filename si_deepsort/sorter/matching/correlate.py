@@ -1,5 +1,6 @@
 """Correlation of every template with the traces, by fast Fourier transforms."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -46,7 +47,7 @@ class MatchedFilters:
     spectra: np.ndarray
 
 
-def make_matched_filters(templates: np.ndarray, stride: int = 1) -> MatchedFilters:
+def make_matched_filters(templates: np.ndarray, stride: int = 1, *, block_frames: int | None = None) -> MatchedFilters:
     """
     Compute the Fourier transforms of templates.
 
@@ -57,9 +58,12 @@ def make_matched_filters(templates: np.ndarray, stride: int = 1) -> MatchedFilte
     stride : int, default: 1
         Frames between two places at which templates are to be correlated with traces. What templates hold above half
         of the resulting rate is ignored.
+    block_frames : int | None, default: None
+        Fewest frames that are transformed together; None chooses a number that is fast for long traces.
     """
     num_samples = templates.shape[1]
-    places = scipy.fft.next_fast_len(TEMPLATES_PER_BLOCK * num_samples // stride, real=True)
+    block_frames = TEMPLATES_PER_BLOCK * num_samples if block_frames is None else block_frames
+    places = scipy.fft.next_fast_len(block_frames // stride, real=True)
     units, channels = np.nonzero(np.any(templates != 0, axis=1))
     starts = np.searchsorted(units, np.arange(len(templates) + 1))
     spectra = np.empty((2, len(units), places // 2 + 1), dtype="float32")
@@ -94,24 +98,43 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
     -------
     np.ndarray, shape (num_units, (num_frames - num_samples) // stride + 1), float32
     """
-    stride, places = filters.stride, filters.block_frames // filters.stride
+    stride = filters.stride
     num_starts = (len(traces) - filters.num_samples) // stride + 1
     step = (filters.block_frames - filters.num_samples) // stride + 1
     result = np.empty((len(filters.norms), num_starts), dtype="float32")
     for first in range(0, num_starts, BLOCKS_AT_ONCE * step):
         starts = range(first, min(first + BLOCKS_AT_ONCE * step, num_starts), step)
-        spectra = np.empty((2, len(starts), traces.shape[1], places // 2 + 1), dtype="float32")
-        for block, start in enumerate(starts):
-            # Missing frames at the end are 0. The transform reads along time without a transposed copy.
-            stretch = traces[start * stride : start * stride + filters.block_frames].T
-            spectrum = scipy.fft.rfft(stretch, filters.block_frames, axis=1)[:, : places // 2 + 1]
-            spectra[0, block], spectra[1, block] = spectrum.real, spectrum.imag
-        products = np.empty((len(result), len(starts), spectra.shape[3]), dtype="complex64")
-        _sum_products(filters.spectra, filters.starts, filters.channels, spectra, products)
-        found = scipy.fft.irfft(products, places, axis=2, overwrite_x=True)[:, :, :step]
+        blocks = [traces[start * stride : start * stride + filters.block_frames] for start in starts]
+        found = correlate_blocks(blocks, filters)[:, :, :step]
         stop = min(first + len(starts) * step, num_starts)
         result[:, first:stop] = found.reshape(len(result), -1)[:, : stop - first]
     return result
+
+
+def correlate_blocks(blocks: Sequence[np.ndarray], filters: MatchedFilters) -> np.ndarray:
+    """
+    Inner product of every template with each block of traces at every `filters.stride`-th start frame.
+
+    Parameters
+    ----------
+    blocks : sequence of np.ndarray, shape (num_frames, num_channels), float32
+        White traces, of at most `filters.block_frames` frames each. Frames that are missing at the end are 0.
+    filters : MatchedFilters
+
+    Returns
+    -------
+    np.ndarray, shape (num_units, num_blocks, filters.block_frames // stride), float32
+        A template that reaches beyond the end of a block goes on at its start.
+    """
+    places = filters.block_frames // filters.stride
+    spectra = np.empty((2, len(blocks), blocks[0].shape[1], places // 2 + 1), dtype="float32")
+    for number, block in enumerate(blocks):
+        # The transform reads along time without a transposed copy.
+        spectrum = scipy.fft.rfft(block.T, filters.block_frames, axis=1)[:, : places // 2 + 1]
+        spectra[0, number], spectra[1, number] = spectrum.real, spectrum.imag
+    products = np.empty((len(filters.norms), len(blocks), spectra.shape[3]), dtype="complex64")
+    _sum_products(filters.spectra, filters.starts, filters.channels, spectra, products)
+    return scipy.fft.irfft(products, places, axis=2, overwrite_x=True)
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)

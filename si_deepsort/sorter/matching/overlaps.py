@@ -1,8 +1,10 @@
 """Overlaps of templates: what a spike of one unit adds to the correlation of traces with every other template."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import scipy.fft
 import scipy.linalg
@@ -87,8 +89,8 @@ def correlate_pairs(
     """
     Correlations of each template, delayed by part of a sample, with all templates that it shares channels with.
 
-    Templates are combinations of few waveform directions: only the correlations of these directions are computed over
-    lags and delays, and small matrix products do the rest.
+    Templates are transformed once. The products of their transforms, summed over the channels that two templates share,
+    are transformed back by one matrix product, at the lags and delays that are asked for alone.
 
     Parameters
     ----------
@@ -114,16 +116,61 @@ def correlate_pairs(
     visible = np.any(templates != 0, axis=1)
     sharing = (visible.astype("float32") @ visible.T.astype("float32")) > 0
     np.fill_diagonal(sharing, True)
-    directions = waveform_directions(templates)
-    coefficients = np.ascontiguousarray(np.swapaxes(directions @ templates, 1, 2))
-    kernel = _direction_correlations(directions, np.arange(-max_lag, max_lag + 1, stride), np.asarray(delays))
+    size = scipy.fft.next_fast_len(2 * templates.shape[1], real=True)
+    units, channels = np.nonzero(visible)
+    starts = np.searchsorted(units, np.arange(len(templates) + 1))
+    row_of = np.full(visible.shape, -1)
+    row_of[units, channels] = np.arange(len(units))
+    spectrum = scipy.fft.rfft(templates[units, :, channels].astype("float32", copy=False), size, axis=1)
+    spectra = np.stack([spectrum.real, spectrum.imag])
+    kernel = _inverse_transform(size, max_lag, stride, tuple(delays))
 
     def correlate(unit):
-        others, own = np.flatnonzero(sharing[unit]), np.flatnonzero(visible[unit])
-        products = coefficients[unit, own].T @ coefficients[others[:, None], own]
+        others = np.flatnonzero(sharing[unit])
+        products = np.zeros((len(others), 2, spectra.shape[2]), dtype="float32")
+        _add_products(products, spectra, starts, channels, row_of[unit], others)
         return others, (products.reshape(len(others), -1) @ kernel).reshape(len(others), len(delays), -1)
 
     yield from each(correlate, range(len(templates)))
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _add_products(products, spectra, starts, channels, own_rows, others):
+    """
+    Add the products of the spectra of a unit and the conjugate ones of others, summed over channels, to `products`.
+
+    `own_rows` (num_channels,) are the rows of the unit in `spectra` (2, num_rows, num_frequencies), -1 for channels
+    where it is not visible; those of other units are from starts[other] to starts[other + 1], on `channels`.
+    """
+    for place in range(len(others)):
+        real, imaginary = products[place, 0], products[place, 1]
+        for row in range(starts[others[place]], starts[others[place] + 1]):
+            own = own_rows[channels[row]]
+            if own < 0:
+                continue
+            own_real, own_imaginary = spectra[0, own], spectra[1, own]
+            other_real, other_imaginary = spectra[0, row], spectra[1, row]
+            for frequency in range(len(real)):
+                real[frequency] += own_real[frequency] * other_real[frequency]
+                real[frequency] += own_imaginary[frequency] * other_imaginary[frequency]
+                imaginary[frequency] += own_imaginary[frequency] * other_real[frequency]
+                imaginary[frequency] -= own_real[frequency] * other_imaginary[frequency]
+
+
+@lru_cache(maxsize=8)
+def _inverse_transform(size, max_lag, stride, delays):
+    """
+    Matrix (2 * num_frequencies, num_delays * num_lags), float32, that turns spectra into correlations.
+
+    Rows are for the real parts of the spectrum of `size` real numbers, then for the imaginary parts.
+    """
+    frequencies, lags = np.arange(size // 2 + 1), np.arange(-max_lag, max_lag + 1, stride)
+    # All frequencies but the lowest, and the highest of an even size, stand for two.
+    weights = np.where((frequencies == 0) | (2 * frequencies == size), 1.0, 2.0) / size
+    times = (lags - np.asarray(delays)[:, None]).ravel()
+    phases = np.multiply.outer(2 * np.pi / size * frequencies, times)
+    waves = np.concatenate([np.cos(phases), -np.sin(phases)])
+    return (np.tile(weights, 2)[:, None] * waves).astype("float32")
 
 
 def waveform_directions(templates: np.ndarray) -> np.ndarray:
@@ -132,32 +179,28 @@ def waveform_directions(templates: np.ndarray) -> np.ndarray:
     return vectors[:, values > LEAST_EIGENVALUE * max(values[-1], 1e-30)].T.astype("float32")
 
 
-def _direction_correlations(directions, lags, delays):
-    """Correlation of each pair of directions, (num_directions ** 2, num_delays * num_lags), float32."""
-    num_directions, num_samples = directions.shape
-    size = scipy.fft.next_fast_len(2 * num_samples, real=True)
-    spectra = scipy.fft.rfft(directions, size, axis=1)
-    shift = np.exp(-2j * np.pi * scipy.fft.rfftfreq(size)[None] * delays[:, None])
-    product = spectra[:, None] * np.conj(spectra[None])
-    correlations = scipy.fft.irfft(product[:, :, None] * shift, size, axis=-1)
-    return correlations[..., lags].reshape(num_directions**2, -1).astype("float32")
-
-
 def _delay_weights(templates, stride):
     """Weights of the best linear interpolation of overlaps with the templates' mean spectrum (simple kriging)."""
-    taps = np.arange(-INTERPOLATION_REACH, INTERPOLATION_REACH + 1)
-    delays = np.arange(JITTERS) / JITTERS - 0.5
-    size = 8 * scipy.fft.next_fast_len(templates.shape[1], real=True)
-    values, vectors = np.linalg.eigh(_sample_products(templates))
-    power = np.maximum(values, 0) @ np.abs(scipy.fft.rfft(vectors.T, size, axis=1)) ** 2
+    size, num_samples = 8 * scipy.fft.next_fast_len(templates.shape[1], real=True), templates.shape[1]
+    products = _sample_products(templates)
+    distances = np.abs(np.arange(num_samples)[:, None] - np.arange(num_samples))
+    autocovariances = np.bincount(distances.ravel(), weights=products.ravel())
+    autocovariances[1:] /= 2  # the transform of one side is doubled below
+    power = np.maximum(2 * scipy.fft.rfft(autocovariances, size).real - autocovariances[0], 0)
     # An overlap is the product of two templates' spectra.
-    frequencies, weights = 2 * np.pi * stride * scipy.fft.rfftfreq(size), power**2 / max(np.sum(power**2), 1e-30)
+    weights = power**2 / max(np.sum(power**2), 1e-30)
+    of_taps, of_delays = (part @ weights for part in _delay_waves(size, stride))
+    between_taps = of_taps + RIDGE * np.eye(len(of_taps))
+    return scipy.linalg.solve(between_taps, of_delays, assume_a="pos").T.astype("float32")
 
-    def covariance(lags):
-        return np.cos(np.multiply.outer(lags, frequencies)) @ weights
 
-    between_taps = covariance(taps[:, None] - taps) + RIDGE * np.eye(len(taps))
-    return scipy.linalg.solve(between_taps, covariance(taps[:, None] + delays), assume_a="pos").T.astype("float32")
+@lru_cache(maxsize=8)
+def _delay_waves(size, stride):
+    """Cosines between each two taps, and between taps and delays, at all frequencies of a transform; slow, so kept."""
+    taps, delays = np.arange(-INTERPOLATION_REACH, INTERPOLATION_REACH + 1), np.arange(JITTERS) / JITTERS - 0.5
+    frequencies = 2 * np.pi * stride * scipy.fft.rfftfreq(size)
+    lags = taps[:, None] - taps, taps[:, None] + delays
+    return tuple(np.cos(np.multiply.outer(own, frequencies)) for own in lags)
 
 
 def _sample_products(templates):

@@ -3,8 +3,15 @@
 import numba
 import numpy as np
 
+from ..matching.kernels import INTERPOLATION_REACH
+
 # Spike times lie anywhere between two samples: the inverse variance of their distance to the nearest one.
 DELAY_PRECISION = 12.0
+# Smallest determinant of the norms and the overlap of two spikes, relative to the product of the norms: nearly equal
+# spikes at nearly one time could have any amplitudes.
+LEAST_DETERMINANT = 0.05
+# Bounds of gains are raised by this factor, so that rounding never skips a pair that is the best by a hair.
+ROUNDING = 1.001
 
 
 def spike_costs(
@@ -41,27 +48,107 @@ def spike_costs(
         Energy of the residual, with what the priors of amplitudes and delays and the spikes themselves cost: minus
         twice the log likelihood, up to a constant.
     """
-    num_samples, length = templates.shape[1], windows.shape[1]
-    used, places = np.unique(units, return_inverse=True)
+    order = np.flatnonzero((frames > -templates.shape[1]) & (frames < windows.shape[1]))
+    order = order[np.argsort(owners[order], kind="stable")]
+    starts = np.searchsorted(owners[order], np.arange(len(windows) + 1))
+    used, places = np.unique(units[order], return_inverse=True)
     slopes = np.gradient(templates[used], axis=1)
-    costs = np.sum(windows**2, axis=(1, 2), dtype="float64")
-    for window in np.unique(owners):
-        own = np.flatnonzero((owners == window) & (frames > -num_samples) & (frames < length))
-        if len(own) == 0:
-            continue
-        design: np.ndarray = np.zeros((2 * len(own), length, windows.shape[2]), dtype="float32")
-        for row, spike in enumerate(own):
-            first, last = max(0, frames[spike]), min(length, frames[spike] + num_samples)
-            part = slice(first - frames[spike], last - frames[spike])
-            design[2 * row, first:last] = templates[units[spike], part]
-            design[2 * row + 1, first:last] = slopes[places[spike], part]
-        design = design.reshape(2 * len(own), -1)
-        residual = windows[window].ravel() - design[::2].sum(axis=0)
-        precision = np.tile([1 / amplitude_variance, DELAY_PRECISION], len(own))
-        fit = (design @ residual).astype("float64")
-        explained = fit @ np.linalg.solve((design @ design.T).astype("float64") + np.diag(precision), fit)
-        costs[window] = np.sum(residual**2, dtype="float64") - explained + threshold * len(own)
-    return costs
+    shapes = np.ascontiguousarray(np.stack([templates[used], slopes]).transpose(1, 3, 0, 2))
+    visible = np.any(templates[used] != 0, axis=1)
+    most = 2 * int(np.diff(starts).max(initial=0))
+    # Spikes fewer than in the fullest window have a row and a column of the unit matrix, and no fit.
+    products, fits = np.tile(np.eye(most), (len(windows), 1, 1)), np.zeros((len(windows), most))
+    residuals = np.array(windows.transpose(0, 2, 1), dtype="float32", order="C")
+    precisions = np.array([1 / amplitude_variance, DELAY_PRECISION])
+    _fit_windows(residuals, starts, frames[order], places, shapes, visible, precisions, products, fits)
+    explained = np.sum(fits * np.linalg.solve(products, fits[:, :, None])[:, :, 0], axis=1)
+    energies = np.sum(residuals**2, axis=(1, 2), dtype="float64")
+    return energies - explained + threshold * np.diff(starts)
+
+
+@numba.njit(cache=True, nogil=True)
+def _fit_windows(residuals, starts, frames, units, shapes, visible, precisions, products, fits):
+    """
+    Products of the shapes of the spikes of each window, and their fits to what the spikes leave.
+
+    `residuals` are windows (num_windows, num_channels, num_frames) and `shapes` (num_units, num_channels, 2,
+    num_samples) the templates and their slopes. Residuals, products and fits are filled in place.
+    """
+    length, num_samples = residuals.shape[2], shapes.shape[3]
+    for window in range(len(residuals)):
+        rest = residuals[window]
+        for spike in range(starts[window], starts[window + 1]):
+            unit, first = units[spike], max(0, frames[spike])
+            last = min(length, frames[spike] + num_samples)
+            for channel in np.flatnonzero(visible[unit]):
+                rest[channel, first:last] -= shapes[unit, channel, 0, first - frames[spike] : last - frames[spike]]
+        for spike in range(starts[window], starts[window + 1]):
+            unit, row, first = units[spike], 2 * (spike - starts[window]), max(0, frames[spike])
+            last = min(length, frames[spike] + num_samples)
+            for channel in np.flatnonzero(visible[unit]):
+                seen = shapes[unit, channel, :, first - frames[spike] : last - frames[spike]]
+                for kind in range(2):
+                    fits[window, row + kind] += _product(seen[kind], rest[channel, first:last])
+            for kind in range(2):
+                products[window, row + kind, row + kind] = precisions[kind]
+            for other in range(starts[window], spike + 1):
+                begin, end = max(first, frames[other]), min(last, frames[other] + num_samples)
+                column = 2 * (other - starts[window])
+                if begin < end:
+                    _add_shared(
+                        products[window, row : row + 2, column : column + 2],
+                        shapes[unit, :, :, begin - frames[spike] : end - frames[spike]],
+                        shapes[units[other], :, :, begin - frames[other] : end - frames[other]],
+                        np.flatnonzero(visible[unit] & visible[units[other]]),
+                    )
+                products[window, column : column + 2, row : row + 2] = products[
+                    window, row : row + 2, column : column + 2
+                ].T.copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_shared(products, seen, met, channels):
+    """Add the products (2, 2) of two templates and their slopes on the channels where both are visible."""
+    for channel in channels:
+        for kind in range(2):
+            for other_kind in range(2):
+                products[kind, other_kind] += _product(seen[channel, kind], met[channel, other_kind])
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _product(one, other):
+    """Inner product of two stretches of one channel, in single precision."""
+    total = np.float32(0.0)
+    for place in range(len(one)):
+        total += one[place] * other[place]
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def subtract_spikes(correlations, first_place, windows, frames, units, overlaps):
+    """
+    Subtract what some spikes, each at the size of its template, add to the correlations of their windows.
+
+    Parameters
+    ----------
+    correlations : np.ndarray, shape (num_windows, num_units, num_places), float32
+        Inner products of each window with each template at successive frames; changed in place.
+    first_place : int
+        Frame of the first place.
+    windows, frames, units : np.ndarray, shape (num_spikes,), int
+        Window of each spike, first frame of its template there, and its unit.
+    overlaps : TemplateOverlaps
+        Overlaps of the templates at all frames.
+    """
+    num_lags, num_places = overlaps.num_lags, correlations.shape[2]
+    for spike in range(len(windows)):
+        offset = first_place - frames[spike]
+        first, last = max(0, 1 - num_lags - offset), min(num_places, num_lags - offset)
+        middle = INTERPOLATION_REACH + num_lags - 1 + offset
+        for pair in range(overlaps.starts[units[spike]], overlaps.starts[units[spike] + 1]):
+            row = correlations[windows[spike], overlaps.units[pair]]
+            for place in range(first, last):
+                row[place] -= overlaps.values[pair, middle + place]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -93,15 +180,28 @@ def best_pairs(correlations, norms, overlaps, precision):
             top = norms[one] + precision
             for other in range(one + 1, num_units):
                 bottom = norms[other] + precision
+                # The gain of a pair is largest if the overlap is, and turns the smaller of two fits around.
+                most_shared = np.abs(overlaps[one, other]).max() / np.sqrt(top * bottom)
+                largest = np.abs(correlations[window, other] + precision).max() / np.sqrt(bottom)
                 for place in range(num_places):
                     first = correlations[window, one, place] + precision
+                    bound = _most_gain(abs(first) / np.sqrt(top), largest, most_shared)
+                    if bound * ROUNDING <= best:
+                        continue
                     for later in range(num_places):
                         second = correlations[window, other, later] + precision
                         shared = overlaps[one, other, num_places - 1 + later - place]
                         determinant = top * bottom - shared * shared
                         gain = bottom * first * first - 2 * shared * first * second + top * second * second
-                        if determinant > 0.05 * top * bottom and gain > best * determinant:
+                        if determinant > LEAST_DETERMINANT * top * bottom and gain > best * determinant:
                             best = gain / determinant
                             found[window, 0], found[window, 1] = one, place
                             found[window, 2], found[window, 3] = other, later
     return found
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _most_gain(one, other, most_shared):
+    """Largest gain of two spikes whose fits, divided by their norms, are at most so large, and so their overlap."""
+    least = max(1 - most_shared * most_shared, np.float32(LEAST_DETERMINANT))
+    return (one * one + other * other + 2 * most_shared * one * other) / least

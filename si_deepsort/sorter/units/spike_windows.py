@@ -6,11 +6,11 @@ from functools import cached_property
 import numpy as np
 from spikeinterface.core import BaseRecording
 
-from ..matching.correlate import MatchedFilters, correlate_templates, make_matched_filters
+from ..matching.correlate import MatchedFilters, correlate_blocks, make_matched_filters
 from ..matching.kernels import INTERPOLATION_REACH
 from ..matching.overlaps import TemplateOverlaps, make_template_overlaps
 from ..matching.pursuit import pursue_correlations
-from .spike_costs import best_pairs, spike_costs
+from .spike_costs import best_pairs, spike_costs, subtract_spikes
 
 # A pair of spikes of other units is looked for within this part of a template's length to either side of a spike, with
 # the default settings 1.3 ms: spikes farther apart than the main peak of a template are not clustered as one.
@@ -88,33 +88,36 @@ class SpikeWindows:
 
     @cached_property
     def _filters(self) -> MatchedFilters:
-        return make_matched_filters(self.templates)
+        num_samples = self.templates.shape[1]
+        return make_matched_filters(self.templates, block_frames=self.traces.shape[1] + num_samples)
 
     @cached_property
     def _overlaps(self) -> TemplateOverlaps:
         return make_template_overlaps(self.templates)
 
     @cached_property
-    def _all_correlations(self) -> np.ndarray:
-        """Correlations of the windows, laid end to end, with all templates; of which matching needs a copy."""
-        return correlate_templates(self._end_to_end(self.traces), self._filters)
+    def _correlations(self) -> np.ndarray:
+        """
+        Correlations of all templates with the windows, laid end to end, (num_units, num_windows * num_places).
 
-    @property
-    def _step(self) -> int:
-        return self.traces.shape[1] + self.templates.shape[1]
+        Before each window there is the length of a template of zeros: templates may begin there.
+        """
+        before = self.templates.shape[1]
+        blocks = np.pad(self.traces, ((0, 0), (before, 0), (0, 0)))
+        return correlate_blocks(blocks, self._filters).reshape(len(self.templates), -1)
 
     def _matched(self, *, is_unit_used: bool) -> ExplainedSpikes:
         thresholds = np.full(len(self.templates), self.threshold)
         thresholds[0] = self.threshold if is_unit_used else np.inf
         frames, units, _, _ = pursue_correlations(
-            self._all_correlations.copy(),
+            self._correlations.copy(),
             self._overlaps,
             thresholds=thresholds,
             amplitude_variance=self.amplitude_variance,
             refractory_frames=round(REFRACTORY_REACH * self.templates.shape[1]),
         )
-        windows = (frames + self.templates.shape[1] // 2) // self._step
-        return ExplainedSpikes(windows, frames - windows * self._step, units)
+        windows, frames = np.divmod(frames, self._filters.block_frames)
+        return ExplainedSpikes(windows, frames - self.templates.shape[1], units)
 
     def _costs(self, spikes: ExplainedSpikes) -> np.ndarray:
         return spike_costs(
@@ -131,9 +134,12 @@ class SpikeWindows:
         """The spikes of the others, and in each window the best pair of others instead of the unit's spike."""
         is_other = spikes.units != 0
         others = ExplainedSpikes(spikes.windows[is_other], spikes.frames[is_other], spikes.units[is_other])
-        reach = round(PAIR_REACH * self.templates.shape[1])
-        places = (self.traces.shape[1] - self.templates.shape[1]) // 2 + np.arange(-reach, reach + 1)
-        near = self._correlations(self._without(others), places)
+        num_samples = self.templates.shape[1]
+        reach = round(PAIR_REACH * num_samples)
+        places = (self.traces.shape[1] - num_samples) // 2 + np.arange(-reach, reach + 1)
+        every = self._correlations.reshape(len(self.templates), len(self.traces), -1)
+        near = np.ascontiguousarray(every[:, :, num_samples + places].transpose(1, 0, 2))
+        subtract_spikes(near, places[0], others.windows, others.frames, others.units, self._overlaps)
         fits = near.max(axis=2).mean(axis=0) / np.sqrt(np.maximum(self._filters.norms, 1e-9))
         likely = np.argsort(-fits, kind="stable")
         likely = likely[likely != 0][:MOST_PAIRED_UNITS]
@@ -149,24 +155,6 @@ class SpikeWindows:
             np.concatenate([others.frames, places[found[paired, 1]], places[found[paired, 3]]]),
             np.concatenate([others.units, likely[found[paired, 0]], likely[found[paired, 2]]]),
         )
-
-    def _without(self, spikes: ExplainedSpikes) -> np.ndarray:
-        """The windows without some spikes, each at the size of its template."""
-        rest, (num_samples, length) = self.traces.copy(), (self.templates.shape[1], self.traces.shape[1])
-        for window, frame, unit in zip(spikes.windows, spikes.frames, spikes.units, strict=True):
-            first, last = max(0, frame), min(length, frame + num_samples)
-            if first < last:
-                rest[window, first:last] -= self.templates[unit, first - frame : last - frame]
-        return rest
-
-    def _correlations(self, traces: np.ndarray, places):
-        """Correlations of all windows with all templates at some places, (num_windows, num_units, num_places)."""
-        correlations = correlate_templates(self._end_to_end(traces), self._filters)
-        return correlations[:, np.arange(len(traces))[:, None] * self._step + places].transpose(1, 0, 2)
-
-    def _end_to_end(self, traces: np.ndarray):
-        """Windows laid end to end, with the length of a template of zeros between them, which keeps them apart."""
-        return np.pad(traces, ((0, 0), (0, self.templates.shape[1]), (0, 0))).reshape(-1, traces.shape[2])
 
     def _dense_overlaps(self, members, num_places):
         """Overlaps of some units, (num_members, num_members, 2 * num_places - 1)."""

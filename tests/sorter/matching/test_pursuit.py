@@ -5,7 +5,7 @@ import pytest
 from small_recording import add_spikes, as_recording, spike_trains, unit_templates
 
 from si_deepsort.chunks import are_inside, spread_chunks
-from si_deepsort.sorter.matching.correlate import correlate_templates, make_matched_filters
+from si_deepsort.sorter.matching.correlate import correlate_blocks, correlate_templates, make_matched_filters
 from si_deepsort.sorter.matching.kernels import INTERPOLATION_REACH, JITTERS, peak_between
 from si_deepsort.sorter.matching.match import MatchingValues, match_templates, noise_scales
 from si_deepsort.sorter.matching.overlaps import correlate_pairs, make_template_overlaps
@@ -177,6 +177,16 @@ def test_correlations_at_every_second_frame_are_those_of_all_frames():
     # What templates hold above a quarter of the sampling rate, because they end, is all that is missing.
     assert second.shape == every[:, ::2].shape
     assert np.linalg.norm(second - every[:, ::2]) < 0.02 * np.linalg.norm(every[:, ::2])
+
+
+def test_blocks_between_zeros_have_the_correlations_of_each_alone():
+    blocks = np.random.default_rng(0).standard_normal((3, 200, NUM_CHANNELS)).astype("float32")
+    blocks[:, : TEMPLATES.shape[1]] = 0
+    alone = make_matched_filters(TEMPLATES)
+    found = correlate_blocks(blocks, make_matched_filters(TEMPLATES, block_frames=200))
+    for number, block in enumerate(blocks):
+        expected = correlate_templates(np.pad(block, ((0, TEMPLATES.shape[1] - 1), (0, 0))), alone)
+        np.testing.assert_allclose(found[:, number, :200], expected, atol=1e-2)
 
 
 def test_interpolated_overlaps_are_those_of_delayed_templates():
