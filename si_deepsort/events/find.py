@@ -1,14 +1,23 @@
 """Find events in a prepared trace with a network, and the direction in which they go."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.ndimage
 import scipy.signal
+from spikeinterface.core import BaseRecording
 
 from ..nets.event_unet import EVENT, ONSET, EventUNet
-from .prepare import PreparedTrace, network_input
+from .confidence import (
+    FLOOR,
+    Candidates,
+    calibration_of,
+    merge_time_scales,
+    rated_confidences,
+    second_time_scale,
+)
+from .prepare import PreparedTrace, network_input, prepare_trace, trace_noise_level
 from .probability import event_probabilities
 
 logger = logging.getLogger(__name__)
@@ -23,13 +32,13 @@ END_PROBABILITY = 0.5
 SURELY_INSIDE_MS = 2.0
 # ... and at most this long, in ms.
 LONGEST_MS = 150.0
-# Candidates below this confidence are not even considered.
-SMALLEST_CONFIDENCE = 1e-5
 # Length of the excerpt in which the direction of the events is found, in s.
 POLARITY_EXCERPT_S = 30.0
+# Smallest confidence, at one time scale, of an event that tells the direction.
+POLARITY_CONFIDENCE = 0.5
 
 # A function of (trace, polarity) that gives onset_s, end_s and confidence of candidates.
-Finder = Callable[[PreparedTrace, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
+Finder = Callable[[PreparedTrace, int], Candidates]
 
 
 def find_events(
@@ -40,7 +49,7 @@ def find_events(
     *,
     time_scale: float = 1.0,
     device: str = "cpu",
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Candidates:
     """
     Find the onsets that a network sees in one segment, doubtful ones too.
 
@@ -69,10 +78,7 @@ def find_events(
     onset = scipy.ndimage.uniform_filter1d(probabilities[:, ONSET], width, mode="nearest")
     onset[~trace.is_valid] = 0.0
     distance = max(1, round(CLOSEST_MS * frames_per_ms))
-    frames, _ = scipy.signal.find_peaks(
-        np.concatenate([[0], onset, [0]]), height=SMALLEST_CONFIDENCE, distance=distance
-    )
-    frames -= 1
+    frames = scipy.signal.find_peaks(np.concatenate([[0], onset, [0]]), height=FLOOR, distance=distance)[0] - 1
     is_inside = probabilities[:, EVENT] > END_PROBABILITY
     outside = np.append(np.flatnonzero(~is_inside), len(onset))
     after = np.minimum(frames + max(1, round(SURELY_INSIDE_MS * frames_per_ms)), len(onset))
@@ -81,16 +87,64 @@ def find_events(
     return frames / trace.rate, ends / trace.rate, onset[frames].astype(float)
 
 
-def detect_polarity(traces: list[PreparedTrace], find: Finder, threshold: float, unit: str) -> int:
+def find_in_recording(
+    net: EventUNet,
+    recording: BaseRecording,
+    traces: Sequence[PreparedTrace],
+    polarity: int,
+    *,
+    time_scale: float = 1.0,
+    exclude_s: Sequence[tuple[float, float]] = (),
+    device: str = "cpu",
+) -> list[Candidates]:
+    """
+    Find the onsets in all segments of a recording, at two time scales if the model has a calibration for this.
+
+    Parameters
+    ----------
+    net : EventUNet
+        In evaluation mode, on `device`.
+    recording : BaseRecording
+        With one channel.
+    traces : sequence of PreparedTrace
+        All of its segments at `time_scale`.
+    polarity : 1 | -1
+    time_scale : float, default: 1.0
+    exclude_s : sequence of (start, stop), default: ()
+        As for `prepare_trace`.
+    device : str, default: "cpu"
+
+    Returns
+    -------
+    list of (onset_s, end_s, confidence)
+        Of each segment, arrays of shape (num_events,). Confidence is the probability of an event given the rate of
+        events in this recording; for a model without calibration it is that of `find_events`.
+    """
+    level = trace_noise_level(traces)
+    found = [find_events(net, trace, level, polarity, time_scale=time_scale, device=device) for trace in traces]
+    calibration = calibration_of(net.info.settings if net.info is not None else {})
+    if calibration is None:
+        return found
+    other = second_time_scale(found, time_scale)
+    others = [prepare_trace(recording, index, time_scale=other, exclude_s=exclude_s) for index in range(len(traces))]
+    level = trace_noise_level(others)
+    merged = []
+    for first, trace in zip(found, others, strict=True):
+        second = find_events(net, trace, level, polarity, time_scale=other, device=device)
+        merged.append(merge_time_scales([first, second], CLOSEST_MS * time_scale / 1000))
+    duration_s = sum(trace.is_valid.sum() / trace.rate for trace in traces)
+    confidences = rated_confidences([odds for _, _, odds in merged], duration_s / time_scale, calibration)
+    return [(onset, end, sure) for (onset, end, _), sure in zip(merged, confidences, strict=True)]
+
+
+def detect_polarity(traces: Sequence[PreparedTrace], find: Finder, unit: str) -> int:
     """
     Find the direction of the events: the side with more of them in an excerpt.
 
     Parameters
     ----------
-    traces : list of PreparedTrace
+    traces : sequence of PreparedTrace
     find : Finder
-    threshold : float
-        Smallest confidence of an event.
     unit : str
         Unit of the traces. Where no event is found, currents go down and anything else up.
 
@@ -104,7 +158,7 @@ def detect_polarity(traces: list[PreparedTrace], find: Finder, threshold: float,
         for trace in traces:
             excerpt = trace.start(left_s)
             confidence = find(excerpt, sign)[2]
-            score += confidence[confidence >= threshold].sum()
+            score += confidence[confidence >= POLARITY_CONFIDENCE].sum()
             left_s -= len(excerpt.values) / trace.rate
             if left_s <= 0:
                 break

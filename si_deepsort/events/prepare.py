@@ -145,7 +145,7 @@ def running_baseline(values: np.ndarray, rate: float) -> np.ndarray:
     return np.interp(np.arange(len(values)), centers, medians).astype("float32")
 
 
-def trace_noise_level(prepared: list[PreparedTrace]) -> float:
+def trace_noise_level(prepared: Sequence[PreparedTrace]) -> float:
     """Robust noise level over all segments of a recording; 1 for a constant trace, so that nothing is divided by 0."""
     valid = [trace.values[trace.is_valid] for trace in prepared]
     values = np.concatenate(valid) if valid else np.zeros(0)

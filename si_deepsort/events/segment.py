@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -13,7 +14,7 @@ from .._version import __version__
 from ..nets.event_unet import EventUNet
 from ..zoo import load_network
 from .columns import as_events
-from .find import Finder, detect_polarity, find_events
+from .find import detect_polarity, find_events, find_in_recording
 from .measure import COLUMNS, Convention, empty_table, mark_neighbours, measure_events
 from .prepare import prepare_trace, trace_noise_level
 from .tables import added_by_hand, apply_decisions, check_events_fit, read_events
@@ -53,9 +54,11 @@ def segment_events(
     polarity : "auto" | 1 | -1, default: "auto"
         1: events go up, -1: down. "auto" looks at up to 30 s and takes the side with more events.
     threshold : float | None, default: None
-        Smallest confidence of an event. None takes that of the model, 0.5 if it has none.
+        Smallest confidence of an event. None takes that of the model, 0.5 if it has none. With the bundled model, the
+        confidence is the probability of an event, given how many this recording has.
     time_scale : float, default: 1.0
-        The bundled model knows rises of 0.1 to 4 ms and decays of 1 to 25 ms; for events twice as slow set 2.0.
+        The bundled model knows rises of 0.1 to 4 ms and decays of 1 to 25 ms, and looks a second time on half or twice
+        as many samples; for events much slower than 25 ms set 2.0.
     end : "tenth" | "decay_constant" | float | None, default: None
         Where events end: decay to a tenth of the amplitude, one decay time constant after the peak, or decay to this
         part of the amplitude. None takes what the model learnt from marks (`train_events`), or "tenth".
@@ -82,9 +85,13 @@ def segment_events(
     net = load_network(DEFAULT_MODEL if model is None else model, EventUNet, purpose="events", device=device)
     threshold = _check_options(net, polarity, threshold, time_scale)
     earlier, convention = _check_corrections(corrections, recording), _convention(net, end)
-    traces = _prepare_all(recording, time_scale, _check_intervals(exclude_s))
-    find = partial(find_events, net, time_scale=time_scale, device=device)
-    events = _segment(traces, find, convention, polarity, threshold, time_scale, earlier, unit_of(recording))
+    exclude_s = _check_intervals(exclude_s)
+    traces = _prepare_all(recording, time_scale, exclude_s)
+    options: dict[str, Any] = dict(time_scale=time_scale, device=device)
+    unit = unit_of(recording)
+    sign = _find_polarity(net, traces, unit, options) if polarity == "auto" else int(polarity)
+    candidates = find_in_recording(net, recording, traces, sign, exclude_s=exclude_s, **options)
+    events = _measured(traces, candidates, convention, sign, threshold, time_scale, earlier, unit)
     events.attrs |= dict(model=net.info.name if net.info else "unnamed", version=__version__, exclude_s=list(exclude_s))
     return events
 
@@ -104,19 +111,19 @@ def _prepare_all(recording, time_scale, exclude_s):
     return traces
 
 
-def _segment(traces, find, convention, polarity, threshold, time_scale, earlier, unit):
+def _find_polarity(net, traces, unit, options) -> int:
+    noise_level = trace_noise_level(traces)
+    return detect_polarity(traces, lambda trace, sign: find_events(net, trace, noise_level, sign, **options), unit)
+
+
+def _measured(traces, candidates, convention, polarity, threshold, time_scale, earlier, unit):
     """The table of all segments with its attributes."""
     noise_level = trace_noise_level(traces)
-
-    def find_in(trace, direction):
-        return find(trace, noise_level, direction)
-
-    if polarity == "auto":
-        polarity = detect_polarity(traces, find_in, threshold, unit)
     measure = partial(
         measure_events, noise_level=noise_level, polarity=polarity, time_scale=time_scale, convention=convention
     )
-    events = _measure_all(traces, find_in, measure, polarity, threshold, earlier, time_scale)
+    candidates = [np.stack(found)[:, found[2] >= threshold] for found in candidates]
+    events = _measure_all(traces, candidates, measure, earlier, time_scale)
     events.attrs |= dict(unit=unit, polarity=int(polarity), noise_level=noise_level, threshold=threshold)
     events.attrs |= dict(
         end=convention.end,
@@ -174,12 +181,8 @@ def one_channel(recording: BaseRecording | str | Path, channel_id: str | int | N
     return recording.select_channels(chosen)
 
 
-def _measure_all(traces, find: Finder, measure, polarity, threshold, earlier, time_scale):
+def _measure_all(traces, candidates, measure, earlier, time_scale):
     """Table of all segments; with an earlier table, what a person added is measured among the events found."""
-    candidates = []
-    for trace in traces:
-        found = np.stack(find(trace, polarity))
-        candidates.append(found[:, found[2] >= threshold])
     tables = [
         _measure_segment(trace, found, measure, segment)
         for segment, (trace, found) in enumerate(zip(traces, candidates, strict=True))

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas
 
-from ...events.find import find_events
+from ...events.confidence import Candidates
 from ...events.matching import detection_scores, match_events
-from ...events.prepare import PreparedTrace
 from ...events.waveform import biexponential, end_time_ms, tau_of_rise_ms
-from ...nets.event_unet import EventUNet
 
 # Fewest marks from which an end, an onset or a threshold is learnt; a median of fewer is not reliable.
 MIN_MARKS = 5
@@ -56,24 +54,16 @@ def learn_convention(marks: Sequence[pandas.DataFrame], fitted: Sequence[pandas.
     return learnt
 
 
-def learn_threshold(
-    net: EventUNet,
-    traces: Sequence[PreparedTrace],
-    fitted: Sequence[pandas.DataFrame],
-    noise_levels: Sequence[float],
-    *,
-    polarity: int,
-    default: float,
-) -> float:
+def learn_threshold(found: Sequence[Candidates], fitted: Sequence[pandas.DataFrame], *, default: float) -> float:
     """
     Smallest confidence with which the network agrees best with the marks.
 
     Parameters
     ----------
-    net : EventUNet
-        In evaluation mode.
-    traces, fitted, noise_levels : sequences, one item for each segment
-    polarity : 1 | -1
+    found : sequence of (onset_s, end_s, confidence)
+        What the network finds in each segment.
+    fitted : sequence of pandas.DataFrame
+        For each segment, what `measure_events` makes of the marks.
     default : float
         Kept where there are fewer than 30 marks; also the threshold to stay near among equally good ones.
 
@@ -83,7 +73,6 @@ def learn_threshold(
     """
     if sum(len(table) for table in fitted) < MIN_MARKS_FOR_THRESHOLD:
         return default
-    found = [find_events(net, trace, level, polarity) for trace, level in zip(traces, noise_levels, strict=True)]
     scores = []
     for threshold in THRESHOLDS:
         counts = np.zeros(3)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas
 
-from ...events.find import find_events
+from ...events.confidence import Candidates
 from ...events.matching import detection_scores
 from ...events.prepare import PreparedTrace
 from ...events.probability import WINDOW_FRAMES
-from ...nets.event_unet import EventUNet
 from .convention import learn_threshold
 
 # Last part of each trace, which stops the training and is scored.
@@ -53,29 +52,25 @@ def num_held_out_events(marked: Sequence[MarkedTrace]) -> int:
     return sum(len(_held_out(trace, trace.fitted["onset_s"].to_numpy())) for trace in marked)
 
 
-def threshold_of_learnt_part(net: EventUNet, marked: Sequence[MarkedTrace], *, polarity: int, default: float) -> float:
-    """Smallest confidence with which a network agrees best with the marks outside the held-out part."""
+def threshold_of_learnt_part(found: Sequence[Candidates], marked: Sequence[MarkedTrace], *, default: float) -> float:
+    """Smallest confidence with which what a network found agrees best with the marks outside the held-out part."""
     borders = [first_held_out(len(trace.inputs)) / trace.trace.rate for trace in marked]
     return learn_threshold(
-        net,
-        [trace.trace.start(border) for trace, border in zip(marked, borders, strict=True)],
+        [_before(candidates, border) for candidates, border in zip(found, borders, strict=True)],
         [trace.fitted[trace.fitted["onset_s"] < border] for trace, border in zip(marked, borders, strict=True)],
-        [trace.noise_level for trace in marked],
-        polarity=polarity,
         default=default,
     )
 
 
-def held_out_f1(net: EventUNet, marked: Sequence[MarkedTrace], *, polarity: int, threshold: float) -> float:
+def held_out_f1(found: Sequence[Candidates], marked: Sequence[MarkedTrace], *, threshold: float) -> float:
     """
     F1 of the onsets that a network finds in the held-out part.
 
     Parameters
     ----------
-    net : EventUNet
-        In evaluation mode.
+    found : sequence of (onset_s, end_s, confidence)
+        What the network finds in each trace.
     marked : sequence of MarkedTrace
-    polarity : 1 | -1
     threshold : float
         Smallest confidence of an event.
 
@@ -85,12 +80,17 @@ def held_out_f1(net: EventUNet, marked: Sequence[MarkedTrace], *, polarity: int,
         NaN if nothing is marked and nothing found.
     """
     counts = np.zeros(3)
-    for trace in marked:
-        onset_s, _, confidence = find_events(net, trace.trace, trace.noise_level, polarity)
+    for (onset_s, _, confidence), trace in zip(found, marked, strict=True):
         true = _held_out(trace, trace.fitted["onset_s"].to_numpy())
         score = detection_scores(true, _held_out(trace, onset_s[confidence >= threshold]))
         counts += score["num_matched"], score["num_true"], score["num_found"]
     return float(2 * counts[0] / (counts[1] + counts[2])) if counts[1:].any() else float("nan")
+
+
+def _before(candidates: Candidates, border_s: float) -> Candidates:
+    onset_s, end_s, confidence = candidates
+    is_before = onset_s < border_s
+    return onset_s[is_before], end_s[is_before], confidence[is_before]
 
 
 def _held_out(marked: MarkedTrace, onset_s: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from spikeinterface.core import BaseRecording
 
 from ...events.columns import REJECT, as_events
+from ...events.confidence import Candidates
+from ...events.find import find_in_recording
 from ...events.measure import measure_events
 from ...events.prepare import network_input, prepare_trace, trace_noise_level
 from ...events.probability import WINDOW_FRAMES
@@ -106,40 +109,49 @@ def train_events(
     if polarity not in (1, -1):
         raise ValueError(f"polarity={polarity!r}, expected 1 (events up) or -1 (events down).")
     settings = settings or EventTrainingSettings()
-    marked = [t for pair in marked_recordings(recording, events) for t in _marked_traces(*pair, polarity)]
+    pairs = marked_recordings(recording, events)
+    by_recording = [(pair[0], _marked_traces(*pair, polarity)) for pair in pairs]
+    marked = [trace for _, traces in by_recording for trace in traces]
     num_events = sum(len(trace.fitted) for trace in marked)
     if num_events == 0:
         raise ValueError("No event is marked. Mark at least some tens of events.")
     net, training = starting_network(model), dict(command="si_deepsort.train_events", seed=settings.seed)
-    info, scores = _train(net, marked, polarity, settings)
+    info, scores = _train(net, marked, partial(_find_all, by_recording, polarity), settings)
     name = info.name if folder is None else Path(folder).absolute().name
     info = replace(info, name=name, training=training | dict(data=f"{num_events} marked events of the user"))
     return finish_training(net, info, folder, scores=scores, next_step=NEXT_STEP, prints=True)
 
 
-def _train(net: EventUNet, marked: list[MarkedTrace], polarity: int, settings: EventTrainingSettings) -> tuple:
+def _train(net: EventUNet, marked: list[MarkedTrace], find, settings: EventTrainingSettings) -> tuple:
     """Fine-tune a network in place; its info, and its scores beside those before."""
     parent, before = parent_reference(net), net.info.settings if net.info is not None else {}
     parent_name = "the network before" if net.info is None else net.info.name
     threshold = float(before.get("threshold", DETECTION_SETTINGS["threshold"]))
-    f1_before = held_out_f1(net, marked, polarity=polarity, threshold=threshold)
+    f1_before = held_out_f1(find(net), marked, threshold=threshold)
     _fine_tune(net, marked, settings)
-    scores, metrics = _held_out_scores(net.eval(), marked, polarity, threshold, f1_before, parent_name)
+    found = find(net.eval())
+    scores, metrics = _held_out_scores(found, marked, threshold, f1_before, parent_name)
     info = ModelInfo(
         name="events-fine-tuned",
         task="events",
         sampling_frequency=marked[0].trace.rate,
         metrics=metrics,
-        settings=before | _learn_meaning(net, marked, polarity, threshold),
+        settings=before | _learn_meaning(found, marked, threshold),
         parent=parent,
     )
     return info, scores
 
 
-def _held_out_scores(net, marked, polarity, threshold, f1_before, parent_name) -> tuple[dict, dict[str, float]]:
+def _find_all(by_recording, polarity, net) -> list[Candidates]:
+    """What a network finds in each segment of all recordings, doubtful events too."""
+    traces = [(recording, [marked.trace for marked in segments]) for recording, segments in by_recording]
+    return [one for recording, segments in traces for one in find_in_recording(net, recording, segments, polarity)]
+
+
+def _held_out_scores(found, marked, threshold, f1_before, parent_name) -> tuple[dict, dict[str, float]]:
     """Score for people, and the numbers for the model's info; without held-out marks there is no number."""
-    learnt_threshold = threshold_of_learnt_part(net, marked, polarity=polarity, default=threshold)
-    f1 = held_out_f1(net, marked, polarity=polarity, threshold=learnt_threshold)
+    learnt_threshold = threshold_of_learnt_part(found, marked, default=threshold)
+    f1 = held_out_f1(found, marked, threshold=learnt_threshold)
     place, num_events = "last part of each trace", num_held_out_events(marked)
     if num_events == 0:
         return {place: "no event is marked there, so nothing was measured"}, {}
@@ -148,19 +160,11 @@ def _held_out_scores(net, marked, polarity, threshold, f1_before, parent_name) -
     return {place: score}, dict(held_out_f1=f1, held_out_f1_before=f1_before)
 
 
-def _learn_meaning(net, marked, polarity, threshold) -> dict[str, float | str]:
+def _learn_meaning(found, marked, threshold) -> dict[str, float | str]:
     """End, onset and threshold with which the network's events are like the marks."""
     fitted = [trace.fitted for trace in marked]
     learnt = learn_convention([trace.marks for trace in marked], fitted)
-    learnt["threshold"] = learn_threshold(
-        net,
-        [trace.trace for trace in marked],
-        fitted,
-        [trace.noise_level for trace in marked],
-        polarity=polarity,
-        default=threshold,
-    )
-    return learnt
+    return learnt | dict(threshold=learn_threshold(found, fitted, default=threshold))
 
 
 def _fine_tune(net, marked, settings):
