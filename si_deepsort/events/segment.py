@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas
@@ -54,11 +53,9 @@ def segment_events(
     polarity : "auto" | 1 | -1, default: "auto"
         1: events go up, -1: down. "auto" looks at up to 30 s and takes the side with more events.
     threshold : float | None, default: None
-        Smallest confidence of an event. None takes that of the model, 0.5 if it has none. With the bundled model, the
-        confidence is the probability of an event, given how many this recording has.
+        Smallest confidence, the probability of an event given the rate of events in the recording. None: the model's.
     time_scale : float, default: 1.0
-        The bundled model knows rises of 0.1 to 4 ms and decays of 1 to 25 ms, and looks a second time on half or twice
-        as many samples; for events much slower than 25 ms set 2.0.
+        The bundled model knows rises of 0.1 to 4 ms and decays of 1 to 25 ms; for events twice as slow set 2.0.
     end : "tenth" | "decay_constant" | float | None, default: None
         Where events end: decay to a tenth of the amplitude, one decay time constant after the peak, or decay to this
         part of the amplitude. None takes what the model learnt from marks (`train_events`), or "tenth".
@@ -85,13 +82,9 @@ def segment_events(
     net = load_network(DEFAULT_MODEL if model is None else model, EventUNet, purpose="events", device=device)
     threshold = _check_options(net, polarity, threshold, time_scale)
     earlier, convention = _check_corrections(corrections, recording), _convention(net, end)
-    exclude_s = _check_intervals(exclude_s)
-    traces = _prepare_all(recording, time_scale, exclude_s)
-    options: dict[str, Any] = dict(time_scale=time_scale, device=device)
-    unit = unit_of(recording)
-    sign = _find_polarity(net, traces, unit, options) if polarity == "auto" else int(polarity)
-    candidates = find_in_recording(net, recording, traces, sign, exclude_s=exclude_s, **options)
-    events = _measured(traces, candidates, convention, sign, threshold, time_scale, earlier, unit)
+    traces = _prepare_all(recording, time_scale, _check_intervals(exclude_s))
+    sign, candidates = _find(net, recording, traces, polarity, _check_intervals(exclude_s), time_scale, device)
+    events = _measured(traces, candidates, convention, sign, threshold, time_scale, earlier, unit_of(recording))
     events.attrs |= dict(model=net.info.name if net.info else "unnamed", version=__version__, exclude_s=list(exclude_s))
     return events
 
@@ -111,9 +104,14 @@ def _prepare_all(recording, time_scale, exclude_s):
     return traces
 
 
-def _find_polarity(net, traces, unit, options) -> int:
-    noise_level = trace_noise_level(traces)
-    return detect_polarity(traces, lambda trace, sign: find_events(net, trace, noise_level, sign, **options), unit)
+def _find(net, recording, traces, polarity, exclude_s, time_scale, device):
+    """Direction of the events, and candidates of each segment."""
+    options = dict(time_scale=time_scale, device=device)
+    level = trace_noise_level(traces)
+    if polarity == "auto":
+        find = partial(find_events, net, noise_level=level, **options)
+        polarity = detect_polarity(traces, lambda trace, sign: find(trace, polarity=sign), unit_of(recording))
+    return int(polarity), find_in_recording(net, recording, traces, int(polarity), exclude_s=exclude_s, **options)
 
 
 def _measured(traces, candidates, convention, polarity, threshold, time_scale, earlier, unit):

@@ -109,17 +109,26 @@ def train_events(
     if polarity not in (1, -1):
         raise ValueError(f"polarity={polarity!r}, expected 1 (events up) or -1 (events down).")
     settings = settings or EventTrainingSettings()
-    pairs = marked_recordings(recording, events)
-    by_recording = [(pair[0], _marked_traces(*pair, polarity)) for pair in pairs]
+    by_recording = _all_marked(recording, events, polarity)
     marked = [trace for _, traces in by_recording for trace in traces]
-    num_events = sum(len(trace.fitted) for trace in marked)
-    if num_events == 0:
-        raise ValueError("No event is marked. Mark at least some tens of events.")
     net, training = starting_network(model), dict(command="si_deepsort.train_events", seed=settings.seed)
     info, scores = _train(net, marked, partial(_find_all, by_recording, polarity), settings)
     name = info.name if folder is None else Path(folder).absolute().name
-    info = replace(info, name=name, training=training | dict(data=f"{num_events} marked events of the user"))
+    info = replace(info, name=name, training=training | dict(data=f"{_num_events(marked)} marked events of the user"))
     return finish_training(net, info, folder, scores=scores, next_step=NEXT_STEP, prints=True)
+
+
+def _all_marked(recording, events, polarity):
+    """Each recording with the marked traces of its segments."""
+    pairs = marked_recordings(recording, events)
+    by_recording = [(pair[0], _marked_traces(*pair, polarity)) for pair in pairs]
+    if not any(_num_events(traces) for _, traces in by_recording):
+        raise ValueError("No event is marked. Mark at least some tens of events.")
+    return by_recording
+
+
+def _num_events(marked: Sequence[MarkedTrace]) -> int:
+    return sum(len(trace.fitted) for trace in marked)
 
 
 def _train(net: EventUNet, marked: list[MarkedTrace], find, settings: EventTrainingSettings) -> tuple:
