@@ -65,7 +65,7 @@ def second_time_scale(candidates: Sequence[Candidates], time_scale: float) -> fl
     Parameters
     ----------
     candidates : sequence of (onset_s, end_s, confidence)
-        Of each segment, as `find_events` finds them at `time_scale`.
+        For each segment, what `find_events` finds at `time_scale`.
     time_scale : float
 
     Returns
@@ -84,7 +84,7 @@ def merge_time_scales(candidates: Sequence[Candidates], tolerance_s: float) -> C
     Parameters
     ----------
     candidates : sequence of (onset_s, end_s, confidence)
-        Of each time scale.
+        One item for each time scale.
     tolerance_s : float
         Candidates that are not further apart are one, with onset and end of the most confident.
 
@@ -114,9 +114,9 @@ def rated_confidences(log_odds: Sequence[np.ndarray], duration_s: float, calibra
     Parameters
     ----------
     log_odds : sequence of np.ndarray, shape (num_candidates,), float
-        Of each segment, from `merge_time_scales`.
+        For each segment, from `merge_time_scales`.
     duration_s : float
-        Of all segments together (divided by the time scale).
+        Sum over all segments (divided by the time scale).
     calibration : Calibration
 
     Returns

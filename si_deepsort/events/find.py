@@ -117,7 +117,7 @@ def find_in_recording(
     Returns
     -------
     list of (onset_s, end_s, confidence)
-        Of each segment, arrays of shape (num_events,). Confidence is the probability of an event given the rate of
+        For each segment, arrays of shape (num_events,). Confidence is the probability of an event given the rate of
         events in this recording; for a model without calibration it is that of `find_events`.
     """
     level = trace_noise_level(traces)
