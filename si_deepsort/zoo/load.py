@@ -132,8 +132,8 @@ def load_network(
     from ..nets.network import Network
 
     # What a training returned and nobody saved.
-    if isinstance(getattr(model, "net", None), Network) and getattr(model, "folder", None) is None:
-        model = model.net
+    unsaved = getattr(model, "net", None) if getattr(model, "folder", None) is None else None
+    model = unsaved if isinstance(unsaved, Network) else model
     net = model if isinstance(model, Network) else load_model(model, device=device or "cpu")
     if not isinstance(net, expected):
         kinds = expected if isinstance(expected, tuple) else (expected,)

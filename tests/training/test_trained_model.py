@@ -6,10 +6,11 @@ import pytest
 from small_units import make_recording
 
 import si_deepsort
+from si_deepsort.nets.autoencoder import Autoencoder
 from si_deepsort.training.classification.train import ClassifierTrainingSettings
 from si_deepsort.training.detection.train import DetectorTrainingSettings
 from si_deepsort.training.embedding.train import AutoencoderTrainingSettings
-from si_deepsort.zoo import load_model
+from si_deepsort.zoo import load_model, load_network
 
 TRAINERS = {
     "train_detector": (DetectorTrainingSettings, "F1", "find_peaks"),
@@ -48,3 +49,4 @@ def test_without_a_folder_it_says_how_to_keep_it_and_is_no_path(capsys):
     assert capsys.readouterr().out == ""
     with pytest.raises(ValueError, match="was not saved"):
         load_model(trained)
+    assert load_network(trained, Autoencoder, purpose="embedding") is trained.net
