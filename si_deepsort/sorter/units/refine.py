@@ -16,6 +16,7 @@ from ...spike_vectors import consecutive_labels, in_order, relabelled, trains_of
 from .averages import UnitAverages, average_units
 from .background import Background
 from .bursts import burst_parts
+from .changes import parts_of_changing_neurons
 from .collisions import find_redundant_units
 from .dropped import COLLISION, FEW_SPIKES, MERGED, SATELLITE, DroppedUnit, dropped_units
 from .merge import (
@@ -141,7 +142,7 @@ def refine_matched(
 
     Parameters and result as in `refine_clusters`.
     """
-    joined = join_burst_parts(traces, _aligned_units(traces, spikes, background, values))
+    joined = join_parts(traces, _aligned_units(traces, spikes, background, values), values)
     merged = merge_by_spikes(traces, joined, values)
     return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=2), values)
 
@@ -167,7 +168,7 @@ def refine_along_drift(
     Until then, parts of a unit that drift leaves different have templates of their own, each for its moments of the
     recording; here they become one unit. Parameters and result as in `refine_clusters`.
     """
-    joined = join_burst_parts(traces, _aligned_units(traces, spikes, background, values))
+    joined = join_parts(traces, _aligned_units(traces, spikes, background, values), values)
     merged = merge_parts_along_drift(traces, joined, values)
     return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=2), values)
 
@@ -217,20 +218,13 @@ def merge_parts_along_drift(traces: BaseRecording, units: Refined, values: Refin
     return _merge(units, rules, distances, lags, values.fewest_spikes)
 
 
-def join_burst_parts(traces: BaseRecording, units: Refined) -> Refined:
-    """Join units that hold the large and the small spikes of one neuron, and drop spikes that are then found twice."""
-    templates = units.averages.templates()
-    trains, sampling_frequency = trains_of(units.spikes, len(templates.values)), traces.get_sampling_frequency()
-    representative, shifts = burst_parts(templates, trains, sampling_frequency=sampling_frequency)
-    is_joined = representative != np.arange(len(representative))
-    labels = consecutive_labels(representative)
-    spikes = relabelled(units.spikes, labels, shifts)
-    of_joined = np.isin(spikes["unit_index"], labels[is_joined])
-    single = without_doubles(spikes[of_joined], round(REFRACTORY_S * sampling_frequency))
-    dropped = units.dropped + dropped_units(units.spikes, units.averages, is_joined, MERGED)
-    return Refined(
-        in_order(np.concatenate([spikes[~of_joined], single])), units.averages.joined(labels, shifts), dropped
-    )
+def join_parts(traces: BaseRecording, units: Refined, values: RefinementValues) -> Refined:
+    """Join units that are parts of one neuron, whose spikes shrink in bursts or change slowly."""
+    templates, sampling_frequency = units.averages.templates(), traces.get_sampling_frequency()
+    trains = trains_of(units.spikes, len(templates.values))
+    joined = _join(units, *burst_parts(templates, trains, sampling_frequency=sampling_frequency), sampling_frequency)
+    parts = parts_of_changing_neurons(traces, joined.spikes, joined.averages.templates(), seed=values.seed)
+    return _join(joined, *parts, sampling_frequency)
 
 
 def drop_redundant(traces: BaseRecording, units: Refined, values: RefinementValues, *, fewest_others: int) -> Refined:
@@ -273,6 +267,19 @@ def _rule_by_spikes(traces: BaseRecording, spikes, templates, lags, values) -> M
     features = read_spike_features(traces, spikes, templates, seed=values.seed)
     return same_by_spikes(
         features, lags, merge_separation=values.merge_separation, amplitude_variance=values.amplitude_variance
+    )
+
+
+def _join(units: Refined, representative, shifts, sampling_frequency) -> Refined:
+    """Join parts of neurons; of spikes that were found with two parts, one stays."""
+    is_joined = representative != np.arange(len(representative))
+    labels = consecutive_labels(representative)
+    spikes = relabelled(units.spikes, labels, shifts)
+    of_joined = np.isin(spikes["unit_index"], labels[is_joined])
+    single = without_doubles(spikes[of_joined], round(REFRACTORY_S * sampling_frequency))
+    dropped = units.dropped + dropped_units(units.spikes, units.averages, is_joined, MERGED)
+    return Refined(
+        in_order(np.concatenate([spikes[~of_joined], single])), units.averages.joined(labels, shifts), dropped
     )
 
 

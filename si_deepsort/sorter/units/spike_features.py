@@ -78,21 +78,38 @@ class SpikeFeatures:
             nan if one of them has too few spikes, inf if they are visible on different channels.
         """
         energies = self.energies[first] + self.energies[second]
-        channels = self.channels[first], self.channels[second]
-        common, either = (
-            np.intersect1d(join(*channels), np.flatnonzero(energies)) for join in (np.intersect1d, np.union1d)
-        )
+        common = self._common_channels(first, second)
+        either = np.intersect1d(np.union1d(self.channels[first], self.channels[second]), np.flatnonzero(energies))
         # Units differ if much of their energy is on channels that were read for only one of them.
         if np.sum(energies[common]) < LEAST_SHARED_ENERGY * np.sum(energies[either]):
             return np.inf
-        spikes, others = (self._on_channels(unit, common) for unit in (first, second))
+        spikes, others = self.of_pair(first, second, lag)
         if min(len(spikes), len(others)) < FEWEST_COMPARED_SPIKES:
             return np.nan
+        return cross_validated_separation(spikes, others, amplitude_variance)
+
+    def of_pair(self, first: int, second: int, lag: int) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Features of the spikes of two units on the channels that were read for both of them.
+
+        Parameters
+        ----------
+        first, second, lag
+            See `separation`.
+
+        Returns
+        -------
+        spikes, others : np.ndarray, shape (num_spikes, num_features), float32
+        """
+        common = self._common_channels(first, second)
+        spikes, others = (self._on_channels(unit, common) for unit in (first, second))
         if lag != 0:
             others = np.einsum("lk,nkc->nlc", self.moved(lag), others, optimize=True)
-        return cross_validated_separation(
-            spikes.reshape(len(spikes), -1), others.reshape(len(others), -1), amplitude_variance
-        )
+        return spikes.reshape(len(spikes), -1), others.reshape(len(others), -1)
+
+    def _common_channels(self, first, second):
+        energies = self.energies[first] + self.energies[second]
+        return np.intersect1d(np.intersect1d(self.channels[first], self.channels[second]), np.flatnonzero(energies))
 
     def typical_size(self, unit: int) -> float:
         """

@@ -11,7 +11,7 @@ from si_deepsort.sorter.units.dropped import MERGED
 from si_deepsort.sorter.units.refine import (
     Refined,
     RefinementValues,
-    join_burst_parts,
+    join_parts,
     refine_along_drift,
     refine_before_last_matching,
     refine_clusters,
@@ -130,6 +130,31 @@ def test_large_and_small_spikes_of_bursts_become_one_unit_that_fires_once(scene)
     averages = average_units(
         recording, spikes, background, nbefore=values.nbefore, nafter=values.nafter, seed=values.seed
     )
-    units = join_burst_parts(recording, Refined(spikes, averages, []))
+    units = join_parts(recording, Refined(spikes, averages, []), values)
     np.testing.assert_array_equal(units.spikes["sample_index"], np.sort(np.concatenate([large, small])))
     assert len(units.averages.values) == 1 and [unit.reason for unit in units.dropped] == [MERGED]
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+def test_parts_of_a_neuron_that_changes_slowly_join_and_neurons_that_take_turns_do_not(scene, is_one):
+    _, _, _, values = scene
+    rng = np.random.default_rng(1)
+    traces = rng.standard_normal((400_000, 6)).astype("float32")
+    templates, nbefore = unit_templates(1, 6, amplitude_uV=30.0)
+    times = np.arange(1000, 390_000, 1000) + rng.integers(0, 500, 389)
+    phase = np.linspace(0, 3 * np.pi, len(times))
+    amplitudes = 0.75 + 0.25 * np.cos(phase)
+    if not is_one:
+        amplitudes = np.where(rng.random(len(times)) < amplitudes - 0.25, 1.0, 0.5)
+    noisy = amplitudes + rng.normal(size=len(times)) / np.linalg.norm(templates[0])
+    for time, amplitude in zip(times, amplitudes, strict=True):
+        add_spikes(traces, [np.array([time])], [amplitude * templates[0]], nbefore)
+    recording = as_recording(traces)
+    background = measure_background(recording, num_samples=templates.shape[1], seed=0)
+    spikes = spikes_of([times[noisy > 0.75], times[noisy <= 0.75]])
+    averages = average_units(
+        recording, spikes, background, nbefore=values.nbefore, nafter=values.nafter, seed=values.seed
+    )
+    units = join_parts(recording, Refined(spikes, averages, []), values)
+    assert len(units.averages.values) == (1 if is_one else 2)
+    np.testing.assert_array_equal(units.spikes["sample_index"], times)

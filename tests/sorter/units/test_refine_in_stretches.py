@@ -7,7 +7,7 @@ from unit_scenes import spikes_of
 
 from si_deepsort.sorter.units.averages import average_units
 from si_deepsort.sorter.units.background import measure_background
-from si_deepsort.sorter.units.refine import Refined, RefinementValues, join_burst_parts
+from si_deepsort.sorter.units.refine import Refined, RefinementValues, join_parts
 from si_deepsort.sorter.units.refine_in_stretches import refine_in_stretches
 
 VALUES = RefinementValues(
@@ -24,7 +24,7 @@ VALUES = RefinementValues(
 
 def only_join(traces, spikes, background, values):
     averages = average_units(traces, spikes, background, nbefore=values.nbefore, nafter=values.nafter, seed=0)
-    return join_burst_parts(traces, Refined(spikes, averages, []))
+    return join_parts(traces, Refined(spikes, averages, []), values)
 
 
 @pytest.mark.parametrize("stretches", [None, [(0, 0, 150_000), (0, 250_000, 400_000)]])
