@@ -12,7 +12,6 @@ from ..known_units.compatible import name_units
 from ..preprocessing.whitening import Whitening
 from ..spike_vectors import as_sorting, relabelled, without_doubles
 from .front_end.blanks import live_beside_blanks
-from .matching.correlate import squared_norms
 from .units.dropped import BESIDE_BLANKS, NOT_TYPICAL, RARE, SMALL, dropped_table, dropped_units
 from .units.refine import Refined
 from .units.spike_features import read_spike_features
@@ -150,8 +149,12 @@ def _have_typical_spikes(
 ) -> np.ndarray:
     """Which units have spikes that are large enough to be told from those of others, and that look like their mean."""
     features = read_spike_features(traces, spikes, templates, seed=limits.seed)
-    sizes = np.array([features.typical_size(unit) for unit in range(len(templates.values))])
-    smallest = np.maximum(limits.spike_size, TYPICAL_SHARE * np.sqrt(squared_norms(templates.values)))
+    sizes, norms = (
+        np.array([(features.typical_size(unit), features.template_norm(unit)) for unit in range(len(templates.values))])
+        .reshape(-1, 2)
+        .T
+    )
+    smallest = np.maximum(limits.spike_size, TYPICAL_SHARE * norms)
     # The size is nan, and the unit is kept, if there are too few spikes to measure it.
     return ~(sizes < smallest)
 

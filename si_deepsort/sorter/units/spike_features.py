@@ -111,6 +111,11 @@ class SpikeFeatures:
         energies = self.energies[first] + self.energies[second]
         return np.intersect1d(np.intersect1d(self.channels[first], self.channels[second]), np.flatnonzero(energies))
 
+    def template_norm(self, unit: int) -> float:
+        """Norm of the template of a unit on the channels that were read, in noise standard deviations."""
+        channels = self.channels[unit]
+        return float(np.sqrt(np.sum(self.energies[unit, channels[channels >= 0]])))
+
     def typical_size(self, unit: int) -> float:
         """
         Median projection of the spikes of a unit on the mean of its other spikes, in noise standard deviations.
