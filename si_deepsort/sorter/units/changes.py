@@ -70,7 +70,7 @@ def change_is_slow(positions: np.ndarray, is_first: np.ndarray) -> bool:
     """
     Whether the spikes of two units are those of one neuron that changes slowly.
 
-    Two neurons are as far apart where one follows the other as they are on average. Of one neuron, the spikes there are
+    Two neurons are as far apart where one follows the other as they are on average. The spikes of one neuron are there
     those of a normal distribution that the templates have cut in the middle. The likelier of the two is chosen, and two
     neurons must be ruled out, with `merge.SIGNIFICANCE`.
 
