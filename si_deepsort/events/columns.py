@@ -6,6 +6,7 @@ import numpy as np
 import pandas
 
 from .decimal_numbers import parse_numbers
+from .text_files import SPREADSHEET_ERROR
 
 # Names of the column that holds the time of an event, without unit, the best first. MiniAnalysis writes "Time",
 # Clampfit "Event Start Time", Eventer and Stimfit similar names.
@@ -79,6 +80,7 @@ def as_events(table: pandas.DataFrame, *, decimal: str | None = None) -> pandas.
         events = events.rename(columns={segment: "segment"})
         events["segment"] = _segments(table.loc[events.index, segment], decimal)
     _check_times(events)
+    events = events.drop_duplicates()  # a line that was pasted twice is one event
     order = ["segment", "onset_s"] if segment is not None else ["onset_s"]
     return events.sort_values(order, ignore_index=True, kind="stable")
 
@@ -143,6 +145,13 @@ def _onsets(table, onset, decision, decimal):
     """Onsets in the unit of the column; NaN for lines of units and of sums, which are left out."""
     values, is_text = _parsed(table[onset], decimal)
     cells = np.array([str(cell) for cell in table[onset]], dtype=object)
+    is_error = np.array([SPREADSHEET_ERROR.fullmatch(cell.strip()) is not None for cell in cells], dtype=bool)
+    if is_error.any():
+        line = table.index[is_error][0]
+        raise ValueError(
+            f"the column '{onset}' holds '{cells[is_error][0]}' (line {line}), which a spreadsheet writes instead of a "
+            "number; make the column wider, or mend the formula, and save the table again"
+        )
     has_digits = np.array([any(map(str.isdigit, cell)) for cell in cells], dtype=bool) & is_text
     if has_digits.any():
         line = table.index[has_digits][0]
@@ -153,7 +162,15 @@ def _onsets(table, onset, decision, decimal):
         if is_lost.any():
             line, word = table.index[is_lost][0], table[decision][is_lost].iloc[0]
             raise ValueError(f"line {line} holds the decision '{word}', but no time of an event")
+    if len(table) and not np.isfinite(values).any() and _holds_numbers(table):
+        raise ValueError(
+            f"no line below the heading holds a time in the column '{onset}'; is the table turned by 90 degrees"
+        )
     return np.where(np.isinf(values), np.nan, values)
+
+
+def _holds_numbers(table):
+    return any(any(map(str.isdigit, str(cell))) for column in table for cell in table[column])
 
 
 def is_filled(column):

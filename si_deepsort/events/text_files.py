@@ -13,6 +13,8 @@ import numpy as np
 DELIMITERS = ("\t", ";", ",")
 # Lines above the heading (title, date, number of columns ...) that a file may begin with.
 MAX_HEAD_LINES = 60
+# What a spreadsheet writes instead of a number that does not fit into its column, or that it could not compute.
+SPREADSHEET_ERROR = re.compile(r"#+|#(N/A|NUM!|NULL!|VALUE!|REF!|NAME\?|DIV/0!)", re.IGNORECASE)
 # Two numbers in one cell: a row with another separator than the rest.
 _JOINED_NUMBERS = re.compile(r"\d\s*[;\t]\s*[+-]?\d")
 # What a cell may hold in a column of numbers, and what shows that two cells became one: a separator, the end of a line,
@@ -183,11 +185,17 @@ def _split(text, delimiter):
         for row in reader:
             cells = [cell.strip() for cell in row]
             is_sep = len(cells) <= 2 and "".join(cells).lower().startswith("sep=")
-            if any(cells) and not cells[0].startswith("#") and not (is_sep and not rows):
+            if any(cells) and not _is_remark(cells) and not (is_sep and not rows):
                 rows.append((reader.line_num, cells))
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num} cannot be split into columns: {error}") from error
     return rows
+
+
+def _is_remark(cells):
+    """Whether a line begins with #, and not with what a spreadsheet writes instead of a number."""
+    is_error = SPREADSHEET_ERROR.fullmatch(cells[0]) is not None and any(cells[1:])
+    return cells[0].startswith("#") and not is_error
 
 
 def _has_other_delimiter(row, width):

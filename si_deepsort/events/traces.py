@@ -44,17 +44,22 @@ def read_trace(path: str | Path) -> BaseRecording:
     suffix = path.suffix.lower()
     try:
         if path.is_dir():
-            return si.load(path)
+            return _read_folder(path)
         if suffix == ".npz":
             return _read_npz(path)
+        if suffix == ".npy":
+            raise ValueError(
+                "an .npy file does not say its rate; write np.savez(path, trace=..., sampling_frequency=...)"
+            )
         if suffix in TEXT_SUFFIXES:
             return read_text_trace(path)
         if suffix == ".nwb":
             return _read_nwb(path)
         return _read_abf(path) if suffix == ".abf" else _read_with_neo(path)
     except Exception as error:
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
         raise ValueError(
-            f"{path} cannot be read as a trace: {type(error).__name__}: {error}. Check that the file is whole, or open "
+            f"{path} cannot be read as a trace: {kind}{error}. Check that the file is whole, or open "
             "it yourself and pass a SpikeInterface recording (si.NumpyRecording([trace], sampling_frequency))."
         ) from error
 
@@ -93,19 +98,26 @@ def _gain_and_offset(recording) -> tuple[float, float]:
     return gain / uv_per_unit, offset / uv_per_unit
 
 
+def _read_folder(path):
+    try:
+        return si.load(path)
+    except Exception as error:  # SpikeInterface fails in many ways on folders that it did not write
+        raise ValueError("it is a folder, but not one that SpikeInterface saved; give the file in it") from error
+
+
 def _read_npz(path):
     with np.load(path, allow_pickle=False) as content:
         if "trace" not in content or "sampling_frequency" not in content:
             raise ValueError(f"the file holds {sorted(content)}, expected 'trace' and 'sampling_frequency'")
-        trace, rate = np.asarray(content["trace"]), float(content["sampling_frequency"])
+        trace, rate = np.asarray(content["trace"]), content["sampling_frequency"]
         unit = str(content["unit"]) if "unit" in content else ""
     if trace.ndim == 2 and 1 in trace.shape:
         trace = trace.ravel()
     if trace.ndim != 1 or trace.dtype.kind not in "iuf":
         raise ValueError(f"'trace' has shape {trace.shape} and type {trace.dtype}, expected one channel of numbers")
-    if not (np.isfinite(rate) and rate > 0):
-        raise ValueError(f"'sampling_frequency' is {rate}, expected a positive number in Hz")
-    recording = si.NumpyRecording([trace[:, None]], rate)
+    if rate.size != 1 or rate.dtype.kind not in "iuf" or not (np.isfinite(rate).all() and (rate > 0).all()):
+        raise ValueError(f"'sampling_frequency' is {rate.tolist()!r}, expected one positive number in Hz")
+    recording = si.NumpyRecording([trace[:, None]], float(rate.ravel()[0]))
     if unit:
         recording.set_property("physical_unit", [clean_unit(unit)])
     return recording

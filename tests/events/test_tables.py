@@ -143,6 +143,14 @@ def test_traces_are_counted_from_0_or_1(first, tmp_path):
         ("0.1\n0.2\n", "no line names a column"),
         ("0,5.5,a\n1,000,6.5,a\n", "no line names a column"),
         ("", "no line names a column"),
+        ("Time (ms),Amplitude\n#####,3\n2500.5,4\n", "make the column wider"),
+        ("Amplitude,Time (ms)\n3,#VALUE!\n4,2500.5\n", "mend the formula"),
+        ("Onset (s),1.25,2.5\nAmplitude,3,4\n", "turned by 90 degrees"),
+        ("Time (s),Amplitude\n00:01.250,3\n", "not a number"),
+        ("Time (s),Amplitude\n1.25%,3\n", "not a number"),
+        ("Time (ms),Amplitude\n1250 ms,3\n", "not a number"),
+        ("Time (s),Time (ms)\n1.25,1250\n", "keep one"),
+        ("Onset (s),Sweep\n1.25,Sweep 1\n", "not a number"),
     ],
 )
 def test_doubtful_tables_are_refused_with_the_reason(text, message, tmp_path):
@@ -153,6 +161,22 @@ def test_doubtful_tables_are_refused_with_the_reason(text, message, tmp_path):
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
     with pytest.raises(ValueError, match="not text"):
         read_events(tmp_path / "binary.csv")
+
+
+@pytest.mark.parametrize(
+    "text, onset_s",
+    [
+        ("Time (ms),Amplitude\n1250.5,3\n1250.5,3\n2500.5,4\n", [1.2505, 2.5005]),  # a line pasted twice
+        ("Time (ms),Amplitude\n1250.5,3\n1250.5,5\n", [1.2505, 1.2505]),  # two events, or two opinions of one
+        ("Time (ms),Amplitude\n1.25E+03,3\n# a remark\n2.5e3,4\n", [1.25, 2.5]),
+        ("Time (ms),Amplitude\n1250,3\nTime (ms),Amplitude\n2500,4\n", [1.25, 2.5]),  # a heading on each page
+        ('Onset (s),remark\n1.25,"two\nlines"\n2.5,x\n', [1.25, 2.5]),
+        ("Onset (s),Amplitude\n", []),
+    ],
+)
+def test_unusual_tables_are_read(text, onset_s, tmp_path):
+    (tmp_path / "marks.csv").write_text(text, encoding="utf-8")
+    np.testing.assert_allclose(read_events(tmp_path / "marks.csv")["onset_s"], onset_s)
 
 
 def test_units_and_sums_around_the_events_are_no_events(tmp_path):

@@ -141,10 +141,19 @@ def test_arrays_of_several_channels_or_without_rate_are_refused(tmp_path):
     np.savez(tmp_path / "two.npz", trace=np.zeros((100, 2)), sampling_frequency=RATE)
     with pytest.raises(ValueError, match="one channel"):
         read_trace(tmp_path / "two.npz")
-    for rate in (0.0, -1.0, np.inf, np.nan):
+    for rate in (0.0, -1.0, np.inf, np.nan, "10 kHz", [1e4, 2e4]):
         np.savez(tmp_path / "rate.npz", trace=np.zeros(100), sampling_frequency=rate)
         with pytest.raises(ValueError, match="positive"):
             read_trace(tmp_path / "rate.npz")
+
+
+def test_what_holds_no_trace_says_what_to_give_instead(tmp_path):
+    np.save(tmp_path / "plain.npy", np.zeros(100))
+    with pytest.raises(ValueError, match="sampling_frequency"):
+        read_trace(tmp_path / "plain.npy")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ValueError, match="give the file in it"):
+        read_trace(tmp_path / "folder.csv")
 
 
 def test_an_unknown_format_says_so(tmp_path):
