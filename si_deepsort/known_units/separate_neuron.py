@@ -161,16 +161,18 @@ def _is_enough(is_neuron, num_background) -> bool:
 
 def _adapt(features, is_neuron, tilt, num_background, seed):
     """Log-odds once the two classes and their distributions agree; None if a class loses nearly all waveforms."""
-    membership = _split_background(features, ~is_neuron, num_background, seed)
-    artefacts = _log_artefact(features)
+    membership = _split_background(features, ~is_neuron, num_background, seed).T
+    points = np.ascontiguousarray(features.T, dtype=float)  # a row for each component: products of rows are fast
+    artefacts = _log_artefact(points)
     for _ in range(MOST_ITERATIONS):
         if not _is_enough(is_neuron, num_background):
             return None
-        weights = membership * ~is_neuron[:, None]
-        background = [_log_gaussian(features, weights[:, k]) for k in range(num_background)]
-        total = np.logaddexp.reduce([*background, artefacts], axis=0)
-        membership = np.exp(np.stack(background, axis=1) - total[:, None])
-        log_odds = _log_gaussian(features, is_neuron.astype(float)) - total + tilt
+        background = np.stack([_log_gaussian(points, weights) for weights in membership * ~is_neuron])
+        largest = np.maximum(background.max(axis=0), artefacts)
+        membership = np.exp(background - largest)
+        sums = membership.sum(axis=0) + np.exp(artefacts - largest)
+        membership /= sums
+        log_odds = _log_gaussian(points, is_neuron.astype(float)) - largest - np.log(sums) + tilt
         num_changed = ((log_odds > 0) != is_neuron).sum()
         is_neuron = log_odds > 0
         if num_changed < FEW_CHANGES * len(features):
@@ -212,26 +214,26 @@ def _split_background(features, is_background, num_background, seed):
     return membership
 
 
-def _log_artefact(features):
+def _log_artefact(points):
     """
     Log density of a fixed broad Gaussian, times its share.
 
     It takes the few huge waveforms, so that the neuron's Gaussian does not widen until it holds nothing else.
     """
-    centered = features - features.mean(axis=0)
-    covariance = ARTEFACT_SPREAD * (centered.T @ centered / len(features) + LEAST_VARIANCE * np.eye(features.shape[1]))
+    centered = points - points.mean(axis=1, keepdims=True)
+    covariance = ARTEFACT_SPREAD * (centered @ centered.T / points.shape[1] + LEAST_VARIANCE * np.eye(len(points)))
     return _log_density(centered, covariance) + np.log(ARTEFACT_SHARE)
 
 
-def _log_gaussian(features, weights):
+def _log_gaussian(points, weights):
     """Log density of a Gaussian fitted to weighted points, times its share of all points."""
     total = weights.sum() + NEGLIGIBLE
-    centered = features - (weights @ features) / total
-    covariance = (weights[:, None] * centered).T @ centered / total + LEAST_VARIANCE * np.eye(features.shape[1])
-    return _log_density(centered, covariance) + np.log(total / len(features))
+    centered = points - (points @ weights / total)[:, None]
+    covariance = (weights * centered) @ centered.T / total + LEAST_VARIANCE * np.eye(len(points))
+    return _log_density(centered, covariance) + np.log(total / points.shape[1])
 
 
 def _log_density(centered, covariance):
     factor = np.linalg.cholesky(covariance)
-    whitened = np.linalg.solve(factor, centered.T)
-    return -0.5 * (whitened**2).sum(axis=0) - np.log(np.diag(factor)).sum()
+    whitened = np.linalg.inv(factor) @ centered
+    return -0.5 * np.einsum("cn,cn->n", whitened, whitened) - np.log(np.diag(factor)).sum()
