@@ -13,8 +13,8 @@ from si_deepsort.benchmarking.study import plan_cases, run_cases
 from si_deepsort.benchmarking.summary import summarize
 
 ROOT = Path(__file__).parents[2]
-RECORDINGS = ("tetrode", "linear32", "neuropixels1", "small")
-RECORDING_SEED = 101
+RECORDINGS = ("tetrode", "linear32", "plain", "bursting", "synchronous_small")
+RECORDING_SEED = 201
 SORTER_SEEDS = (0, 1, 2)
 
 

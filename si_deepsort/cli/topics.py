@@ -45,7 +45,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "filtered": ("the traces are filtered and referenced already", dict(apply_preprocessing=False)),
     "small-units": (
         "small units matter, and false units can be removed by hand",
-        dict(detect_threshold=5.5, min_spike_size=6.5, min_amplitude=2.5),
+        dict(detection="energy", detect_threshold=5.5, min_spike_size=6.5, min_amplitude=2.5),
     ),
     "few-false-units": (
         "nobody will look at the units one by one",

@@ -177,9 +177,18 @@ def _front_end_sentences(params: Mapping[str, Any], references: list[Reference])
     return sentences
 
 
+# How a method of detection is called in the methods paragraph.
+DETECTORS = {
+    "energy": "the energy of their waveforms",
+    "cnn": "a convolutional network that judges peaks of the energy of the waveform",
+    "gru": "a recurrent network that judges peaks of the energy of the waveform",
+}
+
+
 def _sorting_sentences(params: Mapping[str, Any], references: list[Reference]) -> list[str]:
-    detection = {"energy": "the energy of their waveforms"}.get(params.get("detection", "energy"))
-    detected = detection or f"the detector '{params['detection']}'"
+    # Sortings of 0.1.0 that do not name these settings used neither network.
+    detector = params.get("detection", "energy")
+    detected = DETECTORS.get(detector, f"the detector '{detector}'")
     embedding = {"pca": "principal components"}.get(params.get("embedding", "pca"), "an autoencoder network")
     sentences = []
     clustering = params.get("clustering", "isosplit")

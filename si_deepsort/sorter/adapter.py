@@ -39,8 +39,8 @@ class DeepSortSorter(BaseSorter):
 
     sorter_name = "deepsort"
     sorter_description = (
-        "deepsort whitens traces over time and space, detects spikes by the energy of their waveforms or by a network, "
-        "clusters them, and matches the templates of the clusters."
+        "deepsort whitens traces over time and space, detects spikes with a network or by the energy of their "
+        "waveforms, clusters them, and matches the templates of the clusters."
     )
     installation_mesg = "pip install si-deepsort"
     requires_locations = False

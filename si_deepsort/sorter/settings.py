@@ -51,7 +51,7 @@ class DeepSortSettings(Settings):
         choices=("folder", "memory", "none"),
     )
     detection: str = setting(
-        "energy",
+        "cnn",
         "Spike detection: the network 'cnn' or 'gru', which judges peaks of the energy of the waveform, 'energy' (all "
         "peaks above a threshold), 'locally_exclusive' or 'matched_filtering' (SpikeInterface's threshold detectors), "
         "or the folder of a trained detector",
@@ -69,7 +69,7 @@ class DeepSortSettings(Settings):
         minimum=0.0,
     )
     embedding: str = setting(
-        "pca",
+        "autoencoder",
         "Features of a waveform for clustering: the bundled autoencoder network, or principal components",
         choices=("autoencoder", "pca"),
     )
@@ -92,9 +92,9 @@ class DeepSortSettings(Settings):
         minimum=0.0,
     )
     merge_separation: float = setting(
-        3.0,
-        "Units are merged after matching if the separation of their spikes, in standard deviations of the spikes, is "
-        "smaller",
+        2.8,
+        "Units are merged after matching unless the separation of their spikes, in standard deviations of the spikes, "
+        "is significantly larger",
         minimum=0.0,
     )
     matching: str | None = setting(

@@ -104,7 +104,7 @@ class SpikeWindows:
         """
         before = self.templates.shape[1]
         blocks = np.pad(self.traces, ((0, 0), (before, 0), (0, 0)))
-        return correlate_blocks(blocks, self._filters).reshape(len(self.templates), -1)
+        return correlate_blocks(list(blocks), self._filters).reshape(len(self.templates), -1)
 
     def _matched(self, *, is_unit_used: bool) -> ExplainedSpikes:
         thresholds = np.full(len(self.templates), self.threshold)
