@@ -1,5 +1,6 @@
 """`si-deepsort events` and `train-events`: miniature potentials of a trace as a table and a report."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,9 +22,11 @@ def events(
     model: Annotated[str, typer.Option(help="Name or folder of a model")] = "events-unet",
     polarity: Annotated[str, typer.Option(help="auto, up or down")] = "auto",
     threshold: Annotated[
-        float | None, typer.Option(help="Smallest confidence, 0 to 1; the model's own if not given")
+        float | None, typer.Option(help="Smallest confidence; the model's own if not given", min=0.0, max=1.0)
     ] = None,
-    time_scale: Annotated[float, typer.Option(help="2 for events twice as slow as the model knows, ...")] = 1.0,
+    time_scale: Annotated[
+        float, typer.Option(help="2 for events twice as slow as the model knows, ...", min=0.01, max=100.0)
+    ] = 1.0,
     end: Annotated[
         str | None,
         typer.Option(
@@ -59,7 +62,7 @@ def events(
         polarity=_sign(polarity),
         threshold=threshold,
         time_scale=time_scale,
-        end=end,
+        end=_end(end),
         exclude_s=[_interval(text) for text in exclude or ()],
         corrections=earlier if corrections is None else corrections,
         device=device,
@@ -147,9 +150,20 @@ def _sign(polarity: str) -> Any:
     return signs[polarity]
 
 
+def _end(text: str | None) -> str | float | None:
+    from ..events.waveform import check_end
+
+    try:
+        return None if text is None else check_end(text)
+    except ValueError as error:
+        raise ValueError(f"--end {text}: expected tenth, decay_constant, or a part between 0 and 1.") from error
+
+
 def _interval(text: str) -> tuple[float, float]:
     try:
         start, stop = map(float, text.split(":"))
     except ValueError as error:
         raise ValueError(f"--exclude {text}: expected START:STOP in s, such as 0:0.2.") from error
+    if not 0 <= start < stop < math.inf:
+        raise ValueError(f"--exclude {text}: expected START:STOP in s, with 0 <= START < STOP.")
     return start, stop
