@@ -6,6 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+TimeScale = Annotated[
+    float, typer.Option(help="2 for events twice as slow as the model knows, ...", min=0.01, max=100.0)
+]
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add `events` and `train-events`."""
@@ -24,9 +28,7 @@ def events(
     threshold: Annotated[
         float | None, typer.Option(help="Smallest confidence; the model's own if not given", min=0.0, max=1.0)
     ] = None,
-    time_scale: Annotated[
-        float, typer.Option(help="2 for events twice as slow as the model knows, ...", min=0.01, max=100.0)
-    ] = 1.0,
+    time_scale: TimeScale = 1.0,
     end: Annotated[
         str | None,
         typer.Option(
