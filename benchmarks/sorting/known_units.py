@@ -39,14 +39,14 @@ def main():
     parser.add_argument("--folder", type=Path, help="where recordings are kept; the user's cache folder by default")
     parser.add_argument("--json", help="file for the results")
     arguments = parser.parse_args()
-    rows = []
+    rows, origin = [], provenance(seeds=arguments.seeds)  # before results make the checkout differ from its commit
     for name in arguments.recordings:
         for seed in arguments.seeds:
             rows.append(study(name, seed, arguments))
             print(rows[-1], file=sys.stderr, flush=True)
             if arguments.json:
-                write_results(make_document(rows, arguments), arguments.json)
-    for table in make_document(rows, arguments)["tables"].values():
+                write_results(make_document(rows, arguments, origin), arguments.json)
+    for table in make_document(rows, arguments, origin)["tables"].values():
         print(markdown_table(table))
 
 
@@ -97,10 +97,10 @@ def score(truth: si.BaseSorting, sorting: si.BaseSorting, known_ids: list, metho
     return scores
 
 
-def make_document(rows: list[dict], arguments) -> dict:
+def make_document(rows: list[dict], arguments, origin: dict) -> dict:
     """Results, with the commit, command, seeds and machine that made them."""
     return {
-        **provenance(seeds=arguments.seeds),
+        **origin,
         "duration_s": arguments.duration,
         "labelled_share": arguments.labelled_share,
         "results": rows,

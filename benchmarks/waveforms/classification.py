@@ -46,12 +46,12 @@ def main():
     studied = sorted({split["test"] for split in splits})
     clusters = [study_clusters(channels[channel], channel) for channel in studied]
     errors = [study_autoencoder(channels[channel], channel) for channel in studied]
-    rows = []
+    rows, origin = [], provenance(seeds=[])  # before the first results make the checkout differ from its commit
     for seed in range(arguments.seeds):
         for split in splits:
             rows += run_split(channels, split, seed)
         print(f"seed {seed} done", file=sys.stderr, flush=True)
-        document = make_document(rows, clusters, errors, studied)
+        document = {**origin, "seeds": list(range(seed + 1)), **make_results(rows, clusters, errors, studied)}
         if arguments.json:
             write_results(document, arguments.json)
     for table in document["tables"].values():
@@ -61,10 +61,9 @@ def main():
             plot_channel(channels[channel], channel, Path(arguments.plots))
 
 
-def make_document(rows, clusters, errors, studied) -> dict:
-    """Results of the seeds that are done, with the commit, command and machine that made them."""
+def make_results(rows, clusters, errors, studied) -> dict:
+    """Results and tables of the seeds that are done."""
     return {
-        **provenance(seeds=sorted({row["seed"] for row in rows})),
         "results": rows,
         "clustering": clusters,
         "autoencoder": errors,

@@ -39,15 +39,15 @@ def main():
     parser.add_argument("--only", nargs="+", default=["ee32009", "difficult2"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
-    for seed in arguments.seeds:
+    rows, origin = [], provenance(seeds=[])  # before the first results make the checkout differ from its commit
+    for number, seed in enumerate(arguments.seeds):
         for name, study in (("difficult2", study_difficult2), ("ee32009", study_ee32009)):
             if name in arguments.only:
                 rows += [{"seed": seed} | row for row in study(seed)]
         table = summarize(rows)
-        seeds = sorted({row["seed"] for row in rows})
+        document = {**origin, "seeds": arguments.seeds[: number + 1], "results": rows, "tables": {"waveforms": table}}
         if arguments.json:
-            write_results({**provenance(seeds=seeds), "results": rows, "tables": {"waveforms": table}}, arguments.json)
+            write_results(document, arguments.json)
     print(markdown_table(table))
 
 
