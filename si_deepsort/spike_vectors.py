@@ -142,7 +142,8 @@ def main_channels(templates: np.ndarray) -> np.ndarray:
     -------
     np.ndarray, shape (num_units,), int
     """
-    return np.abs(templates).max(axis=1).argmax(axis=1)
+    # No copy of absolute values, which would be as large as the templates.
+    return np.maximum(templates.max(axis=1), -templates.min(axis=1)).argmax(axis=1)
 
 
 def some_of_each(units: np.ndarray, most: int, seed: int) -> np.ndarray:

@@ -171,29 +171,32 @@ def _bounds_around(recording: BaseRecording, main_channels: np.ndarray | None, n
 
 
 def _averages_and_differences(sums, counts, bounds):
-    """Averages of all spikes, and half the differences between those of two halves, (units, samples, channels)."""
-    averages, differences = np.zeros(sums.shape[1:], dtype="float32"), np.zeros(sums.shape[1:], dtype="float32")
+    """
+    Averages of all spikes, and half the differences between those of two halves, (units, samples, channels).
+
+    They take the place of the sums of the halves: with many channels these are large.
+    """
 
     def divide(unit):
         columns = slice(*bounds[unit])
-        _divide(sums[:, unit, :, columns], counts[:, unit], averages[unit, :, columns], differences[unit, :, columns])
+        _divide(sums[0, unit, :, columns], sums[1, unit, :, columns], counts[:, unit])
 
-    for _ in each(divide, range(len(averages))):
+    for _ in each(divide, range(sums.shape[1])):
         pass
-    return averages, differences
+    return sums[0], sums[1]
 
 
 @numba.njit(cache=True, nogil=True)
-def _divide(sums: np.ndarray, counts, averages, differences):
-    """Write the average of all spikes of a unit, and half the difference between those of two halves."""
+def _divide(one, other, counts):
+    """Turn the sums of two halves of the spikes of a unit into the average of all and half their difference."""
     total = np.float32(max(counts[0] + counts[1], 1))
     one_count, other_count, two = np.float32(max(counts[0], 1)), np.float32(max(counts[1], 1)), np.float32(2.0)
-    for sample in range(sums.shape[1]):
-        one, other = sums[0, sample], sums[1, sample]
-        average, difference = averages[sample], differences[sample]
-        for place in range(len(one)):
-            average[place] = (one[place] + other[place]) / total
-            difference[place] = (one[place] / one_count - other[place] / other_count) / two
+    for sample in range(len(one)):
+        first, second = one[sample], other[sample]
+        for place in range(len(first)):
+            average = (first[place] + second[place]) / total
+            second[place] = (first[place] / one_count - second[place] / other_count) / two
+            first[place] = average
 
 
 @numba.njit(cache=True, nogil=True)

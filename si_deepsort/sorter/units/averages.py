@@ -67,6 +67,8 @@ class UnitAverages:
         """
         num_new = int(labels.max(initial=-1)) + 1
         shifts = np.zeros(len(labels), dtype=int) if shifts is None else shifts
+        if np.array_equal(labels, np.arange(len(labels))) and not shifts.any():
+            return self
         kept = np.flatnonzero(labels >= 0)
         counts = np.zeros(num_new, dtype=self.num_spikes.dtype)
         np.add.at(counts, labels[kept], self.num_spikes[kept])

@@ -92,6 +92,7 @@ def find_redundant_units(
     overlaps = make_template_overlaps(templates.values)
     errors = templates.squared_errors().sum(axis=1)
     tested = spikes[some_of_each(spikes["unit_index"], MOST_TESTED_SPIKES, seed)]
+    seen = tested_channels(templates, traces.get_channel_locations()[:, :2])
 
     def is_unit(unit: int, is_left: np.ndarray) -> bool:
         others = np.flatnonzero(is_left & (np.arange(len(is_left)) != unit))
@@ -103,15 +104,18 @@ def find_redundant_units(
         least = LEAST_GAIN + MISFIT_FRACTION * overlaps.norms[unit]
         share = DOUBTFUL_SHARE if num_others > 1 else SUPERFLUOUS_SHARE
         values = dict(threshold=threshold, amplitude_variance=amplitude_variance)
-        gains = spike_gains(traces, [own[::2], own[1::2]], templates, unit, others, **values)
+        gains = spike_gains(traces, [own[::2], own[1::2]], templates, unit, others, seen[unit], **values)
         return _most_gain(gains, len(own), least=least, share=share)
 
     # A unit depends on those that are visible on the channels where it is tested.
-    visible = np.any(templates.values != 0, axis=1)
-    is_near = channel_distances(traces.get_channel_locations()[:, :2]) <= TEST_RADIUS_UM
-    seen = is_near[main_channels(templates.values)] | visible
-    depends = seen.astype("float32") @ visible.T.astype("float32") > 0
+    depends = seen.astype("float32") @ templates.visible.T.astype("float32") > 0
     return ~_kept_one_by_one(is_unit, np.argsort(templates.num_spikes, kind="stable"), depends)
+
+
+def tested_channels(templates: UnitTemplates, locations: np.ndarray) -> np.ndarray:
+    """Channels at which the spikes of each unit are tested, (num_units, num_channels), bool; locations in um."""
+    is_near = channel_distances(locations) <= TEST_RADIUS_UM
+    return is_near[main_channels(templates.values)] | templates.visible
 
 
 def _most_gain(gains: Iterator[np.ndarray], num_spikes: int, *, least: float, share: float) -> bool:
@@ -182,6 +186,7 @@ def spike_gains(
     templates: UnitTemplates,
     unit: int,
     others: np.ndarray,
+    is_tested: np.ndarray,
     *,
     threshold: float,
     amplitude_variance: float,
@@ -200,6 +205,8 @@ def spike_gains(
     unit : int
     others : np.ndarray, shape (num_others,), int
         Units that may explain the spikes instead.
+    is_tested : np.ndarray, shape (num_channels,), bool
+        Channels of the windows, see `tested_channels`.
     threshold, amplitude_variance : float
         As in `find_redundant_units`.
 
@@ -208,11 +215,9 @@ def spike_gains(
     np.ndarray, shape (num_spikes,), float
         Differences of twice the log likelihood for the spikes of each part.
     """
-    visible = np.any(templates.values != 0, axis=1)
-    near = channel_distances(traces.get_channel_locations()[:, :2])[main_channels(templates.values[[unit]])[0]]
-    channels = np.flatnonzero((near <= TEST_RADIUS_UM) | visible[unit])
-    members = np.concatenate([[unit], others[visible[others][:, channels].any(axis=1)]])
-    local = np.ascontiguousarray(templates.values[members][:, :, channels])
+    channels = np.flatnonzero(is_tested)
+    members = np.concatenate([[unit], others[(templates.visible[others] & is_tested).any(axis=1)]])
+    local = np.stack([templates.values[member][:, channels] for member in members])
     reach = dict(nbefore=templates.nbefore, num_samples=local.shape[1])
     windows = SpikeWindows(
         read_spike_windows(traces, parts[0], channels, **reach), local, threshold, amplitude_variance

@@ -15,7 +15,7 @@ from spikeinterface.core import BaseRecording
 from ...spike_vectors import in_order, some_of_each
 from .averages import UnitAverages, average_units
 from .background import Background
-from .collisions import DOUBTFUL_SHARE, LEAST_GAIN, MISFIT_FRACTION, MOST_TESTED_SPIKES, spike_gains
+from .collisions import DOUBTFUL_SHARE, LEAST_GAIN, MISFIT_FRACTION, MOST_TESTED_SPIKES, spike_gains, tested_channels
 from .dropped import COLLISION, MERGED, SATELLITE, DroppedUnit
 from .refine import Refined, RefinementValues, align_to_peaks, keep_units
 from .satellites import find_satellite_spikes
@@ -192,12 +192,12 @@ def _without_explained(traces: BaseRecording, units: Refined, num_known: int, va
     num_units = len(templates.values)
     is_kept = np.ones(num_units, dtype=bool)
     tested = units.spikes[some_of_each(units.spikes["unit_index"], MOST_TESTED_SPIKES, values.seed)]
-    new = np.arange(num_known, num_units)
+    new, seen = np.arange(num_known, num_units), tested_channels(templates, traces.get_channel_locations()[:, :2])
     for unit in new[np.argsort(templates.num_spikes[new], kind="stable")]:
         is_kept[unit] = False
         own, others = tested[tested["unit_index"] == unit], np.flatnonzero(is_kept)
         costs = dict(threshold=values.match_threshold, amplitude_variance=values.amplitude_variance)
-        (gains,) = spike_gains(traces, [own], templates, unit, others, **costs)
+        (gains,) = spike_gains(traces, [own], templates, unit, others, seen[unit], **costs)
         least = LEAST_GAIN + MISFIT_FRACTION * np.sum(templates.values[unit] ** 2)
         is_kept[unit] = len(gains) > 0 and np.quantile(gains, DOUBTFUL_SHARE) > least
     kept = keep_units(_with_parts(units, ~is_kept, num_known, values.merge_distance), is_kept, COLLISION)

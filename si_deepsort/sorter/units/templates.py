@@ -7,6 +7,7 @@ distance between two templates is what remains after subtracting what noise adds
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -60,6 +61,11 @@ class UnitTemplates:
     num_spikes: np.ndarray
     noise_energy: np.ndarray
 
+    @cached_property
+    def visible(self) -> np.ndarray:
+        """Where each unit is visible, (num_units, num_channels), bool."""
+        return np.any(self.values != 0, axis=1)
+
     def squared_errors(self) -> np.ndarray:
         """
         Expected squared error of each template on each channel where it is visible.
@@ -69,8 +75,7 @@ class UnitTemplates:
         np.ndarray, shape (num_units, num_channels), float
             In squared noise standard deviations.
         """
-        visible = np.any(self.values != 0, axis=1)
-        return visible * self.noise_energy / np.clip(self.num_spikes, 1, MOST_AVERAGED_SPIKES)[:, None]
+        return self.visible * self.noise_energy / np.clip(self.num_spikes, 1, MOST_AVERAGED_SPIKES)[:, None]
 
 
 def clean_averages(
