@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numba
 import numpy as np
@@ -12,6 +11,8 @@ import scipy.fft
 TEMPLATES_PER_BLOCK = 20
 # Blocks that are multiplied at once with the transform of a template. Chosen by speed.
 BLOCKS_AT_ONCE = 4
+# Waveforms of templates on one channel that are transformed at once: it bounds the memory.
+ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,14 @@ def make_matched_filters(templates: np.ndarray, stride: int = 1, *, block_frames
     units, channels = np.nonzero(np.any(templates != 0, axis=1))
     starts = np.searchsorted(units, np.arange(len(templates) + 1))
     spectra = np.empty((2, len(units), places // 2 + 1), dtype="float32")
-    for template, (first, last) in zip(templates, pairwise(starts), strict=True):
-        spectrum = scipy.fft.rfft(template[:, channels[first:last]].T.astype("float32"), places * stride, axis=1)
+    for first in range(0, len(units), ROWS_AT_ONCE):
+        rows = slice(first, first + ROWS_AT_ONCE)
+        waveforms = templates[units[rows], :, channels[rows]].astype("float32", copy=False)
+        spectrum = scipy.fft.rfft(waveforms, places * stride, axis=1)
         # The inverse transform divides by the number of places instead of frames.
         spectrum = np.conj(spectrum[:, : places // 2 + 1]) / np.float32(stride)
         # The compiler vectorises products of real and imaginary parts, but not those of complex numbers.
-        spectra[:, first:last] = spectrum.real, spectrum.imag
+        spectra[:, rows] = spectrum.real, spectrum.imag
     return MatchedFilters(num_samples, stride, places * stride, squared_norms(templates), starts, channels, spectra)
 
 

@@ -71,20 +71,33 @@ def make_template_overlaps(templates: np.ndarray, stride: int = 1) -> TemplateOv
     num_samples, norms = templates.shape[1], squared_norms(templates)
     num_lags = (num_samples - 1) // stride + 1
     smallest = NEGLIGIBLE_OVERLAP * np.sqrt(norms)
-    units, values = [np.zeros(0, dtype=int)], [np.zeros((0, 2 * num_lags - 1), dtype="float32")]
-    pairs = correlate_pairs(templates, max_lag=(num_lags - 1) * stride, stride=stride)
-    for unit, (others, correlations) in enumerate(pairs):
-        kept = (np.abs(correlations).max(axis=(1, 2)) >= smallest[others]) | (others == unit)
-        units.append(others[kept])
-        values.append(correlations[kept, 0])
-    starts = np.cumsum([len(others) for others in units])
-    padded = np.pad(np.concatenate(values), ((0, 0), (INTERPOLATION_REACH,) * 2))
-    highest, weights = np.abs(padded).max(axis=1), _delay_weights(templates, stride)
-    return TemplateOverlaps(num_lags, stride, norms, starts, np.concatenate(units), padded, highest, weights)
+    # The overlap of a pair in the other order is the same, backwards.
+    wanted = np.triu(np.ones((len(templates), len(templates)), dtype=bool))
+    pairs = list(correlate_pairs(templates, max_lag=(num_lags - 1) * stride, stride=stride, wanted=wanted))
+    one = np.repeat(np.arange(len(templates)), [len(others) for others, _ in pairs])
+    other = np.concatenate([np.zeros(0, dtype=int), *(others for others, _ in pairs)])
+    values = np.concatenate([np.zeros((0, 2 * num_lags - 1), dtype="float32"), *(found[:, 0] for _, found in pairs)])
+    largest = np.maximum(values.max(axis=1), -values.min(axis=1))
+    turned = np.flatnonzero(one != other)
+    places = np.concatenate([np.arange(len(one)), turned])
+    units, others = np.concatenate([one, other[turned]]), np.concatenate([other, one[turned]])
+    kept = np.flatnonzero((largest[places] >= smallest[others]) | (units == others))
+    kept = kept[np.lexsort((others[kept], units[kept]))]
+    padded = np.zeros((len(kept), 2 * num_lags - 1 + 2 * INTERPOLATION_REACH), dtype="float32")
+    inner, is_turned = padded[:, INTERPOLATION_REACH:-INTERPOLATION_REACH], kept >= len(one)
+    inner[~is_turned], inner[is_turned] = values[places[kept[~is_turned]]], values[places[kept[is_turned]], ::-1]
+    starts = np.searchsorted(units[kept], np.arange(len(templates) + 1))
+    weights = _delay_weights(templates, stride)
+    return TemplateOverlaps(num_lags, stride, norms, starts, others[kept], padded, largest[places[kept]], weights)
 
 
 def correlate_pairs(
-    templates: np.ndarray, *, max_lag: int, stride: int = 1, delays: Sequence[float] = (0.0,)
+    templates: np.ndarray,
+    *,
+    max_lag: int,
+    stride: int = 1,
+    delays: Sequence[float] = (0.0,),
+    wanted: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """
     Correlations of each template, delayed by part of a sample, with all templates that it shares channels with.
@@ -102,11 +115,13 @@ def correlate_pairs(
         Samples between two lags.
     delays : sequence of float, default: (0.0,)
         Delays of the first template in samples.
+    wanted : np.ndarray | None, shape (num_units, num_units), bool, default: None
+        Pairs that are correlated, of those that share channels; None correlates all.
 
     Yields
     ------
     others : np.ndarray, shape (num_others,), int
-        Units that share channels with this one, itself included, ascending.
+        Units that share channels with this one, itself included, and are wanted; ascending.
     correlations : np.ndarray, shape (num_others, num_delays, 2 * max_lag // stride + 1), float32
         Value at [i, j, k]: correlation with the template of unit others[i], k * stride - max_lag samples after a spike
         of this unit that comes delays[j] late.
@@ -116,6 +131,8 @@ def correlate_pairs(
     visible = np.any(templates != 0, axis=1)
     sharing = (visible.astype("float32") @ visible.T.astype("float32")) > 0
     np.fill_diagonal(sharing, True)
+    if wanted is not None:
+        sharing &= wanted
     size = scipy.fft.next_fast_len(2 * templates.shape[1], real=True)
     units, channels = np.nonzero(visible)
     starts = np.searchsorted(units, np.arange(len(templates) + 1))
