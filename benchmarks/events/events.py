@@ -224,7 +224,7 @@ def tables(results):
     for size, value in results.get("recorded", {}).get("171116sh_0020", {}).get("recall_of_injected", {}).items():
         rows.append([f"recall of events of {size} noise levels, injected into a real recording", f"{value:.2f}"])
     made["events-other"] = dict(columns=["measured", "value"], rows=rows, caption="The same model on other data.")
-    return made | other_maker_tables(results)
+    return {name: table for name, table in (made | other_maker_tables(results)).items() if table["rows"]}
 
 
 PARTS = {
