@@ -12,6 +12,7 @@ from ..known_units.compatible import name_units
 from ..preprocessing.whitening import Whitening
 from ..spike_vectors import as_sorting, relabelled, without_doubles
 from .front_end.blanks import live_beside_blanks
+from .matching.overlaps import waveform_directions
 from .units.dropped import BESIDE_BLANKS, NOT_TYPICAL, RARE, SMALL, dropped_table, dropped_units
 from .units.refine import Refined
 from .units.spike_features import read_spike_features
@@ -148,7 +149,8 @@ def _have_typical_spikes(
     traces: BaseRecording, spikes: np.ndarray, templates: UnitTemplates, limits: UnitLimits
 ) -> np.ndarray:
     """Which units have spikes that are large enough to be told from those of others, and that look like their mean."""
-    features = read_spike_features(traces, spikes, templates, seed=limits.seed)
+    directions = waveform_directions(templates.values)
+    features = read_spike_features(traces, spikes, templates, seed=limits.seed, directions=directions)
     sizes, norms = (
         np.array([(features.typical_size(unit), features.template_norm(unit)) for unit in range(len(templates.values))])
         .reshape(-1, 2)

@@ -15,6 +15,7 @@ from spikeinterface.core import BaseRecording
 from ...components import principal_components
 from ...spike_vectors import in_order
 from ...threads import each
+from ..matching.overlaps import waveform_directions
 from ..units.spike_features import SpikeFeatures, read_spike_features
 from ..units.templates import UnitTemplates
 from .cluster import METHODS, NUM_COMPONENTS, split_recursively
@@ -67,7 +68,13 @@ def split_units(
         isolated spikes that show its parts.
     """
     features = read_spike_features(
-        traces, spikes, templates, seed=seed, most_spikes=MOST_SPLIT_SPIKES, most_overlap=SPLIT_ISOLATED_OVERLAP
+        traces,
+        spikes,
+        templates,
+        seed=seed,
+        most_spikes=MOST_SPLIT_SPIKES,
+        most_overlap=SPLIT_ISOLATED_OVERLAP,
+        directions=waveform_directions(templates.values),
     )
     partition = partial(parts_above_noise, method=method, min_size=min_size, seed=seed)
     labels = spikes["unit_index"].astype("int64").copy()

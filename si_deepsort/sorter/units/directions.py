@@ -16,8 +16,6 @@ MOST_DETAILS = 24
 # Noise has a largest eigenvalue beyond this quantile of the Tracy-Widom distribution (real numbers) with probability
 # 0.01 (Johnstone, 2001).
 TRACY_WIDOM_99 = 2.02
-# Directions in which single spikes are described, at most: as many as templates have.
-MOST_SPIKE_DIRECTIONS = TEMPLATE_DIRECTIONS + MOST_DETAILS
 
 
 def shared_directions(averages: np.ndarray, num_spikes: np.ndarray) -> np.ndarray:
@@ -103,4 +101,4 @@ def directions_of_spikes(products: np.ndarray, num_rows: int) -> np.ndarray:
     center, scale = (rows + samples) ** 2, (rows + samples) * (1 / rows + 1 / samples) ** (1 / 3)
     eigenvalues, vectors = np.linalg.eigh(products)
     count = int(np.sum(eigenvalues > center + TRACY_WIDOM_99 * scale))
-    return vectors[:, ::-1][:, : max(1, min(count, MOST_SPIKE_DIRECTIONS))].T.astype("float32")
+    return vectors[:, ::-1][:, : max(1, min(count, TEMPLATE_DIRECTIONS))].T.astype("float32")

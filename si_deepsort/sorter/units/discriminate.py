@@ -39,8 +39,8 @@ def cross_validated_separation(first: np.ndarray, second: np.ndarray, amplitude_
     """
     means = first.mean(axis=0), second.mean(axis=0)
     largest: Any = max(np.linalg.norm(mean) for mean in means)
-    above = _projections(first, *means, amplitude_variance)
-    below = -_projections(second, *means[::-1], amplitude_variance)
+    above = _projections(first, *means, len(second), amplitude_variance)
+    below = -_projections(second, *means[::-1], len(first), amplitude_variance)
     spread = np.sqrt(0.5 * (_robust_variance(above) + _robust_variance(below)))
     spread = np.clip(spread, 1e-9, max(MOST_NOISE, MOST_VARIATION * largest))
     return float((np.median(above) - np.median(below)) / spread)
@@ -51,11 +51,18 @@ def means_without_each(points: np.ndarray) -> np.ndarray:
     return (np.sum(points, axis=0) - points) / (len(points) - 1)
 
 
-def _projections(points, own_mean, other_mean, amplitude_variance):
-    """Position of each point on the line from the other group's mean (below 0) to that of its own group (above 0)."""
+def _projections(points, own_mean, other_mean, num_others, amplitude_variance):
+    """
+    Position of each point on the line from the other group's mean (below 0) to that of its own group (above 0).
+
+    Along the line, features count in which the means differ by more than noise: by the universal threshold (Donoho and
+    Johnstone, 1994), with the shrinkage of the garrote (Breiman, 1995). With all of them, few points would tell nothing.
+    """
     without = means_without_each(points)
     common = 0.5 * (own_mean + other_mean)
     lines = without - other_mean
+    chance = 2 * np.log(max(lines.shape[1], 2)) * (1 / (len(points) - 1) + 1 / num_others)
+    lines = lines * np.maximum(0, 1 - chance / np.maximum(lines**2, 1e-12))
     weight = amplitude_variance / (1.0 + amplitude_variance * common @ common)
     lines = lines - weight * (lines @ common)[:, None] * common
     lines /= np.maximum(np.linalg.norm(lines, axis=1, keepdims=True), 1e-9)

@@ -170,6 +170,7 @@ def read_spike_features(
     seed: int,
     most_spikes: int = MOST_COMPARED_SPIKES,
     most_overlap: float = ISOLATED_OVERLAP,
+    directions: np.ndarray | None = None,
 ) -> SpikeFeatures:
     """
     Read features of isolated spikes of each unit.
@@ -188,6 +189,9 @@ def read_spike_features(
         Spikes of each unit that are read, at most.
     most_overlap : float, default: ISOLATED_OVERLAP
         Energy that other spikes may add to an isolated one, see `are_isolated`.
+    directions : np.ndarray | None, shape (num_directions, num_samples), default: None
+        Orthonormal waveforms. None takes those in which the spikes vary, whatever their units: only these serve for
+        comparing units. Those of the templates hold all that units differ by, and their noise.
     """
     num_units = len(templates.values)
     locations = traces.get_channel_locations()[:, :2]
@@ -200,7 +204,8 @@ def read_spike_features(
     as_peaks["sample_index"], as_peaks["segment_index"] = spikes["sample_index"], spikes["segment_index"]
     as_peaks["channel_index"] = peak_channels[spikes["unit_index"]]
     reach = dict(nbefore=templates.nbefore, nafter=templates.values.shape[1] - templates.nbefore)
-    directions = _spike_directions(traces, as_peaks, neighbor_indices(locations, DIRECTION_CHANNELS), seed, reach)
+    if directions is None:
+        directions = _spike_directions(traces, as_peaks, neighbor_indices(locations, DIRECTION_CHANNELS), seed, reach)
     coefficients = np.zeros((len(spikes), len(directions), neighbors.shape[1]), dtype="float32")
 
     def describe(waveforms):
