@@ -92,9 +92,9 @@ class DeepSortSettings(Settings):
         minimum=0.0,
     )
     merge_separation: float = setting(
-        3.3,
-        "Units are merged after matching if the separation of their spikes, in standard deviations of the spikes, is "
-        "smaller",
+        2.7,
+        "Units are merged after matching unless the separation of their spikes, in standard deviations of the spikes, "
+        "is significantly larger",
         minimum=0.0,
     )
     matching: str | None = setting(

@@ -14,14 +14,12 @@ from spikeinterface.core import BaseRecording
 from ...noise import MAD_TO_SD
 from ...spike_vectors import absolute_times, trains_of
 from .bursts import BURST_COSINE
-from .merge import SIGNIFICANCE, template_cosines, template_norms
+from .merge import MEDIAN_ERROR, SIGNIFICANCE, template_cosines, template_norms
 from .spike_features import SpikeFeatures, read_spike_features
 from .templates import MOST_SHIFT, UnitTemplates, template_distances
 
 # Spikes of each part that are read: enough of them lie where one part follows the other.
 MOST_READ_SPIKES = 1000
-# Standard error of the median of normal numbers, relative to that of their mean.
-MEDIAN_ERROR = np.sqrt(np.pi / 2)
 # Mean distance of the two halves of a normal distribution that is cut in the middle, in its standard deviations.
 HALVES = 2 * np.sqrt(2 / np.pi)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.special import pdtr
+from scipy.stats import norm
 
 from .coincidences import count_coincidences, expected_coincidences
 from .spike_features import SpikeFeatures
@@ -21,6 +22,10 @@ REFRACTORY_S = 0.0018
 # seldom with less than this probability.
 AVOIDANCE = 0.2
 SIGNIFICANCE = 0.001
+# Separations are two units only if they are larger with this level of significance: the usual one.
+LEVEL = 0.05
+# Standard error of the median of normal numbers, relative to that of their mean.
+MEDIAN_ERROR = np.sqrt(np.pi / 2)
 # Templates are two units, whatever the rules say, if they are farther apart than FAR_DISTANCE noise standard deviations
 # and than FAR_FRACTION of the larger norm. Tuned on generated development recordings (seeds 1-5).
 FAR_DISTANCE = 12.0
@@ -100,10 +105,16 @@ def same_by_templates(distances: np.ndarray, merge_distance: float) -> MergeRule
 def same_by_spikes(
     features: SpikeFeatures, lags: np.ndarray, *, merge_separation: float, amplitude_variance: float
 ) -> MergeRule:
-    """Rule: spikes are closer than `merge_separation` of their own standard deviations."""
+    """
+    Rule: spikes are not significantly farther apart than `merge_separation` of their own standard deviations.
+
+    The fewer spikes there are, the larger may the separation of two parts of a unit be by chance.
+    """
 
     def are_same(one, other, *trains):
-        return features.separation(one, other, lags[one, other], amplitude_variance) < merge_separation
+        separation = features.separation(one, other, lags[one, other], amplitude_variance)
+        error = MEDIAN_ERROR * np.sqrt(sum(1 / max(len(features.positions[unit]), 1) for unit in (one, other)))
+        return bool(separation < merge_separation + norm.isf(LEVEL) * error)
 
     return are_same
 

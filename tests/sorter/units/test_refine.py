@@ -40,7 +40,7 @@ def scene():
         nafter=templates.shape[1] - nbefore,
         fewest_spikes=FEWEST,
         merge_distance=8.0,
-        merge_separation=3.3,
+        merge_separation=2.7,
         match_threshold=18.0,
         amplitude_variance=0.02,
         seed=0,
