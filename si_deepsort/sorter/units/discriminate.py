@@ -56,7 +56,7 @@ def _projections(points, own_mean, other_mean, num_others, amplitude_variance):
     Position of each point on the line from the other group's mean (below 0) to that of its own group (above 0).
 
     Along the line, features count in which the means differ by more than noise: by the universal threshold (Donoho and
-    Johnstone, 1994), with the shrinkage of the garrote (Breiman, 1995). The noise of the others would hide the difference.
+    Johnstone, 1994), with the shrinkage of the garrote (Breiman, 1995). The rest is noise that would hide it.
     """
     without = means_without_each(points)
     common = 0.5 * (own_mean + other_mean)
