@@ -193,34 +193,39 @@ def read_spike_features(
         Orthonormal waveforms. None takes those in which the spikes vary, whatever their units: only these serve for
         comparing units. Those of the templates hold all that units differ by, and their noise.
     """
-    num_units = len(templates.values)
     locations = traces.get_channel_locations()[:, :2]
     neighbors = channels_within(locations, ISOLATION_RADIUS_UM)
     peak_channels = main_channels(templates.values)
     isolated = np.flatnonzero(are_isolated(spikes, templates.values, locations, most_overlap=most_overlap))
     chosen = isolated[some_of_each(spikes["unit_index"][isolated], most_spikes, seed)]
-    spikes = spikes[chosen]
-    as_peaks = np.zeros(len(spikes), dtype=base_peak_dtype)
-    as_peaks["sample_index"], as_peaks["segment_index"] = spikes["sample_index"], spikes["segment_index"]
-    as_peaks["channel_index"] = peak_channels[spikes["unit_index"]]
+    units = spikes["unit_index"][chosen]
+    as_peaks = np.zeros(len(chosen), dtype=base_peak_dtype)
+    for field in ("sample_index", "segment_index"):
+        as_peaks[field] = spikes[field][chosen]
+    as_peaks["channel_index"] = peak_channels[units]
     reach = dict(nbefore=templates.nbefore, nafter=templates.values.shape[1] - templates.nbefore)
     if directions is None:
         directions = _spike_directions(traces, as_peaks, neighbor_indices(locations, DIRECTION_CHANNELS), seed, reach)
-    coefficients = np.zeros((len(spikes), len(directions), neighbors.shape[1]), dtype="float32")
-
-    def describe(waveforms):
-        return np.einsum("nsc,ks->nkc", waveforms, directions, optimize=True)
-
-    for positions, found in read_waveforms(traces, as_peaks, neighbors, **reach, describe=describe):
-        coefficients[positions] = found
     return SpikeFeatures(
-        coefficients,
-        [np.flatnonzero(spikes["unit_index"] == unit) for unit in range(num_units)],
+        _coefficients(traces, as_peaks, neighbors, directions, reach),
+        [np.flatnonzero(units == unit) for unit in range(len(templates.values))],
         chosen,
         neighbors[peak_channels],
         np.sum(templates.values**2, axis=1),
         directions,
     )
+
+
+def _coefficients(traces: BaseRecording, peaks: np.ndarray, neighbors: np.ndarray, directions: np.ndarray, reach: dict):
+    """Coefficients of the waveforms around peaks, (num_peaks, num_directions, max_neighbors), float32."""
+    coefficients = np.zeros((len(peaks), len(directions), neighbors.shape[1]), dtype="float32")
+
+    def describe(waveforms):
+        return np.einsum("nsc,ks->nkc", waveforms, directions, optimize=True)
+
+    for positions, found in read_waveforms(traces, peaks, neighbors, **reach, describe=describe):
+        coefficients[positions] = found
+    return coefficients
 
 
 def _spike_directions(traces: BaseRecording, peaks: np.ndarray, neighbors: np.ndarray, seed: int, reach: dict):
