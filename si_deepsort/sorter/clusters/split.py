@@ -67,15 +67,9 @@ def split_units(
         Sorted spike vector. A unit that stays whole keeps all of its spikes; a unit that is split keeps only the
         isolated spikes that show its parts.
     """
-    features = read_spike_features(
-        traces,
-        spikes,
-        templates,
-        seed=seed,
-        most_spikes=MOST_SPLIT_SPIKES,
-        most_overlap=SPLIT_ISOLATED_OVERLAP,
-        directions=waveform_directions(templates.values),
-    )
+    choice = dict(seed=seed, most_spikes=MOST_SPLIT_SPIKES, most_overlap=SPLIT_ISOLATED_OVERLAP)
+    directions = waveform_directions(templates.values)
+    features = read_spike_features(traces, spikes, templates, **choice, directions=directions)
     partition = partial(parts_above_noise, method=method, min_size=min_size, seed=seed)
     labels = spikes["unit_index"].astype("int64").copy()
     next_label = len(templates.values)
