@@ -7,6 +7,7 @@ principal components in which spikes vary no more than noise are left out, which
 """
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -67,7 +68,7 @@ def split_units(
         Sorted spike vector. A unit that stays whole keeps all of its spikes; a unit that is split keeps only the
         isolated spikes that show its parts.
     """
-    choice = dict(seed=seed, most_spikes=MOST_SPLIT_SPIKES, most_overlap=SPLIT_ISOLATED_OVERLAP)
+    choice: dict[str, Any] = dict(seed=seed, most_spikes=MOST_SPLIT_SPIKES, most_overlap=SPLIT_ISOLATED_OVERLAP)
     directions = waveform_directions(templates.values)
     features = read_spike_features(traces, spikes, templates, **choice, directions=directions)
     partition = partial(parts_above_noise, method=method, min_size=min_size, seed=seed)
