@@ -80,7 +80,6 @@ def as_events(table: pandas.DataFrame, *, decimal: str | None = None) -> pandas.
         events = events.rename(columns={segment: "segment"})
         events["segment"] = _segments(table.loc[events.index, segment], decimal)
     _check_times(events)
-    events = events.drop_duplicates()  # a line that was pasted twice is one event
     order = ["segment", "onset_s"] if segment is not None else ["onset_s"]
     return events.sort_values(order, ignore_index=True, kind="stable")
 

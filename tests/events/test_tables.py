@@ -166,7 +166,6 @@ def test_doubtful_tables_are_refused_with_the_reason(text, message, tmp_path):
 @pytest.mark.parametrize(
     "text, onset_s",
     [
-        ("Time (ms),Amplitude\n1250.5,3\n1250.5,3\n2500.5,4\n", [1.2505, 2.5005]),  # a line pasted twice
         ("Time (ms),Amplitude\n1250.5,3\n1250.5,5\n", [1.2505, 1.2505]),  # two events, or two opinions of one
         ("Time (ms),Amplitude\n1.25E+03,3\n# a remark\n2.5e3,4\n", [1.25, 2.5]),
         ("Time (ms),Amplitude\n1250,3\nTime (ms),Amplitude\n2500,4\n", [1.25, 2.5]),  # a heading on each page
