@@ -1,9 +1,8 @@
 """
-Neurons whose spikes change, by drift for instance: parts of them are units of their own until here.
+Neurons whose spikes change slowly, by drift for instance: parts of them are units of their own until here.
 
-Such parts take turns. If the change is slow, their spikes differ where one follows the other as little as spikes of one
-neuron do, although on average they differ much; two neurons differ by the same amount wherever both fire. If there are
-jumps, large parts of the same shape take turns several times, so that hardly a spike of one falls among the other's.
+Such parts take turns, and where one follows the other their spikes differ as little as spikes of one neuron do,
+although on average they differ much. Two neurons differ by the same amount wherever both fire.
 """
 
 import numpy as np
@@ -15,24 +14,12 @@ from spikeinterface.core import BaseRecording
 from ...noise import MAD_TO_SD
 from ...spike_vectors import absolute_times, trains_of
 from .bursts import BURST_COSINE
-from .merge import (
-    AVOIDANCE,
-    LARGE_NORM,
-    LEVEL,
-    MEDIAN_ERROR,
-    SAME_SHAPE_COSINE,
-    SIGNIFICANCE,
-    template_cosines,
-    template_norms,
-)
+from .merge import MEDIAN_ERROR, SIGNIFICANCE, template_cosines, template_norms
 from .spike_features import SpikeFeatures, read_spike_features
 from .templates import MOST_SHIFT, UnitTemplates, template_distances
 
 # Spikes of each part that are read: enough of them lie where one part follows the other.
 MOST_READ_SPIKES = 1000
-# Turns of two parts, at least, from which they are known if their spikes change by jumps: one neuron that stops as
-# another one begins makes two.
-FEWEST_TURNS = 3
 # Mean distance of the two halves of a normal distribution that is cut in the middle, in its standard deviations.
 HALVES = 2 * np.sqrt(2 / np.pi)
 
@@ -41,7 +28,7 @@ def parts_of_changing_neurons(
     traces: BaseRecording, spikes: np.ndarray, templates: UnitTemplates, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    Find units that are parts of one neuron whose spikes change.
+    Find units that are parts of one neuron whose spikes change slowly.
 
     Parameters
     ----------
@@ -63,27 +50,17 @@ def parts_of_changing_neurons(
     """
     num_units = len(templates.values)
     representative, shift = np.arange(num_units), np.zeros(num_units, dtype=int)
-    trains = trains_of(spikes, num_units)
-    pairs = _pairs_that_take_turns(templates, trains)
+    pairs = _pairs_that_take_turns(templates, trains_of(spikes, num_units))
     if not pairs:
         return representative, shift
     distances, lags = template_distances(templates)
-    norms = template_norms(templates)
-    cosines = template_cosines(norms, distances)
+    cosines = template_cosines(template_norms(templates), distances)
     pairs = [pair for pair in pairs if cosines[pair] > BURST_COSINE]
     concerned = np.unique(pairs)
     own = spikes[np.isin(spikes["unit_index"], concerned)]
     features = read_spike_features(traces, own, templates, seed=seed, most_spikes=MOST_READ_SPIKES)
     times = absolute_times(own[features.chosen])
-    joined = [
-        (one, other)
-        for one, other in pairs
-        if change_is_slow(*_along_line(features, times, one, other, int(lags[one, other])))
-        or (
-            (cosines[one, other] > SAME_SHAPE_COSINE and min(norms[one], norms[other]) > LARGE_NORM)
-            and alternate(trains[one], trains[other])
-        )
-    ]
+    joined = [pair for pair in pairs if change_is_slow(*_along_line(features, times, *pair, int(lags[pair])))]
     return _join(joined, lags, templates.num_spikes)
 
 
@@ -131,27 +108,6 @@ def take_turns(first: np.ndarray, second: np.ndarray) -> bool:
     expected = 2 * count * other_count / (count + other_count)
     variance = expected * (expected - 1) / max(count + other_count - 1, 1)
     return bool(runs < 1 + expected - norm.isf(SIGNIFICANCE) * np.sqrt(max(variance, 0)))
-
-
-def alternate(first: np.ndarray, second: np.ndarray) -> bool:
-    """
-    Whether one spike train, the other and again the first have the time for themselves, with hardly a spike between.
-
-    Runs of spikes of one train count that chance seldom makes (`merge.LEVEL`): the trains are known to take turns.
-
-    Parameters
-    ----------
-    first, second : np.ndarray, int
-        Sorted absolute times.
-    """
-    times = np.concatenate([first, second])
-    is_first = (np.arange(len(times)) < len(first))[np.argsort(times, kind="stable")]
-    starts = np.flatnonzero(np.diff(is_first, prepend=~is_first[:1]))
-    lengths, of_first = np.diff(starts, append=len(times)), is_first[starts]
-    shares = np.where(of_first, len(first), len(second)) / len(times)
-    long_runs = of_first[len(times) * shares**lengths < LEVEL]
-    num_turns = 1 + np.count_nonzero(np.diff(long_runs)) if len(long_runs) else 0
-    return bool(num_turns >= FEWEST_TURNS and len(starts) < AVOIDANCE * 2 * len(first) * len(second) / len(times))
 
 
 def _pairs_that_take_turns(templates: UnitTemplates, trains: list[np.ndarray]) -> list[tuple[int, int]]:

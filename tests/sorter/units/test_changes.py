@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from si_deepsort.sorter.units.changes import alternate, change_is_slow, take_turns
+from si_deepsort.sorter.units.changes import change_is_slow, take_turns
 
 
 def cut_by_nearest(positions):
@@ -54,23 +54,3 @@ def test_trains_that_take_turns():
     assert not take_turns(times[::2], times[1::2]), "they alternate"
     assert not take_turns(times, np.zeros(0, dtype=int))
     assert not take_turns(times[:1], times[1:2])
-
-
-@pytest.mark.parametrize("order, expected", [("ABA", True), ("ABAB", True), ("AB", False), ("ABC", False)])
-def test_parts_that_alternate(order, expected):
-    rng = np.random.default_rng(0)
-    times = np.concatenate([np.sort(rng.choice(10**5, 60, replace=False)) + i * 10**5 for i in range(len(order))])
-    owners = np.repeat(list(order), 60)
-    assert alternate(times[owners == "A"], times[owners == "B"]) == expected
-    assert alternate(times[owners == "B"], times[owners == "A"]) == expected
-
-
-def test_neurons_that_fire_at_the_same_times_do_not_alternate():
-    rng = np.random.default_rng(0)
-    times = np.sort(rng.choice(10**6, 400, replace=False))
-    is_first = rng.random(400) < 0.5
-    assert not alternate(times[is_first], times[~is_first])
-    # One has half of the time for itself, but the other one not.
-    is_first = np.where((times // 10**5) % 2 == 0, True, is_first)
-    assert not alternate(times[is_first], times[~is_first])
-    assert not alternate(times, times[:0])
