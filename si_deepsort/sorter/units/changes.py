@@ -2,7 +2,7 @@
 Neurons whose spikes change slowly, by drift for instance: parts of them are units of their own until here.
 
 Such parts take turns, and where one follows the other their spikes differ as little as spikes of one neuron do,
-although on average they differ much. Two neurons differ by the same amount wherever both fire.
+although on average they differ much.
 """
 
 import numpy as np
@@ -14,18 +14,19 @@ from spikeinterface.core import BaseRecording
 from ...noise import MAD_TO_SD
 from ...spike_vectors import absolute_times, trains_of
 from .bursts import BURST_COSINE
-from .merge import MEDIAN_ERROR, SIGNIFICANCE, template_cosines, template_norms
+from .discriminate import means_without_each
+from .merge import LEVEL, MEDIAN_ERROR, SIGNIFICANCE, seldom_coincide, template_cosines, template_norms
 from .spike_features import SpikeFeatures, read_spike_features
 from .templates import MOST_SHIFT, UnitTemplates, template_distances
 
 # Spikes of each part that are read: enough of them lie where one part follows the other.
-MOST_READ_SPIKES = 1000
-# Mean distance of the two halves of a normal distribution that is cut in the middle, in its standard deviations.
-HALVES = 2 * np.sqrt(2 / np.pi)
+MOST_READ_SPIKES = 500
+# Switches from one part to the other, at least, from which the spikes there are judged.
+FEWEST_SWITCHES = 4
 
 
 def parts_of_changing_neurons(
-    traces: BaseRecording, spikes: np.ndarray, templates: UnitTemplates, *, seed: int
+    traces: BaseRecording, spikes: np.ndarray, templates: UnitTemplates, *, merge_separation: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Find units that are parts of one neuron whose spikes change slowly.
@@ -38,6 +39,8 @@ def parts_of_changing_neurons(
         Sorted spike vector.
     templates : UnitTemplates
         Templates of the units.
+    merge_separation : float
+        See `change_is_slow`.
     seed : int
         Seed of the choice of spikes.
 
@@ -49,44 +52,70 @@ def parts_of_changing_neurons(
         Frames to be added to the spike times of each unit.
     """
     num_units = len(templates.values)
-    representative, shift = np.arange(num_units), np.zeros(num_units, dtype=int)
-    pairs = _pairs_that_take_turns(templates, trains_of(spikes, num_units))
+    trains, sampling_frequency = trains_of(spikes, num_units), traces.get_sampling_frequency()
+    pairs = _pairs_that_take_turns(templates, trains, sampling_frequency)
+    if pairs:
+        distances, lags = template_distances(templates)
+        cosines = template_cosines(template_norms(templates), distances)
+        pairs = [pair for pair in pairs if cosines[pair] > BURST_COSINE]
     if not pairs:
-        return representative, shift
-    distances, lags = template_distances(templates)
-    cosines = template_cosines(template_norms(templates), distances)
-    pairs = [pair for pair in pairs if cosines[pair] > BURST_COSINE]
-    concerned = np.unique(pairs)
-    own = spikes[np.isin(spikes["unit_index"], concerned)]
-    features = read_spike_features(traces, own, templates, seed=seed, most_spikes=MOST_READ_SPIKES)
-    times = absolute_times(own[features.chosen])
-    joined = [pair for pair in pairs if change_is_slow(*_along_line(features, times, *pair, int(lags[pair])))]
-    return _join(joined, lags, templates.num_spikes)
+        return np.arange(num_units), np.zeros(num_units, dtype=int)
+    features = read_spike_features(
+        traces, spikes, templates, seed=seed, most_spikes=MOST_READ_SPIKES, units=np.unique(pairs)
+    )
+    times = absolute_times(spikes[features.chosen])
+    joined = [
+        (one, other)
+        for one, other in pairs
+        if change_is_slow(
+            *_in_order_of_time(features, times, one, other, int(lags[one, other])), merge_separation=merge_separation
+        )
+    ]
+    return _join(joined, lags, trains, sampling_frequency)
 
 
-def change_is_slow(positions: np.ndarray, is_first: np.ndarray) -> bool:
+def change_is_slow(spikes: np.ndarray, is_first: np.ndarray, *, merge_separation: float) -> bool:
     """
     Whether the spikes of two units are those of one neuron that changes slowly.
 
-    Two neurons are as far apart where one follows the other as they are on average. The spikes of one neuron are there
-    those of a normal distribution that the templates have cut in the middle. The likelier of the two is chosen, and two
-    neurons must be ruled out, with `merge.SIGNIFICANCE`.
+    Each spike that follows one of the other unit is compared with it. There, two neurons are as far apart as they are
+    on average; this must be ruled out with `merge.SIGNIFICANCE`. The spikes must also be as close as parts of one unit:
+    along the line on which the units differ on average, and along the one on which they differ there. Both orders must
+    be close: in a burst that shrinks, only one of them is.
 
     Parameters
     ----------
-    positions : np.ndarray, shape (num_spikes,), float
-        Positions of the spikes of both units along the line between their means, in the order of time.
+    spikes : np.ndarray, shape (num_spikes, num_features), float
+        Spikes of both units in the order of time, in noise standard deviations.
     is_first : np.ndarray, shape (num_spikes,), bool
-        Which spikes belong to the unit that lies higher on the line.
+        Which spikes belong to the first unit.
+    merge_separation : float
+        Separation of two units, in standard deviations of the spikes, beyond which they are two if it is significant.
     """
-    steps, is_switch = np.diff(positions), is_first[1:] != is_first[:-1]
-    if is_switch.sum() == 0 or is_switch.all():
+    is_switch = is_first[1:] != is_first[:-1]
+    if is_switch.sum() < FEWEST_SWITCHES or is_switch.all():
         return False
-    spread = MAD_TO_SD * np.median(np.abs(steps[~is_switch])) / np.sqrt(2)
-    jump = np.median(np.where(is_first[1:], steps, -steps)[is_switch])
+    line = spikes[is_first].mean(axis=0) - spikes[~is_first].mean(axis=0)
+    positions = spikes @ (line / max(np.linalg.norm(line), 1e-9))
+    spread = MAD_TO_SD * np.median(np.abs(np.diff(positions)[~is_switch])) / np.sqrt(2)
+    into_first = is_first[1:][is_switch]
+    steps = np.diff(spikes, axis=0)[is_switch] * np.where(into_first, 1, -1)[:, None]
+    jumps = np.diff(positions)[is_switch] * np.where(into_first, 1, -1)
+    others = means_without_each(steps)
+    beside = np.einsum("nf,nf->n", steps, others) / np.maximum(np.linalg.norm(others, axis=1), 1e-9)
     average = np.median(positions[is_first]) - np.median(positions[~is_first])
-    error = MEDIAN_ERROR * np.sqrt(2 / is_switch.sum()) * spread
-    return bool(jump < min((average + HALVES * spread) / 2, average - norm.isf(SIGNIFICANCE) * error))
+
+    def error(values):
+        return MEDIAN_ERROR * np.sqrt(2 / len(values)) * spread
+
+    def are_near(values):
+        return np.median(values) < merge_separation * spread + norm.isf(LEVEL) * error(values)
+
+    return bool(
+        np.median(jumps) < average - norm.isf(SIGNIFICANCE) * error(jumps)
+        and are_near(beside)
+        and all(are_near(jumps[into_first == order]) for order in np.unique(into_first))
+    )
 
 
 def take_turns(first: np.ndarray, second: np.ndarray) -> bool:
@@ -110,40 +139,46 @@ def take_turns(first: np.ndarray, second: np.ndarray) -> bool:
     return bool(runs < 1 + expected - norm.isf(SIGNIFICANCE) * np.sqrt(max(variance, 0)))
 
 
-def _pairs_that_take_turns(templates: UnitTemplates, trains: list[np.ndarray]) -> list[tuple[int, int]]:
-    """Pairs of units, the first one smaller in number, that share channels and whose trains take turns."""
+def _pairs_that_take_turns(templates: UnitTemplates, trains: list[np.ndarray], sampling_frequency: float):
+    """Pairs of units that share channels, take turns, and coincide less than by chance."""
     visible = np.any(templates.values != 0, axis=1).astype(int)
     pairs = zip(*np.nonzero(np.triu(visible @ visible.T, 1)), strict=True)
-    return [(int(one), int(other)) for one, other in pairs if take_turns(trains[one], trains[other])]
+    return [
+        (int(one), int(other))
+        for one, other in pairs
+        if take_turns(trains[one], trains[other]) and seldom_coincide(trains[one], trains[other], sampling_frequency)
+    ]
 
 
-def _along_line(features: SpikeFeatures, times, first, second, lag):
-    """Positions of the spikes of two units along the line between their means, in order of time; and whose they are."""
+def _in_order_of_time(features: SpikeFeatures, times, first, second, lag):
+    """Spikes of two units in order of time, (num_spikes, num_features), and which of them are the first unit's."""
     spikes, others = features.of_pair(first, second, lag)
-    if min(len(spikes), len(others)) == 0:
-        return np.zeros(0), np.zeros(0, dtype=bool)
-    line = spikes.mean(axis=0) - others.mean(axis=0)
-    positions = np.concatenate([spikes, others]) @ (line / max(np.linalg.norm(line), 1e-9))
     rows = np.concatenate([features.positions[first], features.positions[second]])
     order = np.argsort(times[rows], kind="stable")
-    return positions[order], (np.arange(len(rows)) < len(spikes))[order]
+    return np.concatenate([spikes, others])[order], (np.arange(len(rows)) < len(spikes))[order]
 
 
-def _join(pairs, lags, num_spikes):
-    """Let each unit join the largest one that it is linked to by pairs, `parts_of_changing_neurons`."""
-    num_units = len(num_spikes)
+def _join(pairs, lags, trains, sampling_frequency):
+    """
+    Let each unit join the largest one that it is linked to by pairs, `parts_of_changing_neurons`.
+
+    A unit that coincides with what has joined already, as two neurons do by chance, stays by itself.
+    """
+    num_units = len(trains)
     representative, shift = np.arange(num_units), np.zeros(num_units, dtype=int)
     rows, columns = np.reshape(pairs, (-1, 2)).astype(int).T
     links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(num_units, num_units)).tocsr()
     is_placed = np.zeros(num_units, dtype=bool)
-    for largest in np.argsort(-num_spikes, kind="stable"):
+    for largest in np.argsort([-len(train) for train in trains], kind="stable"):
         if is_placed[largest]:
             continue
         order, before = breadth_first_order(links, largest, directed=False)
         is_placed[order] = True
+        train = trains[largest]
         for unit in order[1:]:
             moved = shift[before[unit]] - lags[before[unit], unit]
-            # A unit whose way to the largest one is long stays by itself: nothing is known that far from its spikes.
-            if representative[before[unit]] == largest and abs(moved) <= MOST_SHIFT:
+            is_linked = representative[before[unit]] == largest and abs(moved) <= MOST_SHIFT
+            if is_linked and seldom_coincide(train, trains[unit], sampling_frequency):
                 representative[unit], shift[unit] = largest, moved
+                train = np.sort(np.concatenate([train, trains[unit]]))
     return representative, shift

@@ -49,7 +49,7 @@ class RefinementValues:
     merge_distance : float
         Clusters whose templates are closer, in noise standard deviations, are one unit.
     merge_separation : float
-        Units whose matched spikes are closer, in their own standard deviations, are one unit.
+        Units whose matched spikes are not significantly farther apart, in their own standard deviations, are one unit.
     match_threshold : float
         Smallest score of a matched spike: twice its log likelihood ratio.
     amplitude_variance : float
@@ -221,9 +221,10 @@ def merge_parts_along_drift(traces: BaseRecording, units: Refined, values: Refin
 def join_parts(traces: BaseRecording, units: Refined, values: RefinementValues) -> Refined:
     """Join units that are parts of one neuron, whose spikes shrink in bursts or change slowly."""
     templates, sampling_frequency = units.averages.templates(), traces.get_sampling_frequency()
-    trains = trains_of(units.spikes, len(templates.values))
+    trains, separation = trains_of(units.spikes, len(templates.values)), values.merge_separation
     joined = _join(units, *burst_parts(templates, trains, sampling_frequency=sampling_frequency), sampling_frequency)
-    parts = parts_of_changing_neurons(traces, joined.spikes, joined.averages.templates(), seed=values.seed)
+    templates = joined.averages.templates()
+    parts = parts_of_changing_neurons(traces, joined.spikes, templates, merge_separation=separation, seed=values.seed)
     return _join(joined, *parts, sampling_frequency)
 
 

@@ -171,6 +171,7 @@ def read_spike_features(
     most_spikes: int = MOST_COMPARED_SPIKES,
     most_overlap: float = ISOLATED_OVERLAP,
     directions: np.ndarray | None = None,
+    units: np.ndarray | None = None,
 ) -> SpikeFeatures:
     """
     Read features of isolated spikes of each unit.
@@ -192,23 +193,27 @@ def read_spike_features(
     directions : np.ndarray | None, shape (num_directions, num_samples), default: None
         Orthonormal waveforms. None takes those in which the spikes vary, whatever their units: only these serve for
         comparing units. Those of the templates hold all that units differ by, and their noise.
+    units : np.ndarray | None, int, default: None
+        Units whose spikes are read; None reads those of all.
     """
     locations = traces.get_channel_locations()[:, :2]
     neighbors = channels_within(locations, ISOLATION_RADIUS_UM)
     peak_channels = main_channels(templates.values)
     isolated = np.flatnonzero(are_isolated(spikes, templates.values, locations, most_overlap=most_overlap))
+    if units is not None:
+        isolated = isolated[np.isin(spikes["unit_index"][isolated], units)]
     chosen = isolated[some_of_each(spikes["unit_index"][isolated], most_spikes, seed)]
-    units = spikes["unit_index"][chosen]
+    owners = spikes["unit_index"][chosen]
     as_peaks = np.zeros(len(chosen), dtype=base_peak_dtype)
     for field in ("sample_index", "segment_index"):
         as_peaks[field] = spikes[field][chosen]
-    as_peaks["channel_index"] = peak_channels[units]
+    as_peaks["channel_index"] = peak_channels[owners]
     reach = dict(nbefore=templates.nbefore, nafter=templates.values.shape[1] - templates.nbefore)
     if directions is None:
         directions = _spike_directions(traces, as_peaks, neighbor_indices(locations, DIRECTION_CHANNELS), seed, reach)
     return SpikeFeatures(
         _coefficients(traces, as_peaks, neighbors, directions, reach),
-        [np.flatnonzero(units == unit) for unit in range(len(templates.values))],
+        [np.flatnonzero(owners == unit) for unit in range(len(templates.values))],
         chosen,
         neighbors[peak_channels],
         np.sum(templates.values**2, axis=1),

@@ -5,44 +5,72 @@ import pytest
 
 from si_deepsort.sorter.units.changes import change_is_slow, take_turns
 
+SEPARATION = 2.7
+FEATURES = 40
 
-def cut_by_nearest(positions):
-    return positions > 0
+
+def is_slow(positions, is_first, *, beside=None, seed=0):
+    """Spikes at positions along the first feature (and along the second), with noise in all features."""
+    spikes = np.random.default_rng(seed).normal(size=(len(positions), FEATURES))
+    spikes[:, 0] += positions
+    if beside is not None:
+        spikes[:, 1] += beside
+    return change_is_slow(spikes, is_first if is_first is not None else spikes[:, 0] > 0, merge_separation=SEPARATION)
 
 
-@pytest.mark.parametrize("distance, num_spikes", [(4.0, 300), (6.0, 300), (15.0, 300), (15.0, 40)])
-@pytest.mark.parametrize("seed", range(5))
-def test_a_neuron_that_changes_slowly_is_one(distance, num_spikes, seed):
+def in_turns(num_spikes, seed, share=0.45):
+    """Which of the spikes are those of a neuron that has times when it hardly fires."""
     rng = np.random.default_rng(seed)
-    change = distance * 0.65 * np.cos(np.linspace(0, 2 * np.pi, num_spikes))
-    positions = change + rng.normal(size=num_spikes)
-    assert change_is_slow(positions, cut_by_nearest(positions))
+    return rng.random(num_spikes) < 0.5 + share * np.cos(np.linspace(0, 2 * np.pi, num_spikes))
+
+
+@pytest.mark.parametrize("distance", [6.0, 15.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_neuron_that_changes_slowly_is_one(distance, seed):
+    change = distance * 0.65 * np.cos(np.linspace(0, 6 * np.pi, 600))
+    assert is_slow(change, None, seed=seed)
 
 
 @pytest.mark.parametrize("distance", [4.0, 6.0, 15.0])
 @pytest.mark.parametrize("num_spikes", [40, 300])
 @pytest.mark.parametrize("seed", range(5))
 def test_two_neurons_that_take_turns_are_two(distance, num_spikes, seed):
-    """Each has times when it hardly fires; their spikes do not change."""
-    rng = np.random.default_rng(seed)
-    is_first = rng.random(num_spikes) < 0.5 + 0.45 * np.cos(np.linspace(0, 2 * np.pi, num_spikes))
-    positions = np.where(is_first, distance / 2, -distance / 2) + rng.normal(size=num_spikes)
-    assert not change_is_slow(positions, is_first)
+    is_first = in_turns(num_spikes, seed)
+    assert not is_slow(np.where(is_first, distance / 2, -distance / 2), is_first, seed=seed)
 
 
 def test_one_neuron_that_stops_as_another_begins_makes_two():
-    rng = np.random.default_rng(0)
     is_first = np.arange(100) < 50
-    assert not change_is_slow(np.where(is_first, 5.0, -5.0) + rng.normal(size=100), is_first)
-    assert not change_is_slow(np.zeros(10), np.ones(10, dtype=bool)), "nothing follows anything"
+    assert not is_slow(np.where(is_first, 5.0, -5.0), is_first)
+    assert not is_slow(np.zeros(10), np.ones(10, dtype=bool)), "nothing follows anything"
 
 
-def test_two_neurons_that_change_together_are_two():
-    """Drift moves both; they stay as far apart as they were."""
-    rng = np.random.default_rng(0)
-    is_first = rng.random(400) < 0.5 + 0.4 * np.cos(np.linspace(0, 2 * np.pi, 400))
+@pytest.mark.parametrize("seed", range(3))
+def test_two_neurons_that_change_together_are_two(seed):
+    """Drift moves both; where one follows the other, they differ in another way than on average."""
+    is_first = in_turns(400, seed)
     drift = 4 * np.sin(np.linspace(0, 2 * np.pi, 400))
-    assert not change_is_slow(drift + np.where(is_first, 3.0, -3.0) + rng.normal(size=400), is_first)
+    assert not is_slow(drift + np.where(is_first, 3.0, -3.0), is_first, seed=seed)
+    time = np.linspace(1, -1, 400)
+    early = np.random.default_rng(seed).random(400) < 1 / (1 + np.exp(-10 * time))
+    assert not is_slow(10 * time, early, beside=np.where(early, 4.0, -4.0), seed=seed)
+
+
+@pytest.mark.parametrize("dip", [0.4, 0.6])
+@pytest.mark.parametrize("seed", range(3))
+def test_two_neurons_whose_gain_is_low_where_they_meet_are_two(dip, seed):
+    is_first = in_turns(400, seed)
+    gain = 1 - (1 - dip) * np.abs(np.sin(np.linspace(0, 2 * np.pi, 400)))
+    assert not is_slow(np.where(is_first, 6.0, -6.0) * gain, is_first, seed=seed)
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_both_orders_must_be_close(extra):
+    """One neuron shrinks in bursts to the size of another one, which fires after each burst."""
+    burst = np.concatenate([np.linspace(8, 1.5, 5), [0.0]])
+    positions = np.concatenate([np.tile(burst, 40), burst[: 5 * extra]])
+    is_first = np.concatenate([np.tile(np.arange(6) < 5, 40), np.ones(5 * extra, dtype=bool)])
+    assert not is_slow(positions, is_first)
 
 
 def test_trains_that_take_turns():
