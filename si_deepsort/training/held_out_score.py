@@ -1,4 +1,4 @@
-"""A score on held-out data, beside that of the default, which needs no training."""
+"""A score on held-out data, beside that of a simple method, which needs no training."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 @dataclass(frozen=True, kw_only=True)
 class HeldOutScore:
     """
-    How good a trained network is on data that it did not learn from, and how good the default is there.
+    How good a trained network is on data that it did not learn from, and how good a simple method is there.
 
     Attributes
     ----------
     measure : str
         What was measured, such as "F1".
     value, default : float
-        Of the network, and of the default.
+        The network's, and that of the simple method.
     default_name : str
-        What the default is, such as "energy alone".
+        What the simple method is, such as "energy alone".
     higher_is_better : bool, default: True
     details : str, default: ""
         More about the network, shown in brackets.
@@ -40,7 +40,7 @@ class HeldOutScore:
         details = f" ({self.details})" if self.details else ""
         direction = "" if self.higher_is_better else "; lower is better"
         return (
-            f"{self.measure} {_shown(self.value)}{details}, {relation} the default, {self.default_name}: "
+            f"{self.measure} {_shown(self.value)}{details}, {relation} the simple method, {self.default_name}: "
             f"{_shown(self.default)}{direction}"
         )
 

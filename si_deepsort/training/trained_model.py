@@ -25,7 +25,7 @@ class TrainedModel(os.PathLike):
     folder : Path | None
         Where it is saved; None if it is not.
     scores : dict of HeldOutScore or str
-        Data that were held out -> the score there beside that of the default; text where there is no comparison.
+        Data that were held out -> the score there beside that of a simple method; text where there is no comparison.
     next_step : str
         Code that uses the model.
     """
@@ -37,7 +37,7 @@ class TrainedModel(os.PathLike):
 
     @property
     def is_better(self) -> bool | None:
-        """Whether every held-out score is better than that of the default; None if nothing was compared."""
+        """Whether every held-out score is better than that of the simple method; None if nothing was compared."""
         compared = [score for score in self.scores.values() if isinstance(score, HeldOutScore)]
         return all(score.verdict == "better" for score in compared) if compared else None
 

@@ -53,7 +53,7 @@ class ModelInfo:
         Name of a metric -> value, measured on data that training never saw. A value is a number, or a dictionary with
         value and any of low, high (interval), unit, data, source (`file.json#/path/to/number`). None: not measured.
     comparisons : dict
-        Data that were held out -> the score there beside that of the default, as a sentence for people.
+        Data that were held out -> the score there beside that of a simple method, as a sentence for people.
     settings : dict
         What goes with the weights but is no weight: thresholds, class names, bands.
     license : str

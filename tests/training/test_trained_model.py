@@ -34,7 +34,7 @@ def test_a_saved_model_is_described_compared_and_has_a_card(name, tmp_path, caps
     )
     card = (tmp_path / "model" / "README.md").read_text()
     assert f"si_deepsort.{name}" in card and "of the user" in card
-    assert trained.is_better in (True, False) and "the default, " in text
+    assert trained.is_better in (True, False) and "the simple method, " in text
     for sentence in trained.info.comparisons.values():
         assert sentence in card
     for metric in trained.info.metrics:

@@ -9,7 +9,12 @@ Units: average waveforms and templates, and which units are one or none.
 - `spike_features`  features of single isolated spikes
 - `discriminate`    how far two groups of spikes lie apart
 - `merge`           units that are one
+- `directions`      waveforms in which templates and spikes are described
+- `reach`           how long the waveforms are
 - `coincidences`    how often two units coincide, and would by chance
 - `collisions`      units made of coinciding spikes of others
 - `satellites`      units made of residuals of larger ones
+- `bursts`          units that hold the smaller spikes of larger ones
+- `changes`         units that are parts of a neuron whose spikes change slowly
+- `known`           units that are known from a labelled recording
 """

@@ -35,7 +35,7 @@ def cross_validated_separation(first: np.ndarray, second: np.ndarray, amplitude_
     Returns
     -------
     float
-        Negative if the means tell no more than chance.
+        0 or less if the means tell no more than chance.
     """
     means = first.mean(axis=0), second.mean(axis=0)
     largest: Any = max(np.linalg.norm(mean) for mean in means)

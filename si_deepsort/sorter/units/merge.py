@@ -22,7 +22,7 @@ REFRACTORY_S = 0.0018
 # seldom with less than this probability.
 AVOIDANCE = 0.2
 SIGNIFICANCE = 0.001
-# Separations are two units only if they are larger with this level of significance: the usual one.
+# Level of significance with which a separation must exceed that of one unit: the usual one.
 LEVEL = 0.05
 # Standard error of the median of normal numbers, relative to that of their mean.
 MEDIAN_ERROR = np.sqrt(np.pi / 2)

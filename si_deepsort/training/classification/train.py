@@ -145,7 +145,7 @@ def train_classifier(
     Returns
     -------
     TrainedModel
-        Scores beside the default: the nearest template, and (with `compared_part`) sorting without labels.
+        Scores beside the simple method: the nearest template, and (with `compared_part`) sorting without labels.
 
     Raises
     ------

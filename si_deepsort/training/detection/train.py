@@ -85,7 +85,7 @@ def train_detector(
     Returns
     -------
     TrainedModel
-        Its scores compare F1 on held-out candidates with that of the sorter's default, energy alone.
+        Its scores compare F1 on held-out candidates with that of the simple method, energy alone.
 
     Raises
     ------

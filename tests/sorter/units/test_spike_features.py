@@ -87,10 +87,12 @@ def test_few_spikes_of_one_unit_that_two_templates_shared_out_are_one(num_spikes
     for time in times:
         traces[time - 28 : time - 28 + len(shape)] += shape
     waveforms = np.stack([traces[time - 28 : time - 28 + len(shape)] for time in times])
-    labels = KMeans(2, n_init=5, random_state=seed).fit_predict(waveforms.reshape(num_spikes, -1))
+    rows = waveforms.reshape(num_spikes, -1)
+    starts = (KMeans(2, n_init=1, random_state=10 * seed + start).fit_predict(rows) for start in range(10))
+    labels = max(starts, key=lambda labels: np.bincount(labels).min())
     means = np.stack([waveforms[labels == label].mean(axis=0) for label in (0, 1)])
     spikes = np.array(list(zip(times, labels, np.zeros_like(labels), strict=True)), dtype=minimum_spike_dtype)
     templates = UnitTemplates(means, 28, np.bincount(labels), np.full(NUM_CHANNELS, 15.0))
     assert np.linalg.norm(means[0] - means[1]) > 5, "their templates differ, by noise alone"
-    separation = read_spike_features(as_recording(traces), spikes, templates, seed=0).separation(0, 1, 0, VARIANCE)
-    assert np.isnan(separation) or separation < 2.5
+    assert np.bincount(labels).min() >= 5, "enough spikes of each"
+    assert read_spike_features(as_recording(traces), spikes, templates, seed=0).separation(0, 1, 0, VARIANCE) < 2.5
