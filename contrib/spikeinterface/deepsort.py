@@ -33,7 +33,7 @@ class DeepsortSorter(BaseSorter):
         'detection': 'cnn',
         'detect_threshold': None,
         'detect_radius_um': 60.0,
-        'embedding': 'autoencoder',
+        'embedding': 'pca',
         'embedding_radius_um': 80.0,
         'clustering': 'isosplit',
         'min_cluster_size': None,

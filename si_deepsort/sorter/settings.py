@@ -69,7 +69,7 @@ class DeepSortSettings(Settings):
         minimum=0.0,
     )
     embedding: str = setting(
-        "autoencoder",
+        "pca",
         "Features of a waveform for clustering: the bundled autoencoder network, or principal components",
         choices=("autoencoder", "pca"),
     )

@@ -43,7 +43,7 @@ EFFECTS = dict(
     detection=Effect("locally_exclusive", PEAKS),
     detect_threshold=Effect(0.99, PEAKS, law=lambda before, after: len(after["peaks"]) < len(before["peaks"])),
     detect_radius_um=Effect(0.0, PEAKS, law=lambda before, after: len(after["peaks"]) > len(before["peaks"])),
-    embedding=Effect("pca", CLUSTERS),
+    embedding=Effect("autoencoder", CLUSTERS),
     embedding_radius_um=Effect(10.0, CLUSTERS),
     clustering=Effect("dbscan", CLUSTERS),
     min_cluster_size=Effect(170, CLUSTERS, law=lambda before, after: num_units(after) < num_units(before)),
@@ -175,7 +175,7 @@ def test_classifier_gives_spikes_to_its_units(tmp_path):
     options = dict(classifier=tmp_path / "model", apply_preprocessing=False)
     sorting = run_sorter("deepsort", saved, folder=tmp_path / "out", **QUICK, **options)
     assert set(truth.unit_ids) & set(sorting.unit_ids)
-    assert set(sorting.get_annotation("models")) == {"detection", "embedding", "classifier"}
+    assert set(sorting.get_annotation("models")) == {"detection", "classifier"}
 
 
 @pytest.mark.slow
