@@ -69,8 +69,8 @@ class Assessment:
         worst = units[units["label"] != "good"].sort_values("expected_precision").head(5)
         lines = [
             f"{len(units)} units: {labels}.",
-            "Means over units: expected precision {:.2f}, expected recall {:.2f}. {} units are surely purer than "
-            "0.9.".format(
+            "Means over units: expected precision {:.2f}, expected recall {:.2f}. The 90 % interval of the precision "
+            "lies above 0.9 for {} units.".format(
                 units["expected_precision"].mean(),
                 units["expected_recall"].mean(),
                 (units["precision_lower"] >= 0.9).sum(),

@@ -158,7 +158,8 @@ def bibtex(references: list[Reference], versions: Mapping[str, str]) -> str:
 def _front_end_sentences(params: Mapping[str, Any], references: list[Reference]) -> list[str]:
     sentences = []
     if params.get("apply_preprocessing", True):
-        reference = ", referenced to the median of each large shank," if params.get("common_reference", True) else ""
+        is_referenced = params.get("common_reference", True)
+        reference = ", referenced to the median of each shank with many contacts," if is_referenced else ""
         sentences.append(
             f"Traces were band-pass filtered from {params.get('freq_min', 150):g} to {params.get('freq_max', 7000):g} "
             f"Hz{reference} and whitened over time and nearby channels."
@@ -169,8 +170,8 @@ def _front_end_sentences(params: Mapping[str, Any], references: list[Reference])
     if motion == "auto":
         references.append(DREDGE)
         sentences.append(
-            f"Drift was estimated from the depths of peaks ({DREDGE.short}) and corrected by interpolation if two "
-            "halves of the peaks agreed on it."
+            f"Drift was estimated on long probes, from the depths of peaks ({DREDGE.short}), and corrected by "
+            "interpolation if two halves of the peaks agreed on it."
         )
     elif motion is not None:
         sentences.append(f"Drift was corrected with SpikeInterface's preset '{motion}'.")
@@ -189,7 +190,7 @@ def _sorting_sentences(params: Mapping[str, Any], references: list[Reference]) -
     # Sortings of 0.1.0 that do not name these settings used neither network.
     detector = params.get("detection", "energy")
     detected = DETECTORS.get(detector, f"the detector '{detector}'")
-    embedding = {"pca": "principal components"}.get(params.get("embedding", "pca"), "an autoencoder network")
+    embedding = {"pca": "principal components"}.get(params.get("embedding", "pca"), "an autoencoder's descriptions")
     sentences = []
     clustering = params.get("clustering", "isosplit")
     if clustering == "isosplit":
@@ -204,5 +205,10 @@ def _sorting_sentences(params: Mapping[str, Any], references: list[Reference]) -
             f"The templates of the clusters were matched to the traces, so that overlapping spikes ({COLLISIONS.short}"
             ") were resolved; units that could not be told apart were merged, and units made of collisions or of what "
             "larger units leave over were dropped."
+        )
+    if params.get("assess", False):
+        sentences.append(
+            "Precision and recall of each unit were estimated by a network that was trained on sortings of "
+            "recordings with known spikes."
         )
     return sentences

@@ -66,7 +66,7 @@ def report_page(
     str
         HTML that needs no other file.
     """
-    worries = [] if units is None else find_worries(units.metrics, units.similarity)
+    worries = [] if units is None else find_worries(units.metrics, units.similarity, units.expected)
     labels = labels_by_unit(worries)
     parts = [html_report.section("What to worry about first", *_summary(recording, units, worries, labels, left_out))]
     if units is not None:
@@ -103,10 +103,11 @@ def _summary(
         if lost:
             yield f"<ol>{lost}</ol>"
         return
-    passing = len(units.unit_ids) - len(labels)
+    passing, num_units = len(units.unit_ids) - len(labels), len(units.unit_ids)
     num_spikes = sum(map(len, units.spike_times_s))
+    good = "" if units.expected is None else f" {(units.expected['label'] == 'good').sum()} are judged good."
     yield html_report.paragraph(
-        f"{len(units.unit_ids)} units, {num_spikes} spikes, {duration_s:.1f} s. {passing} units pass all checks."
+        f"{num_units} units, {num_spikes} spikes, {duration_s:.1f} s.{good} {passing} of {num_units} pass all checks."
     )
     if duration_s < SHORT_RECORDING_S:
         yield (

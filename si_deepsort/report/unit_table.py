@@ -17,6 +17,14 @@ FILTERS = (
     '<span id="count" class="note" role="status"></span></p>'
 )
 
+# What the columns of an assessment mean.
+EXPECTED_NOTE = (
+    '<p class="note">Expected precision: share of the spikes of the unit that are those of its neuron. Expected '
+    "recall: share of the spikes of the neuron that are in the unit. Both are estimated by a network, with an interval "
+    "of 90 %; the number beside the label is its probability. The reasons are in assessment.csv beside the sorting and "
+    "in <code>si_deepsort.assess(sorting, recording)</code>.</p>"
+)
+
 # What stands in the table where `si_deepsort.assess` did not run.
 NOT_ASSESSED = "not assessed"
 
@@ -68,7 +76,8 @@ def unit_table(units: MeasuredUnits, labels: dict[Hashable, list[str]]) -> str:
             "to check": [html.escape(", ".join(labels.get(unit_id, []))) for unit_id in units.unit_ids],
         }
     )
-    return FILTERS + embed_table(frame, shows_index=False, is_html=True, name="units")
+    note = "" if units.expected is None else EXPECTED_NOTE
+    return note + FILTERS + embed_table(frame, shows_index=False, is_html=True, name="units")
 
 
 def _expected_columns(units: MeasuredUnits) -> dict[str, list[str]]:

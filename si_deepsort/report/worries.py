@@ -41,7 +41,16 @@ class Worry:
     unit_ids: tuple[Hashable, ...]
 
 
-def find_worries(metrics: pd.DataFrame, similarity: np.ndarray) -> list[Worry]:
+# What the labels of an assessment other than "good" mean.
+JUDGEMENTS = {
+    "noise": "Most of these spikes are probably those of no neuron. Leave the unit out.",
+    "multi-unit": "The spikes probably come from several neurons: the expected precision is low. Do not call these "
+    "single units.",
+    "fragment": "Most spikes of this neuron are probably missing, or in another unit: the expected recall is low.",
+}
+
+
+def find_worries(metrics: pd.DataFrame, similarity: np.ndarray, expected: pd.DataFrame | None = None) -> list[Worry]:
     """
     Units that fail a check, the gravest check first.
 
@@ -51,6 +60,8 @@ def find_worries(metrics: pd.DataFrame, similarity: np.ndarray) -> list[Worry]:
         SpikeInterface's quality metrics, one row for each unit.
     similarity : np.ndarray, shape (num_units, num_units), float
         Cosine of the templates.
+    expected : pandas.DataFrame | None, default: None
+        What is to be expected of each unit, with its `label`; None if the units were not judged.
 
     Returns
     -------
@@ -59,7 +70,10 @@ def find_worries(metrics: pd.DataFrame, similarity: np.ndarray) -> list[Worry]:
     """
     others = np.array(similarity, copy=True)
     np.fill_diagonal(others, 0)
+    labels = None if expected is None else pd.Series(expected["label"].to_numpy(), index=metrics.index)
+    judged = [] if labels is None else [(label, text, labels == label) for label, text in JUDGEMENTS.items()]
     checks = [
+        *judged,
         (
             "contaminated",
             f"More than {MOST_CONTAMINATION:.0%} of the spikes probably come from other neurons: too many intervals "

@@ -16,7 +16,7 @@ def test_the_text_follows_the_settings():
     assert "150 to 7000 Hz" in text and "ISO-SPLIT" in text and versions["si-deepsort"] in text
     changed = dict(freq_min=300.0, motion_correction=None, clustering="hdbscan", detection="cnn", matching=None)
     text, references = methods_text({**DEFAULTS, **changed}, versions)
-    assert "300 to 7000 Hz" in text and "Drift" not in text and "hdbscan" in text and "'cnn'" in text
+    assert "300 to 7000 Hz" in text and "Drift" not in text and "hdbscan" in text and "convolutional" in text
     assert "matched" not in text and not any("ISO-SPLIT" in reference.text for reference in references)
     assert "filtered" not in methods_text({**DEFAULTS, "apply_preprocessing": False}, versions)[0]
     assert "deepsort" not in methods_text({}, versions)[0]

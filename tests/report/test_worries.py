@@ -32,6 +32,13 @@ def test_a_bad_unit_is_named(change, label):
     assert found.label == label and found.unit_ids == ("b",)
 
 
+@pytest.mark.parametrize("label", ["noise", "multi-unit", "fragment"])
+def test_a_unit_that_is_judged_bad_comes_first(label):
+    expected = pd.DataFrame({"label": ["good", label]})
+    found = find_worries(metrics(snr=3.0), np.eye(2), expected)
+    assert [worry.label for worry in found] == [label, "small"] and found[0].unit_ids == ("b",)
+
+
 def test_what_could_not_be_measured_is_no_worry():
     assert find_worries(metrics(rp_contamination=np.nan, amplitude_cutoff=np.nan), np.eye(2)) == []
 
