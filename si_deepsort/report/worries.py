@@ -70,10 +70,8 @@ def find_worries(metrics: pd.DataFrame, similarity: np.ndarray, expected: pd.Dat
     """
     others = np.array(similarity, copy=True)
     np.fill_diagonal(others, 0)
-    labels = None if expected is None else pd.Series(expected["label"].to_numpy(), index=metrics.index)
-    judged = [] if labels is None else [(label, text, labels == label) for label, text in JUDGEMENTS.items()]
     checks = [
-        *judged,
+        *_judgements(expected),
         (
             "contaminated",
             f"More than {MOST_CONTAMINATION:.0%} of the spikes probably come from other neurons: too many intervals "
@@ -111,3 +109,10 @@ def find_worries(metrics: pd.DataFrame, similarity: np.ndarray, expected: pd.Dat
     ]
     worries = [Worry(label, text, tuple(metrics.index[fails.to_numpy(bool)])) for label, text, fails in checks]
     return [worry for worry in worries if worry.unit_ids]
+
+
+def _judgements(expected: pd.DataFrame | None) -> list[tuple[str, str, pd.Series]]:
+    """Label, text and which units have the label, for each label but "good"."""
+    if expected is None:
+        return []
+    return [(label, text, expected["label"] == label) for label, text in JUDGEMENTS.items()]
