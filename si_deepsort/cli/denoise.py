@@ -27,7 +27,7 @@ def denoise(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "cpu",
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.", min=1)] = 1,
 ) -> None:
-    """Denoise a recording and save it."""
+    """Denoise a recording that is band-pass filtered already, and save it."""
     import spikeinterface.core as si
 
     from ..preprocessing import PREPROCESSORS
