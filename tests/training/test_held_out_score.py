@@ -33,5 +33,5 @@ def test_it_is_as_good_where_a_reader_sees_no_difference(value, default):
 
 
 def test_a_loss_is_better_if_it_is_lower():
-    assert "better than the default" in str(score(0.5, 1.0, higher_is_better=False))
+    assert "better than the simple method" in str(score(0.5, 1.0, higher_is_better=False))
     assert "lower is better" in str(score(0.5, 1.0, higher_is_better=False))
