@@ -151,11 +151,9 @@ def _have_typical_spikes(
     """Which units have spikes that are large enough to be told from those of others, and that look like their mean."""
     directions = waveform_directions(templates.values)
     features = read_spike_features(traces, spikes, templates, seed=limits.seed, directions=directions)
-    sizes, norms = (
-        np.array([(features.typical_size(unit), features.template_norm(unit)) for unit in range(len(templates.values))])
-        .reshape(-1, 2)
-        .T
-    )
+    units = range(len(templates.values))
+    sizes = np.array([features.typical_size(unit) for unit in units])
+    norms = np.array([features.template_norm(unit) for unit in units])
     smallest = np.maximum(limits.spike_size, TYPICAL_SHARE * norms)
     # The size is nan, and the unit is kept, if there are too few spikes to measure it.
     return ~(sizes < smallest)

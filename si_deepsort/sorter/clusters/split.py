@@ -7,7 +7,6 @@ principal components in which spikes vary no more than noise are left out, which
 """
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -68,9 +67,7 @@ def split_units(
         Sorted spike vector. A unit that stays whole keeps all of its spikes; a unit that is split keeps only the
         isolated spikes that show its parts.
     """
-    choice: dict[str, Any] = dict(seed=seed, most_spikes=MOST_SPLIT_SPIKES, most_overlap=SPLIT_ISOLATED_OVERLAP)
-    directions = waveform_directions(templates.values)
-    features = read_spike_features(traces, spikes, templates, **choice, directions=directions)
+    features = _features(traces, spikes, templates, seed)
     partition = partial(parts_above_noise, method=method, min_size=min_size, seed=seed)
     labels = spikes["unit_index"].astype("int64").copy()
     next_label = len(templates.values)
@@ -89,6 +86,19 @@ def split_units(
     split = spikes[kept]
     split["unit_index"] = np.unique(labels[kept], return_inverse=True)[1]
     return in_order(split)
+
+
+def _features(traces: BaseRecording, spikes: np.ndarray, templates: UnitTemplates, seed: int) -> SpikeFeatures:
+    """Features in the directions of the templates: no part of a unit has a template whose noise they could hold."""
+    return read_spike_features(
+        traces,
+        spikes,
+        templates,
+        seed=seed,
+        most_spikes=MOST_SPLIT_SPIKES,
+        most_overlap=SPLIT_ISOLATED_OVERLAP,
+        directions=waveform_directions(templates.values),
+    )
 
 
 def without_known_variation(features: SpikeFeatures, unit: int, amplitude_variance: float) -> np.ndarray:

@@ -49,7 +49,7 @@ def burst_parts(
         Frames to be added to the spike times of each unit.
     """
     norms = template_norms(templates)
-    visible = np.any(templates.values != 0, axis=1).astype(int)
+    visible = templates.visible.astype(int)
     shares_channels = visible @ visible.T > 0
     representative, shift = np.arange(len(norms)), np.zeros(len(norms), dtype=int)
     beyond_template_s = templates.values.shape[1] / sampling_frequency

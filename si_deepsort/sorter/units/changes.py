@@ -19,9 +19,10 @@ from .merge import LEVEL, MEDIAN_ERROR, SIGNIFICANCE, seldom_coincide, template_
 from .spike_features import SpikeFeatures, read_spike_features
 from .templates import MOST_SHIFT, UnitTemplates, template_distances
 
-# Spikes of each part that are read: enough of them lie where one part follows the other.
+# Spikes of each part that are read: enough of them lie where one part follows the other. A limit of memory, not tuned.
 MOST_READ_SPIKES = 500
-# Switches from one part to the other, at least, from which the spikes there are judged.
+# Switches from one part to the other, at least, from which the spikes there are judged: the median of fewer says
+# nothing if one of the spikes overlaps with another.
 FEWEST_SWITCHES = 4
 
 
@@ -99,8 +100,8 @@ def change_is_slow(spikes: np.ndarray, is_first: np.ndarray, *, merge_separation
     positions = spikes @ (line / max(np.linalg.norm(line), 1e-9))
     spread = MAD_TO_SD * np.median(np.abs(np.diff(positions)[~is_switch])) / np.sqrt(2)
     into_first = is_first[1:][is_switch]
-    steps = np.diff(spikes, axis=0)[is_switch] * np.where(into_first, 1, -1)[:, None]
-    jumps = np.diff(positions)[is_switch] * np.where(into_first, 1, -1)
+    direction = np.where(into_first, 1, -1)
+    steps, jumps = np.diff(spikes, axis=0)[is_switch] * direction[:, None], np.diff(positions)[is_switch] * direction
     others = means_without_each(steps)
     beside = np.einsum("nf,nf->n", steps, others) / np.maximum(np.linalg.norm(others, axis=1), 1e-9)
     average = np.median(positions[is_first]) - np.median(positions[~is_first])
@@ -141,7 +142,7 @@ def take_turns(first: np.ndarray, second: np.ndarray) -> bool:
 
 def _pairs_that_take_turns(templates: UnitTemplates, trains: list[np.ndarray], sampling_frequency: float):
     """Pairs of units that share channels, take turns, and coincide less than by chance."""
-    visible = np.any(templates.values != 0, axis=1).astype(int)
+    visible = templates.visible.astype(int)
     pairs = zip(*np.nonzero(np.triu(visible @ visible.T, 1)), strict=True)
     return [
         (int(one), int(other))

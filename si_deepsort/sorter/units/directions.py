@@ -97,8 +97,9 @@ def directions_of_spikes(products: np.ndarray, num_rows: int) -> np.ndarray:
     np.ndarray, shape (num_directions, num_samples), float32
         Orthonormal, the most important first; at least one.
     """
-    rows, samples = np.sqrt(max(num_rows, 1)), np.sqrt(len(products))
-    center, scale = (rows + samples) ** 2, (rows + samples) * (1 / rows + 1 / samples) ** (1 / 3)
+    root_rows, root_samples = np.sqrt(max(num_rows, 1)), np.sqrt(len(products))
+    center = (root_rows + root_samples) ** 2
+    scale = (root_rows + root_samples) * (1 / root_rows + 1 / root_samples) ** (1 / 3)
     eigenvalues, vectors = np.linalg.eigh(products)
     count = int(np.sum(eigenvalues > center + TRACY_WIDOM_99 * scale))
     return vectors[:, ::-1][:, : max(1, min(count, TEMPLATE_DIRECTIONS))].T.astype("float32")

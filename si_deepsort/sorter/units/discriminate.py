@@ -28,7 +28,7 @@ def cross_validated_separation(first: np.ndarray, second: np.ndarray, amplitude_
     Parameters
     ----------
     first, second : np.ndarray, shape (num_points, num_features), float
-        In noise standard deviations.
+        In noise standard deviations; at least two points each.
     amplitude_variance : float
         Variance of the amplitudes of a unit's spikes, relative to its template.
 

@@ -3,7 +3,7 @@ Which units are one unit.
 
 Units are compared pair by pair, the largest units first, and a smaller unit joins the nearest larger one for which a
 rule says that both are one: their templates or their spikes cannot be distinguished, they share a refractory period, or
-(in traces that are interpolated along drift) they have the same shape and take turns.
+(in traces that are interpolated along drift) they have the same shape and hardly coincide.
 """
 
 from collections.abc import Callable, Sequence

@@ -40,7 +40,7 @@ def find_satellite_spikes(templates: UnitTemplates, spikes: np.ndarray, sampling
     np.ndarray, shape (num_spikes,), bool
         All spikes of satellites, and the residuals among the spikes of other units.
     """
-    visible = np.any(templates.values != 0, axis=1)
+    visible = templates.visible
     sharing = (visible.astype(int) @ visible.T.astype(int)) > 0
     core = round(CORE_S * sampling_frequency)
     energies = np.sum(

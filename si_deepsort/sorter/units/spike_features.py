@@ -26,7 +26,8 @@ MOST_COMPARED_SPIKES = 200
 LEAST_SHARED_ENERGY = 0.9
 # Units with fewer isolated spikes cannot be compared: a median and its spread mean nothing.
 FEWEST_COMPARED_SPIKES = 5
-# Spikes, spread over the main channels, from which the directions are computed.
+# Spikes, spread over the main channels, from which the directions are computed: many times as many as a waveform has
+# samples. A limit of time, not tuned.
 MOST_DESCRIBING_SPIKES = 8000
 
 
