@@ -42,6 +42,8 @@ def main():
     torch.set_num_threads(1)
     started = time.process_time()
     result = _previous(options)
+    # Before anything is written: the results file itself is part of the checkout.
+    result |= provenance(seeds=[options.seed], earlier=result)
     if options.train is not None:
         train = select_units(read_paired(options.train), options.units)
         test = read_paired(options.test, earlier=train, offset_s=options.test_offset_s)
@@ -109,11 +111,7 @@ def _previous(options) -> dict:
 
 
 def _write(result, options, started):
-    result |= dict(
-        **provenance(seeds=[options.seed], earlier=result),
-        cpu_seconds=round(time.process_time() - started, 1),
-        tables=make_tables(result),
-    )
+    result |= dict(cpu_seconds=round(time.process_time() - started, 1), tables=make_tables(result))
     write_results(json.loads(json.dumps(result, default=float)), options.json)
 
 

@@ -1,6 +1,7 @@
 """Columns of a table of events, in any naming and unit, as onset, end, segment and decision."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas
@@ -36,6 +37,8 @@ SECONDS_PER_UNIT = {
     **dict.fromkeys(("min", "minute", "minutes"), 60.0),
 }
 DECISION, ACCEPT, REJECT = "decision", "accept", "reject"
+# Repeated lines that a warning names at most.
+SHOWN_LINES = 5
 # Events further apart than this from their own end, in s, show that a column is not what its name says.
 LONGEST_EVENT_S = 60.0
 
@@ -55,6 +58,7 @@ def as_events(table: pandas.DataFrame, *, decimal: str | None = None) -> pandas.
     -------
     pandas.DataFrame
         By segment and onset. Columns with a known name are called `onset_s`, `end_s`, `segment` and `decision`.
+        Lines that are the same in all columns, as after pasting twice, are one event; a warning names them.
 
     Raises
     ------
@@ -80,8 +84,23 @@ def as_events(table: pandas.DataFrame, *, decimal: str | None = None) -> pandas.
         events = events.rename(columns={segment: "segment"})
         events["segment"] = _segments(table.loc[events.index, segment], decimal)
     _check_times(events)
+    events = _without_repeated(events)
     order = ["segment", "onset_s"] if segment is not None else ["onset_s"]
     return events.sort_values(order, ignore_index=True, kind="stable")
+
+
+def _without_repeated(events):
+    """The events without lines that repeat an earlier one in all columns; a warning says which these are."""
+    is_repeated = events.astype(str).duplicated()
+    if is_repeated.any():
+        lines = ", ".join(map(str, events.index[is_repeated][:SHOWN_LINES]))
+        warnings.warn(
+            f"In the table of events, {is_repeated.sum()} of {len(events)} lines repeat an earlier line in all columns "
+            f"and are left out, because they are the same event: line {lines}"
+            f"{' and others' if is_repeated.sum() > SHOWN_LINES else ''}.",
+            stacklevel=3,
+        )
+    return events[~is_repeated]
 
 
 def parse_name(name: object) -> tuple[str, float | None]:

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from si_deepsort.events.tables import read_events
@@ -75,6 +75,7 @@ def test_tables_of_marks_are_right_or_refused(data, tmp_path):
     onset_s = np.sort(draw(st.lists(st.floats(0.0, 5000.0), min_size=count, max_size=count)))
     decimals = draw(st.integers(0, 5))
     values = np.round(onset_s * PER_SECOND[unit], decimals)
+    assume(len(set(values)) == count)  # a line that repeats another one is a case of its own
     columns = draw(st.integers(1, 4))
     fault = draw(st.sampled_from(FAULTS))
     rows = [[draw(st.sampled_from(HEADINGS[unit])), "Amplitude", "Note", "Baseline"][:columns]]

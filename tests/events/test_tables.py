@@ -7,6 +7,7 @@ import spikeinterface.core as si
 from typer.testing import CliRunner
 
 from si_deepsort.cli import app
+from si_deepsort.events.columns import as_events
 from si_deepsort.events.segment import segment_events
 from si_deepsort.events.simulate import simulate_events
 from si_deepsort.events.tables import apply_decisions, check_events_fit, read_events, save_events
@@ -176,6 +177,23 @@ def test_doubtful_tables_are_refused_with_the_reason(text, message, tmp_path):
 def test_unusual_tables_are_read(text, onset_s, tmp_path):
     (tmp_path / "marks.csv").write_text(text, encoding="utf-8")
     np.testing.assert_allclose(read_events(tmp_path / "marks.csv")["onset_s"], onset_s)
+
+
+@pytest.mark.parametrize("columns", ["", ",Amplitude", ",Amplitude,Sweep"])
+def test_a_line_that_was_pasted_twice_is_one_event_and_a_warning_names_it(columns, tmp_path):
+    path = tmp_path / "marks.csv"
+    cells = ",3,1"[: 2 * columns.count(",")]
+    lines = [f"Time (ms){columns}", f"1250.5{cells}", f"2500.5{cells}", f"1250.50{cells}", f"1251.5{cells}"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.warns(UserWarning, match="1 of 4 lines .* line 4.$"):
+        events = read_events(path)
+    np.testing.assert_allclose(events["onset_s"], [1.2505, 1.2515, 2.5005])
+
+
+def test_events_at_one_time_in_two_sweeps_or_with_two_decisions_stay(recwarn):
+    table = pandas.DataFrame(dict(onset_s=[1.25, 1.25, 1.25], segment=[0, 1, 1], decision=["", "", "accept"]))
+    assert len(as_events(table)) == 3 and not recwarn.list
+    assert len(as_events(pandas.concat([table, table]))) == 3 and len(recwarn.list) == 1
 
 
 def test_units_and_sums_around_the_events_are_no_events(tmp_path):
