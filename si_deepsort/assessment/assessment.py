@@ -24,6 +24,8 @@ PROPERTIES = (
     "label",
     "confidence",
 )
+# Property that holds the reasons in words, which the report shows.
+REASONS = "reasons"
 UNITS_FILE, SPIKES_FILE, WHOLE_FILE, SORTING_FOLDER = "units.csv", "spikes.npz", "assessment.json", "sorting"
 
 
@@ -153,7 +155,7 @@ class Assessment:
         Parameters
         ----------
         sorting : BaseSorting
-            It gets the properties expected_precision, expected_recall, their bounds, label and confidence.
+            It gets the properties expected_precision, expected_recall, their bounds, label, confidence and reasons.
 
         Raises
         ------
@@ -221,3 +223,4 @@ def _set_properties(sorting: BaseSorting, units: pd.DataFrame) -> None:
     for name in PROPERTIES:
         values = units[name].to_numpy()
         sorting.set_property(name, values.astype(str) if name == "label" else values.astype(float))
+    sorting.set_property(REASONS, units[REASONS].to_numpy().astype(str))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import spikeinterface.core as si
 
-from ..assessment.assessment import PROPERTIES
+from ..assessment.assessment import PROPERTIES, REASONS
 
 # Distance from the main channel up to which the template of a unit is shown, in um: spikes of most neurons are lost in
 # the noise farther away.
@@ -51,6 +51,8 @@ class MeasuredUnits:
         "uV" or "counts".
     expected : pandas.DataFrame | None
         What is to be expected of each unit, as `assess` sets it on the sorting; None if it was not judged.
+    reasons : np.ndarray | None, shape (num_units,), str
+        The reasons for it in words; None if the sorting does not hold them.
     """
 
     sorting: si.BaseSorting
@@ -67,6 +69,7 @@ class MeasuredUnits:
     segment_starts_s: np.ndarray
     amplitude_unit: str
     expected: pd.DataFrame | None
+    reasons: np.ndarray | None
 
     @property
     def duration_s(self) -> float:
@@ -124,6 +127,7 @@ def measure_units(analyzer: si.SortingAnalyzer) -> MeasuredUnits:
         segment_starts_s=starts,
         amplitude_unit="uV" if analyzer.return_in_uV else "counts",
         expected=_expected(analyzer.sorting),
+        reasons=analyzer.sorting.get_property(REASONS),
     )
 
 

@@ -94,8 +94,21 @@ def unit_card(units: MeasuredUnits, unit: int, labels: list[str], peaks: Sampled
     stored = f'<script type="text/plain"><div class="drawings">{"".join(drawings)}</div>{compared}</script>'
     return (
         f'<details class="unit" id="{anchor(unit_id)}"><summary>Unit {html.escape(str(unit_id))}, {count} spikes{note}'
-        f"</summary>{stored}</details>"
+        f"</summary>{judgement(units, unit)}{stored}</details>"
     )
+
+
+def judgement(units: MeasuredUnits, unit: int) -> str:
+    """What is to be expected of a unit, and why, as a paragraph; nothing if it was not judged."""
+    if units.expected is None:
+        return ""
+    row = units.expected.iloc[unit]
+    text = (
+        f"Judged {row['label']} (probability {row['confidence']:.2f}). "
+        f"Expected precision {row['expected_precision']:.2f}, expected recall {row['expected_recall']:.2f}."
+    )
+    reasons = "" if units.reasons is None else f" Why: {units.reasons[unit]}."
+    return f"<p>{html.escape(text + reasons)}</p>"
 
 
 def template_drawing(units: MeasuredUnits, unit: int) -> str:

@@ -21,8 +21,7 @@ FILTERS = (
 EXPECTED_NOTE = (
     '<p class="note">Expected precision: share of the spikes of the unit that are those of its neuron. Expected '
     "recall: share of the spikes of the neuron that are in the unit. Both are estimated by a network, with an interval "
-    "of 90 %; the number beside the label is its probability. <code>si_deepsort.assess(sorting, recording)</code> "
-    "gives the reasons; deepsort keeps them in sorter_output/assessment.csv.</p>"
+    "of 90 %; the number beside the label is its probability. The reasons stand in the card of each unit.</p>"
 )
 
 # What stands in the table where `si_deepsort.assess` did not run.

@@ -1,5 +1,6 @@
 """The report: one page that needs no other file, for any number of units, channels and segments."""
 
+import html
 import re
 from types import SimpleNamespace
 
@@ -56,6 +57,9 @@ def test_what_is_expected_of_each_unit_is_in_the_table_and_in_phy(scene, tmp_pat
     assess(truth, recording).set_properties(judged)
     page = write_report(judged, recording, tmp_path / "report", phy=True).read_text(encoding="utf-8")
     assert "expected precision" in page and f"{judged.get_property('expected_recall')[0]:.2f} (" in page
+    cards = re.findall(r'<details class="unit".*?<p>(.*?)</p>', page)
+    for card, reasons in zip(cards, judged.get_property("reasons"), strict=True):
+        assert html.unescape(card).endswith(f"Why: {reasons}."), "the reasons stand in the card of the unit"
     assert len(pd.read_csv(tmp_path / "report" / "phy" / "cluster_expected_precision.tsv", sep="\t")) == 3
     unjudged = write_report(truth, recording, tmp_path / "other").read_text(encoding="utf-8")
     assert "not assessed" in unjudged and "not assessed" not in page
