@@ -27,32 +27,35 @@ from si_deepsort.benchmarking.repeatable import unseeded_generators_seeded
 from si_deepsort.training.assessment.examples import make_all_examples
 
 NAMES = (
-    "linear32_generated",
+    "crowded_linear32",
+    "synchronous_small_generated",
+    "crowded_tetrode",
     "plain",
     "synchronous_dense_generated",
     "tetrode_generated",
+    "linear32_generated",
     "bursting_generated",
-    "synchronous_small_generated",
+    "small_generated",
+    "crowded_neuropixels1",
+    "independent_dense_generated",
     "changing_generated",
     "neuropixels1_generated",
+    "four_shanks",
+    "rates_generated",
     "artefacts_generated",
+    "neuropixels2_generated",
+    "linear32_simulated_noise",
     "neuropixels2_drift_generated",
     "dense_generated",
-    "neuropixels2_generated",
-    "rates_generated",
-    "small_generated",
-    "four_shanks",
-    "independent_dense_generated",
-    "linear32_simulated_noise",
     "jumps_generated",
 )
 # Durations in s, of which each recording has one.
-DURATIONS_S = (15, 20, 30, 15, 45)
+DURATIONS_S = (20, 40, 30, 15, 60)
 PEERS = ("lupin", "spykingcircus2")
 # Recordings up to this duration in s are sorted by a peer as well, which takes longer than deepsort.
-MOST_PEER_S = 20
+MOST_PEER_S = 15
 # Sortings with known faults of each recording.
-NUM_DEGRADED = 3
+NUM_DEGRADED = 1
 
 
 def main():

@@ -153,10 +153,26 @@ _REALISTIC = {
         statistics=replace(_LIVELY, log_rate_sd=1.5),
     ),
 }
+# Units from below the noise to very large ones, which the recordings above have only with biophysical templates: what a
+# sorter misses, and how it fails at small units, is learnt from these.
+_CROWDED = Recipe(
+    "many generated units from 15 to 250 uV with bursts, 15 % of a neighbour's spikes joined",
+    None,
+    "linear32",
+    54,
+    peak_uV=(15.0, 250.0),
+    firing_rate=(0.5, 30.0),
+    statistics=_LIVELY,
+    burst_fraction=0.4,
+    synchrony=0.15,
+)
 RECIPES: dict[str, Recipe] = {
     **_BASE,
     "hybrid": _HYBRID,
     "four_shanks": Recipe("four shanks of 16 channels", None, "four_shanks", 32),
+    "crowded_linear32": _CROWDED,
+    "crowded_tetrode": replace(_CROWDED, layout="tetrode", num_units=12),
+    "crowded_neuropixels1": replace(_CROWDED, layout="neuropixels1", num_units=60),
     **{
         f"{name}_generated": replace(recipe, description=recipe.description + ", generated templates", data_file=None)
         for name, recipe in {**_BASE, **_REALISTIC}.items()

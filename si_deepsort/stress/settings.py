@@ -20,9 +20,14 @@ class StressTestSettings(Settings):
     snr_max: float = setting(20.0, "SNR of the largest injected units", minimum=1.0)
     firing_rate_min: float = setting(0.5, "Lowest firing rate in Hz", minimum=0.01)
     firing_rate_max: float = setting(15.0, "Highest firing rate in Hz", minimum=0.01, maximum=200.0)
-    burst_fraction: float = setting(0.2, "Fraction of units that fire bursts", minimum=0.0, maximum=1.0)
-    synchrony: float = setting(
-        0.1, "Share of the spikes of a unit that follow a neighbour within .8 ms", minimum=0.0, maximum=0.9
+    burst_fraction: float | None = setting(
+        None, "Fraction of units that fire bursts; None: as many as of the recording's own", minimum=0.0, maximum=1.0
+    )
+    synchrony: float | None = setting(
+        None,
+        "Share of the spikes of a unit that follow a neighbour within .8 ms; None: as the recording's own units do",
+        minimum=0.0,
+        maximum=0.9,
     )
     statistics: SpikeStatistics = setting(SpikeStatistics(), "How units fire and how their spikes vary")
     seed: int = setting(0, "Seed of all random numbers")

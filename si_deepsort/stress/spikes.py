@@ -8,6 +8,7 @@ from ..generation.amplitudes import slow_change
 from ..generation.population import draw_spikes
 from ..generation.synchrony import SYNCHRONY_MS, draw_partners, join_copies
 from ..generation.trains import EDGE_S, lognormal_rates
+from .own_firing import bursting_fraction, shares_of_neighbours
 from .settings import StressTestSettings
 
 # Expected spikes of a unit at least: with fewer, chance decides whether it is found. Short recordings raise the lowest
@@ -15,6 +16,11 @@ from .settings import StressTestSettings
 LEAST_SPIKES = 15
 # The highest rate leaves room for the refractory period: 200 Hz are 5 ms.
 HIGHEST_RATE_HZ = 200.0
+# Where the recording has fewer units of its own than the first number, they tell nothing of its neurons: this share of
+# the units fires bursts, and this share of the spikes of a unit comes with a neighbour, as in the package's generator.
+FEWEST_OWN, USUAL_BURSTING, USUAL_SYNCHRONY = 3, 0.2, 0.1
+# A unit keeps some spikes of its own, however many a fast neighbour fires.
+MOST_WITH_NEIGHBOUR = 0.8
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -70,15 +76,11 @@ def draw_unit_spikes(
     """
     statistics, duration_s = settings.statistics, segment_frames.sum() / sampling_frequency
     rates_rng, spikes_rng, synchrony_rng, shapes_rng = rng.spawn(4)
-    rate_min, rate_max = rate_limits(settings, duration_s)
-    rates = lognormal_rates(
-        len(locations_um), rates_rng, rate_min=rate_min, rate_max=rate_max, log_rate_sd=statistics.log_rate_sd
-    )
-    times, amplitudes = draw_spikes(
-        rates, statistics, spikes_rng, duration_s=duration_s, burst_fraction=settings.burst_fraction
-    )
+    times, amplitudes = _fire_alone(len(locations_um), settings, rates_rng, spikes_rng, duration_s, other_trains_s)
     partners = draw_partners(np.concatenate([locations_um, other_locations_um]), synchrony_rng)[: len(times)]
     trains = [*times, *other_trains_s]
+    own = shares_of_neighbours(other_trains_s, other_locations_um)
+    shares = _shares_with_partner(times, trains, partners, settings.synchrony, synchrony_rng, own)
     parts = []
     for unit, own_rng in enumerate(shapes_rng.spawn(len(times))):
         partner = trains[partners[unit]] if partners[unit] >= 0 else np.zeros(0)
@@ -87,7 +89,7 @@ def draw_unit_spikes(
             amplitudes[unit],
             partner,
             own_rng,
-            share=settings.synchrony,
+            share=shares[unit],
             refractory_ms=statistics.refractory_ms,
             amplitude_sd=statistics.amplitude_sd,
         )
@@ -96,6 +98,29 @@ def draw_unit_spikes(
         widening = slow_change(joined, duration_s, own_rng, sd=statistics.shape_change_sd) - 1
         parts.append((np.full(len(joined), unit), joined, sizes, widening))
     return _in_segments(parts, segment_frames, sampling_frequency)
+
+
+def _fire_alone(num_units, settings, rates_rng, spikes_rng, duration_s, other_trains_s):
+    """Trains in s and amplitudes of the injected units before they join a neighbour."""
+    statistics, fraction = settings.statistics, settings.burst_fraction
+    rate_min, rate_max = rate_limits(settings, duration_s)
+    rates = lognormal_rates(
+        num_units, rates_rng, rate_min=rate_min, rate_max=rate_max, log_rate_sd=statistics.log_rate_sd
+    )
+    if fraction is None:
+        fraction = bursting_fraction(other_trains_s) if len(other_trains_s) >= FEWEST_OWN else USUAL_BURSTING
+    return draw_spikes(rates, statistics, spikes_rng, duration_s=duration_s, burst_fraction=fraction)
+
+
+def _shares_with_partner(times, trains, partners, synchrony, rng, own):
+    """Share of the spikes of each injected unit that come with its partner; as own units do if `synchrony` is None."""
+    if synchrony is not None or len(own) < FEWEST_OWN:
+        return np.full(len(times), USUAL_SYNCHRONY if synchrony is None else synchrony)
+    # A slow unit beside a fast one fires mostly together with it: what is alike is the share of the partner's spikes.
+    wanted = [
+        share * len(trains[partner]) for share, partner in zip(rng.choice(own, len(times)), partners, strict=True)
+    ]
+    return np.minimum(wanted / np.maximum([len(train) for train in times], 1), MOST_WITH_NEIGHBOUR)
 
 
 def rate_limits(settings: StressTestSettings, duration_s: float) -> tuple[float, float]:

@@ -112,10 +112,10 @@ def _missed(examples: ExampleSet, label_probabilities: np.ndarray) -> dict[str, 
         ]
     )
     roots = np.sqrt(whole["num_missed"])
-    recordings = examples.recordings()
+    families = examples.families()
     predicted = np.zeros_like(roots)
-    for held_out in np.unique(recordings % 10):
-        is_out = recordings % 10 == held_out
+    for held_out in np.unique(families):
+        is_out = families == held_out
         predicted[is_out] = Ridge(RIDGE_STRENGTH).fit(features[~is_out], roots[~is_out]).predict(features[is_out])
     errors = roots - predicted
     tail = (1 - MISSED_COVERAGE) / 2

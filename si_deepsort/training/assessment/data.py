@@ -1,5 +1,6 @@
 """All examples of a folder as arrays, and their division into folds by recording."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +46,20 @@ class ExampleSet:
     is_right: np.ndarray
     whole: dict[str, np.ndarray]
 
-    def recordings(self) -> np.ndarray:
-        """Number of the recording of each sorting, (num_sortings,), int."""
-        return np.unique([name.rpartition(".")[0] for name in self.names], return_inverse=True)[1]
+    @property
+    def num_recordings(self) -> int:
+        """Number of recordings that were sorted."""
+        return len({name.rpartition(".")[0] for name in self.names})
+
+    def families(self) -> np.ndarray:
+        """
+        Number of the family of each sorting, (num_sortings,), int.
+
+        Recordings are named KIND-SEED-DURATION. Those of one seed are a family, because they may share neurons; a
+        recording with another name is a family of its own.
+        """
+        stems = [name.rpartition(".")[0] for name in self.names]
+        return np.unique([re.sub(r"^.+-(\d+)-[\d.]+$", r"\1", stem) for stem in stems], return_inverse=True)[1]
 
     def weights(self) -> np.ndarray:
         """Weight of each unit, (num_units,), float."""
@@ -95,7 +107,12 @@ def load_examples(folder: str | Path) -> ExampleSet:
 
 
 def folds_by_recording(examples: ExampleSet, num_folds: int, seed: int) -> np.ndarray:
-    """Fold of each unit, (num_units,), int; all sortings of a recording are in one fold."""
-    recordings = examples.recordings()
-    shuffled = np.random.default_rng(seed).permutation(recordings.max() + 1)
-    return (shuffled % num_folds)[recordings][examples.sortings]
+    """Fold of each unit, (num_units,), int; all recordings of a family are in one fold, and folds are about equal."""
+    families = examples.families()[examples.sortings]
+    sizes = np.bincount(families)
+    folds, filled = np.zeros(len(sizes), dtype=int), np.zeros(num_folds)
+    shuffled = np.random.default_rng(seed).permutation(len(sizes))
+    for family in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        folds[family] = filled.argmin()
+        filled[folds[family]] += sizes[family]
+    return folds[families]

@@ -77,11 +77,10 @@ def train_assessor(
             num_spike_features=loaded.spikes.shape[1],
         )
     )
-    num_recordings = loaded.recordings().max() + 1
-    if num_recordings < net.config.num_members:
+    if loaded.families().max() + 1 < net.config.num_members:
         raise ValueError(
-            f"The examples are of {num_recordings} recordings, expected at least {net.config.num_members}: each member "
-            "of the network leaves some out."
+            f"The examples are of recordings of {loaded.families().max() + 1} seeds, expected at least "
+            f"{net.config.num_members}: each member of the network leaves some out."
         )
     set_normalization(net, loaded)
     folds = folds_by_recording(loaded, net.config.num_members, settings.seed)
@@ -98,8 +97,8 @@ def train_assessor(
             f"--seed {settings.seed}",
             "examples": "made as by benchmarks/assessment/make_examples.py",
             "seed": settings.seed,
-            "data": f"{len(loaded.names)} sortings of {num_recordings} generated recordings by deepsort, lupin and "
-            "spykingcircus2, and true sortings with faults; no recorded data",
+            "data": f"{len(loaded.names)} sortings of {loaded.num_recordings} generated recordings by deepsort, lupin "
+            "and spykingcircus2, and true sortings with faults; no recorded data",
             "data_license": "MIT",
             "num_units": len(loaded.units),
         },
