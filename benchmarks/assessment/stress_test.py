@@ -1,4 +1,10 @@
-"""Does a stress test predict what a sorter finds? Recall by SNR of injected units against that of the true units."""
+"""
+Does a stress test predict what a sorter finds? Recall by SNR of injected units against that of the true units.
+
+    python benchmarks/assessment/stress_test.py [--sortings FOLDER]
+
+`--sortings` takes the first sorting of each recording from a folder of `si-deepsort benchmark`, which saves a sorting.
+"""
 
 import argparse
 import warnings
@@ -7,32 +13,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import spikeinterface.core as si
 
 from si_deepsort.benchmarking.external import unit_snr
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.recordings import ground_truth_recording
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.benchmarking.score import score_sorting
-from si_deepsort.generation import SpikeStatistics
 from si_deepsort.stress import StressTestSettings, stress_test
 from si_deepsort.stress.bins import SNR_EDGES
 from si_deepsort.stress.plan import Run
 
-CASES = "synchronous_small:201,linear32:201,tetrode:201,tetrode:202,hybrid:201,tetrode:203,linear32:202,plain:201"
-# Neurons of these recordings fire independently, without bursts, with equal spikes but for 5 %; so do injected ones.
-INDEPENDENT = ("plain", "tetrode", "linear32", "neuropixels1", "neuropixels2", "hybrid", "small")
-STEADY = dict(
-    burst_fraction=0.0,
-    synchrony=0.0,
-    statistics=SpikeStatistics(
-        theta_depth=0.0,
-        gamma_depth=0.0,
-        up_down_depth=0.0,
-        amplitude_sd=0.05,
-        slow_amplitude_sd=0.0,
-        shape_change_sd=0.0,
-    ),
+CASES = ",".join(
+    f"{name}:{seed}"
+    for seed in (201, 202, 203)
+    for name in ("tetrode", "linear32", "plain", "hybrid", "bursting", "synchronous_small", "synchronous_dense")
 )
+# Neurons of these recordings ignore each other.
+INDEPENDENT = ("plain", "tetrode", "linear32", "neuropixels1", "neuropixels2", "hybrid", "small", "bursting")
 # Resamples of recordings and units for the interval of a difference.
 NUM_RESAMPLES = 2000
 # Predictions are to be this exact.
@@ -44,8 +42,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", nargs="?", default="benchmarks/results/stress_test.json")
     parser.add_argument("--cases", default=CASES, help="name:seed of recordings, separated by commas")
-    parser.add_argument("--duration", type=float, default=30.0, help="in s")
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--duration", type=float, default=60.0, help="in s")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--sortings", type=Path, help="folder of si-deepsort benchmark with sortings of the cases")
     parser.add_argument("--sorter", default="deepsort")
     parser.add_argument("--folder", default="benchmarks/cache/stress_test", help="of sortings, to continue later")
     options = parser.parse_args()
@@ -82,11 +81,15 @@ def measure(name: str, seed: int, options: argparse.Namespace) -> tuple[pd.DataF
     """SNR and recall of the true units of a recording, and of those injected into it."""
     recording, truth = ground_truth_recording(name, seed, options.duration)
     folder = Path(options.folder) / f"{name}-{seed}-{options.duration:g}s"
-    how = STEADY if name in INDEPENDENT else {}
-    settings = StressTestSettings(num_repetitions=options.repetitions, seed=seed, **how)
-    test = stress_test(recording, options.sorter, folder=folder, settings=settings, progress_bar=False)
-    first = Run(repetition=None, sorter=options.sorter, folder=(folder / "first_sorting" / options.sorter).absolute())
-    scores = score_sorting(truth, first.sorting())["units"]
+    settings = StressTestSettings(num_repetitions=options.repetitions, seed=seed)
+    first = None
+    if options.sortings is not None:
+        first = si.load(options.sortings / f"{name}-seed{seed}-{options.duration:g}s" / options.sorter / "sorting")
+    test = stress_test(recording, options.sorter, sorting=first, folder=folder, settings=settings, progress_bar=False)
+    if first is None:
+        run = Run(repetition=None, sorter=options.sorter, folder=(folder / "first_sorting" / options.sorter).absolute())
+        first = run.sorting()
+    scores = score_sorting(truth, first)["units"]
     true = pd.DataFrame(
         dict(snr=unit_snr(recording, truth), recall=scores["recall"], firing_rate=scores["firing_rate"])
     )
