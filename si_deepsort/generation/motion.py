@@ -2,7 +2,7 @@
 
 import numpy as np
 from probeinterface import Probe
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import RBFInterpolator
 
 # Displacements are given this often per second.
 MOTION_RATE_HZ = 10.0
@@ -10,6 +10,9 @@ MOTION_RATE_HZ = 10.0
 JUMP_INTERVAL_S = 40.0
 # Jumps sum up to this many of their standard deviations at most, in either direction.
 MOST_JUMPS = 2.0
+# Distance in um of the sources that moved templates are interpolated from: that of neurons from the contacts, whose
+# potential decays with the inverse of the distance.
+SOURCE_UM = 20.0
 
 
 def displacement_um(times_s: np.ndarray, amplitude_um: float, duration_s: float) -> np.ndarray:
@@ -70,7 +73,9 @@ def moved_templates(
     templates_uV: np.ndarray, probe: Probe, *, reach_um: float, num_steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    Templates after the tissue moved along the probe, by spatial interpolation.
+    Templates after the tissue moved along the probe, interpolated as potentials of sources near the contacts.
+
+    Beyond the outermost contacts the potential decays.
 
     Parameters
     ----------
@@ -91,20 +96,13 @@ def moved_templates(
     ValueError
         If the contacts of the probe are all at one depth.
     """
-    from spikeinterface.generation.drift_tools import make_linear_displacement, move_dense_templates
-
-    steps = make_linear_displacement(np.array([0.0, -reach_um]), np.array([0.0, reach_um]), num_step=num_steps)
-    positions = probe.contact_positions[:, :2]
+    positions = np.asarray(probe.contact_positions[:, :2], dtype="float64")
     if len(positions) < 2 or np.ptp(positions[:, 1]) == 0:
         raise ValueError("The contacts of the probe are all at one depth: set drift_um and jump_um to 0.")
-    if np.ptp(positions[:, 0]) == 0:
-        # SpikeInterface triangulates the contacts, which those in one line do not allow.
-        return _moved_along_line(templates_uV, positions[:, 1], steps[:, 1]), steps[:, 1]
-    return move_dense_templates(templates_uV, steps, probe).astype("float32"), steps[:, 1]
-
-
-def _moved_along_line(templates_uV, depths, displacements):
-    """Templates of contacts in one line, interpolated by cubic splines; 0 beyond the ends of the line."""
-    order = np.argsort(depths)
-    spline = CubicSpline(depths[order], templates_uV[:, :, order], axis=2, extrapolate=False)
-    return np.nan_to_num(np.stack([spline(depths - moved) for moved in displacements])).astype("float32")
+    displacements = np.linspace(-reach_um, reach_um, num_steps)
+    values = np.moveaxis(templates_uV, 2, 0).reshape(len(positions), -1)
+    # Splines would end at the outermost contacts, and the spikes of units there would jump.
+    field = RBFInterpolator(positions, values, kernel="inverse_multiquadric", epsilon=1 / SOURCE_UM, degree=-1)
+    moved = [field(positions - [0.0, displacement]) for displacement in displacements]
+    shape = len(displacements), len(positions), *templates_uV.shape[:2]
+    return np.moveaxis(np.reshape(moved, shape), 1, 3).astype("float32"), displacements

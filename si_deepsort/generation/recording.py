@@ -16,7 +16,7 @@ from .synchrony import unit_locations
 from .templates import random_far_templates, random_templates
 
 # Templates of units that move are computed at displacements this far apart, in um.
-MOTION_STEP_UM = 2.0
+MOTION_STEP_UM = 1.0
 
 
 def generate_recording(

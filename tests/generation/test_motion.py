@@ -52,6 +52,19 @@ def test_moved_templates_are_the_templates_elsewhere():
     np.testing.assert_allclose(moved[2][0, 0, 1:], template[0, 0, :-1], atol=1e-6)
 
 
+@pytest.mark.parametrize("layout", ["linear32", "neuropixels2", "neuropixels1"])
+def test_spikes_at_the_ends_of_a_probe_change_smoothly(layout):
+    """Spline interpolation ends at the outermost contacts: there, half of a spike vanished within one step."""
+    probe = named_probe(layout)
+    ends = probe.contact_positions[:, 1].argmin(), probe.contact_positions[:, 1].argmax()
+    distances = np.linalg.norm(probe.contact_positions[:, None] - probe.contact_positions[ends, :], axis=2)
+    templates = np.exp(-distances / 25.0).T[:, None].astype("float32")
+    moved, _ = motion.moved_templates(templates, probe, reach_um=20.0, num_steps=41)
+    steps = np.linalg.norm(np.diff(moved, axis=0), axis=(2, 3)) / np.linalg.norm(moved, axis=(2, 3)).min()
+    assert np.all(steps < 3 * np.median(steps, axis=0))
+    assert np.all(np.linalg.norm(moved, axis=(2, 3)) < 2 * np.linalg.norm(templates, axis=(1, 2)))
+
+
 def test_one_contact_cannot_tell_drift():
     with pytest.raises(ValueError, match="one depth"):
         generate_recording(named_probe("single"), GenerationSettings(duration_s=1.0, drift_um=5.0))
