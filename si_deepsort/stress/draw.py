@@ -13,7 +13,7 @@ from ..preprocessing.band_pass import MOST_FREQ_MAX, ORDER, filter_forward_and_b
 from ..preprocessing.hybrid import InjectedSpikes
 from ..spike_vectors import main_channels
 from .own_units import FREQ_MAX, FREQ_MIN, REACH_UM, edge_taper, signal_to_noise
-from .placement import MIRRORS, Place, placed, possible_places
+from .placement import MIRRORS, Crowd, Place, placed, possible_places
 from .request import Models, Request
 from .settings import StressTestSettings
 from .spikes import DrawnSpikes, draw_unit_spikes
@@ -23,6 +23,8 @@ from .spikes import DrawnSpikes, draw_unit_spikes
 NUM_NEAREST = 4
 # A template is scaled up by this factor at most where there is another one, because its faults grow with it.
 MOST_SCALED_UP = 1.5
+# Places that are tried for each model, to find one where the unit is as similar to others as real units are.
+MOST_PLACES = 6
 # Templates of moving units are known at displacements this far apart, in um.
 MOTION_STEP_UM = 2.0
 # Silence around a template while it is filtered, in ms: three periods of the lower edge.
@@ -154,33 +156,61 @@ def _placed_templates(models: Models, snr, rng, displacements):
     surroundings, sources = models.surroundings, models.sources
     if sources is None or models.origin == "generated":
         return _generated(surroundings, len(snr), rng, displacements)
-    contacts, shanks, is_alive = surroundings.positions_um, surroundings.shanks, surroundings.noise_levels > 0
+    contacts, shanks = surroundings.positions_um, surroundings.shanks
+    crowd = Crowd(sources.templates) if sources.origin == "own units" else Crowd(sources.templates[:0])
     templates, names, used = [], [], np.zeros(len(sources.templates), dtype="int64")
     for wanted in snr:
-        chosen = _nearest_source(sources, wanted, rng, used)
+        chosen, place = _model_and_place(sources, surroundings, crowd, _nearest_sources(sources, wanted, used), rng)
         used[chosen] += 1
         template = sources.templates[chosen]
-        places = possible_places(template, sources.positions_um, contacts, shanks, is_alive)
-        place = places[rng.integers(len(places))]
-        templates.append(
-            placed(template, sources.positions_um, place, contacts, shanks, displacements_um=displacements)
-        )
+        moved = placed(template, sources.positions_um, place, contacts, shanks, displacements_um=displacements)
+        crowd.add(moved[np.argmin(np.abs(displacements))])
+        templates.append(moved)
         names.append(sources.names[chosen])
     return np.stack(templates), names, sources.nbefore
 
 
-def _nearest_source(sources, snr, rng, used) -> int:
+def _nearest_sources(sources, snr, used) -> np.ndarray:
     """
-    One of the templates whose SNR is nearest, rather scaled down than up; any of templates from elsewhere.
+    The templates whose SNR is nearest, rather scaled down than up; all of templates from elsewhere.
 
-    Templates that were used less often in this repetition come first: no sorter can tell copies at one place apart.
+    Only templates that were used least often in this repetition: no sorter can tell copies at one place apart.
     """
     is_free = np.flatnonzero(used == used.min())
     if sources.snr is None:
-        return int(rng.choice(is_free))
+        return is_free
     distance = np.abs(np.log(sources.snr / snr))
     distance = np.where(snr > MOST_SCALED_UP * sources.snr, distance + np.log(100.0), distance)
-    return int(rng.choice(is_free[np.argsort(distance[is_free], kind="stable")[:NUM_NEAREST]]))
+    return is_free[np.argsort(distance[is_free], kind="stable")[:NUM_NEAREST]]
+
+
+def _model_and_place(sources, surroundings, crowd, nearest, rng) -> tuple[int, Place]:
+    """
+    One of some models and a place for it, where it is as similar to other units as own units are to each other.
+
+    At a place drawn at random, a unit is easier to tell apart than real ones on a long probe, where neurons crowd, and
+    harder on a tetrode, where mirror images are nearly the same.
+    """
+    contacts, shanks, is_alive = surroundings.positions_um, surroundings.shanks, surroundings.noise_levels > 0
+
+    def some_places(source, count):
+        places = possible_places(sources.templates[source], sources.positions_um, contacts, shanks, is_alive)
+        return [places[number] for number in rng.permutation(len(places))[:count]]
+
+    if len(crowd.usual) == 0:
+        source = int(rng.choice(nearest))
+        return source, some_places(source, 1)[0]
+    wanted = rng.choice(crowd.usual)
+    candidates = [
+        (int(source), place) for source in rng.permutation(nearest) for place in some_places(source, MOST_PLACES)
+    ]
+    gaps = []
+    for source, place in candidates:
+        (moved,) = placed(
+            sources.templates[source], sources.positions_um, place, contacts, shanks, displacements_um=np.zeros(1)
+        )
+        gaps.append(abs(crowd.similarity(moved) - wanted))
+    return candidates[int(np.argmin(gaps))]
 
 
 def _generated(surroundings, num_units, rng, displacements):

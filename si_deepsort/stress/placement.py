@@ -131,3 +131,34 @@ def _pitch(positions: np.ndarray) -> float:
     if len(positions) < 2:
         return 0.0
     return float(np.median(KDTree(positions).query(positions, k=2)[0][:, 1]))
+
+
+class Crowd:
+    """
+    Templates of the units that are in a recording, with which another one can be compared.
+
+    Parameters
+    ----------
+    templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
+    """
+
+    def __init__(self, templates: np.ndarray):
+        self._directions = [_direction(template) for template in templates]
+        products = np.array(self._directions) @ np.array(self._directions).T if len(templates) else np.zeros((0, 0))
+        np.fill_diagonal(products, -1.0)
+        # Cosine of each unit with the unit that is most similar to it; none for a single unit.
+        self.usual = products.max(axis=1) if len(templates) > 1 else np.zeros(0)
+
+    def similarity(self, template: np.ndarray) -> float:
+        """Cosine of a template (samples, channels) with the most similar unit."""
+        return float(max(np.dot(own, _direction(template)) for own in self._directions))
+
+    def add(self, template: np.ndarray) -> None:
+        """Another unit; what is usual stays as it is."""
+        self._directions.append(_direction(template))
+
+
+def _direction(template: np.ndarray) -> np.ndarray:
+    """The template as a vector of length 1."""
+    values = np.asarray(template, dtype="float32").ravel()
+    return values / max(float(np.linalg.norm(values)), 1e-12)

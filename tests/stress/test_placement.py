@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from si_deepsort.stress.placement import Place, placed, possible_places
+from si_deepsort.stress.placement import Crowd, Place, placed, possible_places
 
 TEMPLATE = np.zeros((20, 8), "float32")
 TEMPLATE[:, 2:5] = -np.hanning(20)[:, None] * np.array([3.0, 10.0, 4.0])
@@ -80,3 +80,18 @@ def test_an_irregular_probe_still_has_places():
     places = possible_places(TEMPLATE, positions, positions, ONE_SHANK, ALL)
     moved = placed(TEMPLATE, positions, places[0], positions, ONE_SHANK, displacements_um=STILL)[0]
     assert np.isfinite(moved).all() and moved.any()
+
+
+def test_similarity_is_that_with_the_most_similar_unit_whatever_the_size():
+    shifted = np.roll(TEMPLATE, 2, axis=1)
+    crowd = Crowd(np.stack([TEMPLATE, shifted, np.roll(TEMPLATE, 4, axis=1)]))
+    assert crowd.usual.max() < 1 and crowd.usual.min() >= 0
+    assert crowd.similarity(7 * shifted) == pytest.approx(1.0)
+    other = np.roll(TEMPLATE, 10, axis=0)
+    before = crowd.similarity(other)
+    crowd.add(other)
+    assert before < 0.9 and crowd.similarity(other) == pytest.approx(1.0) and len(crowd.usual) == 3
+
+
+def test_one_unit_has_no_usual_similarity():
+    assert len(Crowd(TEMPLATE[None]).usual) == 0 and len(Crowd(np.zeros((0, 20, 8), "float32")).usual) == 0
