@@ -103,11 +103,16 @@ def draw_repetition(request: Request, models: Models, snr: np.ndarray, *, number
 
 
 def spread_of_snr(num_units: int, settings: StressTestSettings) -> np.ndarray:
-    """SNR of all units of all repetitions, evenly spread in the logarithm, in random order, shape (num_units,)."""
+    """
+    SNR of all units of all repetitions, in random order, shape (num_units,).
+
+    It is evenly spread in its inverse, so that half of the units are small (below 5 of 3 to 20): there recall changes
+    most, and most neurons of a recording are small, because amplitudes fall with the distance.
+    """
     rng = np.random.default_rng([settings.seed, 30])
     steps = (np.arange(num_units) + rng.uniform(size=num_units)) / num_units
-    low, high = np.log(settings.snr_min), np.log(settings.snr_max)
-    return rng.permutation(np.exp(low + (high - low) * steps))
+    low, high = 1 / settings.snr_max, 1 / settings.snr_min
+    return rng.permutation(1 / (low + (high - low) * steps))
 
 
 def displacement_steps(motion: Motion | None) -> np.ndarray:

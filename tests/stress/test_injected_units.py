@@ -11,6 +11,7 @@ from si_deepsort.noise import recording_noise_levels
 from si_deepsort.preprocessing.band_pass import band_pass
 from si_deepsort.preprocessing.hybrid import InjectedSpikes
 from si_deepsort.stress import StressTestSettings, stress_test
+from si_deepsort.stress.draw import spread_of_snr
 from si_deepsort.stress.plan import hybrid_of
 
 
@@ -61,6 +62,15 @@ CASES = {
     "whitened": whitened,
     "one channel without probe": one_channel,
 }
+
+
+def test_snr_lies_in_its_limits_and_half_of_the_units_are_small():
+    snr = spread_of_snr(200, StressTestSettings(snr_min=3.0, snr_max=20.0))
+    assert snr.min() >= 3.0 and snr.max() <= 20.0
+    # The inverse is uniform: its middle is the median.
+    assert np.median(snr) == pytest.approx(2 / (1 / 3 + 1 / 20), rel=0.02)
+    assert np.array_equal(snr, spread_of_snr(200, StressTestSettings())) and not np.array_equal(snr, np.sort(snr))
+    assert spread_of_snr(5, StressTestSettings(snr_min=8.0, snr_max=8.0)).tolist() == pytest.approx([8.0] * 5)
 
 
 @pytest.mark.parametrize("case", CASES)
