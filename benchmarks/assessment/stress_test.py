@@ -39,11 +39,11 @@ WITHIN = 0.05
 
 def main() -> None:
     """Run all recordings and seeds, those that have ended from the folder, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", nargs="?", default="benchmarks/results/stress_test.json")
     parser.add_argument("--cases", default=CASES, help="name:seed of recordings, separated by commas")
     parser.add_argument("--duration", type=float, default=60.0, help="in s")
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=2)
     parser.add_argument("--sortings", type=Path, help="folder of si-deepsort benchmark with sortings of the cases")
     parser.add_argument("--sorter", default="deepsort")
     parser.add_argument("--folder", default="benchmarks/cache/stress_test", help="of sortings, to continue later")

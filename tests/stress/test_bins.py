@@ -58,6 +58,16 @@ def test_expected_recall_rises_with_snr_where_the_data_do():
     assert expected[0] < 0.2 < expected[1] < 0.8 < expected[2]
 
 
+def test_few_units_do_not_flatten_the_rise_and_many_are_believed():
+    rng = np.random.default_rng(0)
+    wanted = np.array([3.0, 5.0, 12.0])
+    few = expected_recall(units([3.5, 4.5, 9.0, 15.0], [0, 1, 1, 1]), wanted, np.full(3, 2.0))
+    assert few[0] < 0.6 and few[2] > 0.97 and (np.diff(few) > 0).all()
+    snr = np.exp(rng.uniform(np.log(3), np.log(20), 4000))
+    flat = (rng.random(4000) < 0.5).astype(float)
+    assert expected_recall(units(snr, flat), wanted, np.full(3, 2.0)) == pytest.approx(0.5, abs=0.15)
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_expected_recall_where_all_are_alike(value):
     assert (expected_recall(units([4, 8, 12], [value] * 3), np.array([5.0]), np.array([1.0])) == value).all()
