@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import scipy.ndimage
@@ -9,9 +10,11 @@ import scipy.signal
 from spikeinterface.core import BaseRecording
 
 from ..nets.event_unet import EVENT, ONSET, EventUNet
+from .agreement import agreement_with_mean_event
 from .confidence import (
     FLOOR,
     Candidates,
+    agreement_calibration_of,
     calibration_of,
     merge_time_scales,
     rated_confidences,
@@ -98,7 +101,9 @@ def find_in_recording(
     device: str = "cpu",
 ) -> list[Candidates]:
     """
-    Find the onsets in all segments of a recording, at two time scales if the model has a calibration for this.
+    Find the onsets in all segments of a recording.
+
+    Models with a calibration look at two time scales, and then at the agreement of each candidate with the mean event.
 
     Parameters
     ----------
@@ -120,20 +125,34 @@ def find_in_recording(
         For each segment, arrays of shape (num_events,). Confidence is the probability of an event given the rate of
         events in this recording; for a model without calibration it is that of `find_events`.
     """
-    level = trace_noise_level(traces)
-    found = [find_events(net, trace, level, polarity, time_scale=time_scale, device=device) for trace in traces]
-    calibration = calibration_of(net.info.settings if net.info is not None else {})
+    find = partial(find_events, net, polarity=polarity, device=device)
+    level, settings = trace_noise_level(traces), net.info.settings if net.info is not None else {}
+    found = [find(trace, level, time_scale=time_scale) for trace in traces]
+    calibration = calibration_of(settings)
     if calibration is None:
         return found
     other = second_time_scale(found, time_scale)
     others = [prepare_trace(recording, index, time_scale=other, exclude_s=exclude_s) for index in range(len(traces))]
-    level = trace_noise_level(others)
-    merged = []
-    for first, trace in zip(found, others, strict=True):
-        second = find_events(net, trace, level, polarity, time_scale=other, device=device)
-        merged.append(merge_time_scales([first, second], CLOSEST_MS * time_scale / 1000))
-    duration_s = sum(trace.is_valid.sum() / trace.rate for trace in traces)
-    confidences = rated_confidences([odds for _, _, odds in merged], duration_s / time_scale, calibration)
+    other_level = trace_noise_level(others)
+    seconds = [find(trace, other_level, time_scale=other) for trace in others]
+    tolerance_s = CLOSEST_MS * time_scale / 1000
+    merged = [merge_time_scales(pair, tolerance_s) for pair in zip(found, seconds, strict=True)]
+    duration_s = sum(trace.is_valid.sum() / trace.rate for trace in traces) / time_scale
+    candidates = _with_confidence(merged, [calibration.evidence(odds) for _, _, odds in merged], duration_s)
+    calibration = agreement_calibration_of(settings)
+    if calibration is None:
+        return candidates
+    values = [polarity * trace.values / level for trace in traces]
+    agreements = agreement_with_mean_event(values, traces[0].rate, candidates, time_scale=time_scale)
+    if agreements is None:
+        return candidates
+    pairs = zip(merged, agreements, strict=True)
+    return _with_confidence(merged, [calibration.evidence(odds, size) for (_, _, odds), size in pairs], duration_s)
+
+
+def _with_confidence(merged, evidence, duration_s) -> list[Candidates]:
+    """Candidates of each segment with the probability that they are events."""
+    confidences = rated_confidences(evidence, duration_s)
     return [(onset, end, sure) for (onset, end, _), sure in zip(merged, confidences, strict=True)]
 
 

@@ -6,6 +6,7 @@ import scipy.special
 
 from si_deepsort.events.confidence import (
     Calibration,
+    agreement_calibration_of,
     calibration_of,
     merge_time_scales,
     rated_confidences,
@@ -14,8 +15,6 @@ from si_deepsort.events.confidence import (
 from si_deepsort.events.matching import detection_scores
 from si_deepsort.events.segment import segment_events
 from si_deepsort.events.simulate import simulate_events
-
-PLAIN = Calibration(1.0, 0.0)
 
 
 def candidates(*rows):
@@ -38,20 +37,20 @@ def test_an_event_of_both_time_scales_is_one():
 def test_merging_nothing_is_nothing():
     empty = candidates()
     assert all(len(column) == 0 for column in merge_time_scales([empty, empty], 0.001))
-    assert [len(part) for part in rated_confidences([np.zeros(0), np.zeros(0)], 0.0, PLAIN)] == [0, 0]
+    assert [len(part) for part in rated_confidences([np.zeros(0), np.zeros(0)], 0.0)] == [0, 0]
 
 
 def test_a_doubtful_event_is_likelier_where_there_are_many():
     doubtful = np.array([-1.0])
-    rare = rated_confidences([np.append(doubtful, np.full(3, 9.0))], 60.0, PLAIN)[0]
-    frequent = rated_confidences([np.append(doubtful, np.full(300, 9.0))], 60.0, PLAIN)[0]
+    rare = rated_confidences([np.append(doubtful, np.full(3, 9.0))], 60.0)[0]
+    frequent = rated_confidences([np.append(doubtful, np.full(300, 9.0))], 60.0)[0]
     assert rare[0] < 0.2 < frequent[0] and (rare[1:] > 0.99).all()
 
 
 def test_confidence_follows_the_evidence_and_not_the_segments():
-    log_odds = np.sort(np.random.default_rng(0).normal(-1, 3, 200))
-    whole = rated_confidences([log_odds], 60.0, Calibration(2.0, -2.5))[0]
-    parts = rated_confidences([log_odds[:70], log_odds[70:]], 60.0, Calibration(2.0, -2.5))
+    evidence = np.sort(np.random.default_rng(0).normal(-4, 6, 200))
+    whole = rated_confidences([evidence], 60.0)[0]
+    parts = rated_confidences([evidence[:70], evidence[70:]], 60.0)
     np.testing.assert_allclose(np.concatenate(parts), whole)
     assert (np.diff(whole) >= 0).all() and whole.min() >= 0 and whole.max() <= 1
 
@@ -71,6 +70,9 @@ def test_long_events_are_looked_at_on_fewer_samples(time_scale):
 def test_models_without_calibration_look_once():
     assert calibration_of({"threshold": 0.65}) is None
     assert calibration_of({"slope": 2, "offset": -1.5}) == Calibration(2.0, -1.5)
+    assert agreement_calibration_of({"slope": 2, "offset": -1.5}) is None
+    numbers = {"slope": 1, "offset": -9, "agreement": 2}
+    assert agreement_calibration_of({"with_agreement": numbers}) == Calibration(1.0, -9.0, 2.0)
 
 
 @pytest.mark.parametrize(
