@@ -8,6 +8,7 @@ holds is not run again.
 """
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 
@@ -24,8 +25,6 @@ from si_deepsort.generation import GenerationSettings, generate_recording
 
 THRESHOLD = 4.0
 DURATION_S = 20.0
-OWN_CPU_S = 200
-SEEDS = (0, 1, 2)
 
 
 def silence(case: Case):
@@ -48,9 +47,8 @@ def gaussian_like(traces: np.ndarray, seed: int) -> np.ndarray:
     return scipy.fft.irfft(np.abs(spectrum) * np.exp(1j * phases), len(traces), axis=0)
 
 
-def measure(case: Case, models: Path, done: set) -> list[dict]:
-    """Crossings of one case's noise, raw and denoised, but for the methods that are done."""
-    own = models / f"{case.name}-{case.seed}-{OWN_CPU_S}"
+def measure(case: Case, own: Path, done: set) -> list[dict]:
+    """Crossings of one case's noise, raw and denoised, also by its own model; but for the methods that are done."""
     models_of = {"raw": None, "interpolator-any, blend auto": "interpolator-any"}
     if own.is_dir():
         models_of["interpolator, blend auto"] = own
@@ -91,16 +89,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/noise_crossings.json"))
     parser.add_argument("--models", type=Path, default=Path("benchmarks/cache/denoisers"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--cpu-s", type=float, default=200.0, help="time for which these models were fitted")
     arguments = parser.parse_args()
-    cases = [make_case(name, seed, 30.0, 1.0) for seed in SEEDS for name in LAYOUTS]
     earlier = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else dict(rows=[])
     rows = earlier["rows"]
-    for case in cases:
-        done = {row["method"] for row in rows if (row["recording"], row["seed"]) == (case.name, case.seed)}
-        rows += measure(case, arguments.models, done)
+    for seed, name in itertools.product(arguments.seeds, LAYOUTS):
+        done = {row["method"] for row in rows if (row["recording"], row["seed"]) == (name, seed)}
+        own = arguments.models / f"{name}-{seed}-{arguments.cpu_s:g}"
+        rows += measure(make_case(name, seed, 30.0, 1.0), own, done)
     rows.sort(key=lambda row: row["seed"])
     tables = {"noise-crossings": table_of(rows)}
-    write_results(dict(**provenance(seeds=list(SEEDS), earlier=earlier), rows=rows, tables=tables), arguments.out)
+    write_results(dict(**provenance(seeds=arguments.seeds, earlier=earlier), rows=rows, tables=tables), arguments.out)
 
 
 if __name__ == "__main__":
