@@ -66,7 +66,9 @@ def find_redundant_units(
     """
     Find units whose spikes other units explain as well.
 
-    Units are tested from the rarest one on, each against all others that are left.
+    Units are tested from the rarest one on, each against all others that are left, and against those of them that have
+    more spikes: a pair of neurons fires together less often than either of them. Rarer units may be collisions of the
+    same pair with other lags; templates are fitted one after the other, and such a sum comes before its parts.
 
     Parameters
     ----------
@@ -94,8 +96,7 @@ def find_redundant_units(
     tested = spikes[some_of_each(spikes["unit_index"], MOST_TESTED_SPIKES, seed)]
     seen = tested_channels(templates, traces.get_channel_locations()[:, :2])
 
-    def is_unit(unit: int, is_left: np.ndarray) -> bool:
-        others = np.flatnonzero(is_left & (np.arange(len(is_left)) != unit))
+    def is_unit_beside(unit: int, others: np.ndarray) -> bool:
         num_others, residual = _explain_template(templates.values, overlaps, unit, others)
         is_similar = residual - errors[unit] < SUSPICIOUS_RESIDUAL * overlaps.norms[unit]
         if not is_similar or num_others < fewest_others:
@@ -106,6 +107,11 @@ def find_redundant_units(
         values = dict(threshold=threshold, amplitude_variance=amplitude_variance)
         gains = spike_gains(traces, [own[::2], own[1::2]], templates, unit, others, seen[unit], **values)
         return _most_gain(gains, len(own), least=least, share=share)
+
+    def is_unit(unit: int, is_left: np.ndarray) -> bool:
+        others = np.flatnonzero(is_left & (np.arange(len(is_left)) != unit))
+        larger = others[templates.num_spikes[others] > templates.num_spikes[unit]]
+        return is_unit_beside(unit, larger) and (len(larger) == len(others) or is_unit_beside(unit, others))
 
     # A unit depends on those that are visible on the channels where it is tested.
     depends = seen.astype("float32") @ templates.visible.T.astype("float32") > 0

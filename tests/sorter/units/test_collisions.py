@@ -54,6 +54,30 @@ def test_pairs_of_spikes_are_a_collision_also_where_their_lags_vary(reach):
     assert find_redundant_units(traces, spikes, templates, **RULES).tolist() == [False, False, True]
 
 
+def test_collisions_of_the_same_pair_at_several_lags_do_not_keep_each_other():
+    """Their sums are fitted first, and leave more of a spike than its two parts do."""
+    rng = np.random.default_rng(3)
+    values = padded_templates(2)
+    num_samples = values.shape[1]
+    traces = rng.standard_normal((NUM_FRAMES, NUM_CHANNELS)).astype("float32")
+    onsets = 600 * np.arange(1, 5 * NUM_SPIKES)
+    lags, kinds = (6, 10, 14), rng.permutation(np.arange(len(onsets)) % 5)
+    for onset, kind in zip(onsets, kinds, strict=True):
+        # Two of five spikes are those of one neuron alone; each of three units holds pairs of similar lags.
+        places = {0: onset} if kind == 3 else {1: onset} if kind == 4 else {0: onset, 1: onset + lags[kind]}
+        for unit, place in places.items():
+            place += rng.integers(-2, 3) if unit else 0
+            traces[place : place + num_samples] += (1 + 0.05 * rng.standard_normal()) * values[unit]
+    sums = [values[0] + np.roll(values[1], lag, axis=0) for lag in lags]
+    counts = np.bincount(kinds)
+    templates = as_templates([*values, *sums], [counts[3] + 40, counts[4] + 40, *counts[:3]])
+    trains = [onsets[kinds == kind] + templates.nbefore for kind in (3, 4, 0, 1, 2)]
+    assert (
+        find_redundant_units(as_recording(traces), spikes_of(trains), templates, **RULES).tolist()
+        == [False] * 2 + [True] * 3
+    )
+
+
 def test_a_unit_that_looks_like_a_sum_but_explains_its_spikes_better_is_kept():
     traces, spikes, templates = scene(np.zeros(NUM_SPIKES, dtype=int), extra=5.0)
     assert not find_redundant_units(traces, spikes, templates, **RULES).any()
