@@ -7,6 +7,7 @@ the other units as well, every one of them with its own lag and amplitude.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 
 import numpy as np
@@ -91,31 +92,63 @@ def find_redundant_units(
     -------
     np.ndarray, shape (num_units,), bool
     """
-    overlaps = make_template_overlaps(templates.values)
-    errors = templates.squared_errors().sum(axis=1)
-    tested = spikes[some_of_each(spikes["unit_index"], MOST_TESTED_SPIKES, seed)]
     seen = tested_channels(templates, traces.get_channel_locations()[:, :2])
-
-    def is_unit_beside(unit: int, others: np.ndarray) -> bool:
-        num_others, residual = _explain_template(templates.values, overlaps, unit, others)
-        is_similar = residual - errors[unit] < SUSPICIOUS_RESIDUAL * overlaps.norms[unit]
-        if not is_similar or num_others < fewest_others:
-            return True
-        own = tested[tested["unit_index"] == unit]
-        least = LEAST_GAIN + MISFIT_FRACTION * overlaps.norms[unit]
-        share = DOUBTFUL_SHARE if num_others > 1 else SUPERFLUOUS_SHARE
-        values = dict(threshold=threshold, amplitude_variance=amplitude_variance)
-        gains = spike_gains(traces, [own[::2], own[1::2]], templates, unit, others, seen[unit], **values)
-        return _most_gain(gains, len(own), least=least, share=share)
-
-    def is_unit(unit: int, is_left: np.ndarray) -> bool:
-        others = np.flatnonzero(is_left & (np.arange(len(is_left)) != unit))
-        larger = others[templates.num_spikes[others] > templates.num_spikes[unit]]
-        return is_unit_beside(unit, larger) and (len(larger) == len(others) or is_unit_beside(unit, others))
-
+    tests = _CollisionTests(
+        traces,
+        spikes[some_of_each(spikes["unit_index"], MOST_TESTED_SPIKES, seed)],
+        templates,
+        make_template_overlaps(templates.values),
+        templates.squared_errors().sum(axis=1),
+        seen,
+        fewest_others=fewest_others,
+        threshold=threshold,
+        amplitude_variance=amplitude_variance,
+    )
     # A unit depends on those that are visible on the channels where it is tested.
     depends = seen.astype("float32") @ templates.visible.T.astype("float32") > 0
-    return ~_kept_one_by_one(is_unit, np.argsort(templates.num_spikes, kind="stable"), depends)
+    return ~_kept_one_by_one(tests.is_unit, np.argsort(templates.num_spikes, kind="stable"), depends)
+
+
+@dataclass(frozen=True)
+class _CollisionTests:
+    """Whether units are more than collisions of others; arguments as in `find_redundant_units`, `tested_channels`."""
+
+    traces: BaseRecording
+    tested: np.ndarray
+    templates: UnitTemplates
+    overlaps: TemplateOverlaps
+    errors: np.ndarray
+    seen: np.ndarray
+    _: KW_ONLY
+    fewest_others: int
+    threshold: float
+    amplitude_variance: float
+
+    def is_unit(self, unit: int, is_left: np.ndarray) -> bool:
+        """Whether a unit is one beside all others that are left, and beside those of them that have more spikes."""
+        others = np.flatnonzero(is_left & (np.arange(len(is_left)) != unit))
+        larger = others[self.templates.num_spikes[others] > self.templates.num_spikes[unit]]
+        return self._is_unit_beside(unit, larger) and (len(larger) == len(others) or self._is_unit_beside(unit, others))
+
+    def _is_unit_beside(self, unit, others) -> bool:
+        templates, norm = self.templates, self.overlaps.norms[unit]
+        num_others, residual = _explain_template(templates.values, self.overlaps, unit, others)
+        is_similar = residual - self.errors[unit] < SUSPICIOUS_RESIDUAL * norm
+        if not is_similar or num_others < self.fewest_others:
+            return True
+        own = self.tested[self.tested["unit_index"] == unit]
+        gains = spike_gains(
+            self.traces,
+            [own[::2], own[1::2]],
+            templates,
+            unit,
+            others,
+            self.seen[unit],
+            threshold=self.threshold,
+            amplitude_variance=self.amplitude_variance,
+        )
+        share = DOUBTFUL_SHARE if num_others > 1 else SUPERFLUOUS_SHARE
+        return _most_gain(gains, len(own), least=LEAST_GAIN + MISFIT_FRACTION * norm, share=share)
 
 
 def tested_channels(templates: UnitTemplates, locations: np.ndarray) -> np.ndarray:
