@@ -41,10 +41,10 @@ class AssessorConfig(NetworkConfig):
     num_pair_features: int = 6
     num_spike_features: int = 5
     num_members: int = 5
-    width: int = 48
+    width: int = 96
     pair_width: int = 16
     spike_width: int = 24
-    dropout: float = 0.1
+    dropout: float = 0.2
 
 
 class Assessor(Network):

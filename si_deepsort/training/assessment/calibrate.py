@@ -112,10 +112,11 @@ def _missed(examples: ExampleSet, label_probabilities: np.ndarray) -> dict[str, 
         ]
     )
     roots = np.sqrt(whole["num_missed"])
-    families = examples.families()
+    # A user's recording is of no kind that was generated, so that each kind is predicted from the others.
+    kinds = examples.kinds()
     predicted = np.zeros_like(roots)
-    for held_out in np.unique(families):
-        is_out = families == held_out
+    for held_out in np.unique(kinds):
+        is_out = kinds == held_out
         predicted[is_out] = Ridge(RIDGE_STRENGTH).fit(features[~is_out], roots[~is_out]).predict(features[is_out])
     errors = roots - predicted
     tail = (1 - MISSED_COVERAGE) / 2

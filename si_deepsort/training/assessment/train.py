@@ -41,7 +41,7 @@ class AssessorTrainingSettings:
     seed : int
     """
 
-    num_epochs: int = 60
+    num_epochs: int = 150
     batch_size: int = 256
     learning_rate: float = 3e-3
     weight_decay: float = 0.02

@@ -90,6 +90,18 @@ def test_recordings_are_not_divided(examples):
         assert len(np.unique(folds[loaded.sortings == sorting])) == 1
 
 
+def test_recordings_of_one_seed_are_a_family(examples):
+    for number, name in enumerate(("plain-1-15", "plain-1-60", "tetrode-1-20", "plain-2-15", "tetrode-3-15", "other")):
+        (examples / f"r{number}.deepsort.npz").rename(examples / f"{name}.deepsort.npz")
+    loaded = load_examples(examples)
+    family = dict(zip(loaded.names, loaded.families(), strict=True))
+    assert family["plain-1-15.deepsort"] == family["plain-1-60.deepsort"] == family["tetrode-1-20.deepsort"]
+    assert len(set(family.values())) == 4 and len(set(loaded.kinds())) == 3 and loaded.num_recordings == 6
+    folds = folds_by_recording(loaded, 3, seed=0)
+    assert set(folds) == {0, 1, 2}, "folds are filled evenly"
+    assert len(np.unique(folds[loaded.families()[loaded.sortings] == family["plain-1-15.deepsort"]])) == 1
+
+
 def test_training_learns_and_is_seeded(examples, tmp_path):
     settings = AssessorTrainingSettings(num_epochs=20, batch_size=32)
     trained = train_assessor(examples, tmp_path / "model", settings=settings)
