@@ -122,9 +122,7 @@ def _missed(examples: ExampleSet, label_probabilities: np.ndarray) -> dict[str, 
     tail = (1 - MISSED_COVERAGE) / 2
     model = Ridge(RIDGE_STRENGTH).fit(features, roots)
     is_sorter = np.array(["degraded" not in name for name in examples.names])
-    # Sorters lose other neurons than made faults do: the interval is to hold for both.
-    low = np.minimum(*(np.quantile(errors[which], tail, axis=0) for which in (is_sorter, slice(None))))
-    high = np.maximum(*(np.quantile(errors[which], 1 - tail, axis=0) for which in (is_sorter, slice(None))))
+    low, high = np.quantile(errors, [tail, 1 - tail], axis=0)
     neurons, missed = whole["num_neurons"][is_sorter].sum(axis=0), whole["num_missed"][is_sorter].sum(axis=0)
     return {
         "weights": model.coef_.tolist(),
