@@ -16,6 +16,9 @@ SATELLITE_SHARE = 0.2
 # Largest lag, and largest deviation from the median lag, in seconds.
 SATELLITE_REACH_S = 0.008
 SATELLITE_SPREAD_S = 0.0004
+# Largest deviation in seconds at lags within CORE_S. A misfit of the template keeps its place there, and neurons that
+# fire together have as many spikes within the deviation above: up to a quarter of their spikes vanished.
+CORE_SPREAD_S = 0.0001
 # A unit is a satellite if more than this fraction of its spikes are residuals: the others are too few to be a unit.
 SATELLITE_FRACTION = 0.5
 # The larger of two units is the one with more energy within this many seconds of its spikes: the rest of a window may
@@ -47,13 +50,15 @@ def find_satellite_spikes(templates: UnitTemplates, spikes: np.ndarray, sampling
         templates.values[:, max(0, templates.nbefore - core) : templates.nbefore + core] ** 2, axis=(1, 2)
     )
     trains = trains_of(spikes, len(energies))
-    reach, spread = SATELLITE_REACH_S * sampling_frequency, SATELLITE_SPREAD_S * sampling_frequency
+    reach, spread, core_spread = (
+        seconds * sampling_frequency for seconds in (SATELLITE_REACH_S, SATELLITE_SPREAD_S, CORE_SPREAD_S)
+    )
     is_residual, is_satellite = np.zeros(len(spikes), dtype=bool), np.zeros(len(energies), dtype=bool)
     # Large units come first: what follows a satellite is no evidence.
     for unit in np.argsort(-energies, kind="stable"):
         explained = np.zeros(len(trains[unit]), dtype=bool)
         for other in np.flatnonzero(sharing[unit] & ~is_satellite & (energies > energies[unit])):
-            follows = _follows_at_one_lag(trains[unit], trains[other], reach, spread)
+            follows = _follows_at_one_lag(trains[unit], trains[other], reach, spread, core, core_spread)
             if follows.sum() > SATELLITE_SHARE * len(follows):
                 explained |= follows
         is_residual[spikes["unit_index"] == unit] = explained
@@ -61,7 +66,7 @@ def find_satellite_spikes(templates: UnitTemplates, spikes: np.ndarray, sampling
     return is_residual | is_satellite[spikes["unit_index"]]
 
 
-def _follows_at_one_lag(own, others, reach, spread):
+def _follows_at_one_lag(own, others, reach, spread, core, core_spread):
     """Which spikes have one of another unit within reach, at nearly the median lag."""
     if len(own) == 0 or len(others) == 0:
         return np.zeros(len(own), dtype=bool)
@@ -71,4 +76,5 @@ def _follows_at_one_lag(own, others, reach, spread):
     is_near = np.abs(nearest) <= reach
     if not is_near.any():
         return is_near
-    return is_near & (np.abs(nearest - np.median(nearest[is_near])) <= spread)
+    lag = np.median(nearest[is_near])
+    return is_near & (np.abs(nearest - lag) <= (spread if abs(lag) > core else core_spread))

@@ -33,6 +33,18 @@ def test_a_unit_keeps_the_spikes_that_no_larger_unit_leaves_over():
     np.testing.assert_array_equal(np.sort(spikes["sample_index"][is_satellite]), np.sort(with_it))
 
 
+def test_a_neuron_that_often_fires_together_with_a_larger_one_keeps_its_spikes():
+    """A quarter of its spikes lie within half a millisecond of the other neuron's, as copied spikes with jitter do."""
+    rng = np.random.default_rng(1)
+    values = padded_templates(2)
+    values[1] *= 0.5
+    first = np.sort(rng.choice(np.arange(0, 600_000, 400), 400, replace=False))
+    own = np.setdiff1d(rng.choice(np.arange(200, 600_000, 400), 240, replace=False), first)
+    together = first[:100] + rng.integers(-15, 16, 100)
+    spikes = spikes_of([first, np.concatenate([own, together])])
+    assert not find_satellite_spikes(as_templates(values), spikes, SAMPLING_FREQUENCY).any()
+
+
 def test_a_unit_without_spikes_is_no_satellite_and_gives_no_warning():
     values = padded_templates(2)
     spikes = spikes_of([np.arange(100, 10_000, 100), np.zeros(0, int)])
