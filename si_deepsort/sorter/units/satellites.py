@@ -16,8 +16,8 @@ SATELLITE_SHARE = 0.2
 # Largest lag, and largest deviation from the median lag, in seconds.
 SATELLITE_REACH_S = 0.008
 SATELLITE_SPREAD_S = 0.0004
-# Largest deviation in seconds at lags within CORE_S. A misfit of the template keeps its place there, and neurons that
-# fire together have as many spikes within the deviation above: up to a quarter of their spikes vanished.
+# Largest deviation in seconds at lags within CORE_S, unless the unit is a satellite. A misfit of the template keeps its
+# place there, and neurons that fire together have as many spikes within the deviation above: a quarter of all vanished.
 CORE_SPREAD_S = 0.0001
 # A unit is a satellite if more than this fraction of its spikes are residuals: the others are too few to be a unit.
 SATELLITE_FRACTION = 0.5
@@ -77,4 +77,7 @@ def _follows_at_one_lag(own, others, reach, spread, core, core_spread):
     if not is_near.any():
         return is_near
     lag = np.median(nearest[is_near])
-    return is_near & (np.abs(nearest - lag) <= (spread if abs(lag) > core else core_spread))
+    apart = np.abs(nearest - lag)
+    follows = is_near & (apart <= spread)
+    is_synchrony = abs(lag) <= core and follows.mean() <= SATELLITE_FRACTION
+    return follows & (apart <= core_spread) if is_synchrony else follows
