@@ -13,11 +13,9 @@ import numpy as np
 JITTERS = 16
 # Lags to either side of a lag from which overlaps at delays of part of a place are interpolated.
 INTERPOLATION_REACH = 4
-# Places whose spikes are searched for together, before those of later places: their correlations stay in the
-# processor's cache. Chosen by speed; results do not depend on it.
-BLOCK_PLACES = 2048
-# Places that are skipped at once where no correlation is high enough for a spike. Chosen by speed.
-PUSHED_PLACES = 256
+# Places whose spikes are searched for together, so that their correlations stay in the processor's cache, and places
+# that are skipped at once where no correlation is high enough. Chosen by speed; results do not depend on them.
+BLOCK_PLACES, PUSHED_PLACES = 2048, 256
 # Smallest correlation with a template one frame away from a spike, relative to its height at the spike: spikes hold
 # next to nothing at higher frequencies.
 LEAST_A_FRAME_AWAY = 0.9
@@ -207,8 +205,7 @@ def find_spikes(correlations, overlaps, thresholds, precision, refractory):
                 _push_peaks(heap, correlations, blocked, other, bounds, norms, precision, thresholds, floors)
     found, owners = np.array(places)[1:], np.array(units)[1:]
     steps, sizes = np.array(jitters)[1:], np.array(amplitudes)[1:]
-    allowed = thresholds < np.inf
-    _second_thoughts(correlations, blocked, overlaps, allowed, precision, found, owners, steps, sizes)
+    _second_thoughts(correlations, blocked, overlaps, thresholds < np.inf, precision, found, owners, steps, sizes)
     scores = _scores(correlations, overlaps, precision, found, owners, sizes)
     keep = scores > thresholds[owners]
     return found[keep], steps[keep], owners[keep], sizes[keep], scores[keep]
@@ -242,7 +239,13 @@ def _second_thoughts(correlations, blocked, overlaps, allowed, precision, places
     # Overlaps reach no farther than a template.
     reach = min(max(1, SECOND_THOUGHTS_FRAMES // overlaps.stride), overlaps.num_lags - 2)
     norms, num_places, least = overlaps.norms, correlations.shape[1], _least_at_place(overlaps.stride)
-    for spike in np.argsort(places):
+    order = np.arange(len(places))
+    # Sorts by insertion: np.argsort takes numba two seconds to compile.
+    for last in range(1, len(order)):
+        while last > 0 and places[order[last]] < places[order[last - 1]]:
+            order[last], order[last - 1] = order[last - 1], order[last]
+            last -= 1
+    for spike in order:
         unit, place = units[spike], places[spike]
         weights = amplitudes[spike] * overlaps.delays[jitters[spike]]
         own_pair = overlaps.starts[unit] + np.searchsorted(
@@ -250,9 +253,8 @@ def _second_thoughts(correlations, blocked, overlaps, allowed, precision, places
         )
         best_score, best_pair, best_place = np.float32(-1e9), own_pair, place
         best_jitter, best_height = jitters[spike], np.float32(0.0)
-        least_score = _spike_score(
-            _restored(correlations, overlaps, own_pair, place, weights, place), norms[unit], precision
-        )
+        own = _restored(correlations, overlaps, own_pair, place, weights, place)
+        least_score = _spike_score(own, norms[unit], precision)
         first, last = max(0, place - reach), min(num_places - 1, place + reach) + 1
         for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
             other = overlaps.units[pair]
@@ -286,13 +288,11 @@ def _second_thoughts(correlations, blocked, overlaps, allowed, precision, places
         best_unit = overlaps.units[best_pair]
         amplitude = np.float32((best_height + precision) / (norms[best_unit] + precision))
         new_weights = amplitude * overlaps.delays[best_jitter]
+        change = abs(amplitude - amplitudes[spike]) * np.sqrt(norms[unit])
         if best_unit != unit or best_place != place:
             _subtract_from_all(correlations, overlaps, unit, place, -weights)
             _subtract_from_all(correlations, overlaps, best_unit, best_place, new_weights)
-        elif (
-            best_jitter != jitters[spike]
-            or abs(amplitude - amplitudes[spike]) * np.sqrt(norms[unit]) > NEGLIGIBLE_CHANGE
-        ):
+        elif best_jitter != jitters[spike] or change > NEGLIGIBLE_CHANGE:
             _subtract_from_all(correlations, overlaps, unit, place, new_weights - weights)
         else:
             continue

@@ -81,7 +81,9 @@ def _fit_windows(residuals, starts, frames, units, shapes, visible, precisions, 
             unit, first = units[spike], max(0, frames[spike])
             last = min(length, frames[spike] + num_samples)
             for channel in np.flatnonzero(visible[unit]):
-                rest[channel, first:last] -= shapes[unit, channel, 0, first - frames[spike] : last - frames[spike]]
+                # Loops, here and below: numba takes four seconds to compile what checks the shapes of two arrays.
+                for frame in range(first, last):
+                    rest[channel, frame] -= shapes[unit, channel, 0, frame - frames[spike]]
         for spike in range(starts[window], starts[window + 1]):
             unit, row, first = units[spike], 2 * (spike - starts[window]), max(0, frames[spike])
             last = min(length, frames[spike] + num_samples)
@@ -101,9 +103,10 @@ def _fit_windows(residuals, starts, frames, units, shapes, visible, precisions, 
                         shapes[units[other], :, :, begin - frames[other] : end - frames[other]],
                         np.flatnonzero(visible[unit] & visible[units[other]]),
                     )
-                products[window, column : column + 2, row : row + 2] = products[
-                    window, row : row + 2, column : column + 2
-                ].T.copy()
+                for kind in range(2):
+                    for other_kind in range(2):
+                        product = products[window, row + kind, column + other_kind]
+                        products[window, column + other_kind, row + kind] = product
 
 
 @numba.njit(cache=True, nogil=True)
