@@ -205,7 +205,11 @@ def find_spikes(correlations, overlaps, thresholds, precision, refractory):
                 _push_peaks(heap, correlations, blocked, other, bounds, norms, precision, thresholds, floors)
     found, owners = np.array(places)[1:], np.array(units)[1:]
     steps, sizes = np.array(jitters)[1:], np.array(amplitudes)[1:]
-    _second_thoughts(correlations, blocked, overlaps, thresholds < np.inf, precision, found, owners, steps, sizes)
+    # In the order of their places, by the heap that is empty now: np.argsort takes numba two seconds to compile.
+    for spike in range(len(found)):
+        heapq.heappush(heap, (np.float32(0.0), found[spike], spike))
+    allowed = thresholds < np.inf
+    _second_thoughts(heap, correlations, blocked, overlaps, allowed, precision, found, owners, steps, sizes)
     scores = _scores(correlations, overlaps, precision, found, owners, sizes)
     keep = scores > thresholds[owners]
     return found[keep], steps[keep], owners[keep], sizes[keep], scores[keep]
@@ -234,18 +238,13 @@ def _restored(correlations, overlaps, pair, place, weights, near):
 
 
 @numba.njit(cache=True, nogil=True)
-def _second_thoughts(correlations, blocked, overlaps, allowed, precision, places, units, jitters, amplitudes):
+def _second_thoughts(heap, correlations, blocked, overlaps, allowed, precision, places, units, jitters, amplitudes):
     """Take out each spike and put it back where it now fits best, as an allowed unit that overlaps with its unit."""
     # Overlaps reach no farther than a template.
     reach = min(max(1, SECOND_THOUGHTS_FRAMES // overlaps.stride), overlaps.num_lags - 2)
     norms, num_places, least = overlaps.norms, correlations.shape[1], _least_at_place(overlaps.stride)
-    order = np.arange(len(places))
-    # Sorts by insertion: np.argsort takes numba two seconds to compile.
-    for last in range(1, len(order)):
-        while last > 0 and places[order[last]] < places[order[last - 1]]:
-            order[last], order[last - 1] = order[last - 1], order[last]
-            last -= 1
-    for spike in order:
+    while len(heap) > 0:
+        spike = heapq.heappop(heap)[2]
         unit, place = units[spike], places[spike]
         weights = amplitudes[spike] * overlaps.delays[jitters[spike]]
         own_pair = overlaps.starts[unit] + np.searchsorted(
