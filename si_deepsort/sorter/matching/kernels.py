@@ -59,10 +59,9 @@ def _places_beside(place, num_places):
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
 def _highest_of(row):
-    """The largest of some correlations."""
+    """The largest of some correlations; the compiler vectorises this, but not max()."""
     highest = np.float32(-np.inf)
     for value in row:
-        # The compiler vectorises this, but not max().
         if value > highest:
             highest = value
     return highest
@@ -78,8 +77,7 @@ def _least_at_place(stride):
 def _subtract(correlations, overlaps, pair, place, weights):
     """Subtract a spike from the correlation of one unit; weights: its amplitude times `overlaps.delays[jitter]`."""
     first = place - overlaps.num_lags + 1
-    begin = max(0, -first)
-    end = min(2 * overlaps.num_lags - 1, correlations.shape[1] - first)
+    begin, end = max(0, -first), min(2 * overlaps.num_lags - 1, correlations.shape[1] - first)
     changed = correlations[overlaps.units[pair], first + begin : first + end]
     overlap = overlaps.values[pair, begin : end + 2 * INTERPOLATION_REACH]
     for lag in range(len(changed)):
@@ -205,14 +203,18 @@ def find_spikes(correlations, overlaps, thresholds, precision, refractory):
                 _push_peaks(heap, correlations, blocked, other, bounds, norms, precision, thresholds, floors)
     found, owners = np.array(places)[1:], np.array(units)[1:]
     steps, sizes = np.array(jitters)[1:], np.array(amplitudes)[1:]
-    # In the order of their places, by the heap that is empty now: np.argsort takes numba two seconds to compile.
-    for spike in range(len(found)):
-        heapq.heappush(heap, (np.float32(0.0), found[spike], spike))
-    allowed = thresholds < np.inf
-    _second_thoughts(heap, correlations, blocked, overlaps, allowed, precision, found, owners, steps, sizes)
+    _push_in_order(heap, found)
+    _second_thoughts(heap, correlations, blocked, overlaps, thresholds < np.inf, precision, found, owners, steps, sizes)
     scores = _scores(correlations, overlaps, precision, found, owners, sizes)
     keep = scores > thresholds[owners]
     return found[keep], steps[keep], owners[keep], sizes[keep], scores[keep]
+
+
+@numba.njit(cache=True, nogil=True)
+def _push_in_order(heap, places):
+    """Push spikes, to be popped in the order of their places: np.argsort takes numba two seconds to compile."""
+    for spike in range(len(places)):
+        heapq.heappush(heap, (np.float32(0.0), places[spike], spike))
 
 
 @numba.njit(cache=True, nogil=True)
