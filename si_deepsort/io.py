@@ -59,13 +59,16 @@ def open_recording(
     try:
         recording = read(path, **options)
     except Exception as error:
-        what = f"as '{file_format}'" if file_format else "as something that SpikeInterface saved"
+        what = f"as '{file_format}'" if file_format else "as a recording that SpikeInterface saved"
         raise ValueError(
-            f"{path} cannot be read {what} ({type(error).__name__}: {error}). Name its format with --format and what "
+            f"{path} cannot be read {what} ({_reason(error)}). Name its format with --format and what "
             f"the reader needs with --reader-option name=value{_reader_arguments(read)}."
         ) from error
     if not isinstance(recording, si.BaseRecording):
-        raise ValueError(f"{path} holds a {type(recording).__name__}, expected a recording.")
+        raise ValueError(f"{path} holds a {_class_name(recording)}, expected a recording.")
+    rate = recording.get_sampling_frequency()
+    if not 0 < rate < np.inf:
+        raise ValueError(f"{path} was read with a sampling frequency of {rate:g} Hz, expected a positive number.")
     if name == "binary" and "channel_ids" not in options:
         recording.annotate(**{IDS_ARE_POSITIONS: True})
     if probe is not None:
@@ -73,11 +76,85 @@ def open_recording(
     return recording
 
 
+def open_saved_recording(path: str | Path) -> si.BaseRecording:
+    """
+    Open a recording that SpikeInterface saved.
+
+    Parameters
+    ----------
+    path : str | Path
+        Folder, zarr or JSON.
+
+    Returns
+    -------
+    BaseRecording
+
+    Raises
+    ------
+    ValueError
+        If there is nothing at the path, or something else than a recording.
+    """
+    return _saved(path, si.load, si.BaseRecording, "what recording.save(folder=...) of SpikeInterface wrote")
+
+
+def open_sorting(path: str | Path) -> si.BaseSorting:
+    """
+    Open a sorting that SpikeInterface saved, or the result in the output folder of a sorter.
+
+    Parameters
+    ----------
+    path : str | Path
+        Folder, zarr or JSON.
+
+    Returns
+    -------
+    BaseSorting
+
+    Raises
+    ------
+    ValueError
+        If there is nothing at the path, or something else than a sorting.
+    """
+    from spikeinterface.sorters import read_sorter_folder
+
+    is_sorter_output = (Path(path) / "spikeinterface_log.json").exists()
+    read = read_sorter_folder if is_sorter_output else si.load
+    return _saved(
+        path, read, si.BaseSorting, "what sorting.save(folder=...) of SpikeInterface wrote, or the output of a sorter"
+    )
+
+
 def format_names() -> list[str]:
     """Names that `open_recording` takes as `file_format`."""
     from spikeinterface.extractors.extractor_classes import recording_extractor_full_dict as readers
 
     return sorted({*readers, "openephys"} - {"numpy"})
+
+
+def _saved(path, read, kind, expected):
+    """What `read` finds at a path; a ValueError if it is of another kind."""
+    path, name = Path(path), kind.__name__.removeprefix("Base").lower()
+    if not path.exists():
+        raise ValueError(f"There is nothing at {path}; expected {expected}.")
+    try:
+        found = read(path)
+    except Exception as error:  # SpikeInterface fails in many ways on files and folders that it did not write
+        raise ValueError(f"{path} cannot be read as a {name} ({_reason(error)}). Expected {expected}.") from error
+    if not isinstance(found, kind):
+        raise ValueError(
+            f"{path} holds a {_class_name(found)}, expected a {name}: {expected}. Check the order of the arguments."
+        )
+    return found
+
+
+def _reason(error):
+    """Words of an error; SpikeInterface fails on a folder of another kind because it finds none of its files."""
+    is_foreign_folder = isinstance(error, UnboundLocalError)
+    return "it holds no file that SpikeInterface wrote" if is_foreign_folder else f"{type(error).__name__}: {error}"
+
+
+def _class_name(found):
+    return "sorting" if isinstance(found, si.BaseSorting) else type(found).__name__
 
 
 def _set_probe(recording: si.BaseRecording, file: Path) -> None:

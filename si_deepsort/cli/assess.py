@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from .outputs import check_folder
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add `assess`."""
@@ -30,13 +32,16 @@ def assess(
     seed: Annotated[int, typer.Option(help="Seed of the choice of spikes.")] = 0,
 ) -> None:
     """Expected precision and recall of each unit, labels with reasons, and what was probably missed."""
-    import spikeinterface.core as si
-
     from ..assessment import assess as judge
+    from ..io import open_saved_recording, open_sorting
 
+    if out is not None:
+        check_folder(out, "--out")
+        if out.exists() and any(out.iterdir()) and not overwrite:
+            raise ValueError(f"--out {out}: the folder is not empty. Replace an earlier assessment by --overwrite.")
     assessment = judge(
-        _load_sorting(sorting),
-        si.load(recording),
+        open_sorting(sorting),
+        open_saved_recording(recording),
         model=model,
         duration_s=duration_s,
         every_spike=every_spike,
@@ -47,12 +52,3 @@ def assess(
     print(assessment.summary())
     if out is not None:
         print(f"Tables: {assessment.save(out, overwrite=overwrite)}")
-
-
-def _load_sorting(folder: Path):
-    """A saved sorting, or the result in the output folder of a sorter."""
-    import spikeinterface.core as si
-    from spikeinterface.sorters import read_sorter_folder
-
-    is_sorter_output = (folder / "spikeinterface_log.json").exists()
-    return read_sorter_folder(folder) if is_sorter_output else si.load(folder)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from .console import show_log
+from .outputs import check_file, check_folder
 
 METHODS = ("deep_interpolate", "wavelet_denoise")
 
@@ -28,8 +29,7 @@ def denoise(
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.", min=1)] = 1,
 ) -> None:
     """Denoise a recording that is band-pass filtered already, and save it."""
-    import spikeinterface.core as si
-
+    from ..io import open_saved_recording
     from ..preprocessing import PREPROCESSORS
 
     show_log(True)
@@ -37,7 +37,13 @@ def denoise(
         raise ValueError(f"--method: got '{method}', expected one of {METHODS}.")
     if output.exists():
         raise ValueError(f"{output} exists; choose another name or delete it.")
-    noisy = si.load(recording)
+    check_folder(output, "OUTPUT")
+    if method != METHODS[0]:
+        given = {"--model": model, "--blend": blend.removeprefix("auto"), "--bad-channels": bad_channels}
+        ignored = [name for name, value in given.items() if value]
+        if ignored:
+            raise ValueError(f"{', '.join(ignored)}: only --method {METHODS[0]} takes this, got --method {method}.")
+    noisy = open_saved_recording(recording)
     options: dict = {}
     if method == METHODS[0]:
         named = {str(channel_id): channel_id for channel_id in noisy.channel_ids}
@@ -59,12 +65,12 @@ def train_denoiser(
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Train or fine-tune a denoiser on recordings."""
-    import spikeinterface.core as si
-
+    from ..io import open_saved_recording
     from ..training.interpolation.train import InterpolationTrainingSettings, train_deep_interpolation
 
+    check_folder(folder, "--out")
     settings = InterpolationTrainingSettings(num_epochs=num_epochs, device=device, seed=seed)
-    loaded = [si.load(path) for path in recordings]
+    loaded = [open_saved_recording(path) for path in recordings]
     train_deep_interpolation(loaded, folder, start_from=start_from or None, settings=settings)
 
 
@@ -75,11 +81,11 @@ def denoiser_report(
     blend: Annotated[str, typer.Option(help="Weight of the raw trace, 0 to 1, or 'auto'.")] = "auto",
 ) -> None:
     """Measure what a denoiser would do to small units of a recording."""
-    import spikeinterface.core as si
-
     from ..benchmarking.artifact_report import artifact_report
+    from ..io import open_saved_recording
 
-    scores = artifact_report(si.load(recording), model, report, blend=_blend(blend))
+    check_file(report, "--report")
+    scores = artifact_report(open_saved_recording(recording), model, report, blend=_blend(blend))
     for name, score in scores.items():
         print(f"{name:>10}: amplitude kept {score.gain:.2f}, small units {score.gain_small:.2f}, d' {score.dprime:.2f}")
     print(f"Report: {report}")

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .outputs import check_file, check_folder
+
 TimeScale = Annotated[
     float, typer.Option(help="2 for events twice as slow as the model knows, ...", min=0.01, max=100.0)
 ]
@@ -56,6 +58,9 @@ def events(
     from ..events.segment import one_channel, segment_events
     from ..events.tables import apply_decisions, read_events, save_events
 
+    check_file(out, "--out")
+    if report is not None:
+        check_file(report, "--report")
     recording = one_channel(trace, channel)
     earlier, text_format = _earlier_table(out, trace, recording)
     table = segment_events(
@@ -100,6 +105,7 @@ def train_events(
     from ..training.events.train import EventTrainingSettings
     from ..training.events.train import train_events as train
 
+    check_folder(out, "--out")
     sign = _sign(polarity)
     if sign == "auto":
         raise ValueError("--polarity auto is not possible in training; say up or down.")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .outputs import check_folder
+
 if TYPE_CHECKING:
     from spikeinterface.core import BaseSorting
 
@@ -30,13 +32,13 @@ def train_lfp(
     seed: Annotated[int, typer.Option(help="Random seed")] = 0,
 ) -> None:
     """Learn to predict spikes from a field potential."""
-    import spikeinterface
-
+    from ..io import open_saved_recording, open_sorting
     from ..lfp.features import FeatureSettings
     from ..lfp.predictors import PredictorSettings
     from ..training.lfp.train import train_spike_predictor
 
-    lfp, spikes = spikeinterface.load(recording), spikeinterface.load(sorting)
+    check_folder(folder, "--folder")
+    lfp, spikes = open_saved_recording(recording), open_sorting(sorting)
     features = FeatureSettings(bands=bands, bin_ms=bin_ms, causal=causal)
     settings = PredictorSettings(seed=seed, progress_bar=True)
     unit_id = _unit_ids(spikes, unit)
@@ -70,11 +72,16 @@ def predict(
     seed: Annotated[int, typer.Option(help="Random seed of the spikes that are drawn from the rates")] = 0,
 ) -> None:
     """Predict spikes from a field potential with a trained model."""
-    import spikeinterface
-
+    from ..io import open_saved_recording
     from ..lfp.predict import predict_spikes
 
-    prediction = predict_spikes(spikeinterface.load(recording), model)
+    check_folder(folder, "--folder")
+    present = [name for name in ("sorting", "rates") if (folder / name).exists()]
+    if present:
+        raise ValueError(f"--folder {folder}: it holds '{present[0]}' of an earlier prediction. Give another folder.")
+    if not 0 < sampling_frequency < float("inf"):
+        raise ValueError(f"--sampling-frequency: got {sampling_frequency:g}, expected a positive number in Hz.")
+    prediction = predict_spikes(open_saved_recording(recording), model)
     sorting = prediction.to_sorting(sampling_frequency, seed=seed)
     sorting.save(folder=folder / "sorting")
     start_s = sorting.get_annotation("start_time_s")

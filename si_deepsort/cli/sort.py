@@ -9,6 +9,7 @@ import typer
 
 from ..sorter.settings import DeepSortSettings
 from .console import show_log
+from .outputs import check_folder
 from .setting_options import check_settings, in_words_of_options, read_settings_file, with_setting_options
 from .topics import PRESETS, describe_settings, settings_file
 
@@ -84,6 +85,8 @@ def sort(
     from ..io import open_recording
 
     show_log(verbose)
+    if not out.exists():
+        check_folder(out, "--out")
     values = chosen_settings(given or {}, config, preset)
     loaded = open_recording(recording, file_format=file_format, options=reader_options(reader_option), probe=probe)
     if loaded.get_num_channels() > 1 and not loaded.has_channel_location():

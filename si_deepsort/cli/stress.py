@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .outputs import check_folder
 from .setting_options import check_settings
 from .sort import FileFormat, ProbeFile, ReaderOptions, reader_options
 
@@ -42,12 +43,11 @@ def stress_test(
     workers: Annotated[int, typer.Option(help="Sortings at a time.", min=1)] = 1,
 ) -> None:
     """Inject units with known spikes, sort again, and tell what was found; the page is OUT/stress_test.html."""
-    import spikeinterface.core as si
-
-    from ..io import open_recording
+    from ..io import open_recording, open_sorting
     from ..stress import StressTestSettings
     from ..stress import stress_test as run
 
+    check_folder(out, "--out")
     given = dict(
         num_repetitions=num_repetitions,
         units_per_repetition=units_per_repetition,
@@ -64,7 +64,7 @@ def stress_test(
     test = run(
         loaded,
         [name.strip() for name in sorters.split(",") if name.strip()],
-        sorting=None if sorting is None else si.load(sorting),
+        sorting=None if sorting is None else open_sorting(sorting),
         folder=out,
         settings=settings,
         engine=engine,

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .outputs import check_folder
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add `train-detector`, `train-classifier` and `tune-detector` to the command line."""
@@ -27,14 +29,14 @@ def train_detector(
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Train a spike detector on a recording with known spikes; write a model folder."""
-    import spikeinterface.core as si
-
+    from ..io import open_saved_recording, open_sorting
     from ..training.detection.train import DetectorTrainingSettings
     from ..training.detection.train import train_detector as train
 
+    check_folder(out, "--out")
     trained = train(
-        si.load(recording),
-        si.load(sorting),
+        open_saved_recording(recording),
+        open_sorting(sorting),
         folder=out,
         architecture=architecture,
         start_from=start_from,
@@ -59,14 +61,14 @@ def train_classifier(
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Train a classifier of the units of a sorted recording; write a model folder."""
-    import spikeinterface.core as si
-
+    from ..io import open_saved_recording, open_sorting
     from ..training.classification.train import ClassifierTrainingSettings
     from ..training.classification.train import train_classifier as train
 
+    check_folder(out, "--out")
     train(
-        _for_classifier(si.load(recording), freq_min, freq_max),
-        si.load(sorting),
+        _for_classifier(open_saved_recording(recording), freq_min, freq_max),
+        open_sorting(sorting),
         folder=out,
         architecture=architecture,
         compared_part=compare,
@@ -86,12 +88,12 @@ def tune_detector(
     seed: Annotated[int, typer.Option(help="Random seed of the noise that is added.")] = 0,
 ) -> None:
     """Choose a detector's threshold for a recording without labels, on a labelled one with the same noise added."""
-    import spikeinterface.core as si
-
+    from ..io import open_saved_recording, open_sorting
     from ..training.detection.standard_front_ends import standard_front_ends
     from ..training.detection.tune import tune_detector as tune
 
-    labelled, unlabelled, spikes = (si.load(folder) for folder in (recording, target, sorting))
+    check_folder(out, "--out")
+    labelled, unlabelled, spikes = open_saved_recording(recording), open_saved_recording(target), open_sorting(sorting)
     choices = standard_front_ends(labelled, spikes) if front_ends else None
     tuning = tune(labelled, spikes, unlabelled, detector=detector, folder=out, front_ends=choices, seed=seed)
     print(f"Front end {tuning.front_end}, threshold {tuning.threshold}, exclusive_ms {tuning.exclusive_ms}")

@@ -1,41 +1,15 @@
 """Columns of a table of events, in any naming and unit, as onset, end, segment and decision."""
 
-import re
 import warnings
 
 import numpy as np
 import pandas
 
+from .column_names import END_NAMES, ONSET_NAMES, SEGMENT_NAMES, parse_name, unit_of_cell
 from .decimal_numbers import parse_numbers
+from .other_lines import is_statistics, with_units_of_first_line
 from .text_files import SPREADSHEET_ERROR
 
-# Names of the column that holds the time of an event, without unit, the best first. MiniAnalysis writes "Time",
-# Clampfit "Event Start Time", Eventer and Stimfit similar names.
-ONSET_NAMES = (
-    "onset",
-    "onset time",
-    "event onset",
-    "event start time",
-    "event start",
-    "start time",
-    "start",
-    "time",
-    "event time",
-    "time of event",
-    "time of peak",
-    "peak time",
-)
-# Names of the column that holds the end of an event.
-END_NAMES = ("end", "end time", "event end time", "event end", "stop")
-# Names of the column that holds the sweep. "segment" counts from 0, the others from 1 unless a 0 occurs.
-SEGMENT_NAMES = ("segment", "sweep", "trace", "episode")
-# Seconds in each unit that a heading may name.
-SECONDS_PER_UNIT = {
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
-    **dict.fromkeys(("ms", "msec", "msecs", "millisecond", "milliseconds"), 1e-3),
-    **dict.fromkeys(("us", "usec", "microsecond", "microseconds"), 1e-6),
-    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
-}
 DECISION, ACCEPT, REJECT = "decision", "accept", "reject"
 # Repeated lines that a warning names at most.
 SHOWN_LINES = 5
@@ -66,6 +40,7 @@ def as_events(table: pandas.DataFrame, *, decimal: str | None = None) -> pandas.
         If there is no column of onsets or a cell in it is not a number.
     """
     table = table if table.index.is_unique else table.reset_index(drop=True)
+    table = with_units_of_first_line(table, (*ONSET_NAMES, *END_NAMES))
     onset, onset_factor = _time_column(table, ONSET_NAMES)
     if onset is None:
         raise ValueError(f"no column holds times of events; the columns are {[str(name) for name in table.columns]}")
@@ -101,22 +76,6 @@ def _without_repeated(events):
             stacklevel=3,
         )
     return events[~is_repeated]
-
-
-def parse_name(name: object) -> tuple[str, float | None]:
-    """Name of a column without unit, in lower case with single spaces, and seconds per unit (None if not named)."""
-    text = str(name).strip().strip("\"'\ufeff").lower()
-    text = text.replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u")
-    text = re.sub(r"[\s_]+", " ", text).strip()
-    match = re.fullmatch(r"(.*?)\s*[\[(]\s*(\w+)\s*[\])]", text) or re.fullmatch(r"(.*) (\w+)", text)
-    if match and match.group(2) in SECONDS_PER_UNIT:
-        return match.group(1).strip(), SECONDS_PER_UNIT[match.group(2)]
-    return re.sub(r"\s*(#|number|no\.?)$", "", text), None
-
-
-def names_events(cells: list[str]) -> bool:
-    """Whether cells are a heading: one of them names the time of an event."""
-    return any(parse_name(cell)[0] in ONSET_NAMES for cell in cells)
 
 
 def _find(table, names):
@@ -160,31 +119,51 @@ def _parsed(column, decimal):
 
 
 def _onsets(table, onset, decision, decimal):
-    """Onsets in the unit of the column; NaN for lines of units and of sums, which are left out."""
-    values, is_text = _parsed(table[onset], decimal)
-    cells = np.array([str(cell) for cell in table[onset]], dtype=object)
-    is_error = np.array([SPREADSHEET_ERROR.fullmatch(cell.strip()) is not None for cell in cells], dtype=bool)
-    if is_error.any():
-        line = table.index[is_error][0]
+    """Onsets in the unit of the column; NaN for lines of units and of statistics, which are left out."""
+    is_other = is_statistics(table, onset)
+    values, is_text = np.full(len(table), np.nan), np.zeros(len(table), dtype=bool)
+    values[~is_other], is_text[~is_other] = _parsed(table.loc[~is_other, onset], decimal)
+    has_no_numbers = len(table) > 0 and not _holds_numbers(table[[onset]])
+    if has_no_numbers and _holds_numbers(table):
         raise ValueError(
-            f"the column '{onset}' holds '{cells[is_error][0]}' (line {line}), which a spreadsheet writes instead of a "
-            "number; make the column wider, or mend the formula, and save the table again"
+            f"no line below the heading holds a time in the column '{onset}'; is the table turned by 90 degrees"
         )
-    has_digits = np.array([any(map(str.isdigit, cell)) for cell in cells], dtype=bool) & is_text
-    if has_digits.any():
-        line = table.index[has_digits][0]
-        raise ValueError(f"the column '{onset}' holds '{cells[has_digits][0]}' (line {line}), not a number")
+    _check_texts(table, onset, is_text)
     if decision is not None:
         words = [str(word).strip().lower() for word in table[decision]]
         is_lost = ~np.isfinite(values) & np.isin(words, (ACCEPT, REJECT))
         if is_lost.any():
             line, word = table.index[is_lost][0], table[decision][is_lost].iloc[0]
             raise ValueError(f"line {line} holds the decision '{word}', but no time of an event")
-    if len(table) and not np.isfinite(values).any() and _holds_numbers(table):
-        raise ValueError(
-            f"no line below the heading holds a time in the column '{onset}'; is the table turned by 90 degrees"
-        )
+    _warn_of_lines_without_time(table, ~np.isfinite(values) & ~is_text & ~is_other, is_other)
     return np.where(np.isinf(values), np.nan, values)
+
+
+def _check_texts(table, onset, is_text):
+    """An error if the column of times holds text; units, a repeated heading and lone remarks may stand there."""
+    for line, cell in table.loc[is_text, onset].items():
+        cell = str(cell).strip()
+        if SPREADSHEET_ERROR.fullmatch(cell):
+            raise ValueError(
+                f"the column '{onset}' holds '{cell}' (line {line}), which a spreadsheet writes instead of a "
+                "number; make the column wider, or mend the formula, and save the table again"
+            )
+        is_alone = is_filled(table.loc[line]).sum() == 1 and not any(map(str.isdigit, cell))
+        if not is_alone and unit_of_cell(cell) is None and parse_name(cell)[0] != parse_name(onset)[0]:
+            raise ValueError(f"the column '{onset}' holds '{cell}' (line {line}), not a number")
+
+
+def _warn_of_lines_without_time(table, has_no_time, is_statistics_line):
+    """Name the lines that are left out: statistics of the events, and lines with numbers but without a time."""
+    with_numbers = [any(map(str.isdigit, "".join(map(str, row)))) for row in table[has_no_time].to_numpy()]
+    lines = [*table.index[has_no_time][with_numbers], *table.index[is_statistics_line]]
+    if lines:
+        warnings.warn(
+            f"In the table of events, {len(lines)} of {len(table)} lines hold no time of an event, or a statistic of "
+            f"the events, and are left out: line {', '.join(map(str, sorted(lines)[:SHOWN_LINES]))}"
+            f"{' and others' if len(lines) > SHOWN_LINES else ''}.",
+            stacklevel=4,
+        )
 
 
 def _holds_numbers(table):

@@ -11,10 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 
 # Cells that mean "no value".
-MISSING_WORDS = ("", "nan", "na", "n/a", "none", "null", "-", "--")
+MISSING_WORDS = ("", "nan", "na", "n/a", "<na>", "none", "null", "-", "--", "\N{EN DASH}", "\N{EM DASH}")
 # Spaces and apostrophes that separate thousands: 1 469.44, 1'469.44.
-_GROUPING_MARKS = " '\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"
+_GROUPING_MARKS = (
+    " '\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}\N{FIGURE SPACE}\N{RIGHT SINGLE QUOTATION MARK}"
+)
 _GROUPED = re.compile(rf"[+-]?[1-9]\d{{0,2}}([{_GROUPING_MARKS}])\d{{3}}(\1\d{{3}})*(?=[.,]|$)")
+# What stands around a number where a program or a spreadsheet keeps it as text: ="1.25", '1.25', '1.25.
+_AS_TEXT = re.compile(r"""=?"(?P<number>[^"]+)"|'(?P<quoted>[^']+)'?""")
 # A number whose thousands are grouped by the first mark and whose decimals follow the second one.
 _NUMBER = r"[+-]?(?:(?:[1-9]\d{{0,2}}(?:{0}\d{{3}})+|\d+)(?:{1}\d*)?|{1}\d+)(?:[eE][+-]?\d+)?"
 _WITH_POINT = re.compile(_NUMBER.format(",", r"\."))
@@ -36,7 +40,7 @@ def decimal_mark(cells: Sequence[str]) -> str | None:
     """
     only_point, only_comma = [], []
     for cell in cells:
-        cell = _ungrouped(cell.strip())
+        cell = _ungrouped(_plain(cell))
         fits_point, fits_comma = _WITH_POINT.fullmatch(cell), _WITH_COMMA.fullmatch(cell)
         if fits_point and not fits_comma:
             only_point.append(cell)
@@ -73,7 +77,7 @@ def parse_numbers(cells: Sequence[str], table_mark: str | None = None) -> tuple[
     has_decimals = mark is not None and any(mark in cell for cell in cells)
     values, is_text = np.full(len(cells), np.nan), np.zeros(len(cells), dtype=bool)
     for index, cell in enumerate(cells):
-        cell = cell.strip()
+        cell = _plain(cell)
         if cell.lower() in MISSING_WORDS:
             continue
         number = _ungrouped(cell)
@@ -126,6 +130,13 @@ def table_decimal_mark(columns: Sequence[Sequence[str]], delimiter: str) -> str 
     if marks:
         return marks.pop() if len(marks) == 1 else None
     return "." if delimiter == "," and len(columns) > 1 else None
+
+
+def _plain(cell):
+    """The cell without spaces, invisible characters and marks of text around it, and with a plain minus sign."""
+    cell = cell.strip(" \t\r\n\N{ZERO WIDTH SPACE}\ufeff\N{NO-BREAK SPACE}").replace("\N{MINUS SIGN}", "-")
+    as_text = _AS_TEXT.fullmatch(cell)
+    return cell if as_text is None else (as_text["number"] or as_text["quoted"]).strip()
 
 
 def _ungrouped(cell):

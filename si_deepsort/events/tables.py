@@ -8,22 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from .columns import (
-    ACCEPT,
-    DECISION,
-    END_NAMES,
-    ONSET_NAMES,
-    REJECT,
-    SEGMENT_NAMES,
-    as_events,
-    is_filled,
-    names_events,
-    parse_name,
-)
+from .column_names import END_NAMES, ONSET_NAMES, SEGMENT_NAMES, names_events, parse_name, unknown_unit
+from .columns import ACCEPT, DECISION, REJECT, as_events, is_filled
 from .decimal_numbers import parse_numbers, table_decimal_mark
 from .matching import match_events
 from .measure import COLUMNS
-from .text_files import TextFormat, TextTable, read_text, split_table
+from .text_files import MAX_HEAD_LINES, TextFormat, TextTable, read_text, split_table
 
 # MiniAnalysis writes tables without a heading: number, time in ms with at most this many decimals, amplitude, ...
 MINI_ANALYSIS_DECIMALS = 2
@@ -294,4 +284,7 @@ def _mini_analysis_table(table: TextTable) -> TextTable:
             heading = ["Event #", "Time (ms)", "Amplitude", *[f"column {index}" for index in range(4, width + 1)]]
             return TextTable(heading, rows, list(range(1, len(rows) + 1)), [], table.format)
     first = rows[0] if rows else []
+    unit = next(filter(None, map(unknown_unit, rows[:MAX_HEAD_LINES])), None)
+    if unit is not None:
+        raise ValueError(f"the column '{unit}' is in an unknown unit; expected s, ms, us or min")
     raise ValueError(f"no line names a column of times; the first line is {first}")

@@ -130,7 +130,7 @@ def split_table(text: str, encoding: str, is_heading: Callable[[list[str]], bool
     tables, problems = [], []
     for delimiter in _possible_delimiters(text):
         try:
-            rows = _split(text, delimiter)
+            rows = _split(text, delimiter, is_heading)
         except ValueError as error:
             problems.append(str(error))
             continue
@@ -163,7 +163,7 @@ def split_table(text: str, encoding: str, is_heading: Callable[[list[str]], bool
     if problems:
         raise ValueError(problems[0])
     delimiter = _possible_delimiters(text)[0]
-    rows = [row for _, row in _split(text, delimiter) if any(row)]
+    rows = [row for _, row in _split(text, delimiter, is_heading) if any(row)]
     return TextTable([], [], [], rows, TextFormat(encoding, delimiter))
 
 
@@ -175,8 +175,8 @@ def _possible_delimiters(text):
     return (*present, next((mark for mark in DELIMITERS if mark not in present), "|"))
 
 
-def _split(text, delimiter):
-    """(line number, cells) of each line that is neither empty nor a remark that begins with #."""
+def _split(text, delimiter, is_heading):
+    """(line number, cells) of each line that is neither empty nor a remark; # before a heading is left out."""
     reader = csv.reader(
         io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
     )
@@ -185,6 +185,8 @@ def _split(text, delimiter):
         for row in reader:
             cells = [cell.strip() for cell in row]
             is_sep = len(cells) <= 2 and "".join(cells).lower().startswith("sep=")
+            if cells and cells[0].startswith("#") and is_heading([cells[0].lstrip("# "), *cells[1:]]):
+                cells[0] = cells[0].lstrip("# ")
             if any(cells) and not _is_remark(cells) and not (is_sep and not rows):
                 rows.append((reader.line_num, cells))
     except csv.Error as error:

@@ -10,17 +10,18 @@ import pandas
 import spikeinterface.core as si
 from spikeinterface.core import BaseRecording
 
-from .columns import SECONDS_PER_UNIT, parse_name
+from .column_names import SECONDS_PER_UNIT, parse_name, unit_of_cell
 from .decimal_numbers import decimal_mark, parse_numbers
+from .sampling_rate import sampling_rate_of
 from .text_files import DELIMITERS, read_text
 from .units import clean_unit
 
 TIME_NAMES = ("time", "t", "times", "zeit", "temps")
+# Names of a column that may count the rows.
+ROW_NAMES = ("", "index", "row", "sample", "samples", "point", "points", "frame", "n", "nr", "unnamed: 0")
 # A column of times without a unit is taken for seconds only above this rate, in Hz: milliseconds that are read as
 # seconds give rates below it, and so slow a trace shows no miniature event.
 SLOWEST_UNNAMED_RATE = 500.0
-# Largest relative uncertainty of a rate that was found from rounded times.
-MAX_RATE_ERROR = 2e-3
 # Lines that a file may have above its values.
 MAX_HEAD_LINES = 200
 
@@ -61,8 +62,11 @@ def read_text_trace(path: str | Path) -> BaseRecording:
             f"the times do not name their unit; taken for seconds they give a rate of {rate:.6g} Hz. Call the column "
             "'time (ms)' or 'time (s)'"
         )
-    traces = np.delete(values, time_column, axis=1).astype("float32")
-    names = [name for index, name in enumerate(heading) if index != time_column]
+    dropped = [time_column, *_other_times(heading, values, time_column)]
+    if len(dropped) == values.shape[1]:
+        raise ValueError(f"the columns {heading} hold times and row numbers only; expected a column of values")
+    traces = np.delete(values, dropped, axis=1).astype("float32")
+    names = [name for index, name in enumerate(heading) if index not in dropped]
     units = [unit_in_name(name) for name in names] or [""] * traces.shape[1]
     if _num_sweeps(head) == traces.shape[1] and len(set(units)) == 1:
         recording = si.NumpyRecording(list(traces.T[:, :, None]), rate)
@@ -84,69 +88,6 @@ def unit_in_name(name: str) -> str:
     return ending if re.fullmatch(r"[munp]?[VA]", ending) and ending != name.strip() else ""
 
 
-def sampling_rate_of(times: np.ndarray, seconds: float) -> float:
-    """
-    Sampling rate from a column of times that may be rounded.
-
-    Parameters
-    ----------
-    times : np.ndarray, shape (num_frames,), float64
-    seconds : float
-        Seconds per unit of `times`.
-
-    Returns
-    -------
-    float
-        In Hz: the roundest number that agrees with the times.
-
-    Raises
-    ------
-    ValueError
-        If times are missing, do not increase, are not evenly spaced, or are too coarse to give the rate.
-    """
-    if len(times) < 3 or not np.isfinite(times).all():
-        missing = np.flatnonzero(~np.isfinite(times))
-        place = f"row {missing[0] + 1} has no time" if len(missing) else f"there are {len(times)} rows"
-        raise ValueError(f"{place}; expected at least three evenly spaced times")
-    steps = np.diff(times)
-    if steps.min() < 0 or times[-1] == times[0]:
-        row = int(np.argmin(steps)) + 2
-        raise ValueError(f"the times do not increase (row {row}); give one sweep per file, or one column per sweep")
-    span, grid = times[-1] - times[0], np.linspace(times[0], times[-1], len(times))
-    error = np.abs(times - grid).max()
-    # Rounding moves the first, the last and each other time by half of the last decimal.
-    resolution = max(_resolution(times), 1e-12 * np.abs(times).max())
-    if error > 1.01 * resolution + 0.02 * span / (len(times) - 1):
-        row = int(np.abs(times - grid).argmax()) + 1
-        raise ValueError(f"the times are not evenly spaced (row {row}); samples are missing or sweeps were joined")
-    uncertainty = resolution / span
-    if uncertainty > MAX_RATE_ERROR:
-        raise ValueError(
-            f"the times are rounded to {resolution:g}, too coarse for {len(times)} rows in {span:g}; write more digits"
-        )
-    rate = (len(times) - 1) / (span * seconds)
-    return _roundest(rate * (1 - uncertainty), rate * (1 + uncertainty), rate)
-
-
-def _resolution(times):
-    """Value of the last decimal with which times were written."""
-    scale = np.abs(times).max()
-    for decimals in range(-3, 13):
-        step = 10.0**-decimals
-        if np.abs(times / step - np.round(times / step)).max() < 1e-6 + 1e-15 * scale / step:
-            return step
-    return 1e-12
-
-
-def _roundest(low, high, middle):
-    """The number between two limits with the fewest digits; the middle if they are closer than double precision."""
-    for digits in range(1, 16):
-        candidate = float(f"{middle:.{digits - 1}e}")
-        if low <= candidate <= high:
-            return candidate
-    return middle
-
-
 def _num_sweeps(head):
     """Number of sweeps that an Axon text file lists, else 0."""
     starts = next((line for line in head if line.startswith("SweepStartTimesMS")), None)
@@ -166,6 +107,24 @@ def _time_column(heading):
     if heading[0].strip().lower() in SECONDS_PER_UNIT:
         return 0, SECONDS_PER_UNIT[heading[0].strip().lower()]
     raise ValueError(f"no column of {heading} is called 'time (s)' or 'time (ms)'")
+
+
+def _other_times(heading, values, time_column):
+    """Columns that hold the same times once more, or count the rows; an error if there are other times."""
+    found = []
+    seconds = (parse_name(heading[time_column])[1] or 1.0) * values[:, time_column] if heading else None
+    for index, name in enumerate(heading):
+        bare, factor = parse_name(name)
+        if index == time_column:
+            continue
+        if bare in TIME_NAMES:
+            step = (seconds[-1] - seconds[0]) / (len(seconds) - 1)
+            if np.abs((factor or 1.0) * values[:, index] - seconds).max() > 0.5 * step:
+                raise ValueError(f"the columns '{heading[time_column]}' and '{name}' hold different times; keep one")
+            found.append(index)
+        elif bare in ROW_NAMES and (np.diff(values[:, index]) == 1).all():
+            found.append(index)
+    return found
 
 
 def _read_columns(text):
@@ -198,9 +157,13 @@ def _heading(head_lines, delimiter):
     if not rows:
         return []
     last = [cell.lstrip("# ") for cell in rows[-1]]
-    has_units = all(re.fullmatch(r"[\[(]?\s*\w{1,3}\s*[\])]?", cell) and parse_name(cell)[0] != "t" for cell in last)
+    is_unit = [bool(re.fullmatch(r"[\[(]?\s*\w{1,3}\s*[\])]?", cell)) or unit_of_cell(cell) for cell in last]
+    has_units = all(is_unit) and any(unit_of_cell(cell) for cell in last)
     if has_units and len(rows) > 1 and len(rows[-2]) == len(last):
         units = [cell.strip("[]() ") for cell in last]
+        for name, unit in zip(rows[-2], units, strict=True):
+            if parse_name(name)[1] not in (None, unit_of_cell(unit)):
+                raise ValueError(f"the heading '{name}' and the line below it ('{unit}') name different units")
         return [f"{name.lstrip('# ')} ({unit})" for name, unit in zip(rows[-2], units, strict=True)]
     return last
 

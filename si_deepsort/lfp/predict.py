@@ -55,7 +55,14 @@ class SpikePrediction:
             Frame 0 is the beginning of the first bin, at the start time of the recording: spike times are on the
             recording's clock. SpikeInterface does not save the start time of a sorting; the annotation
             `start_time_s` keeps it.
+
+        Raises
+        ------
+        ValueError
+            If the sampling frequency is not a positive number.
         """
+        if not 0 < sampling_frequency < np.inf:
+            raise ValueError(f"sampling_frequency={sampling_frequency!r}, expected a positive number in Hz.")
         random = np.random.default_rng(seed)
         trains = {}
         for column, unit_id in enumerate(self.unit_ids):

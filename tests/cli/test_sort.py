@@ -88,7 +88,7 @@ def test_bare_samples_with_a_probe_and_none_and_json(folder, tmp_path):
     [
         (["nowhere"], "There is nothing at nowhere"),
         (["REC", "--format", "spikeglxx"], "Unknown format 'spikeglxx'.*spikeglx"),
-        (["TEXT"], "cannot be read as something that SpikeInterface saved"),
+        (["TEXT"], "cannot be read as a recording that SpikeInterface saved"),
         (["TEXT", "--format", "spikeglx"], "cannot be read as 'spikeglx'.*it takes folder_path"),
         (["REC", "--reader-option", "stream"], "expected name=value"),
         (["REC", "--probe", "TEXT"], "cannot be read as a probe"),

@@ -152,6 +152,11 @@ def test_traces_are_counted_from_0_or_1(first, tmp_path):
         ("Time (ms),Amplitude\n1250 ms,3\n", "not a number"),
         ("Time (s),Time (ms)\n1.25,1250\n", "keep one"),
         ("Onset (s),Sweep\n1.25,Sweep 1\n", "not a number"),
+        ("Time (s);Amp\nms;pA\n1250;3\n", "name different units"),
+        ("onset_s,Amp\n(ms),pA\n1250,3\n", "name different units"),
+        ("Time (samples),Amp\n12500,3\n", "unknown unit"),
+        ("Time (s),Amp\nlate,3\n2.5,4\n", "'late' .line 2., not a number"),
+        ("Time (s),Amp\n1.25,3\n?,4\n", "line 3"),
     ],
 )
 def test_doubtful_tables_are_refused_with_the_reason(text, message, tmp_path):
@@ -172,11 +177,47 @@ def test_doubtful_tables_are_refused_with_the_reason(text, message, tmp_path):
         ("Time (ms),Amplitude\n1250,3\nTime (ms),Amplitude\n2500,4\n", [1.25, 2.5]),  # a heading on each page
         ('Onset (s),remark\n1.25,"two\nlines"\n2.5,x\n', [1.25, 2.5]),
         ("Onset (s),Amplitude\n", []),
+        ("Time,Amp\n(ms),(pA)\n1250,3\n2500,4\n", [1.25, 2.5]),
+        ("# Time (ms)\tAmp\n1250\t3\n2500\t4\n", [1.25, 2.5]),
+        ("% a remark\nTime (ms),Amp\n1250,3\n% another\n2500,4\n", [1.25, 2.5]),
+        ('Time (ms),Amp\n="1250.5",3\n="2500.5",4\n', [1.2505, 2.5005]),
+        ("Time (ms);Amp\n1\N{FIGURE SPACE}250,5;3\n12\N{FIGURE SPACE}500,5;4\n", [1.2505, 12.5005]),
+        ("Time (ms),Amp\n1250,\N{MINUS SIGN}3\n\N{EM DASH},\n", [1.25]),
     ],
 )
 def test_unusual_tables_are_read(text, onset_s, tmp_path):
     (tmp_path / "marks.csv").write_text(text, encoding="utf-8")
     np.testing.assert_allclose(read_events(tmp_path / "marks.csv")["onset_s"], onset_s)
+
+
+@pytest.mark.parametrize(
+    "heading",
+    "t[ms] t_(ms) Zeit_(ms) Time/ms Time.ms Time..ms. Peak_time,_ms time_in_ms Time{ms} Time(ms)".split(),
+)
+def test_a_unit_is_found_however_it_is_written(heading):
+    table = pandas.DataFrame({heading.replace("_", " "): ["1250.5"]})
+    assert as_events(table)["onset_s"].tolist() == [1.2505]
+    assert as_events(table.rename(columns=lambda name: f"\u200b{name} "))["onset_s"].tolist() == [1.2505]
+
+
+@pytest.mark.parametrize("words", [["Mean", "SD"], ["average:", "S.E.M."], ["N", "Total"]])
+@pytest.mark.parametrize("first", [["1", "2"], ["Event 1", "Event 2"], ["", ""]])
+def test_statistics_beside_the_events_are_no_events_and_a_warning_names_them(words, first):
+    cells = [*zip(first, ["1250", "2500"], strict=True), *zip(words, ["1875", "883.9"], strict=True)]
+    with pytest.warns(UserWarning, match="2 of 4 lines .* line 2, 3.$"):
+        events = as_events(pandas.DataFrame(cells, columns=["Event", "Time (ms)"]))
+    assert events["onset_s"].tolist() == [1.25, 2.5]
+
+
+def test_a_letter_of_the_user_is_no_statistic(recwarn):
+    table = pandas.DataFrame({"good": ["y", "n", "n"], "Time (ms)": ["1", "2", "3"]})
+    assert len(as_events(table)) == 3 and not recwarn.list
+
+
+def test_a_line_with_numbers_but_no_time_is_named():
+    with pytest.warns(UserWarning, match="line 1"):
+        events = as_events(pandas.DataFrame({"Time (ms)": ["1250", ""], "Amplitude": ["-10", "-12"]}))
+    assert len(events) == 1
 
 
 @pytest.mark.parametrize("columns", ["", ",Amplitude", ",Amplitude,Sweep"])

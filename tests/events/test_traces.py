@@ -120,12 +120,40 @@ def test_axon_text_files_have_their_sweeps(tmp_path):
         ("time (s),I (pA)\n" + "".join(f"{n / 2e4},{'x' if n == 9 else n % 5}\n" for n in range(600)), "line 11"),
         ("time (s),I (pA)\n" + "".join(f"{(n + (n > 300)) / 2e4},1\n" for n in range(600)), "not evenly spaced"),
         ("nothing here\n", "no line holds numbers"),
+        ("time (s),I (pA)\nms,pA\n" + "".join(f"{n / 20},{n % 5}\n" for n in range(600)), "different units"),
+        ("time (s),I (pA)\n" + "".join(f"{(n + (n > 300)) / 1e4:.4f},1\n" for n in range(600)), "is missing"),
+        ("time (s),I (pA)\n" + "".join(f"{(n - (n > 300)) / 1e4:.4f},1\n" for n in range(600)), "repeated"),
+        ("time (s),time (ms),I (pA)\n" + "".join(f"{n / 1e4},{n / 9},1\n" for n in range(600)), "different times"),
     ],
 )
 def test_doubtful_text_traces_are_refused_with_the_reason(text, message, tmp_path):
     (tmp_path / "trace.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_trace(tmp_path / "trace.csv")
+
+
+@pytest.mark.parametrize(
+    "heading, seconds",
+    [
+        ("index,time (ms),time (s)", 1e-3),
+        (",Time/ms,Zeit (s)", 1e-3),
+        ("Sample,time (min),time,s", 60.0),
+        ("point,t [us],time (s)", 1e-6),
+    ],
+)
+def test_row_numbers_and_second_times_are_no_channels(heading, seconds, tmp_path):
+    heading = heading.replace("time,s", "time in s")
+    rows = [f"{n},{n / 1e4 / seconds:.12g},{n / 1e4:.4f},{n % 7}" for n in range(600)]
+    (tmp_path / "trace.csv").write_text("\n".join([f"{heading},I (pA)", *rows]), encoding="utf-8")
+    recording = read_trace(tmp_path / "trace.csv")
+    assert recording.get_num_channels() == 1 and recording.get_sampling_frequency() == pytest.approx(1e4, rel=1e-3)
+    assert scaled_traces(recording, 0, 0, 14).tolist() == [*range(7), *range(7)] and unit_of(recording) == "pA"
+
+
+def test_times_since_1970_are_read(tmp_path):
+    rows = [f"{1_700_000_000 + n / 1e4:.4f},{n % 7}" for n in range(600)]
+    (tmp_path / "trace.csv").write_text("\n".join(["time (s),I (pA)", *rows]), encoding="utf-8")
+    assert read_trace(tmp_path / "trace.csv").get_sampling_frequency() == 1e4
 
 
 def test_several_columns_are_channels(tmp_path):
