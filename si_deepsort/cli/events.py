@@ -58,9 +58,8 @@ def events(
     from ..events.segment import one_channel, segment_events
     from ..events.tables import apply_decisions, read_events, save_events
 
-    check_file(out, "--out")
-    if report is not None:
-        check_file(report, "--report")
+    for file, option in ((out, "--out"), (report, "--report")):
+        check_file(file, option)
     recording = one_channel(trace, channel)
     earlier, text_format = _earlier_table(out, trace, recording)
     table = segment_events(

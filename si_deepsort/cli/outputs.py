@@ -24,16 +24,19 @@ def check_folder(folder: Path, option: str) -> None:
         raise ValueError(f"{option} {folder}: {above} cannot be written. Give a folder that you own.")
 
 
-def check_file(file: Path, option: str) -> None:
+def check_file(file: Path | None, option: str) -> None:
     """
     Make the folder of a file that will be written; a ValueError if the file cannot be written.
 
     Parameters
     ----------
-    file : Path
+    file : Path | None
+        None if it is not wanted.
     option : str
         Name of the option, for the message.
     """
+    if file is None:
+        return
     if file.is_dir():
         raise ValueError(f"{option} {file}: this is a folder, expected a file. Give a name in it, e.g. {file}/NAME.")
     check_folder(file.parent, option)
