@@ -55,12 +55,10 @@ def events(
     """
     from ..events.columns import REJECT
     from ..events.report import write_report
-    from ..events.segment import one_channel, segment_events
+    from ..events.segment import segment_events
     from ..events.tables import apply_decisions, read_events, save_events
 
-    for file, option in ((out, "--out"), (report, "--report")):
-        check_file(file, option)
-    recording = one_channel(trace, channel)
+    recording = _opened(trace, channel, out, report)
     earlier, text_format = _earlier_table(out, trace, recording)
     table = segment_events(
         recording,
@@ -120,6 +118,15 @@ def train_events(
         f"{learnt.get('onset_shift_ms', 0.0):+.2f} ms from where it begins."
     )
     typer.echo(f"Model: {out}. Use it with: si-deepsort events TRACE --model {out}")
+
+
+def _opened(trace, channel, out, report):
+    """The chosen channel of the trace; an error first if the table or the report could not be written afterwards."""
+    from ..events.segment import one_channel
+
+    check_file(out, "--out")
+    check_file(report, "--report")
+    return one_channel(trace, channel)
 
 
 def _earlier_table(out, trace, recording):
