@@ -63,6 +63,7 @@ def make_case(num_units: int, num_rows: int, seed: int):
         spike_amplitudes=[rng.normal(-size, 0.1 * size, len(frames[unit])) for unit, size in enumerate(sizes)],
         segment_starts_s=np.array([0.0, DURATION_S]),
         expected=None,
+        reasons=None,
         amplitude_unit="uV",
     )
     owner = rng.integers(0, num_units, NUM_PEAKS)
