@@ -44,7 +44,7 @@ def as_events(table: pandas.DataFrame, *, decimal: str | None = None) -> pandas.
     onset, onset_factor = _time_column(table, ONSET_NAMES)
     if onset is None:
         raise ValueError(f"no column holds times of events; the columns are {[str(name) for name in table.columns]}")
-    decision = next((name for name in table.columns if parse_name(name)[0] == DECISION), None)
+    decision = _decision_column(table)
     onset_s = _onsets(table, onset, decision, decimal) * onset_factor
     events = table.rename(columns={decision: DECISION} if decision is not None else {})
     events = events.rename(columns={onset: "onset_s"})
@@ -76,6 +76,18 @@ def _without_repeated(events):
             stacklevel=3,
         )
     return events[~is_repeated]
+
+
+def _decision_column(table):
+    """Column of decisions, None if there is none; an error if they stand under another name or in two columns."""
+    named = [name for name in table.columns if parse_name(name)[0] == DECISION]
+    if len(named) > 1:
+        raise ValueError(f"the columns {[str(name) for name in named]} hold the same thing; keep one")
+    for name in () if named else table.columns:
+        words = {str(cell).strip().lower() for cell in table[name][is_filled(table[name])]}
+        if words and words <= {ACCEPT, REJECT}:
+            raise ValueError(f"the column '{name}' holds decisions; call it '{DECISION}'")
+    return named[0] if named else None
 
 
 def _find(table, names):

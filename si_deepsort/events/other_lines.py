@@ -15,6 +15,8 @@ _STATISTICS = re.compile(
     r"mittelwert|moyenne|media|summe|anzahl)( of events| interval| time)?[.:]?(\s*=?\s*[\d.,]+)?",
     re.IGNORECASE,
 )
+# Names of columns in which a person writes any word.
+_REMARKS = re.compile(r"note|comment|remark|kommentar|decision", re.IGNORECASE)
 
 
 def with_units_of_first_line(table: pandas.DataFrame, time_names: Sequence[str]) -> pandas.DataFrame:
@@ -71,10 +73,12 @@ def is_statistics(table: pandas.DataFrame, onset: object) -> np.ndarray:
     """
     is_found = np.array([_is_word(cell) for cell in table[onset]], dtype=bool)
     for position in range(list(table.columns).index(onset)):
+        if _REMARKS.search(str(table.columns[position])):
+            continue
         cells = table.iloc[:, position]
         is_word = np.array([_is_word(cell) for cell in cells], dtype=bool)
         others = [str(cell) for cell in cells[~is_word] if not pandas.isna(cell) and str(cell).strip()]
-        if all(any(map(str.isdigit, cell)) or unit_of_cell(cell) for cell in others):
+        if not is_word.all() and all(any(map(str.isdigit, cell)) or unit_of_cell(cell) for cell in others):
             is_found |= is_word
     return is_found
 

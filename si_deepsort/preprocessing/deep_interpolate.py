@@ -264,6 +264,11 @@ def _checked_normalization(normalization, bad):
 def _is_bad(recording, bad_channel_ids: list) -> np.ndarray:
     """Whether each channel is among the bad ones, (num_channels,) bool."""
     channel_ids = recording.channel_ids.tolist()
+    if any(isinstance(channel_id, bool) for channel_id in bad_channel_ids):
+        # True and False would pass for the ids 1 and 0.
+        raise ValueError(
+            "bad_channel_ids: got a mask of True and False, expected ids of channels. Give recording.channel_ids[mask]."
+        )
     unknown = [channel_id for channel_id in bad_channel_ids if channel_id not in channel_ids]
     if unknown:
         raise ValueError(

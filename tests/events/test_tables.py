@@ -214,6 +214,19 @@ def test_a_letter_of_the_user_is_no_statistic(recwarn):
     assert len(as_events(table)) == 3 and not recwarn.list
 
 
+@pytest.mark.parametrize("note", [["max", "", ""], ["max", "min", "mean"]])
+def test_a_word_in_a_column_of_remarks_is_no_statistic(note, recwarn):
+    table = pandas.DataFrame({"note": note, "Time (ms)": ["1", "2", "3"], "decision": ["reject", "", ""]})
+    assert len(as_events(table)) == 3 and not recwarn.list
+
+
+@pytest.mark.parametrize("names", [["my decision"], ["Decision (accept/reject)"], ["decision", "Decision"]])
+def test_decisions_under_another_name_are_refused(found, names):
+    earlier = found.assign(**dict.fromkeys(names, "reject"))
+    with pytest.raises(ValueError, match=r"call it 'decision'|keep one"):
+        apply_decisions(found, earlier)
+
+
 def test_a_line_with_numbers_but_no_time_is_named():
     with pytest.warns(UserWarning, match="line 1"):
         events = as_events(pandas.DataFrame({"Time (ms)": ["1250", ""], "Amplitude": ["-10", "-12"]}))

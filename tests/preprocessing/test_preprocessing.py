@@ -274,3 +274,9 @@ BAD = [
 def test_bad_settings_are_explained(recording, name, kwargs, message):
     with pytest.raises(ValueError, match=message):
         PREPROCESSORS[name][1](recording, **kwargs)
+
+
+@pytest.mark.parametrize("mask", [[False, True, False, False], np.array([False, True, False, False]), True])
+def test_a_mask_of_bad_channels_does_not_pass_for_the_ids_0_and_1(recording, model, mask):
+    with pytest.raises(ValueError, match="mask"):
+        PREPROCESSORS["deep_interpolate"][1](recording, model=model, blend=0.5, bad_channel_ids=mask)
