@@ -74,6 +74,27 @@ def saturated_share(traces: np.ndarray) -> np.ndarray:
     return share
 
 
+def check_no_gaps(times_s: np.ndarray, sampling_frequency: float, *, tolerance_s: float):
+    """
+    Refuse times that leave even steps by more than a bin: bins would be placed as if there was no gap.
+
+    Parameters
+    ----------
+    times_s : np.ndarray, shape (num_frames,)
+    sampling_frequency : float
+        In Hz.
+    tolerance_s : float
+    """
+    late_s = times_s - times_s[0] - np.arange(len(times_s)) / sampling_frequency
+    if np.abs(late_s).max() > tolerance_s:
+        frame = int(np.argmax(np.abs(late_s) > tolerance_s))
+        raise ValueError(
+            f"The times of the field potential do not agree with its rate of {sampling_frequency:g} Hz: frame {frame} "
+            f"is at {times_s[frame]:.3f} s, expected {times_s[frame] - late_s[frame]:.3f} s. Cut the recording at gaps "
+            "(recording.frame_slice), or drop the times with recording.reset_times()."
+        )
+
+
 def check_spike_count(num_spikes: int, name, *, minimum: int = MIN_SPIKES):
     """Refuse a unit with too few spikes to learn from."""
     if num_spikes < minimum:

@@ -14,7 +14,7 @@ from spikeinterface.core import BaseRecording
 
 from ..settings import Settings, setting
 from .bands import band_kernel, check_bands, reach_seconds
-from .checks import check_traces
+from .checks import check_no_gaps, check_traces
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def extract_features(
     Raises
     ------
     ValueError
-        If a band lies above Nyquist, or the traces hold NaN, are constant or rail too often.
+        If a band lies above Nyquist, or the traces hold NaN, are constant or rail too often, or their times have gaps.
     """
     rate = recording.get_sampling_frequency()
     num_frames = recording.get_num_frames(segment_index=segment_index)
@@ -116,6 +116,8 @@ def extract_features(
     num_bins = int(np.floor(num_frames / rate / bin_s + 1e-6))
     if num_bins < 1:
         raise ValueError(f"The recording lasts {num_frames / rate:g} s, less than one bin of {settings.bin_ms:g} ms.")
+    if recording.has_time_vector(segment_index=segment_index):
+        check_no_gaps(recording.get_times(segment_index=segment_index), rate, tolerance_s=bin_s)
     bands = check_bands(settings.bands, rate)
     reach = feature_reach_s(settings, rate)
     chunk_bins = max(1, round(chunk_s / bin_s))

@@ -5,6 +5,7 @@ import pytest
 from spikeinterface.core import NumpyRecording, NumpySorting
 
 from si_deepsort.lfp.bands import BANDS, band_kernel, check_bands
+from si_deepsort.lfp.checks import check_no_gaps
 from si_deepsort.lfp.features import FeatureSettings, extract_features
 from si_deepsort.lfp.metrics import bits_per_spike, circular_shift_null, classification_scores
 from si_deepsort.lfp.targets import Session, pair_session
@@ -208,3 +209,10 @@ def test_groups_are_held_out_whole_and_strata_are_spread():
         assert {strata[session] for session, _, _ in fold.test} == {"left", "right"}
     with pytest.raises(ValueError, match="by='block'"):
         group_folds(["a", "a"], [10, 10])
+
+
+def test_times_with_a_gap_are_refused():
+    times = np.arange(1000) / 1000.0
+    check_no_gaps(times + 1e5, 1000.0, tolerance_s=0.005)
+    with pytest.raises(ValueError, match="frame 500"):
+        check_no_gaps(times + (times >= 0.5), 1000.0, tolerance_s=0.005)
