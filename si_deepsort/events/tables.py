@@ -140,12 +140,14 @@ def apply_decisions(
     Raises
     ------
     ValueError
-        If a decision is neither of the two words, or events were rejected and no row agrees with an event.
+        If a decision is neither of the two words, one event is both accepted and rejected, or events were rejected and
+        no row agrees with an event.
     """
     earlier = as_events(earlier)
     earlier = earlier.assign(**{DECISION: decisions_of(earlier)})
     if "segment" not in earlier:
         earlier["segment"] = 0
+    _check_no_contradiction(earlier)
     events = events.copy()
     own = [name for name in earlier.columns if name not in events.columns and name != DECISION]
     for name in [DECISION, *own]:
@@ -167,6 +169,18 @@ def apply_decisions(
     for name in own:
         has_remark |= is_filled(earlier[name])
     return _with_rows(events, earlier[(partner < 0) & (is_decided | has_remark)])
+
+
+def _check_no_contradiction(earlier):
+    """An error if one event is both accepted and rejected, in two rows of the same time."""
+    decided = earlier[earlier[DECISION] != ""]
+    num_words = decided.groupby(["segment", "onset_s"])[DECISION].nunique()
+    if (num_words > 1).any():
+        segment, onset_s = num_words[num_words > 1].index[0]
+        raise ValueError(
+            f"The event at {onset_s:g} s of segment {segment} is both accepted and rejected, in two rows. "
+            "Keep the row that you mean."
+        )
 
 
 def added_by_hand(events: pandas.DataFrame, earlier: pandas.DataFrame, tolerance_s: float = SAME_EVENT_S):

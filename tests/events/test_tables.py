@@ -108,6 +108,12 @@ def test_decisions_of_another_recording_are_refused(found, simulated):
         segment_events(simulated[0], corrections=other.assign(onset_s=other.onset_s + 100))
 
 
+def test_an_event_that_is_both_accepted_and_rejected_is_an_error(found):
+    rows = found.iloc[[0, 0, 1]].assign(decision=["accept", "reject", "accept"])
+    with pytest.raises(ValueError, match="both accepted and rejected"):
+        apply_decisions(found, rows)
+
+
 def test_two_decisions_never_fall_on_one_event(found):
     near = pandas.DataFrame(dict(onset_s=[1.0, 1.002], segment=0, amplitude=[1.0, 2.0]))
     earlier = near.assign(onset_s=[1.0001, 1.0021], decision=["reject", "accept"])
