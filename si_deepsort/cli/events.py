@@ -54,9 +54,10 @@ def events(
     accept; the next run measures it.
     """
     from ..events.columns import REJECT
+    from ..events.decisions import apply_decisions
     from ..events.report import write_report
     from ..events.segment import segment_events
-    from ..events.tables import apply_decisions, read_events, save_events
+    from ..events.tables import read_events, save_events
 
     recording = _opened(trace, channel, out, report)
     earlier, text_format = _earlier_table(out, trace, recording)

@@ -13,10 +13,11 @@ from .._version import __version__
 from ..nets.event_unet import EventUNet
 from ..zoo import load_network
 from .columns import as_events
+from .decisions import added_by_hand, apply_decisions
 from .find import detect_polarity, find_events, find_in_recording
 from .measure import COLUMNS, Convention, empty_table, mark_neighbours, measure_events
 from .prepare import prepare_trace, trace_noise_level
-from .tables import added_by_hand, apply_decisions, check_events_fit, read_events
+from .tables import check_events_fit, read_events
 from .traces import read_trace, unit_of
 from .waveform import check_end
 

@@ -8,6 +8,7 @@ from small_trace import recording_of
 from typer.testing import CliRunner
 
 from si_deepsort.events import prepare as prepare_module
+from si_deepsort.events.decisions import apply_decisions
 from si_deepsort.events.fit_shape import fit_events
 from si_deepsort.events.hum import remove_hum
 from si_deepsort.events.matching import detection_scores, intersection_over_union, marked_frames, match_events
@@ -15,7 +16,7 @@ from si_deepsort.events.measure import COLUMNS
 from si_deepsort.events.prepare import prepare_trace, running_baseline
 from si_deepsort.events.segment import segment_events
 from si_deepsort.events.simulate import event_free_noise, event_sum, event_table, simulate_events
-from si_deepsort.events.tables import apply_decisions, check_events_fit, read_events
+from si_deepsort.events.tables import check_events_fit, read_events
 from si_deepsort.events.traces import read_trace, unit_of
 from si_deepsort.events.waveform import biexponential, end_time_ms, peak_time_ms, rise_time_ms, tau_of_rise_ms
 

@@ -8,9 +8,10 @@ from typer.testing import CliRunner
 
 from si_deepsort.cli import app
 from si_deepsort.events.columns import as_events
+from si_deepsort.events.decisions import apply_decisions
 from si_deepsort.events.segment import segment_events
 from si_deepsort.events.simulate import simulate_events
-from si_deepsort.events.tables import apply_decisions, check_events_fit, read_events, save_events
+from si_deepsort.events.tables import check_events_fit, read_events, save_events
 from si_deepsort.events.text_files import TextFormat
 
 RATE = 10_000.0

@@ -12,13 +12,14 @@ from spikeinterface.core import BaseRecording
 
 from ...events.columns import REJECT, as_events
 from ...events.confidence import Candidates
+from ...events.decisions import decisions_of
 from ...events.find import find_in_recording
 from ...events.measure import measure_events
 from ...events.prepare import network_input, prepare_trace, trace_noise_level
 from ...events.probability import WINDOW_FRAMES
 from ...events.segment import DEFAULT_MODEL, FIRST_GUESS_MS, one_channel
 from ...events.simulate import event_free_noise
-from ...events.tables import check_events_fit, decisions_of, read_events
+from ...events.tables import check_events_fit, read_events
 from ...fit import FitSettings, fit
 from ...nets.event_unet import EventUNet
 from ...settings import Settings, setting
