@@ -74,8 +74,7 @@ def events(
     )
     if corrections is not None and earlier is not None:
         table = apply_decisions(apply_decisions(table, earlier), read_events(corrections))
-    if "decision" not in table:
-        table["decision"] = ""
+    table["decision"] = table.get("decision", "")
     backup = save_events(table, out, text_format)
     if report is not None:
         write_report(report, recording, table, title=trace.name)
