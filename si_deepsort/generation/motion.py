@@ -103,6 +103,8 @@ def moved_templates(
     values = np.moveaxis(templates_uV, 2, 0).reshape(len(positions), -1)
     # Splines would end at the outermost contacts, and the spikes of units there would jump.
     field = RBFInterpolator(positions, values, kernel="inverse_multiquadric", epsilon=1 / SOURCE_UM, degree=-1)
-    moved = [field(positions - [0.0, displacement]) for displacement in displacements]
-    shape = len(displacements), len(positions), *templates_uV.shape[:2]
-    return np.moveaxis(np.reshape(moved, shape), 1, 3).astype("float32"), displacements
+    moved = np.empty((num_steps, *templates_uV.shape), dtype="float32")
+    for step, displacement in enumerate(displacements):
+        there = field(positions - [0.0, displacement]).reshape(len(positions), *templates_uV.shape[:2])
+        moved[step] = np.moveaxis(there, 0, 2)
+    return moved, displacements
