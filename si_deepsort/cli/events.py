@@ -54,13 +54,16 @@ def events(
     accept; the next run measures it.
     """
     from ..events.columns import REJECT
-    from ..events.decisions import apply_decisions
+    from ..events.decisions import apply_decisions, check_has_corrections
     from ..events.report import write_report
     from ..events.segment import segment_events
     from ..events.tables import read_events, save_events
 
     recording = _opened(trace, channel, out, report)
     earlier, text_format = _earlier_table(out, trace, recording)
+    corrected = None if corrections is None else read_events(corrections)
+    if corrected is not None:
+        check_has_corrections(corrected, f"--corrections {corrections}")
     table = segment_events(
         recording,
         model,
@@ -69,11 +72,11 @@ def events(
         time_scale=time_scale,
         end=_end(end),
         exclude_s=[_interval(text) for text in exclude or ()],
-        corrections=earlier if corrections is None else corrections,
+        corrections=earlier if corrected is None else corrected,
         device=device,
     )
-    if corrections is not None and earlier is not None:
-        table = apply_decisions(apply_decisions(table, earlier), read_events(corrections))
+    if corrected is not None and earlier is not None:
+        table = apply_decisions(apply_decisions(table, earlier), corrected)
     table["decision"] = table.get("decision", "")
     backup = save_events(table, out, text_format)
     if report is not None:
@@ -131,6 +134,7 @@ def _opened(trace, channel, out, report):
 
 def _earlier_table(out, trace, recording):
     """The table that is there already, checked before the work begins, and how it was written; (None, None) if none."""
+    from ..events.decisions import check_has_corrections
     from ..events.tables import check_events_fit, read_events_and_format
 
     if out.resolve() == trace.resolve():
@@ -138,6 +142,7 @@ def _earlier_table(out, trace, recording):
     if not out.exists():
         return None, None
     earlier, text_format = read_events_and_format(out)
+    check_has_corrections(earlier, f"The file of --out is there already: {out}; it")
     check_events_fit(earlier, recording)
     return earlier, text_format
 

@@ -201,7 +201,14 @@ def _segments(column, decimal):
 
 
 def _check_times(events):
-    """An error if an event ends or peaks before it begins or much later: units are wrong or a number was split."""
+    """An error if an event begins before 0, or ends or peaks before it begins or much later."""
+    if (events["onset_s"] < 0).any():
+        line = events.index[events["onset_s"] < 0][0]
+        raise ValueError(
+            f"{(events['onset_s'] < 0).sum()} of {len(events)} events have a negative time (line {line}: "
+            f"{events['onset_s'][line]:g} s), expected times from the start of the recording, or of each sweep; add "
+            "the time that lies between this start and your zero, such as a stimulus"
+        )
     for name in ("peak_s", "end_s"):
         if name not in events:
             continue

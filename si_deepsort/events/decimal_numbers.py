@@ -135,13 +135,13 @@ def table_decimal_mark(columns: Sequence[Sequence[str]], delimiter: str) -> str 
 def _plain(cell):
     """The cell without spaces, invisible characters and marks of text around it, and with a plain minus sign."""
     cell = cell.strip(" \t\r\n\N{ZERO WIDTH SPACE}\ufeff\N{NO-BREAK SPACE}").replace("\N{MINUS SIGN}", "-")
-    as_text = _AS_TEXT.fullmatch(cell)
+    as_text = _AS_TEXT.fullmatch(cell) if cell[:1] in ("=", "'", '"') else None
     return cell if as_text is None else (as_text["number"] or as_text["quoted"]).strip()
 
 
 def _ungrouped(cell):
     """The cell without the spaces or apostrophes that separate its thousands; any others stay."""
-    grouped = _GROUPED.match(cell)
+    grouped = _GROUPED.match(cell) if any(map(cell.__contains__, _GROUPING_MARKS)) else None
     return cell if grouped is None else grouped.group().replace(grouped.group(1), "") + cell[grouped.end() :]
 
 

@@ -1,13 +1,18 @@
 """Carry a user's decisions and remarks from one table of events to the next."""
 
+import re
+
 import numpy as np
 import pandas
 
 from .columns import ACCEPT, DECISION, REJECT, as_events, is_filled
 from .matching import match_events
+from .measure import COLUMNS
 
 # Onsets nearer than this, in s, are one event: the tolerance of the benchmark, above the 2.5 ms by which a fit moves.
 SAME_EVENT_S = 0.003
+# A cell of a trace or of measurements, in which nobody wrote a word.
+_NUMBER = re.compile(r"[\s\d.,+-]*(e[+-]?\d+)?|nan", re.IGNORECASE)
 
 
 def decisions_of(events: pandas.DataFrame) -> pandas.Series:
@@ -32,6 +37,33 @@ def decisions_of(events: pandas.DataFrame) -> pandas.Series:
     if wrong:
         raise ValueError(f"The column '{DECISION}' holds {wrong[:5]}, expected '{ACCEPT}', '{REJECT}' or nothing.")
     return words
+
+
+def check_has_corrections(events: pandas.DataFrame, where: str) -> None:
+    """
+    An error if a table holds nothing that a person could have corrected, such as a trace.
+
+    Parameters
+    ----------
+    events : pandas.DataFrame
+        From `as_events`.
+    where : str
+        What the user gave, for the message.
+
+    Raises
+    ------
+    ValueError
+        If there is neither a column `decision`, nor one that `segment_events` measures, nor one that holds words.
+    """
+    if not len(events) or DECISION in events or set(COLUMNS) & set(events.columns) - {"onset_s", "end_s", "segment"}:
+        return
+    own = [name for name in events.columns if name not in ("onset_s", "end_s", "segment")]
+    if all(_NUMBER.fullmatch(str(cell)) for name in own for cell in events[name][is_filled(events[name])]):
+        raise ValueError(
+            f"{where} holds no corrections: its columns are {[str(name) for name in events.columns]}. Expected a table "
+            f"of events with the words '{ACCEPT}' and '{REJECT}' in a column '{DECISION}', or with remarks in a column "
+            "of your own. Give the table that an earlier run wrote, with your decisions; a trace is none."
+        )
 
 
 def apply_decisions(

@@ -13,7 +13,7 @@ from .._version import __version__
 from ..nets.event_unet import EventUNet
 from ..zoo import load_network
 from .columns import as_events
-from .decisions import added_by_hand, apply_decisions
+from .decisions import added_by_hand, apply_decisions, check_has_corrections
 from .find import detect_polarity, find_events, find_in_recording
 from .measure import COLUMNS, Convention, empty_table, mark_neighbours, measure_events
 from .prepare import prepare_trace, trace_noise_level
@@ -236,7 +236,11 @@ def _check_intervals(exclude_s):
 def _check_corrections(corrections, recording):
     if corrections is None:
         return None
-    earlier = as_events(corrections) if isinstance(corrections, pandas.DataFrame) else read_events(corrections)
+    if isinstance(corrections, pandas.DataFrame):
+        earlier, where = as_events(corrections), "The table of corrections"
+    else:
+        earlier, where = read_events(corrections), f"The table of corrections {corrections}"
+    check_has_corrections(earlier, where)
     check_events_fit(earlier, recording)
     return earlier
 

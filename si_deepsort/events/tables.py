@@ -27,7 +27,7 @@ def read_events(path: str | Path) -> pandas.DataFrame:
     Parameters
     ----------
     path : str | Path
-        Text in any encoding, columns separated by comma, semicolon or tab, with decimal point or comma: a table of
+        Text in any encoding, columns separated by comma, semicolon, tab or |, with decimal point or comma: a table of
         this package, or one with a column such as "Time (ms)" or "Onset (s)" (MiniAnalysis, Clampfit). Lines above
         the heading, a line of units below it, and empty lines are skipped. A table of MiniAnalysis without a heading
         is recognised too.
@@ -64,7 +64,7 @@ def read_events_and_format(path: str | Path) -> tuple[pandas.DataFrame, TextForm
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read as a table of events: {error}. A table needs a heading and a column such as "
-            "onset_s or 'Time (ms)'; save it as CSV."
+            "onset_s or 'Time (ms)', and between the columns a comma, a semicolon, a tab or |; save it as CSV."
         ) from error
     return events, TextFormat(table.format.encoding, table.format.delimiter, mark or ".")
 
@@ -105,10 +105,12 @@ def save_events(events: pandas.DataFrame, path: str | Path, text_format: TextFor
         The copy of the earlier file, if one was made.
     """
     path, text_format = Path(path), text_format or TextFormat()
-    rounded = events.round(dict.fromkeys(TIMES, TIME_DECIMALS))
-    for name in rounded.select_dtypes("float").columns.difference(TIMES):
-        rounded[name] = [float(MEASURED_FORMAT % value) for value in rounded[name]]
-    text = rounded.to_csv(index=False, sep=text_format.delimiter, decimal=text_format.decimal, float_format=TIME_FORMAT)
+    written = events.round(dict.fromkeys(TIMES, TIME_DECIMALS))
+    for name in written.select_dtypes("float"):
+        values = written[name] if name in TIMES else [float(MEASURED_FORMAT % value) for value in written[name]]
+        cells = ["" if value != value else TIME_FORMAT % value for value in values]
+        written[name] = [cell.replace(".", text_format.decimal) for cell in cells]
+    text = written.to_csv(index=False, sep=text_format.delimiter)
     try:
         content = text.encode(text_format.encoding)
     except UnicodeEncodeError:
@@ -138,12 +140,17 @@ def _numbers_of_own_columns(events, mark):
     return events
 
 
+def _names_events_by_spaces(row):
+    """Whether one cell is a heading whose columns are separated by spaces."""
+    return len(row) == 1 and names_events(re.split(r"\s+(?![\[(])", row[0]))
+
+
 def _mini_analysis_table(table: TextTable) -> TextTable:
     """The rows of a MiniAnalysis table without heading; an error if it does not look like one."""
     rows = [row for row in table.head if any(row)]
     width = len(rows[0]) if rows else 0
     columns = [[row[index] for row in rows] for index in range(width)] if len({len(row) for row in rows}) == 1 else []
-    if columns and width >= 3 and table.format.delimiter != "|":
+    if columns and width >= 3:
         numbers, _ = parse_numbers(columns[0])
         cells = [cell.replace(",", "") for cell in columns[1]]
         is_time = all(re.fullmatch(rf"\d+(\.\d{{1,{MINI_ANALYSIS_DECIMALS}}})?", cell) for cell in cells)
@@ -152,6 +159,9 @@ def _mini_analysis_table(table: TextTable) -> TextTable:
             heading = ["Event #", "Time (ms)", "Amplitude", *[f"column {index}" for index in range(4, width + 1)]]
             return TextTable(heading, rows, list(range(1, len(rows) + 1)), [], table.format)
     first = rows[0] if rows else []
+    aligned = next((row[0] for row in rows[:MAX_HEAD_LINES] if _names_events_by_spaces(row)), None)
+    if aligned is not None:
+        raise ValueError(f"spaces separate the columns of '{aligned}', and names and cells may hold spaces too")
     unit = next(filter(None, map(unknown_unit, rows[:MAX_HEAD_LINES])), None)
     if unit is not None:
         raise ValueError(f"the column '{unit}' is in an unknown unit; expected s, ms, us or min")

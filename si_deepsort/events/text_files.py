@@ -9,18 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-# Separators of columns, in the order in which they are tried. A comma comes last: it may be a decimal comma.
-DELIMITERS = ("\t", ";", ",")
+# Separators of columns, in the order in which they are tried.
+DELIMITERS = ("\t", ";", ",", "|")
+# What separates nothing: so that a table of one column is read whatever its cells hold.
+_NO_DELIMITER = "\x1f"
 # Lines above the heading (title, date, number of columns ...) that a file may begin with.
 MAX_HEAD_LINES = 60
 # What a spreadsheet writes instead of a number that does not fit into its column, or that it could not compute.
 SPREADSHEET_ERROR = re.compile(r"#+|#(N/A|NUM!|NULL!|VALUE!|REF!|NAME\?|DIV/0!)", re.IGNORECASE)
 # Two numbers in one cell: a row with another separator than the rest.
-_JOINED_NUMBERS = re.compile(r"\d\s*[;\t]\s*[+-]?\d")
+_JOINED_NUMBERS = re.compile(r"\d\s*[;\t|]\s*[+-]?\d")
 # What a cell may hold in a column of numbers, and what shows that two cells became one: a separator, the end of a line,
 # a quotation mark, or a sign after a comma.
 _NUMBER = re.compile(r"[+-]?[\d.,' ]+([eE][+-]?\d+)?")
-_JOINED_CELLS = re.compile(r"\d.*[;\t\n\"].*\d|\d,\s*[+-]\s*\d", re.DOTALL)
+_JOINED_CELLS = re.compile(r"\d.*[;\t\n\"|].*\d|\d,\s*[+-]\s*\d", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def _possible_delimiters(text):
     if first_line.startswith("sep=") and len(first_line) <= len("sep=") + 2:
         return ("\t",) if first_line[4:] in ("", "\\t") else (first_line[4],)
     present = [delimiter for delimiter in DELIMITERS if delimiter in text]
-    return (*present, next((mark for mark in DELIMITERS if mark not in present), "|"))
+    return (*present, next((mark for mark in DELIMITERS if mark not in present), _NO_DELIMITER))
 
 
 def _split(text, delimiter, is_heading):
@@ -184,10 +186,10 @@ def _split(text, delimiter, is_heading):
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
-            is_sep = len(cells) <= 2 and "".join(cells).lower().startswith("sep=")
+            is_sep = not rows and len(cells) <= 2 and "".join(cells).lower().startswith("sep=")
             if cells and cells[0].startswith("#") and is_heading([cells[0].lstrip("# "), *cells[1:]]):
                 cells[0] = cells[0].lstrip("# ")
-            if any(cells) and not _is_remark(cells) and not (is_sep and not rows):
+            if any(cells) and not is_sep and not _is_remark(cells) and not (delimiter == "|" and _is_rule(cells)):
                 rows.append((reader.line_num, cells))
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num} cannot be split into columns: {error}") from error
@@ -196,20 +198,28 @@ def _split(text, delimiter, is_heading):
 
 def _is_remark(cells):
     """Whether a line begins with #, and not with what a spreadsheet writes instead of a number."""
-    is_error = SPREADSHEET_ERROR.fullmatch(cells[0]) is not None and any(cells[1:])
-    return cells[0].startswith("#") and not is_error
+    if not cells[0].startswith("#"):
+        return False
+    return SPREADSHEET_ERROR.fullmatch(cells[0]) is None or not any(cells[1:])
+
+
+def _is_rule(cells):
+    """Whether a line of a table in Markdown separates its heading from its rows: | --- | :---: |."""
+    return all(re.fullmatch("(:?-+:?)?", cell) for cell in cells)
 
 
 def _has_other_delimiter(row, width):
     """Whether cells would be as many as the heading has columns if ; or tab separated them, between numbers."""
-    is_complete = any(sum(cell.count(mark) for cell in row) == width - 1 for mark in ";\t")
-    return width > 1 and is_complete and any(map(_JOINED_NUMBERS.search, row))
+    text = " ".join(row)
+    return width > 1 and any(text.count(mark) == width - 1 for mark in ";\t|") and any(map(_JOINED_NUMBERS.search, row))
 
 
 def _line_of_joined_cells(below, width):
     """Line in which a cell of a column of numbers holds more than one number, else None."""
     for column in range(width):
         cells = [(number, row[column]) for number, row in below if len(row) > column and row[column]]
+        if not any(_JOINED_CELLS.search(cell) for _, cell in cells):
+            continue
         odd = [(number, cell) for number, cell in cells if not _NUMBER.fullmatch(cell)]
         if len(odd) == 1 and _JOINED_CELLS.search(odd[0][1]):
             return odd[0][0]

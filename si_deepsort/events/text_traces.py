@@ -33,7 +33,7 @@ def read_text_trace(path: str | Path) -> BaseRecording:
     Parameters
     ----------
     path : str | Path
-        Text in any encoding, columns separated by tab, semicolon, comma or spaces, decimal point or comma. The
+        Text in any encoding, columns separated by tab, semicolon, comma, | or spaces, decimal point or comma. The
         heading names the columns and their units, such as "time (ms)" and "I (pA)". The sweeps of an Axon text file
         (ATF) become segments.
 
@@ -131,7 +131,7 @@ def _read_columns(text):
     """Lines above the values, names of the columns (empty if there are none) and values of shape (rows, columns)."""
     lines = text.splitlines()
     delimiters = [delimiter for delimiter in (*DELIMITERS, None) if delimiter is None or delimiter in text]
-    problem = "no line holds numbers"
+    problem = "no line holds numbers that tabs, semicolons, commas, | or spaces separate"
     for delimiter in delimiters:
         candidates = range(min(len(lines), MAX_HEAD_LINES))
         first = next((index for index in candidates if _begins_here(lines, index, delimiter)), None)
@@ -152,6 +152,8 @@ def _read_columns(text):
 
 def _heading(head_lines, delimiter):
     """Names of the columns: the last line above the values, joined with a line of units if there is one."""
+    if delimiter is None:  # the unit in "time (ms)" is no column of its own
+        head_lines = [re.sub(r"(?<=\w)[ \t]+(?=[\[(])", "", line) for line in head_lines]
     rows = [_cells(line, delimiter) for line in head_lines if line.strip() and not line.lower().startswith("sep=")]
     rows = [row for row in rows if not row[0].startswith("#") or len(row) > 1]
     if not rows:

@@ -95,9 +95,12 @@ def pair_session(session: Session, settings: FeatureSettings, *, target: str = "
             "expected one each. Make one Session per segment (recording.select_segments, sorting.select_segments)."
         )
     unit_ids = list(sorting.unit_ids) if session.unit_ids is None else list(session.unit_ids)
+    if not unit_ids:
+        what = "The sorting has no units" if session.unit_ids is None else "unit_ids is empty"
+        raise ValueError(f"{what}; expected at least one unit whose spikes are to be predicted.")
     unknown = [unit_id for unit_id in unit_ids if unit_id not in list(sorting.unit_ids)]
-    if unknown or not unit_ids:
-        raise ValueError(f"Units {unknown or unit_ids} are not in the sorting; it has {list(sorting.unit_ids)}.")
+    if unknown:
+        raise ValueError(f"Units {unknown} are not in the sorting; it has {list(sorting.unit_ids)}.")
     features = extract_features(recording, settings)
     counts = np.stack([count_spikes(recording, sorting, unit_id, features) for unit_id in unit_ids], axis=1)
     names, counts = _group_units(counts, unit_ids, session.unit_labels, target)

@@ -33,7 +33,7 @@ class DeepInterpolateRecording(BasePreprocessor):
         changes). "auto" injects small spikes into a stretch of the recording, measures how much of them each channel
         would keep, and takes the smallest weight that keeps 97 %. It also lowers the share of the nonlinear part of the
         network until noise with the spectrum of the recording crosses -4 noise levels no more often than before.
-    bad_channel_ids : list | str | int | None, default: None
+    bad_channel_ids : list | set | str | int | None, default: None
         Channels that are predicted from their neighbours but not used to predict them. Channels without any signal or
         with NaN throughout are always treated so.
     normalization : dict | None, default: None
@@ -58,7 +58,7 @@ class DeepInterpolateRecording(BasePreprocessor):
         recording: BaseRecording,
         model: str | Path = DEFAULT_MODEL,
         blend: float | str = "auto",
-        bad_channel_ids: list | str | int | None = None,
+        bad_channel_ids: list | set | str | int | None = None,
         normalization: dict | None = None,
         dtype: DTypeLike | None = None,
         device: str = "cpu",
@@ -70,8 +70,7 @@ class DeepInterpolateRecording(BasePreprocessor):
         check_has_traces(recording)
         dtype = output_dtype(recording, dtype)
         _check_blend(blend)
-        # A single id, such as the text "10", is one channel and not a list of its digits.
-        bad: list = np.atleast_1d([] if bad_channel_ids is None else bad_channel_ids).tolist()
+        bad = _ids_of(bad_channel_ids)
         net = load_interpolator(model, device=device, num_channels=recording.get_num_channels())
         check_sampling_frequency(net, recording.get_sampling_frequency(), model)
         # The saved reference must mean the same weights in another folder or process, and after a tag has moved.
@@ -259,6 +258,19 @@ def _checked_normalization(normalization, bad):
         raise ValueError("No usable channel: all are bad, constant or NaN. Nothing can be predicted.")
     scales = np.where(usable, scales, np.median(scales[usable])).astype("float32")
     return np.where(np.isfinite(centers), centers, 0).astype("float32"), scales, usable
+
+
+def _ids_of(bad_channel_ids) -> list:
+    """The ids as a list: a single one, such as the text "10", is one channel and not a list of its digits."""
+    if isinstance(bad_channel_ids, set | frozenset):
+        return sorted(bad_channel_ids, key=str)
+    is_several = isinstance(bad_channel_ids, list | tuple | np.ndarray)
+    if not is_several and not np.isscalar(bad_channel_ids) and bad_channel_ids is not None:
+        raise ValueError(
+            f"bad_channel_ids: got a {type(bad_channel_ids).__name__}, expected a list or a set of ids, or one id. "
+            "Give list(...) of the ids."
+        )
+    return np.atleast_1d([] if bad_channel_ids is None else bad_channel_ids).tolist()
 
 
 def _is_bad(recording, bad_channel_ids: list) -> np.ndarray:

@@ -161,7 +161,7 @@ def read_config(folder: Path) -> dict:
             )
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+        raise ValueError(f"{path} cannot be read as JSON: {error}. Fetch the model again.") from error
     version = config.get("format_version") if isinstance(config, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ValueError(
@@ -179,6 +179,16 @@ def read_config(folder: Path) -> dict:
 def info_of(config: dict, source: dict | None = None) -> ModelInfo:
     """The `ModelInfo` of a config; entries that a later version added are left out."""
     known = {record.name for record in fields(ModelInfo)} - {"source"}
+    for record in fields(ModelInfo):
+        value = config["info"].get(record.name)
+        if record.default_factory is dict and record.name in config["info"] and not isinstance(value, dict):
+            raise ValueError(f"{CONFIG_FILE}: 'info.{record.name}' is {value!r}, expected a dictionary.")
+        if record.type in (str, "str") and record.name in config["info"] and not isinstance(value, str):
+            raise ValueError(f"{CONFIG_FILE}: 'info.{record.name}' is {value!r}, expected a text.")
+    rate = config["info"].get("sampling_frequency")
+    is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if rate is not None and not (is_number and 0 < rate < math.inf):
+        raise ValueError(f"{CONFIG_FILE}: 'info.sampling_frequency' is {rate!r}, expected a positive number in Hz.")
     try:
         return ModelInfo(
             **{name: value for name, value in config["info"].items() if name in known}, source=source or {}

@@ -119,7 +119,7 @@ def bundled_names() -> list[str]:
 
 
 def _looks_like_a_path(text: str) -> bool:
-    if text == "" or text[0] in "./~" or "\\" in text or re.match(r"[A-Za-z]:", text):
+    if text == "" or text[0] in "./~" or text.endswith("/") or "\\" in text or re.match(r"[A-Za-z]:", text):
         return True
     first, *rest = text.split("/")
     repository, at, _ = text.partition("@")
@@ -160,6 +160,8 @@ def _no_such_folder(folder: Path) -> str:
     siblings = sorted(path.parent.name for path in folder.parent.glob(f"*/{CONFIG_FILE}"))
     nearest = difflib.get_close_matches(folder.name, siblings, n=3, cutoff=0.5)
     hint = f" Did you mean {', '.join(str(folder.parent / name) for name in nearest)}?" if nearest else ""
+    if folder.name in bundled_names():
+        hint += f" The model of this name that comes with the package is written '{folder.name}', without '/'."
     return (
         f"There is no model folder {folder}.{hint} A repository on the Hub is written 'owner/name@revision' "
         f"or '{HUB_PREFIX}owner/name@revision'."

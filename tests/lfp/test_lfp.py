@@ -162,6 +162,8 @@ def test_different_clocks_are_refused():
         pair_session(Session(recording, sorting), FeatureSettings())
     with pytest.raises(ValueError, match="not in the sorting"):
         pair_session(Session(recording, sorting, unit_ids=["z"]), FeatureSettings())
+    with pytest.raises(ValueError, match="The sorting has no units; expected at least one"):
+        pair_session(Session(recording, NumpySorting.from_unit_dict([{}], 30_000.0)), FeatureSettings())
 
 
 def test_constant_has_zero_bits_and_truth_has_more():

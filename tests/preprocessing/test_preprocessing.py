@@ -234,7 +234,14 @@ def test_template_from_sorting_is_the_waveform():
 
 @pytest.mark.parametrize(
     ("bad_channel_ids", "expected"),
-    [(None, []), ("10", ["10"]), (["10"], ["10"]), (np.array(["1", "0"]), ["1", "0"]), ((), [])],
+    [
+        (None, []),
+        ("10", ["10"]),
+        (["10"], ["10"]),
+        (np.array(["1", "0"]), ["1", "0"]),
+        ((), []),
+        ({"4", "0"}, ["0", "4"]),
+    ],
     ids=repr,
 )
 def test_bad_channels_are_those_that_were_named(recording, model, bad_channel_ids, expected):
@@ -280,3 +287,9 @@ def test_bad_settings_are_explained(recording, name, kwargs, message):
 def test_a_mask_of_bad_channels_does_not_pass_for_the_ids_0_and_1(recording, model, mask):
     with pytest.raises(ValueError, match="mask"):
         PREPROCESSORS["deep_interpolate"][1](recording, model=model, blend=0.5, bad_channel_ids=mask)
+
+
+@pytest.mark.parametrize("ids", [{"1": "bad"}, (name for name in ["1"])], ids=["dict", "generator"])
+def test_bad_channels_that_are_no_list_are_refused(recording, model, ids):
+    with pytest.raises(ValueError, match="expected a list or a set of ids"):
+        PREPROCESSORS["deep_interpolate"][1](recording, model=model, blend=0.5, bad_channel_ids=ids)

@@ -78,3 +78,15 @@ def test_an_interrupted_save_is_never_misread(folder):
     (folder / WEIGHTS_FILE).write_bytes((other / WEIGHTS_FILE).read_bytes())  # the config is written last
     with pytest.raises(ValueError, match="damaged or was changed"):
         load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [("settings", "ten"), ("metrics", [3]), ("probe", 3), ("sampling_frequency", "30 kHz"), ("sampling_frequency", -1)],
+)
+def test_entries_of_a_wrong_type_are_named(folder, entry, value):
+    config = json.loads((folder / "config.json").read_text())
+    config["info"][entry] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=f"info.{entry}.*expected"):
+        load_model(folder)

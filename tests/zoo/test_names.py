@@ -74,3 +74,9 @@ def test_a_revision_needs_a_repository(folder):
         load_model(folder, revision="v1")
     with pytest.raises(ValueError, match="names another"):
         load_model("lab/probe@v1", revision="v2", local_files_only=True)
+
+
+def test_a_slash_at_the_end_means_a_folder_and_names_the_bundled_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"no model folder.*is written 'assessment', without '/'"):
+        find_model("assessment/")
