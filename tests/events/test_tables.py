@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from si_deepsort.cli import app
 from si_deepsort.events.columns import as_events
-from si_deepsort.events.decisions import apply_decisions, check_has_corrections
+from si_deepsort.events.decisions import apply_decisions
 from si_deepsort.events.segment import segment_events
 from si_deepsort.events.simulate import simulate_events
 from si_deepsort.events.tables import check_events_fit, read_events, save_events
@@ -279,52 +279,10 @@ def test_a_segment_that_is_not_said_is_refused_where_there_are_several():
         check_events_fit(pandas.DataFrame(dict(onset_s=[0.1], segment=[2])), recording)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "onset_s|end_s\n0.5|0.6\n1|1.1\n",
-        "Onset (ms) | End (ms)\n500 | 600\n1000 | 1100\n",
-        "| onset_s | end_s |\n|:---|---:|\n| 0,5 | 0,6 |\n| 1,0 | 1,1 |\n",
-    ],
-)
-def test_vertical_bars_separate_columns(text, tmp_path):
-    (tmp_path / "marks.csv").write_text(text)
-    events = read_events(tmp_path / "marks.csv")
-    np.testing.assert_allclose(events[["onset_s", "end_s"]], [[0.5, 0.6], [1.0, 1.1]])
-
-
-@pytest.mark.parametrize("heading", ["onset_s   end_s", "Time (ms)   Amplitude (mV)", "onset_s end_s"])
-def test_columns_aligned_with_spaces_are_refused_and_the_separators_are_named(heading, tmp_path):
-    (tmp_path / "marks.csv").write_text(f"{heading}\n500.5   600.1\n1000.0  1100.2\n")
-    with pytest.raises(ValueError, match=r"spaces separate the columns.*a comma, a semicolon, a tab or"):
-        read_events(tmp_path / "marks.csv")
-
-
 def test_negative_times_are_refused_with_their_line(tmp_path):
     (tmp_path / "marks.csv").write_text("Time (ms),Amplitude\n20,1\n-500,3\n")
     with pytest.raises(ValueError, match=r"1 of 2 events have a negative time .line 3: -0.5 s"):
         read_events(tmp_path / "marks.csv")
-
-
-@pytest.mark.parametrize(
-    ("columns", "is_refused"),
-    [
-        ({"V (mV)": ["0.1", "0.2"]}, True),
-        ({"V (mV)": ["-1.5e-05", "NaN"]}, True),
-        ({"2": ["3e", "1"]}, False),
-        ({}, True),
-        ({"V (mV)": ["0.1", "0.2"], "decision": ["", ""]}, False),
-        ({"note": ["", "small"]}, False),
-        ({"amplitude": ["1", "2"]}, False),
-    ],
-)
-def test_a_table_without_decisions_and_words_is_no_table_of_corrections(columns, is_refused):
-    table = as_events(pandas.DataFrame({"time (s)": ["0.1", "0.2"], **columns}))
-    if not is_refused:
-        check_has_corrections(table, "trace.csv")
-        return
-    with pytest.raises(ValueError, match=r"trace.csv holds no corrections.*'decision'"):
-        check_has_corrections(table, "trace.csv")
 
 
 @pytest.mark.parametrize("text_format", [TextFormat(), TextFormat("utf-8", ";", ","), TextFormat("utf-8", "|", ".")])
