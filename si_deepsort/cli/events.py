@@ -53,17 +53,14 @@ def events(
     events stay, and rejected ones no longer count in the report. To add an event, add a row with its onset_s and
     accept; the next run measures it.
     """
-    from ..events.columns import REJECT
-    from ..events.decisions import apply_decisions, check_has_corrections
+    from ..events.decisions import REJECT, apply_decisions
     from ..events.report import write_report
     from ..events.segment import segment_events
-    from ..events.tables import read_events, save_events
+    from ..events.tables import save_events
 
     recording = _opened(trace, channel, out, report)
     earlier, text_format = _earlier_table(out, trace, recording)
-    corrected = None if corrections is None else read_events(corrections)
-    if corrected is not None:
-        check_has_corrections(corrected, f"--corrections {corrections}")
+    corrected = _corrections(corrections)
     table = segment_events(
         recording,
         model,
@@ -145,6 +142,18 @@ def _earlier_table(out, trace, recording):
     check_has_corrections(earlier, f"The file of --out is there already: {out}; it")
     check_events_fit(earlier, recording)
     return earlier, text_format
+
+
+def _corrections(path):
+    """The table of `--corrections`, None if not given; an error if nobody corrected anything in it."""
+    from ..events.decisions import check_has_corrections
+    from ..events.tables import read_events
+
+    if path is None:
+        return None
+    table = read_events(path)
+    check_has_corrections(table, f"--corrections {path}")
+    return table
 
 
 def _summarise(table, kept, out, report, backup):
