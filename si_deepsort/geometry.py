@@ -8,12 +8,15 @@ therefore ordered by a fixed rule on relative position, never by channel number.
 import warnings
 
 import numpy as np
+from scipy.spatial import KDTree
 from spikeinterface.core import BaseRecording
 
 # The units of length that a probe may have, in um.
 UM_PER_UNIT = {"um": 1.0, "mm": 1e3, "m": 1e6}
 # Contacts whose distance from a plane, in um, differs by less than this lie in it; less than the size of a contact.
 FLATNESS_UM = 1.0
+# Contacts of no probe are as close to each other as this, in um; positions in mm that are taken for um are.
+LEAST_PITCH_UM = 1.0
 
 
 def channel_distances(channel_locations: np.ndarray) -> np.ndarray:
@@ -151,8 +154,8 @@ def recording_geometry(recording: BaseRecording) -> tuple[np.ndarray, np.ndarray
     Raises
     ------
     ValueError
-        If there are several channels and no probe, if a position is not finite, or if the contacts of a shank do not
-        lie in a plane.
+        If there are several channels and no probe, if a position is not finite or in another unit than the probe says,
+        or if the contacts of a shank do not lie in a plane.
 
     Warns
     -----
@@ -180,6 +183,7 @@ def recording_geometry(recording: BaseRecording) -> tuple[np.ndarray, np.ndarray
             f"{recording.channel_ids[unknown][:10].tolist()}. Correct the probe and attach it with "
             "recording.set_probe(probe), or leave the channels out with recording.remove_channels([...])."
         )
+    _check_unit(positions)
     _warn_if_groups_divide(recording, shanks)
     if len(axes) == 3:
         planar = np.zeros((num_channels, 2))
@@ -187,6 +191,19 @@ def recording_geometry(recording: BaseRecording) -> tuple[np.ndarray, np.ndarray
             planar[shanks == shank] = _in_plane(positions[shanks == shank])
         positions = planar
     return positions, shanks
+
+
+def _check_unit(positions):
+    """An error if most contacts are closer to each other than contacts can be, but not at one place."""
+    if len(positions) < 2:
+        return
+    nearest, _ = KDTree(positions).query(positions, k=2)
+    pitch_um = float(np.median(nearest[:, 1]))
+    if 0 < pitch_um < LEAST_PITCH_UM:
+        raise ValueError(
+            f"The contacts of the probe are {pitch_um:.2g} um from each other, which is less than their size: their "
+            "positions are probably in mm. Give them in um, or say so when you make the probe: Probe(si_units='mm')."
+        )
 
 
 def _warn_if_groups_divide(recording, shanks):

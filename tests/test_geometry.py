@@ -59,6 +59,11 @@ def test_positions_are_in_um(si_units, um):
     np.testing.assert_allclose(locations, GRID)
 
 
+def test_positions_in_mm_that_are_said_to_be_in_um_are_refused():
+    with pytest.raises(ValueError, match="probably in mm"):
+        recording_geometry(recording_of(GRID / 1e3))
+
+
 def test_a_solid_shank_is_refused_and_its_sides_are_two():
     front = in_space([0, 1])
     solid = np.concatenate([front, front + np.array([0, 0, 30])])

@@ -240,7 +240,7 @@ def test_template_from_sorting_is_the_waveform():
         (["10"], ["10"]),
         (np.array(["1", "0"]), ["1", "0"]),
         ((), []),
-        ({"4", "0"}, ["0", "4"]),
+        pytest.param({"4", "0"}, ["0", "4"], id="set"),
     ],
     ids=repr,
 )
