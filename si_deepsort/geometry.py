@@ -176,14 +176,7 @@ def recording_geometry(recording: BaseRecording) -> tuple[np.ndarray, np.ndarray
     axes = [name for name in ("x", "y", "z") if name in contacts.dtype.names]
     positions = np.column_stack([contacts[name] for name in axes]).astype(float)
     positions *= np.array([UM_PER_UNIT[unit] for unit in contacts["si_units"]])[:, None]
-    unknown = ~np.isfinite(positions).all(axis=1)
-    if unknown.any():
-        raise ValueError(
-            f"The probe holds no position (NaN or inf) for {unknown.sum()} of {num_channels} channels: "
-            f"{recording.channel_ids[unknown][:10].tolist()}. Correct the probe and attach it with "
-            "recording.set_probe(probe), or leave the channels out with recording.remove_channels([...])."
-        )
-    _check_unit(positions)
+    _check_positions(recording, positions)
     _warn_if_groups_divide(recording, shanks)
     if len(axes) == 3:
         planar = np.zeros((num_channels, 2))
@@ -193,9 +186,17 @@ def recording_geometry(recording: BaseRecording) -> tuple[np.ndarray, np.ndarray
     return positions, shanks
 
 
-def _check_unit(positions):
-    """An error if most contacts are closer to each other than contacts can be, but not at one place."""
-    if len(positions) < 2:
+def _check_positions(recording, positions):
+    """An error if positions are not finite, or if most contacts are closer to each other than contacts can be."""
+    num_channels = len(positions)
+    unknown = ~np.isfinite(positions).all(axis=1)
+    if unknown.any():
+        raise ValueError(
+            f"The probe holds no position (NaN or inf) for {unknown.sum()} of {num_channels} channels: "
+            f"{recording.channel_ids[unknown][:10].tolist()}. Correct the probe and attach it with "
+            "recording.set_probe(probe), or leave the channels out with recording.remove_channels([...])."
+        )
+    if num_channels < 2:
         return
     nearest, _ = KDTree(positions).query(positions, k=2)
     pitch_um = float(np.median(nearest[:, 1]))
