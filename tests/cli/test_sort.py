@@ -179,6 +179,7 @@ def test_help_does_not_import_spikeinterface(tmp_path):
     assert "deepsort is ready" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_sorting_warns_of_nothing_that_the_user_did_not_do(folder, tmp_path, recwarn):
     run("sort", folder / "recording", "-o", tmp_path / "out", *QUICK)
     unwanted = ("provenance", "registered to this sorting", "larger than recording duration")

@@ -70,6 +70,7 @@ def test_text_is_escaped_and_a_long_table_is_cut_with_a_word():
     assert "every unit that was found is in the result" in left_out_section(table())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_units", [True, False])
 def test_the_page_has_the_section_also_without_units(tmp_path, has_units):
     recording, truth = small_recording(tmp_path / "recording", duration_s=3.0)

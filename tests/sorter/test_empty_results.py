@@ -9,6 +9,8 @@ from spikeinterface.sorters import read_sorter_folder, run_sorter
 
 import si_deepsort
 
+pytestmark = pytest.mark.slow
+
 QUICK = dict(clustering="hdbscan", num_rounds=0, motion_correction=None)
 
 
