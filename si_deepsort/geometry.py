@@ -15,7 +15,8 @@ from spikeinterface.core import BaseRecording
 UM_PER_UNIT = {"um": 1.0, "mm": 1e3, "m": 1e6}
 # Contacts whose distance from a plane, in um, differs by less than this lie in it; less than the size of a contact.
 FLATNESS_UM = 1.0
-# Contacts of no probe are as close to each other as this, in um; positions in mm that are taken for um are.
+# Least distance between contacts in um: those of real probes are at least some um wide. Positions in mm that are taken
+# for um are closer.
 LEAST_PITCH_UM = 1.0
 
 

@@ -14,22 +14,23 @@ import scipy.ndimage
 import scipy.signal
 
 from ..noise import noise_levels
-from .confidence import Candidates
+from .confidence import FEWEST_SURE, Candidates
 from .fit_shape import FittedEvents, fit_events
 from .simulate import event_sum
 from .waveform import biexponential
 
-# Candidates at least this sure are subtracted, so that noise is left over; ...
+# Candidates at least this sure are subtracted, so that noise is left over: they are events rather than not.
 SUBTRACTED = 0.5
-# ... the mean event is that of candidates at least this sure, if there are so many.
-SURE, FEWEST_SURE = 0.9, 5
+# The mean event is that of candidates at least this sure, if there are `FEWEST_SURE` of them: one in ten may be wrong.
+SURE = 0.9
 # The output of the filter is looked at within this time of an onset, in ms: onsets nearer than this are one event.
 REACH_MS = 1.5
 # Length of the mean event, in ms: four of the slowest decays that the bundled model knows (25 ms).
 SHAPE_MS = 100.0
 # Frames of the pieces in which the spectrum of the noise is estimated (0.2 s at 10 kHz), and of the filter.
 SPECTRUM_FRAMES, FILTER_FRAMES = 2048, 4096
-# What is left over counts up to this many noise levels, so that artefacts do not make the spectrum.
+# What is left over counts up to this many noise levels, so that artefacts do not make the spectrum; noise that is
+# normally distributed exceeds it once in 500 million frames.
 LARGEST_NOISE = 6.0
 # Smallest power of the noise, as a part of the largest: where an amplifier lets next to nothing through, what is left
 # is no evidence. Tuned on generated development recordings (benchmarks/events/other_maker.py, seeds 1-8); 1e-4 was as
@@ -50,7 +51,7 @@ def agreement_with_mean_event(
     rate : float
         Frames per second.
     candidates : sequence of (onset_s, end_s, confidence)
-        Of each segment, after a first look.
+        What was found in each segment at a first look.
     time_scale : float, default: 1.0
         Above 1 for slow events.
 

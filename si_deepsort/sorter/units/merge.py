@@ -32,8 +32,8 @@ FAR_DISTANCE = 12.0
 FAR_FRACTION = 0.4
 # Smallest cosine between templates of units that may share a refractory period: a neuron whose spikes vary keeps their
 # shape. Small units of other shapes, though close in noise units, seem to avoid each other because few of their
-# overlapping spikes are found. On generated development recordings (seeds 1-9, 25 recordings) all parts of a neuron
-# that this rule alone joined had cosines of 0.98, and two neurons that it joined one of 0.82.
+# overlapping spikes are found. In 25 generated and hybrid development recordings (most of seeds 1-9) this rule alone
+# joined parts of a neuron twice, with cosines of 0.98, and two neurons once, with 0.82.
 LEAST_COSINE = 0.9
 # Smallest cosine, and smallest norm in noise standard deviations, of templates that may be parts of one drifting unit.
 # On generated recordings parts of a unit had cosines above 0.9, different units at most 0.85.

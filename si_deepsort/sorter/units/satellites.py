@@ -17,7 +17,9 @@ SATELLITE_SHARE = 0.2
 SATELLITE_REACH_S = 0.008
 SATELLITE_SPREAD_S = 0.0004
 # Largest deviation in seconds at lags within CORE_S, unless the unit is a satellite. A misfit of the template keeps its
-# place there, and neurons that fire together have as many spikes within the deviation above: a quarter of all vanished.
+# place there, and neurons that fire together have as many spikes within the deviation above: up to a quarter of
+# all vanished. In 9 development recordings satellites lay at lags beyond CORE_S, and spikes of neurons that fire
+# together spread evenly within it.
 CORE_SPREAD_S = 0.0001
 # A unit is a satellite if more than this fraction of its spikes are residuals: the others are too few to be a unit.
 SATELLITE_FRACTION = 0.5

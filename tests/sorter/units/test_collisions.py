@@ -5,6 +5,7 @@ import pytest
 from small_recording import as_recording
 from unit_scenes import NUM_CHANNELS, as_templates, padded_templates, spikes_of
 
+from si_deepsort.sorter.units import collisions
 from si_deepsort.sorter.units.collisions import _kept_one_by_one, _most_gain, find_redundant_units
 from si_deepsort.sorter.units.templates import UnitTemplates
 from si_deepsort.threads import threads
@@ -76,6 +77,21 @@ def test_collisions_of_the_same_pair_at_several_lags_do_not_keep_each_other():
         find_redundant_units(as_recording(traces), spikes_of(trains), templates, **RULES).tolist()
         == [False] * 2 + [True] * 3
     )
+
+
+def test_a_rarer_unit_does_not_keep_a_collision_that_larger_units_explain(monkeypatch):
+    """Templates are fitted one after the other: with a rarer sum among them, they may explain the spikes worse."""
+    traces, spikes, templates = scene(np.zeros(NUM_SPIKES, dtype=int))
+    rare = np.zeros_like(templates.values[0])
+    rare[:, -1] = 5.0 * np.hanning(len(rare))
+    templates = as_templates([*templates.values, rare], [500, 500, NUM_SPIKES, NUM_SPIKES // 2])
+
+    def gains(traces, parts, templates, unit, others, *rest, **values):
+        for part in parts:
+            yield np.full(len(part), 1000.0 if 3 in others else -1000.0)
+
+    monkeypatch.setattr(collisions, "spike_gains", gains)
+    assert find_redundant_units(traces, spikes, templates, **RULES).tolist() == [False, False, True, False]
 
 
 def test_a_unit_that_looks_like_a_sum_but_explains_its_spikes_better_is_kept():
