@@ -43,7 +43,7 @@ def events(
         typer.Option(help="Interval of each sweep without events, such as a test pulse: START:STOP in s; repeatable"),
     ] = None,
     channel: Annotated[str | None, typer.Option(help="Channel id, where there are several")] = None,
-    corrections: Annotated[Path | None, typer.Option(help="CSV with decisions, if not the one of --out")] = None,
+    corrections: Annotated[Path | None, typer.Option(help="CSV or .xlsx with decisions, if not --out")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, auto ...")] = "cpu",
 ) -> None:
     """
@@ -83,7 +83,9 @@ def events(
 
 def train_events(
     trace: Annotated[list[Path], typer.Argument(help="Recordings")],
-    labels: Annotated[list[Path], typer.Option(help="CSV of marked events, one per recording, in the same order")],
+    labels: Annotated[
+        list[Path], typer.Option(help="CSV or .xlsx of marked events, one per recording, in the same order")
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the model")],
     model: Annotated[str, typer.Option(help="Model to start from")] = "events-unet",
     polarity: Annotated[str, typer.Option(help="up or down")] = "up",
@@ -123,8 +125,10 @@ def train_events(
 def _opened(trace, channel, out, report):
     """The chosen channel of the trace; an error first if the table or the report could not be written afterwards."""
     from ..events.segment import one_channel
+    from ..events.tables import check_is_text
 
     check_file(out, "--out")
+    check_is_text(out)
     check_file(report, "--report")
     return one_channel(trace, channel)
 

@@ -66,6 +66,8 @@ def as_events(table: pandas.DataFrame, *, decimal: str | None = None) -> pandas.
 
 def _without_repeated(events):
     """The events without lines that repeat an earlier one in all columns; a warning says which these are."""
+    if events["onset_s"].is_unique:
+        return events
     is_repeated = events.astype(str).duplicated()
     if is_repeated.any():
         lines = ", ".join(map(str, events.index[is_repeated][:SHOWN_LINES]))
@@ -125,7 +127,7 @@ def _parsed(column, decimal):
     if pandas.api.types.is_numeric_dtype(column):
         return column.to_numpy(float, na_value=np.nan), np.zeros(len(column), dtype=bool)
     try:
-        return parse_numbers(["" if pandas.isna(cell) else str(cell) for cell in column], decimal)
+        return parse_numbers(texts_of(column), decimal)
     except ValueError as error:
         raise ValueError(f"the column '{column.name}' cannot be read: {error}") from error
 
@@ -182,9 +184,14 @@ def _holds_numbers(table):
     return any(any(map(str.isdigit, str(cell))) for column in table for cell in table[column])
 
 
+def texts_of(column):
+    """Cells as text, "" for none."""
+    return [cell if isinstance(cell, str) else "" if pandas.isna(cell) else str(cell) for cell in column]
+
+
 def is_filled(column):
     """True where a cell holds more than spaces."""
-    return np.array([not pandas.isna(cell) and str(cell).strip() != "" for cell in column], dtype=bool)
+    return np.array([cell.strip() != "" for cell in texts_of(column)], dtype=bool)
 
 
 def _segments(column, decimal):

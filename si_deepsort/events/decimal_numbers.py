@@ -23,6 +23,8 @@ _AS_TEXT = re.compile(r"""=?"(?P<number>[^"]+)"|'(?P<quoted>[^']+)'?""")
 _NUMBER = r"[+-]?(?:(?:[1-9]\d{{0,2}}(?:{0}\d{{3}})+|\d+)(?:{1}\d*)?|{1}\d+)(?:[eE][+-]?\d+)?"
 _WITH_POINT = re.compile(_NUMBER.format(",", r"\."))
 _WITH_COMMA = re.compile(_NUMBER.format(r"\.", ","))
+# All characters of a column of numbers without separators of thousands, words and spaces, for each decimal mark.
+_USUAL_CHARACTERS = {".": re.compile("[0-9.eE+-]*"), ",": re.compile("[0-9,eE+-]*")}
 
 
 def decimal_mark(cells: Sequence[str]) -> str | None:
@@ -38,8 +40,21 @@ def decimal_mark(cells: Sequence[str]) -> str | None:
     ValueError
         If some cells have a decimal point and others a decimal comma.
     """
+    usual = _usual_numbers(cells)
+    return _decisive_mark(cells) if usual is None else _mark_of_usual(cells, usual[1])
+
+
+def _mark_of_usual(cells, mark):
+    """The only mark of cells with one kind of mark if one of them would be no number with the other, else None."""
+    as_other = _WITH_COMMA if mark == "." else _WITH_POINT
+    is_sure = mark is not None and any(mark in cell and not as_other.fullmatch(cell) for cell in cells)
+    return mark if is_sure else None
+
+
+def _decisive_mark(cells):
+    """As `decimal_mark`, cell by cell."""
     only_point, only_comma = [], []
-    for cell in cells:
+    for cell in dict.fromkeys(cells):
         cell = _ungrouped(_plain(cell))
         fits_point, fits_comma = _WITH_POINT.fullmatch(cell), _WITH_COMMA.fullmatch(cell)
         if fits_point and not fits_comma:
@@ -73,7 +88,10 @@ def parse_numbers(cells: Sequence[str], table_mark: str | None = None) -> tuple[
     ValueError
         If decimal marks are mixed or undecided.
     """
-    mark = decimal_mark(cells) or table_mark
+    usual = _usual_numbers(cells)
+    mark = (_decisive_mark(cells) if usual is None else _mark_of_usual(cells, usual[1])) or table_mark
+    if usual is not None and usual[1] in (None, mark):
+        return usual[0], np.zeros(len(cells), dtype=bool)
     has_decimals = mark is not None and any(mark in cell for cell in cells)
     values, is_text = np.full(len(cells), np.nan), np.zeros(len(cells), dtype=bool)
     for index, cell in enumerate(cells):
@@ -130,6 +148,20 @@ def table_decimal_mark(columns: Sequence[Sequence[str]], delimiter: str) -> str 
     if marks:
         return marks.pop() if len(marks) == 1 else None
     return "." if delimiter == "," and len(columns) > 1 else None
+
+
+def _usual_numbers(cells):
+    """Values of cells that are empty or digits with one kind of mark at most, and this mark; None for other cells."""
+    text = "".join(cells)
+    mark = next((mark for mark, usual in _USUAL_CHARACTERS.items() if usual.fullmatch(text)), None)
+    if mark is None:
+        return None
+    try:
+        with_points = (cell.replace(",", ".") for cell in cells) if mark == "," else cells
+        values = np.array([float(cell or "nan") for cell in with_points])
+    except ValueError:
+        return None
+    return values, mark if mark in text else None
 
 
 def _plain(cell):

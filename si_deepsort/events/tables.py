@@ -8,14 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas
 
+from .aligned_tables import split_at_spaces
 from .column_names import END_NAMES, ONSET_NAMES, SEGMENT_NAMES, names_events, parse_name, unknown_unit
-from .columns import DECISION, as_events
+from .columns import DECISION, as_events, texts_of
 from .decimal_numbers import parse_numbers, table_decimal_mark
 from .measure import COLUMNS
 from .text_files import MAX_HEAD_LINES, TextFormat, TextTable, read_text, split_table
+from .workbooks import is_workbook, read_workbook
 
 # MiniAnalysis writes tables without a heading: number, time in ms with at most this many decimals, amplitude, ...
 MINI_ANALYSIS_DECIMALS = 2
+# Files of spreadsheets, which are not text.
+SPREADSHEET_SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 # Digits of a written table: times, even of a day, are exact to a tenth of a microsecond; measurements have seven.
 TIMES, TIME_DECIMALS, TIME_FORMAT, MEASURED_FORMAT = ("onset_s", "peak_s", "end_s"), 7, "%.12g", "%.7g"
 
@@ -27,10 +31,10 @@ def read_events(path: str | Path) -> pandas.DataFrame:
     Parameters
     ----------
     path : str | Path
-        Text in any encoding, columns separated by comma, semicolon, tab or |, with decimal point or comma: a table of
-        this package, or one with a column such as "Time (ms)" or "Onset (s)" (MiniAnalysis, Clampfit). Lines above
-        the heading, a line of units below it, and empty lines are skipped. A table of MiniAnalysis without a heading
-        is recognised too.
+        Text in any encoding, columns separated by comma, semicolon, tab, | or spaces, with decimal point or comma, or
+        the .xlsx file of a spreadsheet (with openpyxl): a table of this package, or one with a column such as
+        "Time (ms)" or "Onset (s)" (MiniAnalysis, Clampfit). Lines above the heading, a line of units below it, and
+        empty lines are skipped. A table of MiniAnalysis without a heading is recognised too.
 
     Returns
     -------
@@ -50,22 +54,17 @@ def read_events(path: str | Path) -> pandas.DataFrame:
 def read_events_and_format(path: str | Path) -> tuple[pandas.DataFrame, TextFormat]:
     """The table of `read_events`, and how it was written."""
     try:
-        text, encoding = read_text(path)
-        table = split_table(text, encoding, names_events)
-        if not table.heading:
-            table = _mini_analysis_table(table)
-        mark = table_decimal_mark([table.column(index) for index in range(len(table.heading))], table.format.delimiter)
+        table, is_spreadsheet = _read_cells(path)
+        columns = [table.column(index) for index in range(len(table.heading))]
+        mark = "." if is_spreadsheet else table_decimal_mark(columns, table.format.delimiter)
         repeated = sorted({name for name in table.heading if name and table.heading.count(name) > 1})
         if any(parse_name(name)[0] in (*ONSET_NAMES, *END_NAMES, *SEGMENT_NAMES, DECISION) for name in repeated):
             raise ValueError(f"the columns {repeated} occur twice")
         names = [name if name not in repeated else f"{name} {index}" for index, name in enumerate(table.heading)]
         frame = pandas.DataFrame(table.rows, columns=names, index=table.line_numbers, dtype=object)
         events = _numbers_of_own_columns(as_events(frame, decimal=mark), mark)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{path} cannot be read as a table of events: {error}. A table needs a heading and a column such as "
-            "onset_s or 'Time (ms)', and between the columns a comma, a semicolon, a tab or |; save it as CSV."
-        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as a table of events: {error}.") from error
     return events, TextFormat(table.format.encoding, table.format.delimiter, mark or ".")
 
 
@@ -105,6 +104,7 @@ def save_events(events: pandas.DataFrame, path: str | Path, text_format: TextFor
         The copy of the earlier file, if one was made.
     """
     path, text_format = Path(path), text_format or TextFormat()
+    check_is_text(path)
     written = events.round(dict.fromkeys(TIMES, TIME_DECIMALS))
     for name in written.select_dtypes("float"):
         values = written[name] if name in TIMES else [float(MEASURED_FORMAT % value) for value in written[name]]
@@ -128,11 +128,17 @@ def save_events(events: pandas.DataFrame, path: str | Path, text_format: TextFor
     return backup
 
 
+def check_is_text(path: str | Path) -> None:
+    """A ValueError if a table should be written to a file of a spreadsheet: tables are written as text."""
+    if Path(path).suffix.lower() in SPREADSHEET_SUFFIXES:
+        raise ValueError(f"{path}: a table of events is written as text, which spreadsheets open; call it .csv.")
+
+
 def _numbers_of_own_columns(events, mark):
     """Columns that `segment_events` writes as numbers where they are numbers; the user's columns stay as typed."""
     for name in set(COLUMNS) & set(events.columns) - {"onset_s", "end_s", "segment", "overlap", "doubtful"}:
         try:
-            values, is_text = parse_numbers(["" if pandas.isna(cell) else str(cell) for cell in events[name]], mark)
+            values, is_text = parse_numbers(texts_of(events[name]), mark)
         except ValueError:
             continue
         if not is_text.any():
@@ -140,9 +146,27 @@ def _numbers_of_own_columns(events, mark):
     return events
 
 
-def _names_events_by_spaces(row):
-    """Whether one cell is a heading whose columns are separated by spaces."""
-    return len(row) == 1 and names_events(re.split(r"\s+(?![\[(])", row[0]))
+def _read_cells(path):
+    """Cells of a file, and whether it is one of a spreadsheet."""
+    try:
+        if is_workbook(path):
+            return read_workbook(path, names_events), True
+        return _table_of_text(path), False
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. A table needs a heading and a column such as onset_s or 'Time (ms)', and between the columns a "
+            "comma, a semicolon, a tab, | or spaces; save it as CSV"
+        ) from error
+
+
+def _table_of_text(path):
+    text, encoding = read_text(path)
+    table = split_table(text, encoding, names_events)
+    if table.heading:
+        return table
+    return split_at_spaces(text, encoding, names_events) or _mini_analysis_table(table)
 
 
 def _mini_analysis_table(table: TextTable) -> TextTable:
@@ -159,9 +183,6 @@ def _mini_analysis_table(table: TextTable) -> TextTable:
             heading = ["Event #", "Time (ms)", "Amplitude", *[f"column {index}" for index in range(4, width + 1)]]
             return TextTable(heading, rows, list(range(1, len(rows) + 1)), [], table.format)
     first = rows[0] if rows else []
-    aligned = next((row[0] for row in rows[:MAX_HEAD_LINES] if _names_events_by_spaces(row)), None)
-    if aligned is not None:
-        raise ValueError(f"spaces separate the columns of '{aligned}', and names and cells may hold spaces too")
     unit = next(filter(None, map(unknown_unit, rows[:MAX_HEAD_LINES])), None)
     if unit is not None:
         raise ValueError(f"the column '{unit}' is in an unknown unit; expected s, ms, us or min")

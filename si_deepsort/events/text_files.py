@@ -23,6 +23,7 @@ _JOINED_NUMBERS = re.compile(r"\d\s*[;\t|]\s*[+-]?\d")
 # a quotation mark, or a sign after a comma.
 _NUMBER = re.compile(r"[+-]?[\d.,' ]+([eE][+-]?\d+)?")
 _JOINED_CELLS = re.compile(r"\d.*[;\t\n\"|].*\d|\d,\s*[+-]\s*\d", re.DOTALL)
+_SIGN_AFTER_COMMA = re.compile(r",\s*[+-]")
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,8 @@ def split_table(text: str, encoding: str, is_heading: Callable[[list[str]], bool
     """
     tables, problems = [], []
     for delimiter in _possible_delimiters(text):
+        if tables and delimiter not in text:
+            break  # a table of one column, when there is one of more
         try:
             rows = _split(text, delimiter, is_heading)
         except ValueError as error:
@@ -141,23 +144,11 @@ def split_table(text: str, encoding: str, is_heading: Callable[[list[str]], bool
             continue
         heading = _without_empty_end(rows[found][1])
         below = [(number, row) for number, row in rows[found + 1 :] if any(row)]
-        longer = [(number, row) for number, row in below if any(row[len(heading) :])]
-        if longer:
-            number, row = longer[0]
-            problems.append(
-                f"line {number} has {len(_without_empty_end(row))} cells, the heading has {len(heading)} columns "
-                f"({', '.join(heading)}). Where numbers have a decimal comma, columns must be separated by ; or tab"
-            )
+        problem = _problem_of_rows(below, heading, _may_hold_joined_cells(text, delimiter))
+        if problem:
+            problems.append(problem)
             continue
-        joined = next((number for number, row in below if _has_other_delimiter(row, len(heading))), None)
-        if joined is not None:
-            problems.append(f"line {joined} separates its columns otherwise than the heading")
-            continue
-        joined = _line_of_joined_cells(below, len(heading))
-        if joined is not None:
-            problems.append(f"line {joined} holds several numbers in one cell; look at its separators and quotes")
-            continue
-        cells = [[*row, *[""] * len(heading)][: len(heading)] for _, row in below]
+        cells = [_of_length(row, len(heading)) for _, row in below]
         form = TextFormat(encoding, delimiter)
         tables.append(TextTable(heading, cells, [n for n, _ in below], [row for _, row in rows[:found]], form))
     if tables:
@@ -167,6 +158,26 @@ def split_table(text: str, encoding: str, is_heading: Callable[[list[str]], bool
     delimiter = _possible_delimiters(text)[0]
     rows = [row for _, row in _split(text, delimiter, is_heading) if any(row)]
     return TextTable([], [], [], rows, TextFormat(encoding, delimiter))
+
+
+def _problem_of_rows(below, heading, may_hold_joined_cells):
+    """Why rows (line number, cells) do not belong to a heading; "" if they do."""
+    longer = next(((number, row) for number, row in below if any(row[len(heading) :])), None)
+    if longer is not None:
+        number, row = longer
+        return (
+            f"line {number} has {len(_without_empty_end(row))} cells, the heading has {len(heading)} columns "
+            f"({', '.join(heading)}). Where numbers have a decimal comma, columns must be separated by ; or tab"
+        )
+    if not may_hold_joined_cells:
+        return ""
+    joined = next((number for number, row in below if _has_other_delimiter(row, len(heading))), None)
+    if joined is not None:
+        return f"line {joined} separates its columns otherwise than the heading"
+    joined = _line_of_joined_cells(below, len(heading))
+    if joined is not None:
+        return f"line {joined} holds several numbers in one cell; look at its separators and quotes"
+    return ""
 
 
 def _possible_delimiters(text):
@@ -214,6 +225,12 @@ def _has_other_delimiter(row, width):
     return width > 1 and any(text.count(mark) == width - 1 for mark in ";\t|") and any(map(_JOINED_NUMBERS.search, row))
 
 
+def _may_hold_joined_cells(text, delimiter):
+    """Whether a mark that joins cells is in the text; most files hold none, which saves looking at each cell."""
+    is_there = any(mark in text for mark in ';\t|"' if mark != delimiter)
+    return is_there or (delimiter != "," and _SIGN_AFTER_COMMA.search(text) is not None)
+
+
 def _line_of_joined_cells(below, width):
     """Line in which a cell of a column of numbers holds more than one number, else None."""
     for column in range(width):
@@ -224,6 +241,11 @@ def _line_of_joined_cells(below, width):
         if len(odd) == 1 and _JOINED_CELLS.search(odd[0][1]):
             return odd[0][0]
     return None
+
+
+def _of_length(row, width):
+    """The cells of a row, cut or filled with empty cells to as many as the heading has."""
+    return row if len(row) == width else [*row, *[""] * width][:width]
 
 
 def _without_empty_end(row):

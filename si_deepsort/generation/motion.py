@@ -94,9 +94,18 @@ def moved_templates(
     Raises
     ------
     ValueError
-        If the contacts of the probe are all at one depth.
+        If the contacts of the probe are all at one depth, two are at one place, or a place is not known.
     """
     positions = np.asarray(probe.contact_positions[:, :2], dtype="float64")
+    if not np.isfinite(positions).all():
+        raise ValueError("The probe holds no position (NaN or inf) for a contact: correct it.")
+    places, at_one_place = np.unique(positions, axis=0, return_counts=True)
+    if (at_one_place > 1).any():
+        place = places[at_one_place > 1][0].tolist()
+        raise ValueError(
+            f"{at_one_place.max()} contacts of the probe are at one place, {place} um, so that templates cannot move "
+            "between contacts: correct the probe, or set drift_um and jump_um to 0."
+        )
     if len(positions) < 2 or np.ptp(positions[:, 1]) == 0:
         raise ValueError("The contacts of the probe are all at one depth: set drift_um and jump_um to 0.")
     displacements = np.linspace(-reach_um, reach_um, num_steps)

@@ -84,3 +84,19 @@ def test_events_that_are_not_measured_are_shown(simulated, found, tmp_path):
 @pytest.mark.parametrize("length, rounded", [(7.0, 5.0), (1.0, 1.0), (0.034, 0.02), (999.0, 500.0), (0.0, 1.0)])
 def test_scale_bars_have_round_lengths(length, rounded):
     assert _round_length(length) == pytest.approx(rounded)
+
+
+@pytest.mark.parametrize("lengths", [(50_000, 90_000, 7), (50_000, 0, 60_000), (0, 100), (0,)])
+def test_sweeps_may_have_any_lengths(simulated, found, lengths, tmp_path):
+    trace, stops = simulated[0].get_traces(), np.cumsum(lengths)
+    sweeps = [trace[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)]
+    recording = si.NumpyRecording(sweeps, 20_000.0)
+    events = segment_events(recording)
+    num_events = [
+        (found.onset_s * 20_000).between(stop - length, stop - 1).sum()
+        for stop, length in zip(stops, lengths, strict=True)
+    ]
+    assert np.abs(events.groupby("segment").size().reindex(range(len(lengths)), fill_value=0) - num_events).max() <= 1
+    for decision in ("", "reject"):
+        page = write_report(tmp_path / "page.html", recording, events.assign(decision=decision))
+        assert page.read_text(encoding="utf-8").count("<img") >= 1

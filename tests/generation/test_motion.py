@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from probeinterface import Probe
 
 from si_deepsort.generation import GenerationSettings, generate_recording, motion, named_probe
 
@@ -68,3 +69,15 @@ def test_spikes_at_the_ends_of_a_probe_change_smoothly(layout):
 def test_one_contact_cannot_tell_drift():
     with pytest.raises(ValueError, match="one depth"):
         generate_recording(named_probe("single"), GenerationSettings(duration_s=1.0, drift_um=5.0))
+
+
+@pytest.mark.parametrize(
+    "place, message", [([0, 20, 30.0], "2 contacts .* at one place"), ([np.nan, 0, 0], "no position")]
+)
+def test_contacts_without_a_place_of_their_own_are_refused(place, message):
+    probe = Probe(ndim=3, si_units="um")
+    axes = np.tile([[1.0, 0, 0], [0, 1.0, 0]], (3, 1, 1))
+    positions = np.array([[0.0, 0, 0], [0, 20, 0], place])
+    probe.set_contacts(positions=positions, plane_axes=axes, shapes="circle", shape_params={"radius": 5})
+    with pytest.raises(ValueError, match=message):
+        motion.moved_templates(np.ones((1, 4, 3), "float32"), probe, reach_um=5.0, num_steps=3)
