@@ -169,7 +169,8 @@ def recording_geometry(recording: BaseRecording) -> tuple[np.ndarray, np.ndarray
             return np.zeros((1, 2)), np.zeros(1, dtype=int)
         raise ValueError(
             f"The recording has {num_channels} channels and no probe, but the positions of the contacts are needed. "
-            "Attach one with recording.set_probe(probe); probeinterface makes and reads probes."
+            "Attach one with recording.set_probe(probe), or several (tetrodes) with recording.set_probegroup(group); "
+            "probeinterface makes and reads probes."
         )
     contacts = recording.get_probegroup().to_numpy(complete=True)
     keys = [name for name in ("probe_index", "shank_ids", "contact_sides") if name in contacts.dtype.names]

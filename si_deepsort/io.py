@@ -176,7 +176,8 @@ def _set_probe(recording: si.BaseRecording, file: Path) -> None:
     if connected != recording.get_num_channels():
         raise ValueError(
             f"The probe in {file} has {connected} connected contacts, the recording {recording.get_num_channels()} "
-            "channels. Expected as many contacts as channels, with their device_channel_indices set."
+            "channels. Expected as many contacts as channels, with their device_channel_indices set. If a channel has "
+            "no contact (synchronisation), read and sort in Python: recording.select_channels(...) leaves it out."
         )
     recording.set_probegroup(group)
 

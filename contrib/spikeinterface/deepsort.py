@@ -88,7 +88,7 @@ class DeepsortSorter(BaseSorter):
         'assess': 'Judge the units at the end: their properties say which precision and recall to expect, and assessment.csv in the output folder says why. It changes no spike',
         'seed': 'Random seed',
         'job_kwargs': "SpikeInterface's options for parallel processing: n_jobs, chunk_duration, progress_bar and others. None of them changes the spikes: detection and matching always use chunks of 1 s and one thread in each worker",
-        'dask_scheduler': "Address of a dask scheduler, e.g. 'tcp://host:8786': its workers match the whole recording, with the same spikes. They must see the recording and the output folder under the same paths. None uses this machine alone",
+        'dask_scheduler': "Address of a dask scheduler, such as 'tcp://host:8786': its workers match the whole recording, with the same spikes. They must see the recording and the output folder under the same paths. None uses this machine alone",
     }
 
     sorter_description = """deepsort whitens traces over time and space, detects spikes by the energy of their waveforms

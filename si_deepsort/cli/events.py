@@ -115,9 +115,10 @@ def train_events(
         typer.echo(folds.to_string(index=False, float_format="%.3f"))
     trained = train(list(trace), list(labels), folder=out, model=model, polarity=sign, settings=settings)
     learnt = trained.info.settings
+    shift_ms = learnt.get("onset_shift_ms", 0.0)
     typer.echo(
-        f"Threshold {learnt['threshold']:g}; an event ends {end_words(learnt.get('end', 'tenth'))} and is marked "
-        f"{learnt.get('onset_shift_ms', 0.0):+.2f} ms from where it begins."
+        f"Threshold {learnt['threshold']:g}; an event ends {end_words(learnt.get('end', 'tenth'))}; your marks begin "
+        f"{abs(shift_ms):.2f} ms {'after' if shift_ms > 0 else 'before'} the onset that is measured without them."
     )
     typer.echo(f"Model: {out}. Use it with: si-deepsort events TRACE --model {out}")
 

@@ -22,7 +22,7 @@ def add_commands(app: typer.Typer) -> None:
 def train_lfp(
     recording: Recording,
     sorting: Annotated[Path, typer.Argument(help="Spikes on the same clock: what spikeinterface.load reads")],
-    folder: Annotated[Path, typer.Option(help="Where the model is saved")],
+    folder: Annotated[Path, typer.Option("--out", "--folder", help="Where the model is saved")],
     unit: Annotated[list[str] | None, typer.Option(help="Unit, may be repeated, or 'population'; default: all")] = None,
     model: Annotated[str, typer.Option(help="constant, glm, bilstm, gru or cnn")] = "bilstm",
     bands: Annotated[str, typer.Option(help="human or rodent")] = "human",
@@ -37,7 +37,7 @@ def train_lfp(
     from ..lfp.predictors import PredictorSettings
     from ..training.lfp.train import train_spike_predictor
 
-    check_folder(folder, "--folder")
+    check_folder(folder, "--out")
     lfp, spikes = open_saved_recording(recording), open_sorting(sorting)
     features = FeatureSettings(bands=bands, bin_ms=bin_ms, causal=causal)
     settings = PredictorSettings(seed=seed, progress_bar=True)
@@ -62,12 +62,16 @@ def train_lfp(
             settings=settings,
         )
         print(f"Report: {page}")
+    print(f"Model: {folder}. Use it with: si-deepsort predict-spikes LFP --model {folder} --out PREDICTED")
 
 
 def predict(
     recording: Recording,
     model: Annotated[str, typer.Option(help="Model folder")],
-    folder: Annotated[Path, typer.Option(help="Receives 'sorting' and 'rates', to be loaded by spikeinterface.load")],
+    folder: Annotated[
+        Path,
+        typer.Option("--out", "--folder", help="Receives 'sorting' and 'rates', to be loaded by spikeinterface.load"),
+    ],
     sampling_frequency: Annotated[float, typer.Option(help="Sampling frequency of the sorting in Hz")] = 30_000.0,
     seed: Annotated[int, typer.Option(help="Random seed of the spikes that are drawn from the rates")] = 0,
 ) -> None:
@@ -75,10 +79,10 @@ def predict(
     from ..io import open_saved_recording
     from ..lfp.predict import predict_spikes
 
-    check_folder(folder, "--folder")
+    check_folder(folder, "--out")
     present = [name for name in ("sorting", "rates") if (folder / name).exists()]
     if present:
-        raise ValueError(f"--folder {folder}: it holds '{present[0]}' of an earlier prediction. Give another folder.")
+        raise ValueError(f"--out {folder}: it holds '{present[0]}' of an earlier prediction. Give another folder.")
     if not 0 < sampling_frequency < float("inf"):
         raise ValueError(f"--sampling-frequency: got {sampling_frequency:g}, expected a positive number in Hz.")
     prediction = predict_spikes(open_saved_recording(recording), model)

@@ -208,6 +208,8 @@ def _resumed(out: Path, values: dict[str, Any]) -> "BaseSorting":
 
     try:
         stored = sorting_settings(out)
+        # How many workers there are does not change the spikes, so that it may be another number than at first.
+        job_kwargs = values.pop("job_kwargs", None)
         changed = [name for name, value in values.items() if stored[name] != value]
         if changed:
             raise CannotResumeError(
@@ -215,7 +217,8 @@ def _resumed(out: Path, values: dict[str, Any]) -> "BaseSorting":
             )
         if is_finished(out):
             print(f"{out} was finished before.")
-        return resume_sorter(out)
+        with in_words_of_options():
+            return resume_sorter(out, job_kwargs=job_kwargs)
     except CannotResumeError as error:
         raise ValueError(f"{error.reason} Begin anew with --overwrite, or give another --out.") from error
     except SpikeSortingError as error:

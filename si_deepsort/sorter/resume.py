@@ -7,7 +7,7 @@ from typing import Any
 from spikeinterface.core import BaseSorting
 
 from .._version import __version__
-from ..settings import default_params
+from ..settings import default_params, settings_from_dict
 from .adapter import PARAMS_FILE, VERSION_FILE, DeepSortSorter
 from .settings import DeepSortSettings
 
@@ -31,7 +31,9 @@ class CannotResumeError(ValueError):
         self.reason = reason
 
 
-def resume_sorter(folder: str | Path, *, verbose: bool = False) -> BaseSorting:
+def resume_sorter(
+    folder: str | Path, *, verbose: bool = False, job_kwargs: dict[str, Any] | None = None
+) -> BaseSorting:
     """
     Go on with a run of `run_sorter("deepsort", recording, folder=folder)` that was interrupted.
 
@@ -43,6 +45,9 @@ def resume_sorter(folder: str | Path, *, verbose: bool = False) -> BaseSorting:
         Output folder of the first run.
     verbose : bool, default: False
         Show progress bars.
+    job_kwargs : dict | None, default: None
+        Other options for parallel processing than in the first run, such as `dict(n_jobs=2)`. They do not change the
+        spikes. None takes those of the first run.
 
     Returns
     -------
@@ -51,14 +56,17 @@ def resume_sorter(folder: str | Path, *, verbose: bool = False) -> BaseSorting:
     Raises
     ------
     ValueError
-        If the folder holds no run of this sorter, or one that another version of this package has begun.
+        If the folder holds no run of this sorter, or one that another version of this package has begun, or if
+        `job_kwargs` has names that SpikeInterface does not know.
     SpikeSortingError
         If the run fails.
     """
     folder = Path(folder)
-    sorting_settings(folder)
+    settings = sorting_settings(folder)
     if not is_finished(folder):
         _check_version(folder)
+        if job_kwargs is not None:
+            _write_settings(folder, settings | dict(job_kwargs=job_kwargs))
         DeepSortSorter.run_from_folder(folder, raise_error=True, verbose=verbose)
     return DeepSortSorter.get_result_from_folder(folder)
 
@@ -92,6 +100,15 @@ def sorting_settings(folder: str | Path) -> dict[str, Any]:
     if sorter_name != DeepSortSorter.sorter_name:
         raise CannotResumeError(f"{folder} was made by {sorter_name}; only runs of deepsort can be resumed.")
     return {**default_params(DeepSortSettings), **stored}
+
+
+def _write_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Replace the stored settings, which SpikeInterface reads when it runs a folder."""
+    settings_from_dict(DeepSortSettings, settings)
+    params_file = folder / PARAMS_FILE
+    params = json.loads(params_file.read_text(encoding="utf8"))
+    params["sorter_params"] = settings
+    params_file.write_text(json.dumps(params, indent=4), encoding="utf8")
 
 
 def _check_version(folder: Path) -> None:

@@ -149,7 +149,7 @@ class DeepSortSettings(Settings):
     )
     dask_scheduler: str | None = setting(
         None,
-        "Address of a dask scheduler, e.g. 'tcp://host:8786': its workers match the whole recording, with the same "
+        "Address of a dask scheduler, such as 'tcp://host:8786': its workers match the whole recording, with the same "
         "spikes. They must see the recording and the output folder under the same paths. None uses this machine alone",
     )
 

@@ -36,8 +36,8 @@ READERS = [
     ("denoise", "{recording}", "{new}"),
     ("denoiser-report", "{recording}", "--report", "{new}"),
     ("train-denoiser", "{recording}", "--out", "{new}"),
-    ("train-lfp", "{recording}", "{sorting}", "--folder", "{new}"),
-    ("predict-spikes", "{recording}", "--model", "{new}", "--folder", "{new}"),
+    ("train-lfp", "{recording}", "{sorting}", "--out", "{new}"),
+    ("predict-spikes", "{recording}", "--model", "{new}", "--out", "{new}"),
     ("train-detector", "{recording}", "{sorting}", "--out", "{new}"),
     ("train-classifier", "{recording}", "{sorting}", "--out", "{new}"),
     ("tune-detector", "{recording}", "{sorting}", "{recording}", "--out", "{new}"),
@@ -60,8 +60,8 @@ def test_exchanged_empty_and_absent_inputs_are_named(saved, tmp_path, command):
 WRITERS = [
     ("denoise", "{recording}", "{out}"),
     ("train-denoiser", "{recording}", "--out", "{out}"),
-    ("train-lfp", "{recording}", "{sorting}", "--folder", "{out}"),
-    ("predict-spikes", "{recording}", "--model", "none", "--folder", "{out}"),
+    ("train-lfp", "{recording}", "{sorting}", "--out", "{out}"),
+    ("predict-spikes", "{recording}", "--model", "none", "--out", "{out}"),
     ("train-detector", "{recording}", "{sorting}", "--out", "{out}"),
     ("train-classifier", "{recording}", "{sorting}", "--out", "{out}"),
     ("tune-detector", "{recording}", "{sorting}", "{recording}", "--out", "{out}"),
@@ -106,7 +106,7 @@ def test_options_that_the_method_ignores_are_refused(saved, tmp_path):
 
 @pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf"])
 def test_rates_are_positive(saved, tmp_path, rate):
-    command = ["predict-spikes", saved / "recording", "--model", "none", "--folder", tmp_path / "new"]
+    command = ["predict-spikes", saved / "recording", "--model", "none", "--out", tmp_path / "new"]
     assert "positive" in error_of(*command, "--sampling-frequency", rate)
     (tmp_path / "samples.bin").write_bytes(bytes(400))
     options = [f"sampling_frequency={rate}", "num_channels=1", "dtype=int16"]

@@ -77,13 +77,17 @@ def test_killed_sorting_goes_on(scene, tmp_path, how, monkeypatch):
 
 
 @pytest.mark.slow
-def test_failed_sorting_goes_on_with_its_own_settings(scene, tmp_path, monkeypatch):
+def test_failed_sorting_goes_on_with_its_own_settings_and_other_workers(scene, tmp_path, monkeypatch):
     _, recording, undisturbed = scene
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "make_sorting", lambda *_, **__: 1 / 0)
         with pytest.raises(RuntimeError, match="ZeroDivisionError"):
             run_sorter("deepsort", recording, folder=tmp_path / "out", **QUICK)
-    assert_same(si_deepsort.resume_sorter(tmp_path / "out"), undisturbed)
+    with pytest.raises(ValueError, match=r"job_kwargs.*'workers'"):
+        si_deepsort.resume_sorter(tmp_path / "out", job_kwargs=dict(workers=2))
+    job_kwargs = dict(n_jobs=2, pool_engine="thread")
+    assert_same(si_deepsort.resume_sorter(tmp_path / "out", job_kwargs=job_kwargs), undisturbed)
+    assert sorting_settings(tmp_path / "out")["job_kwargs"] == job_kwargs, "the folder tells how it was finished"
 
 
 @pytest.mark.slow

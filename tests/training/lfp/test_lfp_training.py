@@ -249,9 +249,9 @@ def test_command_line(session, tmp_path):
     run = CliRunner().invoke
     lfp, sorting, model, out = (str(tmp_path / name) for name in ("lfp", "sorting", "model", "out"))
     options = ["--unit", "unit0", "--model", "glm", "--bin-ms", "20"]
-    trained = run(app, ["train-lfp", lfp, sorting, "--folder", model, *options])
+    trained = run(app, ["train-lfp", lfp, sorting, "--out", model, *options])
     assert trained.exit_code == 0, trained.output
     assert "unit0" in trained.output
-    predicted = run(app, ["predict-spikes", lfp, "--model", model, "--folder", out])
+    predicted = run(app, ["predict-spikes", lfp, "--model", model, "--out", out])
     assert predicted.exit_code == 0, predicted.output
     assert (tmp_path / "out" / "sorting").is_dir() and (tmp_path / "out" / "rates").is_dir()
