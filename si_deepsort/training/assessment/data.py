@@ -56,18 +56,23 @@ class ExampleSet:
         """
         Number of the family of each sorting, (num_sortings,), int.
 
-        Recordings are named KIND-SEED-DURATION. Those of one seed are a family, because they may share neurons; a
-        recording with another name is a family of its own.
+        Recordings are named KIND-SEED-DURATION. Those of one seed and one number of neurons are a family: the shapes
+        of all neurons are drawn at once from the seed, so that they are the same in all of these. A recording with
+        another name is a family of its own.
         """
-        return self._numbers(r"\2")
+        stems = self._stems(r"\2")
+        num_neurons = self.whole["num_neurons"].sum(axis=1)
+        return np.unique([f"{stem} {num}" for stem, num in zip(stems, num_neurons, strict=True)], return_inverse=True)[
+            1
+        ]
 
     def kinds(self) -> np.ndarray:
         """Number of the kind of the recording of each sorting, (num_sortings,), int; named as for `families`."""
-        return self._numbers(r"\1")
+        return np.unique(self._stems(r"\1"), return_inverse=True)[1]
 
-    def _numbers(self, part):
-        stems = [name.rpartition(".")[0] for name in self.names]
-        return np.unique([re.sub(r"^(.+)-(\d+)-[\d.]+$", part, stem) for stem in stems], return_inverse=True)[1]
+    def _stems(self, part: str) -> list[str]:
+        """A part of the name of the recording of each sorting."""
+        return [re.sub(r"^(.+)-(\d+)-[\d.]+$", part, name.rpartition(".")[0]) for name in self.names]
 
     def weights(self) -> np.ndarray:
         """Weight of each unit, (num_units,), float."""

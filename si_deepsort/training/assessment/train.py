@@ -79,7 +79,7 @@ def train_assessor(
     )
     if loaded.families().max() + 1 < net.config.num_members:
         raise ValueError(
-            f"The examples are of recordings of {loaded.families().max() + 1} seeds, expected at least "
+            f"The examples are of {loaded.families().max() + 1} families of recordings, expected at least "
             f"{net.config.num_members}: each member of the network leaves some out."
         )
     set_normalization(net, loaded)

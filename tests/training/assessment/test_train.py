@@ -90,13 +90,17 @@ def test_recordings_are_not_divided(examples):
         assert len(np.unique(folds[loaded.sortings == sorting])) == 1
 
 
-def test_recordings_of_one_seed_are_a_family(examples):
-    for number, name in enumerate(("plain-1-15", "plain-1-60", "tetrode-1-20", "plain-2-15", "tetrode-3-15", "other")):
+def test_recordings_of_one_seed_and_number_of_neurons_are_a_family(examples):
+    names = ("plain-1-15", "plain-1-60", "bursting-1-20", "tetrode-1-20", "plain-2-15", "other")
+    for number, name in enumerate(names):
         (examples / f"r{number}.deepsort.npz").rename(examples / f"{name}.deepsort.npz")
+    tetrode = examples / "tetrode-1-20.deepsort.npz"
+    np.savez(tetrode, **(dict(np.load(tetrode)) | dict(num_neurons=np.array([2, 3, 3]))))
     loaded = load_examples(examples)
     family = dict(zip(loaded.names, loaded.families(), strict=True))
-    assert family["plain-1-15.deepsort"] == family["plain-1-60.deepsort"] == family["tetrode-1-20.deepsort"]
-    assert len(set(family.values())) == 4 and len(set(loaded.kinds())) == 3 and loaded.num_recordings == 6
+    assert family["plain-1-15.deepsort"] == family["plain-1-60.deepsort"] == family["bursting-1-20.deepsort"]
+    assert family["plain-1-15.deepsort"] != family["tetrode-1-20.deepsort"], "other neurons"
+    assert len(set(family.values())) == 4 and len(set(loaded.kinds())) == 4 and loaded.num_recordings == 6
     folds = folds_by_recording(loaded, 3, seed=0)
     assert set(folds) == {0, 1, 2}, "folds are filled evenly"
     assert len(np.unique(folds[loaded.families()[loaded.sortings] == family["plain-1-15.deepsort"]])) == 1
