@@ -30,6 +30,10 @@ def choose_device(device: str = "auto") -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind = str(device).split(":")[0]
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind == "cuda" and available["cuda"]:
+        existing_gpus = ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        if str(device) not in existing_gpus:
+            raise ValueError(f"device='{device}' is not available here; expected 'auto' or one of {existing_gpus}.")
     if not available.get(kind, False):
         existing = [name for name, is_there in available.items() if is_there]
         raise ValueError(f"device='{device}' is not available here; expected 'auto' or one of {existing}.")

@@ -30,6 +30,7 @@ FLOORS = [
     },
     {"nets", "generation", "html_report"},
     {"fit", "inference", "zoo"},
+    {"on_device"},
     {"preprocessing"},
     {"detection", "known_units", "cell_types", "lfp", "events", "assessment"},
     {"sorter"},
@@ -47,7 +48,7 @@ SORTER_FLOORS = [
     {"front_end", "units"},
     {"clusters"},
     {"prepare", "rounds", "output"},
-    {"pipeline", "progress"},
+    {"pipeline", "progress", "device"},
     {"adapter"},
     {"resume"},
 ]

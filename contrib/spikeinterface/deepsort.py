@@ -16,7 +16,7 @@ class DeepsortSorter(BaseSorter):
 
     sorter_name = "deepsort"
     requires_locations = False
-    gpu_capability = "not-supported"
+    gpu_capability = "nvidia-optional"
     requires_binary_data = False
     compatible_with_parallel = {"loky": True, "multiprocessing": True, "threading": True}
     handle_multi_segment = True
@@ -53,6 +53,7 @@ class DeepsortSorter(BaseSorter):
         'assess': True,
         'seed': 0,
         'job_kwargs': {},
+        'device': 'cpu',
         'dask_scheduler': None,
     }
 
@@ -88,6 +89,7 @@ class DeepsortSorter(BaseSorter):
         'assess': 'Judge the units at the end: their properties say which precision and recall to expect, and assessment.csv in the output folder says why. It changes no spike',
         'seed': 'Random seed',
         'job_kwargs': "SpikeInterface's options for parallel processing: n_jobs, chunk_duration, progress_bar and others. None of them changes the spikes: detection and matching always use chunks of 1 s and one thread in each worker",
+        'device': "Where traces are filtered and whitened, spikes detected and templates correlated: 'cpu' (compiled code, the reference), or by PyTorch on a GPU: 'auto' (CUDA if there is one, else 'cpu'), 'cuda', 'cuda:1', 'mps'. The spikes are the same but for rounding. 'torch-cpu' computes as on a GPU, without one, to test it",
         'dask_scheduler': "Address of a dask scheduler, such as 'tcp://host:8786': its workers match the whole recording, with the same spikes. They must see the recording and the output folder under the same paths. None uses this machine alone",
     }
 
@@ -104,6 +106,10 @@ class DeepsortSorter(BaseSorter):
     @classmethod
     def is_installed(cls):
         return importlib.util.find_spec("si_deepsort") is not None
+
+    @classmethod
+    def use_gpu(cls, params):
+        return params["device"].startswith(("auto", "cuda"))
 
     @classmethod
     def get_sorter_version(cls):

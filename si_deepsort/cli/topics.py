@@ -36,7 +36,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "ms_after",
     ),
     "Units": ("merge_separation", "min_firing_rate", "min_amplitude", "min_spike_size", "classifier", "assess"),
-    "Run": ("cache", "seed", "job_kwargs", "dask_scheduler"),
+    "Run": ("cache", "seed", "device", "job_kwargs", "dask_scheduler"),
 }
 # Topic of a setting that is in none of the above.
 OTHER_TOPIC = "More settings"

@@ -119,10 +119,7 @@ class CandidateFinder:
         margin : int
             Frames at either end that hold no candidate; those of `self.margin` and fewer depend on what lies beyond.
         """
-        energy = spike_energy(traces, self.filters, self.stride)
-        is_highest = _is_local_maximum(energy, LEAST_AT_PLACE * threshold, self.neighbors, self.exclusive_places)
-        places, channels = np.divmod(np.flatnonzero(is_highest), energy.shape[1])
-        heights = energy[places, channels]
+        places, channels, heights = self._local_maxima(traces, LEAST_AT_PLACE * threshold)
         around = self._largest(places, channels, heights, SHADOW_UM, self.shadow_places)
         echo = self._largest(places, channels, heights, ECHO_UM, max(1, round(ECHO_MS / self.ms_per_place)))
         lags_ms = (places[echo] - places) * self.ms_per_place
@@ -133,17 +130,28 @@ class CandidateFinder:
         order = order[np.argsort(frames[order], kind="stable")]
         return Candidates(frames, channels, sizes, heights / heights[around], echoes.astype("float32")).where(order)
 
+    def _local_maxima(self, traces: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Places, channels and heights of the maxima of the energy above a threshold, ordered by place and channel."""
+        energy = spike_energy(traces, self.filters, self.stride)
+        is_highest = _is_local_maximum(energy, threshold, self.neighbors, self.exclusive_places)
+        places, channels = np.divmod(np.flatnonzero(is_highest), energy.shape[1])
+        return places, channels, energy[places, channels]
+
     def _largest(self, places, channels, heights, radius_um, reach):
         """Position of the largest peak within a radius and a number of places of each, itself included."""
         return _largest_near(places, channels, heights, self.distances_um <= np.float32(radius_um), reach)
 
-    def _between_places(self, traces: np.ndarray, starts, channels):
+    def _between_places(self, traces, starts, channels):
         """Frames of the peaks, and their heights, the best of the frames nearest to each place."""
         reach, last = self.stride // 2, len(traces) - self.filters.directions.shape[1]
         near = np.clip(starts + np.arange(-reach, reach + 1)[:, None], 0, last)
-        heights = spike_energy_at(traces, self.filters, near.ravel(), np.tile(channels, len(near))).reshape(near.shape)
+        heights = self._energy_at(traces, near.ravel(), np.tile(channels, len(near))).reshape(near.shape)
         best = heights.argmax(axis=0), np.arange(len(starts))
         return near[best] + self.filters.nbefore, heights[best]
+
+    def _energy_at(self, traces, starts, channels):
+        """Root of the energy of waveforms by their first frames and channels."""
+        return spike_energy_at(traces, self.filters, starts, channels)
 
 
 @numba.njit(cache=True, nogil=True)

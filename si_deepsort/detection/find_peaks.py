@@ -9,12 +9,14 @@ from spikeinterface.core.node_pipeline import PeakDetector, run_node_pipeline
 
 from ..nets.network import Network
 from ..noise import noise_levels, sample_traces
+from ..on_device import device_for
 from ..preprocessing.whitening import Whitening
 from .bimodal import standing_out
 from .candidates import EXCLUSIVE_MS, RADIUS_UM, CandidateFinder
 from .energy import make_energy_filters
 from .front_end import DEFAULT_FRONT_END, FrontEnd, apply_front_end, traces_for
 from .node import ENERGY_THRESHOLD, EnergyPeakDetector, NetworkPeakDetector
+from .on_device import detector_on_device, finder_on_device
 from .prepare import load_detector, prepare_detector, separated_locations, whitening_of
 from .threshold_detectors import THRESHOLD_METHODS, threshold_detector, with_locations
 
@@ -31,6 +33,7 @@ def find_peaks(
     whitening: Whitening | None = None,
     seed: int = 0,
     job_kwargs: dict | None = None,
+    device: str = "cpu",
 ) -> np.ndarray:
     """
     Find the spikes of a recording.
@@ -50,14 +53,15 @@ def find_peaks(
     only_standing_out : bool, default: False
         If the heights of a channel's peaks fall into two separate groups, drop the lower one: the multi-unit
         background of a single channel with few large units.
-    applied_front_end : list of dict | None, default: None
-        Steps of the front end that the recording has been through; it is white then. None applies the model's own.
-    whitening : Whitening | None, default: None
-        The whitening of such a recording, if it is not its last step.
+    applied_front_end, whitening : list of dict | None, Whitening | None, default: None
+        Steps of the front end that the recording has been through, and its whitening if that is not its last step; it
+        is white then. None applies the model's own.
     seed : int, default: 0
         Random seed of the chunks on which the threshold detectors estimate noise.
     job_kwargs : dict | None, default: None
         SpikeInterface's job_kwargs: n_jobs, chunk_duration, progress_bar...
+    device : "cpu" | "auto" | "cuda" | "cuda:N" | "mps", default: "cpu"
+        Where energy and networks are computed, see `on_device.device_for`. Threshold detectors compute on the CPU.
 
     Returns
     -------
@@ -68,17 +72,24 @@ def find_peaks(
     Raises
     ------
     ValueError
-        If there is no such model, or several channels and no probe.
+        If there is no such model or device, or several channels and no probe.
     """
     node, traces = _node_and_traces(
-        recording, method, threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed
+        recording, method, threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed, device
     )
-    job_name = f"detect spikes ({node.name})"
-    peaks = run_node_pipeline(traces, [node], job_kwargs or {}, job_name=job_name, squeeze_output=True)
-    peaks = peaks[[name for name, _ in base_peak_dtype]].astype(base_peak_dtype)
+    peaks = _run_node(traces, node, job_kwargs, device)
     if only_standing_out:
         peaks = _standing_out(peaks, traces, seed, is_white=method not in THRESHOLD_METHODS)
     return peaks[np.lexsort((peaks["channel_index"], peaks["sample_index"], peaks["segment_index"]))]
+
+
+def _run_node(traces, node: PeakDetector, job_kwargs: dict | None, device: str) -> np.ndarray:
+    """Peaks of all chunks, as SpikeInterface's."""
+    jobs = dict(job_kwargs or {})
+    if device_for(device) is not None:
+        jobs["pool_engine"] = "thread"  # one process feeds a device
+    peaks = run_node_pipeline(traces, [node], jobs, job_name=f"detect spikes ({node.name})", squeeze_output=True)
+    return peaks[[name for name, _ in base_peak_dtype]].astype(base_peak_dtype)
 
 
 def _standing_out(peaks, traces, seed, *, is_white):
@@ -91,7 +102,7 @@ def _standing_out(peaks, traces, seed, *, is_white):
 
 
 def _node_and_traces(
-    recording, method, threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed
+    recording, method, threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed, device
 ) -> tuple[PeakDetector, BaseRecording]:
     """The detector as a node of SpikeInterface's pipelines, and the traces that it takes."""
     reach = dict(radius_um=radius_um, exclusive_ms=exclusive_ms)
@@ -102,11 +113,11 @@ def _node_and_traces(
         traces = apply_front_end(recording, DEFAULT_FRONT_END) if applied_front_end is None else recording
         finder = _energy_finder(traces, whitening, radius_um, exclusive_ms)
         threshold = ENERGY_THRESHOLD if threshold is None else threshold
-        return EnergyPeakDetector(traces, finder, threshold=threshold), traces
+        return EnergyPeakDetector(traces, finder_on_device(finder, device), threshold=threshold), traces
     net = load_detector(method)
     traces = traces_for(recording, net, applied_front_end)
     detector = prepare_detector(traces, net, whitening=whitening, **reach)
-    return NetworkPeakDetector(traces, detector, threshold=threshold), traces
+    return NetworkPeakDetector(traces, detector_on_device(detector, device), threshold=threshold), traces
 
 
 def _energy_finder(traces, whitening, radius_um, exclusive_ms) -> CandidateFinder:

@@ -89,6 +89,10 @@ class SpikeDetector:
         probabilities : np.ndarray, shape (num_candidates,), float32
         """
         found = self.find(traces, margin=margin)
+        return found, self._probabilities(traces, found)
+
+    def _probabilities(self, traces: np.ndarray, found: Candidates) -> np.ndarray:
+        """Probability of each candidate in traces."""
         channel_traces = with_empty_channel(traces)
         context = found.context
         probabilities = np.zeros(len(found), dtype="float32")
@@ -97,7 +101,7 @@ class SpikeDetector:
             windows = cut_windows(channel_traces, found.frames[batch], found.channels[batch], self.plan)
             distances_um = self.plan.distances_um[found.channels[batch]]
             probabilities[batch] = probabilities_of(self.net, windows, distances_um, context[batch])
-        return found, probabilities
+        return probabilities
 
 
 def probabilities_of(net: Detector, windows: np.ndarray, distances_um: np.ndarray, context: np.ndarray) -> np.ndarray:

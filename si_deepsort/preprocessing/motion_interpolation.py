@@ -154,15 +154,19 @@ class _FollowMotionSegment(BasePreprocessorSegment):
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None))
         traces = traces.astype("float32", copy=False)
         moved = np.empty_like(traces)
-        step, depths = self.step, self.kernels.locations[:, 1]
+        step = self.step
         for first, in_step, in_chunk in tiles(start_frame, end_frame, step):
-            middle = min(first + step // 2, self.get_num_samples() - 1)
-            time_s = self.parent_recording_segment.sample_index_to_time(middle)
-            displacements = self.motion.get_displacement_at_time_and_depth(
-                np.full(len(depths), time_s), depths, segment_index=self.index
-            )
             # Always a product of whole steps: on some machines the last bits of a row depend on the number of rows.
             whole = np.zeros((step, traces.shape[1]), dtype="float32")
             whole[in_step] = traces[in_chunk]
-            moved[in_chunk] = (whole @ self.kernels.matrix(displacements))[in_step]
+            moved[in_chunk] = (whole @ self.matrix_from(first))[in_step]
         return moved if channel_indices is None else moved[:, channel_indices]
+
+    def matrix_from(self, first_frame: int) -> np.ndarray:
+        """Matrix (num_channels, num_channels) that interpolates the step that begins at a frame, from the right."""
+        middle, depths = first_frame + self.step // 2, self.kernels.locations[:, 1]
+        time_s = self.parent_recording_segment.sample_index_to_time(min(middle, self.get_num_samples() - 1))
+        displacements = self.motion.get_displacement_at_time_and_depth(
+            np.full(len(depths), time_s), depths, segment_index=self.index
+        )
+        return self.kernels.matrix(displacements)

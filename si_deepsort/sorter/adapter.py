@@ -44,8 +44,7 @@ class DeepSortSorter(BaseSorter):
     )
     installation_mesg = "pip install si-deepsort"
     requires_locations = False
-    # Networks run on the CPU: transfers to a GPU would take longer than they do.
-    gpu_capability = "not-supported"
+    gpu_capability = "nvidia-optional"
     requires_binary_data = False
     handle_multi_segment = True
     compatible_with_parallel = {"loky": True, "multiprocessing": True, "threading": True}  # noqa: RUF012
@@ -61,6 +60,11 @@ class DeepSortSorter(BaseSorter):
     def get_sorter_version(cls) -> str:
         """Version of this package."""
         return __version__
+
+    @classmethod
+    def use_gpu(cls, params: dict) -> bool:
+        """Whether a run with these settings computes on an NVIDIA GPU if there is one; containers then ask for it."""
+        return params.get("device", "cpu").startswith(("auto", "cuda"))
 
     @classmethod
     def _check_apply_filter_in_params(cls, params: dict) -> bool:
@@ -115,10 +119,13 @@ class DeepSortSorter(BaseSorter):
         SettingError
             If a setting is wrong. The earlier folder is back in its place then, or there is none, as before.
         """
+        from .device import with_device
+
         folder = Path(output_folder)
         try:
             settings = settings_from_dict(DeepSortSettings, new_params)
             _load_networks(settings)
+            with_device(settings)
             checked = {name: getattr(settings, name) for name in new_params}
             params = super().set_params_to_folder(recording, folder, checked, verbose)
             (folder / VERSION_FILE).write_text(__version__, encoding="utf8")
@@ -148,16 +155,19 @@ class DeepSortSorter(BaseSorter):
         from ..threads import threads
         from ..zoo import model_provenance
         from .clusters.embed import load_autoencoder
+        from .device import with_device
         from .pipeline import sort_recording
         from .progress import progress_line, run_steps
         from .reproducible import one_thread
 
         recording = cls.load_recording_from_folder(folder.parent, with_warnings=False)
-        settings = settings_from_dict(DeepSortSettings, params)
+        settings = with_device(settings_from_dict(DeepSortSettings, params))
         job_kwargs = fix_job_kwargs(settings.job_kwargs)
         # One line for the whole run instead of a bar for each of SpikeInterface's jobs.
         is_shown, job_kwargs["progress_bar"] = job_kwargs["progress_bar"], False
         job_kwargs["max_threads_per_worker"] = 1  # workers compute with one thread, as this process does
+        if settings.device != "cpu":
+            job_kwargs["pool_engine"] = "thread"  # one process feeds the device
         _tell_of_compilation()
         nets = _load_networks(settings)
         # Other matching methods know no thresholds of single units; the network then assigns spikes afterwards.

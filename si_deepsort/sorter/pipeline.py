@@ -251,6 +251,7 @@ def matching_values(settings: DeepSortSettings) -> MatchingValues:
         threshold=settings.match_threshold,
         amplitude_variance=settings.amplitude_variance,
         seed=settings.seed,
+        device=settings.device,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from spikeinterface.core import BaseRecording, Motion
 
 from ..detection.find_peaks import find_peaks
+from ..preprocessing.white_on_device import on_device
 from ..preprocessing.whiten import WhitenTimeSpaceRecording
 from .front_end.blanks import tell_blanks
 from .front_end.cache import cache_traces
@@ -131,9 +132,10 @@ def _prepared(
     run.begin("traces")
     # Without matching, the peaks are the result, and all of them are needed.
     stretches = None if settings.matching is None else spread_stretches(white, MOST_LEARNT_S)
-    learnt = join_stretches(white, stretches)
+    computed = on_device(white, settings.device)
+    learnt = join_stretches(computed, stretches)
     traces = cache_traces(learnt, mode=settings.cache, folder=folder, job_kwargs=job_kwargs)
-    whole = traces if stretches is None else cache_traces(white, mode="none", folder=folder, job_kwargs=job_kwargs)
+    whole = traces if stretches is None else cache_traces(computed, mode="none", folder=folder, job_kwargs=job_kwargs)
     tell_blanks(traces, seed=settings.seed)
     peaks = run.keep(
         name,
@@ -146,6 +148,7 @@ def _prepared(
             seed=settings.seed,
             job_kwargs=fixed_chunks(job_kwargs),
             applied_front_end=front_end_steps(settings),
+            device=settings.device,
         ),
     )
     tell_large_peaks(peaks["amplitude"])

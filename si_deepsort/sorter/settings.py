@@ -1,5 +1,6 @@
 """The settings of the sorter. The command line and the dictionaries of SpikeInterface are made from them."""
 
+import re
 from dataclasses import dataclass
 
 from ..settings import SettingError, Settings, setting
@@ -18,6 +19,9 @@ MOTION_PRESETS = (
 THRESHOLD_DETECTORS = ("locally_exclusive", "matched_filtering")
 # Largest seed of numpy's older generators, which SpikeInterface's matching methods still use.
 LARGEST_SEED = 2**32 - 1
+
+# Names of devices, as a regular expression; whether a device exists is seen when a run begins.
+DEVICES = r"cpu|auto|cuda(:\d+)?|mps|torch-cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +151,12 @@ class DeepSortSettings(Settings):
         "SpikeInterface's options for parallel processing: n_jobs, chunk_duration, progress_bar and others. None of "
         "them changes the spikes: detection and matching always use chunks of 1 s and one thread in each worker",
     )
+    device: str = setting(
+        "cpu",
+        "Where traces are filtered and whitened, spikes detected and templates correlated: 'cpu' (compiled code, the "
+        "reference), or by PyTorch on a GPU: 'auto' (CUDA if there is one, else 'cpu'), 'cuda', 'cuda:1', 'mps'. The "
+        "spikes are the same but for rounding. 'torch-cpu' computes as on a GPU, without one, to test it",
+    )
     dask_scheduler: str | None = setting(
         None,
         "Address of a dask scheduler, such as 'tcp://host:8786': its workers match the whole recording, with the same "
@@ -166,6 +176,14 @@ class DeepSortSettings(Settings):
             raise SettingError(
                 "detect_threshold",
                 f"got {self.detect_threshold:g}, expected a probability from 0 to 1 with detection={self.detection!r}.",
+            )
+        if not re.fullmatch(DEVICES, self.device):
+            raise SettingError(
+                "device", f"got {self.device!r}, expected 'cpu', 'auto', 'cuda', 'cuda:1', 'mps' or 'torch-cpu'."
+            )
+        if self.dask_scheduler is not None and self.device not in ("cpu", "auto"):
+            raise SettingError(
+                "device", f"got {self.device!r} with a dask_scheduler, whose workers compute on CPUs. Use 'cpu'."
             )
         _check_job_kwargs(self.job_kwargs)
 

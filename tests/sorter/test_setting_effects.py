@@ -69,7 +69,7 @@ EFFECTS = dict(
     seed=Effect(1, PEAKS),
 )
 # Settings whose effect needs a recording or an observation of its own, each with a test below; that of a dask scheduler
-# is in test_cluster_stream.py.
+# is in test_cluster_stream.py, and that of a device in test_device.py.
 TESTED_BELOW = {
     "assess",
     "cache",
@@ -78,6 +78,7 @@ TESTED_BELOW = {
     "classifier",
     "job_kwargs",
     "dask_scheduler",
+    "device",
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numba
 import numpy as np
@@ -13,6 +14,21 @@ TEMPLATES_PER_BLOCK = 20
 BLOCKS_AT_ONCE = 4
 # Waveforms of templates on one channel that are transformed at once: it bounds the memory.
 ROWS_AT_ONCE = 1024
+
+
+class CorrelatesTemplates(Protocol):
+    """Templates that can be correlated with traces, here or on a device."""
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of a template."""
+
+    @property
+    def norms(self) -> np.ndarray:
+        """Squared norms of the templates, (num_units,), float32."""
+
+    def correlate(self, traces: np.ndarray) -> np.ndarray:
+        """Inner products with traces, see `correlate_templates`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,10 @@ class MatchedFilters:
     starts: np.ndarray
     channels: np.ndarray
     spectra: np.ndarray
+
+    def correlate(self, traces: np.ndarray) -> np.ndarray:
+        """Inner products with traces, see `correlate_templates`."""
+        return correlate_templates(traces, self)
 
 
 def make_matched_filters(templates: np.ndarray, stride: int = 1, *, block_frames: int | None = None) -> MatchedFilters:

@@ -13,6 +13,7 @@ from ...detection.energy import comparison_stride
 from ...noise import MAD_TO_SD, medians, sample_traces
 from ...spike_vectors import main_channels, make_spike_vector
 from .correlate import correlate_templates, make_matched_filters, squared_norms
+from .on_device import filters_on_device
 from .overlaps import make_template_overlaps
 from .pursuit import pursue_spikes
 
@@ -40,12 +41,15 @@ class MatchingValues:
         Variance of the amplitudes of a unit's spikes, relative to its template.
     seed : int
         Seed of the chunks in which noise is measured.
+    device : str, default: "cpu"
+        Where templates are correlated with traces, see `si_deepsort.on_device.device_for`.
     """
 
     method: str
     threshold: float
     amplitude_variance: float
     seed: int
+    device: str = "cpu"
 
 
 class PursuitMatching(BaseTemplateMatching):
@@ -64,6 +68,8 @@ class PursuitMatching(BaseTemplateMatching):
         Variance of the amplitudes of a unit's spikes, relative to its template.
     least_amplitudes : np.ndarray | None, shape (num_units,), float
         Spikes of a smaller amplitude, relative to the template, are found and left out; None leaves out none.
+    device : str, default: "cpu"
+        Where templates are correlated with traces.
     """
 
     name = "pursuit"
@@ -77,6 +83,7 @@ class PursuitMatching(BaseTemplateMatching):
         thresholds=None,
         amplitude_variance=0.02,
         least_amplitudes=None,
+        device="cpu",
     ):
         BaseTemplateMatching.__init__(self, recording, templates, return_output=return_output)
         self.thresholds = thresholds
@@ -85,7 +92,8 @@ class PursuitMatching(BaseTemplateMatching):
         self.refractory_frames = max(1, round(REFRACTORY_MS * recording.get_sampling_frequency() / 1000))
         dense = templates.get_dense_templates()
         stride = comparison_stride(recording.get_sampling_frequency())
-        self.filters, self.overlaps = make_matched_filters(dense, stride), make_template_overlaps(dense, stride)
+        self.filters = filters_on_device(make_matched_filters(dense, stride), device)
+        self.overlaps = make_template_overlaps(dense, stride)
         self.main_channels = main_channels(dense)
 
     def get_margin(self):
@@ -245,8 +253,8 @@ def _pursuit_node(
     if threshold_factors is not None:
         thresholds = thresholds * threshold_factors
     limits = dict(thresholds=thresholds, least_amplitudes=least)
-    wrapped = as_si_templates(recording, templates, nbefore)
-    return PursuitMatching(recording, wrapped, amplitude_variance=values.amplitude_variance, **limits)
+    options = dict(amplitude_variance=values.amplitude_variance, device=values.device)
+    return PursuitMatching(recording, as_si_templates(recording, templates, nbefore), **options, **limits)
 
 
 def as_si_templates(recording: BaseRecording, templates: np.ndarray, nbefore: int) -> Templates:

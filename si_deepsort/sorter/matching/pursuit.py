@@ -17,7 +17,7 @@ through three of these places gives the values between them.
 
 import numpy as np
 
-from .correlate import MatchedFilters, correlate_templates
+from .correlate import CorrelatesTemplates
 from .kernels import JITTERS, find_spikes
 from .overlaps import TemplateOverlaps
 
@@ -27,7 +27,7 @@ FORBIDDEN = -1e9
 
 def pursue_spikes(
     traces: np.ndarray,
-    filters: MatchedFilters,
+    filters: CorrelatesTemplates,
     overlaps: TemplateOverlaps,
     *,
     thresholds: np.ndarray,
@@ -40,7 +40,7 @@ def pursue_spikes(
     Parameters
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float32
-    filters : MatchedFilters
+    filters : CorrelatesTemplates
         Filters of the templates.
     overlaps : TemplateOverlaps
         Overlaps of the same templates, with the same stride.
@@ -63,7 +63,7 @@ def pursue_spikes(
     if len(traces) < filters.num_samples or len(filters.norms) == 0:
         return np.zeros(0, int), np.zeros(0, int), np.zeros(0, "float32"), np.zeros(0, "float32")
     return pursue_correlations(
-        correlate_templates(traces.astype("float32", copy=False), filters),
+        filters.correlate(traces.astype("float32", copy=False)),
         overlaps,
         thresholds=thresholds,
         amplitude_variance=amplitude_variance,

@@ -1,0 +1,106 @@
+"""Energy of white traces in the subspace of spike waveforms, as tensors; `energy.py` is the reference."""
+
+import math
+
+import numpy as np
+import scipy.fft
+import torch
+from torch.nn.functional import pad
+
+from ..on_device import DeviceStep, real_transform_back
+from .energy import MOST_BLOCK_PLACES, EnergyFilters
+
+# Waveforms whose energy is measured at once; it bounds the memory and does not change the result.
+WAVEFORMS_AT_ONCE = 4096
+
+
+class EnergyOnDevice:
+    """
+    Measures the energy of traces that are on a device.
+
+    Parameters
+    ----------
+    filters : EnergyFilters
+    step : DeviceStep
+    """
+
+    def __init__(self, filters: EnergyFilters, step: DeviceStep):
+        self.step = step
+        self.directions = step.send(filters.directions)
+        self.near, self.far = step.send(filters.profiles[0]), step.send(filters.profiles[-1])
+        self.mixing = step.send(filters.mixing)
+        # Channels that the profiles of each channel reach, filled up with channel 0 whose weight is 0 then.
+        reached = np.any(filters.profiles != 0, axis=0)
+        seen = np.argsort(~reached, axis=1, kind="stable")[:, : max(1, reached.sum(axis=1).max(initial=0))]
+        weights = np.take_along_axis(filters.profiles, seen[None], axis=2)
+        self.seen = torch.from_numpy(seen).to(step.device)
+        self.weights = step.send(np.moveaxis(weights, 0, 2))
+
+    def at_places(self, traces: torch.Tensor, stride: int) -> torch.Tensor:
+        """
+        Energy at every place, as `energy.spike_energy`, but (num_channels, num_places).
+
+        Parameters
+        ----------
+        traces : torch.Tensor, shape (num_frames, num_channels), float32
+            White traces.
+        stride : int
+            Frames between two places.
+        """
+        num_samples, num_channels = self.directions.shape[1], traces.shape[1]
+        num_places = max(0, (len(traces) - num_samples) // stride + 1)
+        if num_places == 0:
+            return traces.new_empty((num_channels, 0))
+        places = math.ceil(num_places / math.ceil(num_places / MOST_BLOCK_PLACES))
+        num_blocks, block_frames = math.ceil(num_places / places), (places - 1) * stride + num_samples
+        missing = (num_blocks - 1) * places * stride + block_frames - len(traces)
+        blocks = pad(traces.T, (0, max(0, missing))).unfold(1, block_frames, places * stride)
+        size = scipy.fft.next_fast_len(math.ceil(block_frames / stride), real=True)
+        energy = traces.new_empty((num_channels, num_blocks, places))
+        for part in self.step.parts(num_blocks):
+            spectra = torch.fft.rfft(blocks[:, part], size * stride)[..., : size // 2 + 1]
+            projected = (
+                real_transform_back(spectra * own, size)[..., :places].reshape(num_channels, -1)
+                for own in self._spectra(size, stride)
+            )
+            energy[:, part] = self._highest(projected).reshape(num_channels, -1, places)
+        return energy.reshape(num_channels, -1)[:, :num_places]
+
+    def _spectra(self, size: int, stride: int) -> torch.Tensor:
+        """Conjugate transforms of the directions, up to the highest frequency that every stride-th frame can show."""
+        return torch.fft.rfft(self.directions, size * stride).conj()[:, : size // 2 + 1] / stride
+
+    def _highest(self, projected) -> torch.Tensor:
+        """Root of the largest energy of three profiles, from traces projected on each direction, (channels, places)."""
+        of_near = of_far = of_both = torch.zeros((), device=self.step.device)
+        for own in projected:
+            near, far = self.near @ own, self.far @ own
+            of_near, of_far, of_both = of_near + near * near, of_far + far * far, of_both + near * far
+        first, last = self.mixing[:, :1], self.mixing[:, 1:]
+        mixed = first**2 * of_near + last**2 * of_far + 2 * first * last * of_both
+        return torch.maximum(torch.maximum(of_near, of_far), mixed).clamp_min(0).sqrt()
+
+    def at(self, traces: torch.Tensor, starts: np.ndarray, channels: np.ndarray) -> np.ndarray:
+        """
+        Energy at a few frames and channels, as `energy.spike_energy_at`.
+
+        Parameters
+        ----------
+        traces : torch.Tensor, shape (num_frames, num_channels), float32
+            White traces.
+        starts, channels : np.ndarray, shape (num_spikes,), int
+            First frame and channel of each waveform.
+
+        Returns
+        -------
+        np.ndarray, shape (num_spikes,), float32
+        """
+        samples = torch.arange(self.directions.shape[1], device=self.step.device)[None, :, None]
+        energies = [np.zeros(0, dtype="float32")]
+        for first in range(0, len(starts), WAVEFORMS_AT_ONCE):
+            part = slice(first, first + WAVEFORMS_AT_ONCE)
+            begin, own = (torch.from_numpy(array[part]).to(self.step.device) for array in (starts, channels))
+            waveforms = traces[begin[:, None, None] + samples, self.seen[own][:, None]]
+            products = (self.directions @ waveforms) @ self.weights[own]
+            energies.append((products**2).sum(dim=1).amax(dim=1).sqrt().cpu().numpy())
+        return np.concatenate(energies)

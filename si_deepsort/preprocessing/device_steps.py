@@ -1,0 +1,121 @@
+"""Filter, reference and whitening of traces as tensors, (channels, frames): Fourier transforms want them so."""
+
+import numpy as np
+import torch
+from torch.nn.functional import conv1d, max_pool1d
+
+from ..on_device import DeviceStep
+from .artefacts import FAR_LEVEL, ArtefactRule
+
+
+def band_pass_tiles(
+    traces: torch.Tensor, response: torch.Tensor, step: DeviceStep, *, tile: int, margin: int
+) -> torch.Tensor:
+    """
+    Filter traces tile by tile, by Fourier transforms.
+
+    Parameters
+    ----------
+    traces : torch.Tensor, shape (num_channels, num_tiles * tile + 2 * margin), float32
+    response : torch.Tensor, shape ((tile + 2 * margin) // 2 + 1,), float32
+        What the filter makes of each frequency of a tile with its margins; 0 for a constant.
+    step : DeviceStep
+    tile, margin : int
+        Frames of a tile, and frames on both sides in which the filter forgets that a tile is followed by itself.
+
+    Returns
+    -------
+    torch.Tensor, shape (num_channels, num_tiles * tile), float32
+    """
+    num_channels, size = len(traces), tile + 2 * margin
+    blocks = traces.unfold(1, size, tile)
+    filtered = traces.new_empty((num_channels, blocks.shape[1], tile))
+    for part in step.parts(num_channels):
+        own = blocks[part]
+        # A constant is removed anyway, and would cost precision.
+        spectra = torch.fft.rfft(own - own[..., :1]) * response
+        filtered[part] = torch.fft.irfft(spectra, size)[..., margin : margin + tile]
+    return filtered.reshape(num_channels, -1)
+
+
+def subtract_group_medians(traces: torch.Tensor, groups: list[torch.Tensor], step: DeviceStep) -> None:
+    """
+    Subtract the median over each group of channels at each frame, in place.
+
+    Parameters
+    ----------
+    traces : torch.Tensor, shape (num_channels, num_frames), float32
+    groups : list of torch.Tensor, int
+        Channels of each group.
+    step : DeviceStep
+    """
+    for group in groups:
+        for part in step.parts(traces.shape[1]):
+            own = traces[group, part]
+            # PyTorch's median of an even number of values is the lower one of the two in the middle.
+            medians = 0.5 * own.median(dim=0).values - 0.5 * (-own).median(dim=0).values
+            traces[group, part] = own - medians
+
+
+def whiten_channels(
+    traces: torch.Tensor, taps: torch.Tensor, matrix: torch.Tensor, step: DeviceStep, *, largest: float
+) -> torch.Tensor:
+    """
+    Whiten traces over time, then over channels.
+
+    Parameters
+    ----------
+    traces : torch.Tensor, shape (num_channels, num_frames), float32
+    taps : torch.Tensor, shape (num_taps,), float32
+        Causal filter over time, its last tap first.
+    matrix : torch.Tensor, shape (num_channels, num_channels), float32
+        Multiplies filtered traces (channels, frames) from the left.
+    step : DeviceStep
+    largest : float
+        Larger values, of either sign, become this.
+
+    Returns
+    -------
+    torch.Tensor, shape (num_channels, num_frames - num_taps + 1), float32
+    """
+    order = len(taps) - 1
+    white = traces.new_empty((len(traces), traces.shape[1] - order))
+    for part in step.parts(white.shape[1]):
+        stretch = traces[:, part.start : part.stop + order]
+        filtered = conv1d(stretch[:, None], taps[None, None])[:, 0]
+        white[:, part] = (matrix @ filtered).clamp_(-largest, largest)
+    return white
+
+
+def blank_loud_frames(white: torch.Tensor, rule: ArtefactRule) -> None:
+    """
+    Set artefacts to 0, in place, as `artefacts.blank_artefacts`.
+
+    Parameters
+    ----------
+    white : torch.Tensor, shape (num_channels, num_frames), float32
+        In noise standard deviations.
+    rule : ArtefactRule
+    """
+    is_loud = _exceeds_on_most(white, rule.level, rule.num_living)
+    if rule.level > FAR_LEVEL:
+        is_loud = is_loud | (_spread(is_loud, rule.decay) & _exceeds_on_most(white, FAR_LEVEL, rule.num_living))
+    white.masked_fill_(_spread(is_loud, rule.reach), 0.0)
+
+
+def _exceeds_on_most(white: torch.Tensor, level: float, num_living: int) -> torch.Tensor:
+    """Frames, (num_frames,) bool, at which more than half of the living channels exceed a level."""
+    return 2 * ((white > level) | (white < -level)).sum(dim=0) > num_living
+
+
+def _spread(is_true: torch.Tensor, reach: int) -> torch.Tensor:
+    """Frames within a reach of true ones, (num_frames,) bool."""
+    return max_pool1d(is_true[None].to(torch.float32), 2 * reach + 1, stride=1, padding=reach)[0] > 0
+
+
+def reflected(traces: torch.Tensor, before: int, after: int) -> torch.Tensor:
+    """Traces (num_channels, num_frames), continued by their mirror image for some frames before and after."""
+    if before == after == 0:
+        return traces
+    frames = np.pad(np.arange(traces.shape[1]), (before, after), mode="reflect")
+    return traces[:, torch.from_numpy(frames).to(traces.device)]

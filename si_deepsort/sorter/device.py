@@ -1,0 +1,34 @@
+"""The device of a run: found before anything is computed, and told."""
+
+import logging
+from dataclasses import replace
+
+import torch
+
+from ..on_device import device_for
+from ..settings import SettingError
+from .settings import DeepSortSettings
+
+logger = logging.getLogger(__name__)
+
+
+def with_device(settings: DeepSortSettings) -> DeepSortSettings:
+    """
+    The settings with the device that "auto" stands for on this machine; the workers of dask compute on CPUs.
+
+    Raises
+    ------
+    SettingError
+        If the device does not exist here.
+    """
+    try:
+        device = None if settings.dask_scheduler is not None else device_for(settings.device)
+    except ValueError as error:
+        raise SettingError(
+            "device", f"{str(error).removesuffix('.')}. Choose 'cpu', or 'auto', which takes a GPU if there is one."
+        ) from error
+    if device is None:
+        return replace(settings, device="cpu")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device}, by PyTorch"
+    logger.info("Traces are whitened, spikes detected and templates correlated on a device: %s", name)
+    return replace(settings, device="cuda") if settings.device == "auto" else settings
