@@ -16,7 +16,7 @@ import scipy.signal
 from ..noise import noise_levels
 from .confidence import FEWEST_SURE, Candidates
 from .fit_shape import FittedEvents, fit_events
-from .simulate import event_sum
+from .simulate import add_events
 from .waveform import biexponential
 
 # Candidates at least this sure are subtracted, so that noise is left over: they are events rather than not.
@@ -29,6 +29,12 @@ REACH_MS = 1.5
 SHAPE_MS = 100.0
 # Frames of the pieces in which the spectrum of the noise is estimated (0.2 s at 10 kHz), and of the filter.
 SPECTRUM_FRAMES, FILTER_FRAMES = 2048, 4096
+# Longer recordings are known from this many frames that are spread over them: the spectrum from pieces of them, the
+# noise level from every second, third ... frame. At 10 kHz they last 5 and 17 minutes.
+MOST_FRAMES_OF_SPECTRUM, MOST_FRAMES_OF_LEVEL = 3_000_000, 10_000_000
+SPECTRUM_PIECE_FRAMES = 10 * SPECTRUM_FRAMES
+# Frames that are filtered at once: bounds the memory and does not change the result.
+CHUNK_FRAMES = 1_000_000
 # What is left over counts up to this many noise levels, so that artefacts do not make the spectrum; noise that is
 # normally distributed exceeds it once in 500 million frames.
 LARGEST_NOISE = 6.0
@@ -70,21 +76,23 @@ def agreement_with_mean_event(
     shape = _mean_shape(fits, sure, rate, time_scale)
     if shape is None:
         return None
-    noise = [trace - _sum_of(fit, len(trace), rate) for trace, fit in zip(values, fits, strict=True)]
+    noise = [_without_events(trace, fit, rate) for trace, fit in zip(values, fits, strict=True)]
     taps = matched_taps(shape, noise, rate)
-    filtered = [_filtered(trace, taps) for trace in noise]
-    level = float(noise_levels(np.concatenate(filtered)[:, None])[0])
+    step = -(-sum(map(len, noise)) // MOST_FRAMES_OF_LEVEL) or 1
+    reach = max(1, round(REACH_MS * time_scale * rate / 1000))
+    outputs, samples = [], []
+    for trace, found in zip(noise, candidates, strict=True):
+        frames = np.clip(np.round(found[0] * rate).astype(int), 0, len(trace) - 1)
+        output, sample = _highest_near(trace, taps, frames, reach, step)
+        outputs.append(output)
+        samples.append(sample)
+    level = float(noise_levels(np.concatenate(samples)[:, None])[0])
     if not level > 0:
         return None
-    per_amplitude = _filtered(np.pad(shape, (0, FILTER_FRAMES)), taps)[0]
-    reach = max(1, round(REACH_MS * time_scale * rate / 1000))
-    outputs = []
-    for trace, fit, found, chosen in zip(filtered, fits, candidates, likely, strict=True):
-        highest = scipy.ndimage.maximum_filter1d(trace, 2 * reach + 1, mode="nearest")
-        output = highest[np.clip(np.round(found[0] * rate).astype(int), 0, len(trace) - 1)]
+    per_amplitude = _filtered(np.pad(shape, (0, FILTER_FRAMES)), taps, 0, 1)[0]
+    for output, fit, chosen in zip(outputs, fits, likely, strict=True):
         output[chosen] += per_amplitude * np.maximum(fit.amplitude, 0.0)
-        outputs.append(output / level)
-    return outputs
+    return [output / level for output in outputs]
 
 
 def matched_taps(shape: np.ndarray, noise: Sequence[np.ndarray], rate: float) -> np.ndarray:
@@ -105,7 +113,7 @@ def matched_taps(shape: np.ndarray, noise: Sequence[np.ndarray], rate: float) ->
     np.ndarray, shape (FILTER_FRAMES,), float
         Weights of the frames around an onset, which is in the middle.
     """
-    together = np.clip(np.concatenate(noise), -LARGEST_NOISE, LARGEST_NOISE)
+    together = np.clip(_evenly_spread(noise, MOST_FRAMES_OF_SPECTRUM), -LARGEST_NOISE, LARGEST_NOISE)
     frames = min(SPECTRUM_FRAMES, len(together))
     frequencies, power = scipy.signal.welch(together, rate, nperseg=frames, average="median")
     power = np.interp(np.fft.rfftfreq(FILTER_FRAMES, 1 / rate), frequencies, power)
@@ -134,16 +142,45 @@ def _time_constants(fit, chosen):
     return fit.tau_rise_ms[chosen], fit.tau_decay_ms[chosen]
 
 
-def _sum_of(fit, num_frames, rate):
-    """Trace of the fitted events."""
+def _without_events(trace, fit, rate):
+    """Trace without the fitted events, float32."""
     found = fit.amplitude > 0
     rise, decay = _time_constants(fit, found)
-    columns = dict(onset_s=fit.onset_ms[found] / 1000, amplitude=fit.amplitude[found], tau_rise_ms=rise, decay_ms=decay)
-    return event_sum(pandas.DataFrame(columns), num_frames, rate)
+    heights = -fit.amplitude[found]
+    columns = dict(onset_s=fit.onset_ms[found] / 1000, amplitude=heights, tau_rise_ms=rise, decay_ms=decay)
+    return add_events(np.array(trace, dtype="float32"), pandas.DataFrame(columns), rate)
 
 
-def _filtered(trace, taps):
-    """Sum of the frames around each frame, by the weights of `taps`."""
-    middle = len(taps) // 2
-    padded = np.pad(trace, (middle, len(taps) - middle - 1))
+def _evenly_spread(traces, most_frames):
+    """All traces after each other, or pieces of them, spread evenly, where they are longer than this together."""
+    num_frames = sum(map(len, traces))
+    if num_frames <= most_frames:
+        return np.concatenate(traces)
+    share, pieces = most_frames / num_frames, []
+    for trace in traces:
+        num_pieces = max(1, round(share * len(trace) / SPECTRUM_PIECE_FRAMES))
+        starts = np.linspace(0, max(0, len(trace) - SPECTRUM_PIECE_FRAMES), num_pieces).astype(int)
+        pieces += [trace[start : start + SPECTRUM_PIECE_FRAMES] for start in starts]
+    return np.concatenate(pieces)
+
+
+def _highest_near(trace, taps, frames, reach, step):
+    """Largest output of the filter within `reach` of each frame, and every `step`-th output."""
+    highest, sample = np.zeros(len(frames)), []
+    for start in range(0, len(trace), CHUNK_FRAMES):
+        stop = min(start + CHUNK_FRAMES, len(trace))
+        first, last = max(0, start - reach), min(len(trace), stop + reach)
+        output = _filtered(trace, taps, first, last)
+        here = (frames >= start) & (frames < stop)
+        largest = scipy.ndimage.maximum_filter1d(output, 2 * reach + 1, mode="nearest")
+        highest[here] = largest[frames[here] - first]
+        sample.append(output[start - first : stop - first][-start % step :: step].astype("float32"))
+    return highest, np.concatenate([np.zeros(0, "float32"), *sample])
+
+
+def _filtered(trace, taps, first, last):
+    """Sum of the frames around each frame from `first` to before `last`, by the weights of `taps`."""
+    before, after = len(taps) // 2, len(taps) - len(taps) // 2 - 1
+    start, stop = max(0, first - before), min(len(trace), last + after)
+    padded = np.pad(trace[start:stop].astype(float), (before - (first - start), after - (stop - last)))
     return scipy.signal.oaconvolve(padded, taps[::-1], mode="valid")

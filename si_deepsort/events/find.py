@@ -21,7 +21,7 @@ from .confidence import (
     second_time_scale,
 )
 from .prepare import PreparedTrace, network_input, prepare_trace, trace_noise_level
-from .probability import event_probabilities
+from .probability import probability_blocks
 
 logger = logging.getLogger(__name__)
 
@@ -75,19 +75,52 @@ def find_events(
     """
     if len(trace.values) == 0:
         return np.zeros(0), np.zeros(0), np.zeros(0)
-    probabilities = event_probabilities(net, network_input(trace.values, noise_level, polarity), device=device)
-    frames_per_ms = trace.rate * time_scale / 1000
-    width = max(1, round(SMOOTH_MS * frames_per_ms))
-    onset = scipy.ndimage.uniform_filter1d(probabilities[:, ONSET], width, mode="nearest")
-    onset[~trace.is_valid] = 0.0
-    distance = max(1, round(CLOSEST_MS * frames_per_ms))
-    frames = scipy.signal.find_peaks(np.concatenate([[0], onset, [0]]), height=FLOOR, distance=distance)[0] - 1
-    is_inside = probabilities[:, EVENT] > END_PROBABILITY
-    outside = np.append(np.flatnonzero(~is_inside), len(onset))
+    num_frames, frames_per_ms = len(trace.values), trace.rate * time_scale / 1000
+    blocks = probability_blocks(
+        net, num_frames, lambda a, b: network_input(trace.values[a:b], noise_level, polarity), device=device
+    )
+    # Frames that are looked at on both sides of a candidate: until its end, and as far as the averages reach.
+    reach = round((LONGEST_MS + SURELY_INSIDE_MS + SMOOTH_MS) * frames_per_ms) + 2
+    held, first, found = np.zeros((0, 2), "float32"), 0, []
+    decided = 0
+    for block in blocks:
+        held = np.concatenate([held, block])
+        stop = first + len(held)
+        until = stop if stop == num_frames else max(decided, stop - reach)
+        frames, ends, onset = _peaks(held, trace.is_valid[first:stop], frames_per_ms)
+        chosen = (frames + first >= decided) & (frames + first < until)
+        found.append((frames[chosen] + first, ends[chosen] + first, onset[chosen]))
+        decided = until
+        dropped = max(0, decided - reach - first)
+        held, first = held[dropped:], first + dropped
+    frames, ends, onset = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    is_kept = _far_apart(frames, onset, max(1, round(CLOSEST_MS * frames_per_ms)))
+    return frames[is_kept] / trace.rate, ends[is_kept] / trace.rate, onset[is_kept].astype(float)
+
+
+def _peaks(probabilities, is_valid, frames_per_ms):
+    """Frames of local maxima of the onset, where each event has ended, and the probability there."""
+    onset = scipy.ndimage.uniform_filter1d(
+        probabilities[:, ONSET], max(1, round(SMOOTH_MS * frames_per_ms)), mode="nearest"
+    )
+    onset[~is_valid] = 0.0
+    frames = scipy.signal.find_peaks(np.concatenate([[0], onset, [0]]), height=FLOOR)[0] - 1
+    outside = np.append(np.flatnonzero(probabilities[:, EVENT] <= END_PROBABILITY), len(onset))
     after = np.minimum(frames + max(1, round(SURELY_INSIDE_MS * frames_per_ms)), len(onset))
     ends = outside[np.searchsorted(outside, after, side="left")]
-    ends = np.minimum(ends, frames + round(LONGEST_MS * frames_per_ms))
-    return frames / trace.rate, ends / trace.rate, onset[frames].astype(float)
+    return frames, np.minimum(ends, frames + round(LONGEST_MS * frames_per_ms)), onset[frames]
+
+
+def _far_apart(frames, heights, distance):
+    """Which peaks stay when none may lie nearer than `distance` to a higher one, which stays."""
+    first = np.searchsorted(frames, frames - distance, side="right")
+    stop = np.searchsorted(frames, frames + distance, side="left")
+    is_left, is_kept = np.ones(len(frames), dtype=bool), np.zeros(len(frames), dtype=bool)
+    for index in np.argsort(heights)[::-1]:
+        if is_left[index]:
+            is_kept[index] = True
+            is_left[first[index] : stop[index]] = False
+    return is_kept
 
 
 def find_in_recording(
@@ -131,10 +164,7 @@ def find_in_recording(
     calibration = calibration_of(settings)
     if calibration is None:
         return found
-    other = second_time_scale(found, time_scale)
-    others = [prepare_trace(recording, index, time_scale=other, exclude_s=exclude_s) for index in range(len(traces))]
-    other_level = trace_noise_level(others)
-    seconds = [find(trace, other_level, time_scale=other) for trace in others]
+    seconds = _find_at(second_time_scale(found, time_scale), find, recording, exclude_s)
     tolerance_s = CLOSEST_MS * time_scale / 1000
     merged = [merge_time_scales(pair, tolerance_s) for pair in zip(found, seconds, strict=True)]
     duration_s = sum(trace.is_valid.sum() / trace.rate for trace in traces) / time_scale
@@ -148,6 +178,14 @@ def find_in_recording(
         return candidates
     pairs = zip(merged, agreements, strict=True)
     return _with_confidence(merged, [calibration.evidence(odds, size) for (_, _, odds), size in pairs], duration_s)
+
+
+def _find_at(time_scale, find, recording, exclude_s):
+    """Candidates of each segment at another time scale; its traces are not kept."""
+    segments = range(recording.get_num_segments())
+    traces = [prepare_trace(recording, index, time_scale=time_scale, exclude_s=exclude_s) for index in segments]
+    level = trace_noise_level(traces)
+    return [find(trace, level, time_scale=time_scale) for trace in traces]
 
 
 def _with_confidence(merged, evidence, duration_s) -> list[Candidates]:

@@ -5,7 +5,8 @@ Each event is `amplitude * (1 - exp(-t / tau_1)) * exp(-t / tau_2) + local basel
 its own window after all other events were subtracted; even and odd events take turns until overlaps have settled.
 """
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -18,6 +19,9 @@ NUM_ROUNDS = 10
 STEPS_PER_ROUND = 4
 # Events that are fitted at once: bounds the memory.
 BATCH_SIZE = 512
+# Events, or frames, after which a group has its own part of the trace, if the next event is too
+# far to matter: bounds the memory and does not change the result.
+GROUP_SIZE, GROUP_FRAMES = 1024, 1_000_000
 # Positions of the five parameters of an event.
 ONSET, LOG_RISE, LOG_DECAY, AMPLITUDE, BASELINE = range(5)
 # Spread (1 sd) of what is believed before looking: onset in ms, logarithms of the time constants; the rest is free.
@@ -76,28 +80,60 @@ def fit_events(values, rate: float, onset_ms, length_ms, noise_level: float, *, 
     """
     frames_per_ms = rate * time_scale / 1000  # inside, a millisecond lasts `time_scale` milliseconds
     onset_ms, length_ms = np.asarray(onset_ms, float) / time_scale, np.asarray(length_ms, float) / time_scale
-    fitter = _Fitter(np.asarray(values, float), frames_per_ms, onset_ms, length_ms, noise_level)
+    groups = _groups(_first_frames(onset_ms, frames_per_ms), round(WINDOW_MS * frames_per_ms))
+    fits = [
+        _fit_group(np.asarray(values), frames_per_ms, onset_ms[group], length_ms[group], noise_level)
+        for group in groups
+    ]
+    columns = {field.name: np.concatenate([getattr(fit, field.name) for fit in fits]) for field in fields(FittedEvents)}
+    times = {name: columns[name] * time_scale for name in ("onset_ms", "tau_rise_ms", "tau_decay_ms")}
+    return FittedEvents(**columns | times)
+
+
+def _first_frames(onset_ms, frames_per_ms):
+    """First frame of the window of each event; negative before the trace."""
+    return np.round((onset_ms - BEFORE_MS) * frames_per_ms).astype(int)
+
+
+def _groups(starts, num_frames):
+    """Slices of events, an even number of them, whose windows do not touch those of the events before."""
+    last_stops = np.maximum.accumulate(starts + num_frames)
+    is_apart = np.flatnonzero(np.minimum.accumulate(starts[::-1])[::-1][1:] > last_stops[:-1]) + 1
+    edges = [0]
+    for edge in is_apart[is_apart % 2 == 0]:
+        if edge - edges[-1] >= GROUP_SIZE or starts[edge] - starts[edges[-1]] >= GROUP_FRAMES:
+            edges.append(int(edge))
+    return [slice(first, stop) for first, stop in itertools.pairwise([*edges, len(starts)])]
+
+
+def _fit_group(values, frames_per_ms, onset_ms, length_ms, noise_level):
+    """Fit all events of one group; times in ms of the fit."""
+    fitter = _Fitter(values, frames_per_ms, onset_ms, length_ms, noise_level)
     for _ in range(NUM_ROUNDS):
         for parity in (0, 1):
             chosen = np.arange(parity, len(onset_ms), 2)
             for first in range(0, len(chosen), BATCH_SIZE):
                 fitter.refine(chosen[first : first + BATCH_SIZE])
-    return fitter.result(time_scale)
+    return fitter.result()
 
 
 class _Fitter:
     def __init__(self, values, frames_per_ms, onset_ms, length_ms, noise_level):
         self.frames_per_ms, self.noise_level = frames_per_ms, noise_level
-        self.num_frames = round(WINDOW_MS * frames_per_ms)
-        self.pad = self.num_frames
-        self.residual = np.pad(values, self.pad)
+        self.num_frames, self.num_frames_of_trace = round(WINDOW_MS * frames_per_ms), len(values)
+        self.starts = _first_frames(onset_ms, frames_per_ms)
+        # The trace around these events, with one more window to each side; it is 0 beyond the ends of the trace.
+        starts = self.starts if len(onset_ms) else np.zeros(1, dtype=int)
+        self.first, stop = int(starts.min()) - self.num_frames, int(starts.max()) + 2 * self.num_frames
+        self.residual = np.zeros(stop - self.first)
+        own = values[max(0, self.first) : max(0, stop)]
+        self.residual[max(0, -self.first) :][: len(own)] = own
         decay = np.clip(length_ms / 2.5, 0.6, 25.0)
         self.prior = np.zeros((len(onset_ms), 5))
         self.prior[:, ONSET] = onset_ms
         self.prior[:, LOG_DECAY] = np.log(decay)
         self.prior[:, LOG_RISE] = np.log(decay * PRIOR_RISE_TO_DECAY)
         self.params = self.prior.copy()
-        self.starts = np.round((onset_ms - BEFORE_MS) * frames_per_ms).astype(int)
         self.stop_ms = onset_ms + np.clip(1.4 * length_ms + 3.0, 8.0, WINDOW_MS - BEFORE_MS)
         self.r_squared, self.error = np.zeros(len(onset_ms)), np.full(len(onset_ms), np.inf)
         self.misfit = np.zeros(len(onset_ms))
@@ -106,11 +142,11 @@ class _Fitter:
         """Some Levenberg-Marquardt steps of some events, no two of which are neighbours."""
         frames = self.starts[chosen, None] + np.arange(self.num_frames)
         times = frames / self.frames_per_ms
-        frames = np.clip(frames + self.pad, 0, len(self.residual) - 1)
+        is_inside = (frames >= 0) & (frames < self.num_frames_of_trace)
+        frames -= self.first
         params, prior = self.params[chosen], self.prior[chosen]
         own, _ = _model(times, params)
         data = self.residual[frames] + own
-        is_inside = (frames >= self.pad) & (frames < len(self.residual) - self.pad)
         weights = (is_inside & (times <= self.stop_ms[chosen, None])) / self.noise_level**2
         damping = np.full(len(chosen), 1e-2)
         cost = self._cost(data, own, params, prior, weights)
@@ -158,14 +194,14 @@ class _Fitter:
         information = np.einsum("nt,nt->n", weights, jacobian[:, :, AMPLITUDE] ** 2)
         self.error[chosen] = 1 / np.sqrt(np.maximum(information, 1e-12))
 
-    def result(self, time_scale) -> FittedEvents:
+    def result(self) -> FittedEvents:
         tau_1, tau_2 = np.exp(self.params[:, LOG_RISE]), np.exp(self.params[:, LOG_DECAY])
         peak_ms = tau_1 * np.log1p(tau_2 / tau_1)
         peak = (1 - np.exp(-peak_ms / tau_1)) * np.exp(-peak_ms / tau_2)
         return FittedEvents(
-            onset_ms=self.params[:, ONSET] * time_scale,
-            tau_rise_ms=tau_1 * tau_2 / (tau_1 + tau_2) * time_scale,
-            tau_decay_ms=tau_2 * time_scale,
+            onset_ms=self.params[:, ONSET],
+            tau_rise_ms=tau_1 * tau_2 / (tau_1 + tau_2),
+            tau_decay_ms=tau_2,
             amplitude=self.params[:, AMPLITUDE] * peak,
             r_squared=self.r_squared,
             amplitude_error=self.error * peak,

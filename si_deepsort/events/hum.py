@@ -11,6 +11,8 @@ HIGHEST_HZ = 1000.0
 HALF_WIDTH_HZ = 0.6
 # Shorter traces, in s, do not resolve a line and stay as they are.
 SHORTEST_S = 2.0
+# Longer traces, in s, are cleaned in pieces that overlap by so much, in s: this bounds the memory, and hum may change.
+LONGEST_PIECE_S, OVERLAP_S = 300.0, 10.0
 # A line has this many times the power of its surroundings; noise alone reaches about 15.
 SHARPNESS = 40.0
 
@@ -32,6 +34,27 @@ def remove_hum(values: np.ndarray, rate: float) -> np.ndarray:
     -------
     np.ndarray, shape (num_frames,), float32
     """
+    num_frames, longest, overlap = len(values), round(LONGEST_PIECE_S * rate), round(OVERLAP_S * rate)
+    if num_frames <= longest:
+        return _remove_hum(values, rate)
+    num_pieces = -(-(num_frames - overlap) // (longest - overlap))
+    starts = np.linspace(0, num_frames - overlap, num_pieces + 1).astype(int)
+    cleaned, weight = values, np.linspace(0, 1, overlap, dtype="float32")
+    for start, stop in zip(starts[:-1], starts[1:] + overlap, strict=True):
+        piece = _remove_hum(values[start:stop], rate)
+        if cleaned is values and np.shares_memory(piece, values):
+            continue  # no hum so far
+        cleaned = values.copy() if cleaned is values else cleaned
+        if start:  # from one piece to the next without a step
+            before = cleaned[start : start + overlap]
+            before += weight * (piece[:overlap] - before)
+        first = start + overlap if start else 0
+        cleaned[first:stop] = piece[first - start :]
+    return cleaned
+
+
+def _remove_hum(values, rate):
+    """A trace without hum; the same array if there is none."""
     num_frames = len(values)
     if num_frames < SHORTEST_S * rate:
         return values

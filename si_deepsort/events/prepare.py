@@ -24,6 +24,10 @@ CHUNK_S = 30.0
 MOST_SATURATED = 0.3
 # A stretch that does not change at all for this long, in ms, and at least this many frames, may be saturation.
 SHORTEST_SATURATION_MS, SHORTEST_SATURATION_FRAMES = 1.0, 5
+# The noise level of longer recordings, in frames, is that of every second, third ... frame: from 17 minutes at 10 kHz.
+MOST_FRAMES_OF_LEVEL = 10_000_000
+# Frames whose drift is interpolated at once: bounds the memory.
+DRIFT_CHUNK_FRAMES = 1_000_000
 # Reach of the resampling filter to each side, in samples of the slower of the two rates, and its Kaiser beta: those of
 # scipy.signal.resample_poly.
 FILTER_REACH, KAISER_BETA = 10, 5.0
@@ -40,8 +44,6 @@ class PreparedTrace:
     ----------
     values : np.ndarray, shape (num_frames,), float32
         Drift removed, in the unit of the recording.
-    baseline : np.ndarray, shape (num_frames,), float32
-        What was removed.
     is_valid : np.ndarray, shape (num_frames,), bool
         False where the recording had NaN or a saturated amplifier, and where the user excluded it.
     rate : float
@@ -49,14 +51,13 @@ class PreparedTrace:
     """
 
     values: np.ndarray
-    baseline: np.ndarray
     is_valid: np.ndarray
     rate: float
 
     def start(self, duration_s: float) -> "PreparedTrace":
         """The first `duration_s` seconds."""
         stop = max(1, round(duration_s * self.rate))
-        return replace(self, values=self.values[:stop], baseline=self.baseline[:stop], is_valid=self.is_valid[:stop])
+        return replace(self, values=self.values[:stop], is_valid=self.is_valid[:stop])
 
 
 def resampling_factors(sampling_frequency: float, time_scale: float = 1.0) -> tuple[int, int]:
@@ -98,29 +99,31 @@ def prepare_trace(
     num_frames = recording.get_num_frames(segment_index)
     chunk = max(1, round(CHUNK_S * sampling_frequency / down)) * down
     margin = FILTER_REACH * max(up, down) // up // down * down + down
-    pieces, bad_pieces, flat, extremes = [], [], [], []
+    values, is_bad = np.empty(-(-num_frames * up // down), "float32"), np.zeros(num_frames, dtype=bool)
+    flat, extremes = [], []
     for start in range(0, num_frames, chunk):
         stop = min(start + chunk, num_frames)
         left, right = min(margin, start), min(margin, num_frames - stop)
         traces = scaled_traces(recording, segment_index, start - left, stop + right)
-        is_bad = ~np.isfinite(traces) | _is_excluded(exclude_s, start - left, stop + right, sampling_frequency)
-        traces = _bridge(traces, is_bad)
+        bad = ~np.isfinite(traces) | _is_excluded(exclude_s, start - left, stop + right, sampling_frequency)
+        _bridge(traces, bad)
         flat.append(_flat_runs(traces, sampling_frequency, start - left))
         extremes.append((traces.min(), traces.max()))
         resampled = _resample(traces, up, down)[left * up // down :]
-        pieces.append(resampled[: -(-(stop - start) * up // down)])
-        bad_pieces.append(is_bad[left : left + stop - start])
-    values = np.concatenate(pieces) if pieces else np.zeros(0, dtype="float32")
-    is_bad = np.concatenate(bad_pieces) if bad_pieces else np.zeros(0, dtype=bool)
+        first, length = start * up // down, -(-(stop - start) * up // down)
+        values[first : first + length] = resampled[:length]
+        is_bad[start:stop] = bad[left : left + stop - start]
+    if flat:
+        _mark_saturated(is_bad, np.concatenate(flat), (np.min(extremes), np.max(extremes)))
+    is_valid = ~is_bad[::down] if up == 1 else np.repeat(~is_bad, up)
+    _bridge(values, ~is_valid)
     rate = sampling_frequency * up / down
-    is_bad |= _is_saturated(np.concatenate(flat), np.min(extremes), np.max(extremes), num_frames) if flat else False
-    is_valid = np.repeat(~is_bad, up)[::down][: len(values)]
-    values = remove_hum(_bridge(values, ~is_valid), rate)
-    baseline = running_baseline(values, rate * time_scale)
-    return PreparedTrace(values=values - baseline, baseline=baseline, is_valid=is_valid, rate=rate)
+    return PreparedTrace(
+        values=_without_drift(remove_hum(values, rate), rate * time_scale), is_valid=is_valid, rate=rate
+    )
 
 
-def running_baseline(values: np.ndarray, rate: float) -> np.ndarray:
+def running_baseline(values: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
     """
     Slow drift of a trace: the running median of block medians, so that events hardly count.
 
@@ -132,22 +135,34 @@ def running_baseline(values: np.ndarray, rate: float) -> np.ndarray:
 
     Returns
     -------
-    np.ndarray, shape (num_frames,), float32
+    frames, drift : np.ndarray, shape (num_blocks,), float
+        The drift in the middle of each block. In between it is a line, and beyond the ends it is constant.
     """
     block = max(1, round(BLOCK_MS * rate / 1000))
     num_blocks = len(values) // block
     if num_blocks < 3:
-        return np.full(len(values), np.median(values) if len(values) else 0.0, dtype="float32")
-    medians = np.median(values[: num_blocks * block].reshape(num_blocks, block), axis=1)
+        return np.zeros(1), np.full(1, np.median(values) if len(values) else 0.0)
+    together = max(1, DRIFT_CHUNK_FRAMES // block)
+    blocks = values[: num_blocks * block].reshape(num_blocks, block)
+    medians = np.concatenate([np.median(blocks[i : i + together], axis=1) for i in range(0, num_blocks, together)])
     medians = scipy.ndimage.median_filter(medians, min(NUM_BLOCKS, num_blocks), mode="nearest")
     medians = scipy.ndimage.uniform_filter1d(medians, 3, mode="nearest")
-    centers = (np.arange(num_blocks) + 0.5) * block
-    return np.interp(np.arange(len(values)), centers, medians).astype("float32")
+    return (np.arange(num_blocks) + 0.5) * block, medians
+
+
+def _without_drift(values, rate):
+    """The trace less its drift, in place."""
+    frames, drift = running_baseline(values, rate)
+    for start in range(0, len(values), DRIFT_CHUNK_FRAMES):
+        stop = min(start + DRIFT_CHUNK_FRAMES, len(values))
+        values[start:stop] -= np.interp(np.arange(start, stop), frames, drift).astype("float32")
+    return values
 
 
 def trace_noise_level(prepared: Sequence[PreparedTrace]) -> float:
     """Robust noise level over all segments of a recording; 1 for a constant trace, so that nothing is divided by 0."""
-    valid = [trace.values[trace.is_valid] for trace in prepared]
+    step = -(-sum(len(trace.values) for trace in prepared) // MOST_FRAMES_OF_LEVEL) or 1
+    valid = [trace.values[::step][trace.is_valid[::step]] for trace in prepared]
     values = np.concatenate(valid) if valid else np.zeros(0)
     level = float(noise_levels(values[:, None])[0]) if len(values) else 0.0
     if level > 0 or not len(values):
@@ -183,15 +198,13 @@ def _flat_runs(traces, sampling_frequency, offset):
     return np.stack([first + offset, stop + offset, traces[first].astype(float)], axis=1)
 
 
-def _is_saturated(runs, lowest, highest, num_frames):
-    """Frames of the flat runs at the largest or the smallest value, unless the trace rests there (no noise at all)."""
-    is_saturated = np.zeros(num_frames, dtype=bool)
-    for extreme in (lowest, highest):
+def _mark_saturated(is_bad, runs, extremes):
+    """Mark the flat runs at the smallest or largest value as bad, unless the trace rests there (no noise at all)."""
+    for extreme in extremes:
         at = runs[runs[:, 2] == extreme, :2].astype(int)
-        if (at[:, 1] - at[:, 0]).sum() < MOST_SATURATED * num_frames:
+        if (at[:, 1] - at[:, 0]).sum() < MOST_SATURATED * len(is_bad):
             for first, stop in at:
-                is_saturated[first:stop] = True
-    return is_saturated
+                is_bad[first:stop] = True
 
 
 def _is_excluded(exclude_s, first_frame, stop_frame, sampling_frequency):
@@ -203,10 +216,15 @@ def _is_excluded(exclude_s, first_frame, stop_frame, sampling_frequency):
 
 
 def _bridge(values, is_bad):
-    """Values with a line over the bad frames; all 0 where there are no others."""
+    """Put a line over the bad frames, in place; 0 where there are no others."""
     if not is_bad.any():
-        return values
+        return
     if is_bad.all():
-        return np.zeros_like(values)
-    frames = np.arange(len(values))
-    return np.interp(frames, frames[~is_bad], values[~is_bad]).astype("float32")
+        values[:] = 0
+        return
+    frames = np.flatnonzero(is_bad)
+    # Good frames beside the bad ones; a line between two of them passes over bad frames alone.
+    beside = np.unique(np.concatenate([frames - 1, frames + 1]))
+    beside = beside[(beside >= 0) & (beside < len(values))]
+    beside = beside[~is_bad[beside]]
+    values[frames] = np.interp(frames, beside, values[beside])

@@ -1,5 +1,7 @@
 """A network over a whole trace: overlapping windows on a fixed grid, averaged."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import torch
 
@@ -13,8 +15,6 @@ def event_probabilities(net, inputs: np.ndarray, *, device: str = "cpu") -> np.n
     """
     Probability of "inside an event" and of "an event begins here" at each frame.
 
-    Each frame is seen by two windows, which count by a triangle that is highest in their middle, so no tiling shows.
-
     Parameters
     ----------
     net : EventUNet
@@ -27,18 +27,49 @@ def event_probabilities(net, inputs: np.ndarray, *, device: str = "cpu") -> np.n
     -------
     np.ndarray, shape (num_frames, 2), float32
     """
-    num_frames, hop = len(inputs), WINDOW_FRAMES // 2
-    num_windows = max(1, -(-num_frames // hop)) + 1
-    padded = np.zeros((num_windows + 1) * hop, dtype="float32")
-    padded[hop : hop + num_frames] = inputs
+    blocks = probability_blocks(net, len(inputs), lambda start, stop: inputs[start:stop], device=device)
+    return np.concatenate([np.zeros((0, 2), "float32"), *blocks])
+
+
+def probability_blocks(
+    net, num_frames: int, inputs: Callable[[int, int], np.ndarray], *, device: str = "cpu"
+) -> Iterator[np.ndarray]:
+    """
+    The probabilities of `event_probabilities` in blocks, one after the other.
+
+    Each frame is seen by two windows, which count by a triangle that is highest in their middle, so no tiling shows.
+
+    Parameters
+    ----------
+    net : EventUNet
+        In evaluation mode, on `device`.
+    num_frames : int
+    inputs : callable
+        Input of the network from one frame to the next, shape (num_frames,), float32.
+    device : str, default: "cpu"
+
+    Yields
+    ------
+    np.ndarray, shape (num_frames_of_block, 2), float32
+    """
+    hop = WINDOW_FRAMES // 2
+    num_windows = max(1, -(-num_frames // hop)) + 1  # the first one begins half a window before the trace
     weights = np.bartlett(WINDOW_FRAMES + 2)[1:-1].astype("float32")
-    total = np.zeros((len(padded), 2), dtype="float32")
+    half_done = np.zeros((hop, 2), dtype="float32")
     for first in range(0, num_windows, BATCH_SIZE):
-        starts = np.arange(first, min(first + BATCH_SIZE, num_windows)) * hop
-        windows = np.stack([padded[start : start + WINDOW_FRAMES] for start in starts])
+        last = min(first + BATCH_SIZE, num_windows)
+        start, stop = max(0, (first - 1) * hop), min(num_frames, last * hop)
+        padded = np.zeros((last - first + 1) * hop, dtype="float32")
+        padded[start - (first - 1) * hop :][: stop - start] = inputs(start, stop)
+        windows = np.stack([padded[place : place + WINDOW_FRAMES] for place in np.arange(last - first) * hop])
         logits = predict_in_batches(net, windows[:, None], batch_size=BATCH_SIZE, device=device)
-        for start, window in zip(starts, logits, strict=True):
-            total[start : start + WINDOW_FRAMES] += (window * weights).T
-    weight = np.tile(weights[:hop] + weights[hop:], num_windows + 1)[:, None]
-    averaged = (total / weight)[hop : hop + num_frames]
-    return torch.sigmoid(torch.from_numpy(averaged)).numpy()
+        total = np.zeros((len(padded), 2), dtype="float32")
+        total[:hop] = half_done
+        for index, window in enumerate(logits):
+            total[index * hop : index * hop + WINDOW_FRAMES] += (window * weights).T
+        half_done = total[-hop:]
+        averaged = (
+            total[start - (first - 1) * hop : -hop]
+            / np.tile(weights[:hop] + weights[hop:], last - first)[start - (first - 1) * hop :, None]
+        )
+        yield torch.sigmoid(torch.from_numpy(averaged[: num_frames - start])).numpy()

@@ -248,11 +248,10 @@ def _check_corrections(corrections, recording):
 def _warn_of_gaps(traces, exclude_s):
     bad, total = 0, sum(len(trace.values) for trace in traces)
     for trace in traces:
-        times = np.arange(len(trace.values)) / trace.rate
-        is_excluded = np.zeros(len(times), dtype=bool)
+        is_bad = ~trace.is_valid
         for start, stop in exclude_s:
-            is_excluded |= (times >= start - 1 / trace.rate) & (times < stop + 1 / trace.rate)
-        bad += int((~trace.is_valid & ~is_excluded).sum())
+            is_bad[max(0, int(start * trace.rate) - 1) : int(stop * trace.rate) + 2] = False
+        bad += int(is_bad.sum())
     if bad:
         warnings.warn(
             f"{100 * bad / total:.2g} % of the recording is NaN or saturated; events there are not reported.",

@@ -131,7 +131,12 @@ def event_table(onsets_s, amplitude, tau_rise_ms, tau_decay_ms, rise_ms) -> pand
 
 def event_sum(events: pandas.DataFrame, num_frames: int, rate: float) -> np.ndarray:
     """Trace of all events of a table, shape (num_frames,), float64."""
-    trace = np.zeros(num_frames)
+    return add_events(np.zeros(num_frames), events, rate)
+
+
+def add_events(trace: np.ndarray, events: pandas.DataFrame, rate: float) -> np.ndarray:
+    """Add all events of a table to a trace of shape (num_frames,), in place, and return it."""
+    num_frames = len(trace)
     columns = zip(events.onset_s, events.amplitude, events.tau_rise_ms, events.decay_ms, strict=True)
     for onset, amplitude, tau_rise, tau_decay in columns:
         start = max(0, int(np.ceil(onset * rate)))

@@ -57,7 +57,8 @@ def test_baseline_follows_the_drift_and_not_the_events():
     times = np.arange(100_000) / 10_000
     drift = 3 * np.sin(2 * np.pi * 0.3 * times)
     events = event_table(np.arange(0.5, 9.5), np.full(9, 5.0), np.full(9, 0.5), np.full(9, 6.0), np.full(9, 0.7))
-    baseline = running_baseline(drift + event_sum(events, len(times), 10_000.0), 10_000.0)
+    frames, medians = running_baseline(drift + event_sum(events, len(times), 10_000.0), 10_000.0)
+    baseline = np.interp(np.arange(len(times)), frames, medians)
     assert np.abs(baseline - drift)[2000:-2000].max() < 0.2
 
 
