@@ -84,6 +84,13 @@ def spread_chunks(recording: BaseRecording, most_s: float, chunk_s: float = 1.0)
     return [chunks[index] for index in np.unique(chosen)]
 
 
+def duration_of(recording: BaseRecording, chunks: list[tuple[int, int, int]] | None) -> float:
+    """Duration of some chunks of a recording in s, of all of it for None; see `spread_chunks`."""
+    if chunks is None:
+        return recording.get_total_duration()
+    return sum(stop - start for _, start, stop in chunks) / recording.get_sampling_frequency()
+
+
 def are_inside(events: np.ndarray, chunks: list[tuple[int, int, int]] | None) -> np.ndarray:
     """
     Whether each event lies in one of some chunks.

@@ -7,12 +7,13 @@ from functools import partial
 import numpy as np
 from spikeinterface.core import BaseRecording
 
-from ..chunks import are_inside, spread_chunks
+from ..chunks import are_inside, duration_of, spread_chunks
 from ..preprocessing.whitening import Whitening
 from ..spike_vectors import in_order, main_channels
 from .clusters.find import ClusteringValues, cluster_peaks
 from .clusters.split import split_units
 from .matching.match import MatchingValues, match_templates
+from .matching.prior_odds import prior_costs_of
 from .matching.residual_peaks import residual_peaks, worth_clustering
 from .reproducible import fixed_chunks, whole_chunks
 from .run_folder import RunFolder
@@ -96,8 +97,8 @@ class MatchingRounds:
         """
         few = spread_chunks(self.traces, MOST_CLUSTERED_S)
         if num_rounds == 0:
-            return self.match("matched_clusters", self.whole, spikes, refine_clusters, None, is_last=True)
-        spikes = self.match("matched_clusters", self.traces, spikes, refine_clusters, few)
+            return self.match_whole("matched_clusters", spikes, refine_clusters, None)
+        spikes = self.match("matched_clusters", spikes, refine_clusters, few)
         clustered = np.zeros(0, dtype=int)
         for number in range(1, num_rounds + 1):
             chunks = few if number == 1 else None
@@ -108,50 +109,76 @@ class MatchingRounds:
                 ),
             )
             chunks = few if number == num_rounds else None
-            spikes = self.match(f"matched_clusters_{number}", self.traces, spikes, refine_clusters, chunks)
-        return self.match("matched", self.whole, spikes, refine_before_last_matching, None, is_last=True)
+            spikes = self.match(f"matched_clusters_{number}", spikes, refine_clusters, chunks)
+        return self.match_whole("matched", spikes, refine_before_last_matching, chunks)
 
-    def match(
-        self,
-        name: str,
-        recording: BaseRecording,
-        spikes: np.ndarray,
-        refine: Refinement,
-        chunks: Chunks,
-        *,
-        is_last: bool = False,
-    ) -> np.ndarray:
-        """Refine units and match their templates in some chunks of white traces; the result is kept under a name."""
+    def match(self, name: str, spikes: np.ndarray, refine: Refinement, chunks: Chunks) -> np.ndarray:
+        """Refine units and match their templates in some chunks of what units are learnt from; kept under a name."""
 
         def compute():
             averages = refine(self.traces, spikes, self.background, self.refinement).averages
-            found, factors = averages.templates(), None
-            templates = found.values
-            if is_last and self.known is not None:
-                templates, factors = join_known(self.known, found, merge_distance=self.refinement.merge_distance)
-
-            on_cluster = self.run_on_cluster if recording is self.whole and chunks is None else None
+            templates = averages.templates().values
+            is_whole = self.traces is self.whole and chunks is None
             options = dict(
-                job_kwargs=fixed_chunks(self.job_kwargs),
-                run_on_cluster=on_cluster,
-                keep_misfits=not is_last,
-                threshold_factors=factors,
+                job_kwargs=fixed_chunks(self.job_kwargs), run_on_cluster=self.run_on_cluster if is_whole else None
             )
 
             def match_part(part: Chunks) -> np.ndarray:
-                return match_templates(recording, templates, averages.nbefore, self.matching, chunks=part, **options)
+                return match_templates(self.traces, templates, averages.nbefore, self.matching, chunks=part, **options)
 
-            is_short = recording is self.traces and on_cluster is None
-            if is_short or self.matching.method != "pursuit":
-                return match_part(chunks)
-            # The parts of a long recording are kept one by one, so that little of it is matched again after a stop.
-            every = whole_chunks(recording)
-            parts = [every[start : start + PART_CHUNKS] for start in range(0, len(every), PART_CHUNKS)]
-            return np.concatenate(
-                [self.run.keep(f"{name}_part_{i}", partial(match_part, part)) for i, part in enumerate(parts)]
-            )
+            return self.in_parts(name, match_part) if is_whole else match_part(chunks)
 
         return self.run.keep(name, compute)
+
+    def match_whole(self, name: str, spikes: np.ndarray, refine: Refinement, seen: Chunks) -> np.ndarray:
+        """
+        Refine units and match their templates, and those of known units, in the whole recording; kept under a name.
+
+        Parameters
+        ----------
+        name : str
+        spikes : np.ndarray
+            Sorted spike vector.
+        refine : callable
+        seen : list of tuple | None
+            Chunks of `traces` in which the spikes were found; None for all: they tell how often each unit fires.
+        """
+
+        def compute():
+            refined = refine(self.traces, spikes, self.background, self.refinement)
+            found, factors, costs = refined.averages.templates(), None, None
+            templates = found.values
+            if self.known is None:
+                counts = np.bincount(refined.spikes["unit_index"], minlength=len(templates))
+                costs = prior_costs_of(counts, duration_of(self.traces, seen))
+            else:
+                templates, factors = join_known(self.known, found, merge_distance=self.refinement.merge_distance)
+            options = dict(
+                job_kwargs=fixed_chunks(self.job_kwargs),
+                run_on_cluster=self.run_on_cluster,
+                keep_misfits=False,
+                threshold_factors=factors,
+                prior_costs=costs,
+            )
+
+            def match_part(part: Chunks) -> np.ndarray:
+                nbefore = refined.averages.nbefore
+                return match_templates(self.whole, templates, nbefore, self.matching, chunks=part, **options)
+
+            return self.in_parts(name, match_part)
+
+        return self.run.keep(name, compute)
+
+    def in_parts(self, name: str, match_part: Callable[[Chunks], np.ndarray]) -> np.ndarray:
+        """Match the whole recording; the parts of a long one are kept, so that a stop loses little."""
+        is_short = self.whole is self.traces and self.run_on_cluster is None
+        if is_short or self.matching.method != "pursuit":
+            return match_part(None)
+        every = whole_chunks(self.whole)
+        parts = [every[start : start + PART_CHUNKS] for start in range(0, len(every), PART_CHUNKS)]
+        return np.concatenate(
+            [self.run.keep(f"{name}_part_{i}", partial(match_part, part)) for i, part in enumerate(parts)]
+        )
 
     def add_missed_units(
         self, spikes: np.ndarray, clustered_before: np.ndarray, chunks: Chunks

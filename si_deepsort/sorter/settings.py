@@ -110,8 +110,8 @@ class DeepSortSettings(Settings):
     )
     match_threshold: float = setting(
         18.0,
-        "Smallest score of a matched spike: twice the logarithm of its likelihood ratio against noise (no unit; only "
-        "for matching='pursuit')",
+        "Smallest score of a matched spike: twice the logarithm of its likelihood ratio against noise. In the last "
+        "matching it is that of a unit that fires 3.7 Hz; rarer units need more (no unit; only for matching='pursuit')",
         minimum=0.0,
     )
     amplitude_variance: float = setting(

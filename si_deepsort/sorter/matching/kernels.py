@@ -95,12 +95,11 @@ def _subtract_from_all(correlations, overlaps, unit, place, weights):
 
 
 @numba.njit(cache=True, nogil=True)
-def _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thresholds, floors):
+def _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thresholds, costs, floors):
     """Push the local maxima of a unit's correlation, from place bounds[0] to bounds[1], whose score is high enough."""
     first, stop = bounds
     # The compiler vectorises slices that start at 0.
-    row = correlations[unit, first:stop]
-    floor = floors[unit]
+    row, floor = correlations[unit, first:stop], floors[unit]
     if _highest_of(row) < floor:
         return
     closed = blocked[unit, first:stop]
@@ -115,16 +114,16 @@ def _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thr
             continue
         score = _spike_score(_height(correlations, unit, place)[1], norms[unit], precision)
         if score > thresholds[unit]:
-            heapq.heappush(heap, (-score, unit, place))
+            heapq.heappush(heap, (costs[unit] - score, unit, place))
 
 
 @numba.njit(cache=True, nogil=True)
-def _push_block(heap, correlations, blocked, settled, last, norms, precision, thresholds, floors):
+def _push_block(heap, correlations, blocked, settled, last, norms, precision, thresholds, costs, floors):
     """Push the local maxima of each unit, from the place up to which it is settled to the last one."""
     for unit in range(len(norms)):
         for start in range(settled[unit], last, PUSHED_PLACES):
             bounds = start, min(start + PUSHED_PLACES, last)
-            _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thresholds, floors)
+            _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thresholds, costs, floors)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -149,17 +148,17 @@ def _wait(settled, overlaps, unit, place):
 
 
 @numba.njit(cache=True, nogil=True)
-def find_spikes(correlations, overlaps, thresholds, precision, refractory):
+def find_spikes(correlations, overlaps, thresholds, costs, precision, refractory):
     """
-    Find spikes in the correlations of traces with templates; the spikes with the highest scores come first.
+    Find spikes in the correlations of traces with templates; the most probable spikes come first.
 
     Parameters
     ----------
     correlations : np.ndarray, shape (num_units, num_places), float32
         Overwritten by what remains after subtracting all spikes.
     overlaps : TemplateOverlaps
-    thresholds : np.ndarray, shape (num_units,), float32
-        Smallest score of a spike of each unit.
+    thresholds, costs : np.ndarray, shape (num_units,), float32
+        Smallest score of a spike of each unit, and what is taken from its scores before they are compared with others'.
     precision : np.float32
         One over the variance of the amplitudes of a unit's spikes.
     refractory : int
@@ -179,12 +178,12 @@ def find_spikes(correlations, overlaps, thresholds, precision, refractory):
         stop = min(stop + BLOCK_PLACES, num_places)
         last = min(stop + reach, num_places)
         heap.clear()
-        _push_block(heap, correlations, blocked, settled, last, norms, precision, thresholds, floors)
+        _push_block(heap, correlations, blocked, settled, last, norms, precision, thresholds, costs, floors)
         settled[:] = stop
         while len(heap) > 0:
-            score, unit, place = heapq.heappop(heap)
+            entry, unit, place = heapq.heappop(heap)
             jitter, height = _height(correlations, unit, place)
-            if blocked[unit, place] or _spike_score(height, norms[unit], precision) != -score:
+            if blocked[unit, place] or costs[unit] - _spike_score(height, norms[unit], precision) != entry:
                 continue
             if place >= settled[unit]:
                 _wait(settled, overlaps, unit, place)
@@ -200,11 +199,11 @@ def find_spikes(correlations, overlaps, thresholds, precision, refractory):
             for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
                 other = overlaps.units[pair]
                 _subtract(correlations, overlaps, pair, place, weights)
-                _push_peaks(heap, correlations, blocked, other, bounds, norms, precision, thresholds, floors)
+                _push_peaks(heap, correlations, blocked, other, bounds, norms, precision, thresholds, costs, floors)
     found, owners = np.array(places)[1:], np.array(units)[1:]
     steps, sizes = np.array(jitters)[1:], np.array(amplitudes)[1:]
     _push_in_order(heap, found)
-    _second_thoughts(heap, correlations, blocked, overlaps, thresholds < np.inf, precision, found, owners, steps, sizes)
+    _second_thoughts(heap, correlations, blocked, overlaps, costs, precision, found, owners, steps, sizes)
     scores = _scores(correlations, overlaps, precision, found, owners, sizes)
     keep = scores > thresholds[owners]
     return found[keep], steps[keep], owners[keep], sizes[keep], scores[keep]
@@ -240,8 +239,8 @@ def _restored(correlations, overlaps, pair, place, weights, near):
 
 
 @numba.njit(cache=True, nogil=True)
-def _second_thoughts(heap, correlations, blocked, overlaps, allowed, precision, places, units, jitters, amplitudes):
-    """Take out each spike and put it back where it now fits best, as an allowed unit that overlaps with its unit."""
+def _second_thoughts(heap, correlations, blocked, overlaps, costs, precision, places, units, jitters, amplitudes):
+    """Take out each spike and put it back where it now fits best, as a unit that overlaps with its unit."""
     # Overlaps reach no farther than a template.
     reach = min(max(1, SECOND_THOUGHTS_FRAMES // overlaps.stride), overlaps.num_lags - 2)
     norms, num_places, least = overlaps.norms, correlations.shape[1], _least_at_place(overlaps.stride)
@@ -255,16 +254,16 @@ def _second_thoughts(heap, correlations, blocked, overlaps, allowed, precision, 
         best_score, best_pair, best_place = np.float32(-1e9), own_pair, place
         best_jitter, best_height = jitters[spike], np.float32(0.0)
         own = _restored(correlations, overlaps, own_pair, place, weights, place)
-        least_score = _spike_score(own, norms[unit], precision)
+        least_score = _spike_score(own, norms[unit], precision) - costs[unit]
         first, last = max(0, place - reach), min(num_places - 1, place + reach) + 1
         for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
             other = overlaps.units[pair]
-            if not allowed[other]:
+            if costs[other] == np.inf:
                 continue
             # Skips most units: not even where they overlap most could the spike be theirs.
             most = amplitudes[spike] * overlaps.highest[pair] / least
             most += _highest_of(correlations[other, first:last])
-            if other != unit and _spike_score(most / least, norms[other], precision) < least_score:
+            if other != unit and _spike_score(most / least, norms[other], precision) - costs[other] < least_score:
                 continue
             highest, highest_place = np.float32(-1e9), -1
             for near in range(first, last):
@@ -274,7 +273,7 @@ def _second_thoughts(heap, correlations, blocked, overlaps, allowed, precision, 
                 if value > highest:
                     highest, highest_place = value, near
             # Between places the correlation is higher by at most this factor.
-            if _spike_score(highest / least, norms[other], precision) <= best_score:
+            if _spike_score(highest / least, norms[other], precision) - costs[other] <= best_score:
                 continue
             before, after = _places_beside(highest_place, num_places)
             jitter, height = peak_between(
@@ -282,10 +281,9 @@ def _second_thoughts(heap, correlations, blocked, overlaps, allowed, precision, 
                 highest,
                 _restored(correlations, overlaps, pair, place, weights, after),
             )
-            score = _spike_score(height, norms[other], precision)
+            score = _spike_score(height, norms[other], precision) - costs[other]
             if score > best_score:
-                best_score, best_pair, best_place = score, pair, highest_place
-                best_jitter, best_height = jitter, height
+                best_score, best_pair, best_place, best_jitter, best_height = score, pair, highest_place, jitter, height
         best_unit = overlaps.units[best_pair]
         amplitude = np.float32((best_height + precision) / (norms[best_unit] + precision))
         new_weights = amplitude * overlaps.delays[best_jitter]

@@ -36,7 +36,7 @@ class MatchingValues:
     method : "pursuit" | "wobble" | "circus-omp" | "tdc-peeler" | "nearest"
         This package's method, or one of SpikeInterface's; the other values are for "pursuit" only.
     threshold : float
-        Smallest score of a spike: twice its log likelihood ratio against noise.
+        Smallest score of a spike of a unit that fires at the usual rate: twice its log likelihood ratio against noise.
     amplitude_variance : float
         Variance of the amplitudes of a unit's spikes, relative to its template.
     seed : int
@@ -70,6 +70,8 @@ class PursuitMatching(BaseTemplateMatching):
         Spikes of a smaller amplitude, relative to the template, are found and left out; None leaves out none.
     device : str, default: "cpu"
         Where templates are correlated with traces.
+    prior_costs : np.ndarray | None, shape (num_units,), float
+        See `pursuit.pursue_spikes`.
     """
 
     name = "pursuit"
@@ -84,9 +86,10 @@ class PursuitMatching(BaseTemplateMatching):
         amplitude_variance=0.02,
         least_amplitudes=None,
         device="cpu",
+        prior_costs=None,
     ):
         BaseTemplateMatching.__init__(self, recording, templates, return_output=return_output)
-        self.thresholds = thresholds
+        self.thresholds, self.prior_costs = thresholds, prior_costs
         self.least_amplitudes = np.full(len(thresholds), -np.inf) if least_amplitudes is None else least_amplitudes
         self.amplitude_variance = amplitude_variance
         self.refractory_frames = max(1, round(REFRACTORY_MS * recording.get_sampling_frequency() / 1000))
@@ -110,6 +113,7 @@ class PursuitMatching(BaseTemplateMatching):
             thresholds=self.thresholds,
             amplitude_variance=self.amplitude_variance,
             refractory_frames=self.refractory_frames,
+            prior_costs=self.prior_costs,
         )
         is_spike = amplitudes >= self.least_amplitudes[units]
         frames, units, amplitudes = frames[is_spike], units[is_spike], amplitudes[is_spike]
@@ -158,6 +162,7 @@ def match_templates(
     *,
     job_kwargs: dict,
     threshold_factors: np.ndarray | None = None,
+    prior_costs: np.ndarray | None = None,
     chunks: list[tuple[int, int, int]] | None = None,
     run_on_cluster: Callable[..., np.ndarray] | None = None,
     keep_misfits: bool = True,
@@ -178,15 +183,14 @@ def match_templates(
         SpikeInterface's job_kwargs.
     threshold_factors : np.ndarray | None, shape (num_units,), default: None
         Multiples of the threshold, one for each unit; only for "pursuit". None is 1 for all.
+    prior_costs : np.ndarray | None, shape (num_units,), default: None
+        See `prior_odds.prior_costs_of`; only for "pursuit".
     chunks : list of tuple | None, default: None
-        Segment, first frame and end of each chunk that is matched; None matches the whole recording. SpikeInterface's
-        methods always match the whole recording.
+        Segment, first frame and end of each chunk that is matched, by "pursuit" only; None matches the whole recording.
     run_on_cluster : callable | None, default: None
-        Takes the recording, a node, the chunks and the name of the job, and runs the node over the chunks elsewhere,
-        see `cluster_stream`. It is used for "pursuit" only.
+        Runs a node over chunks elsewhere, see `cluster_stream`; only for "pursuit".
     keep_misfits : bool, default: True
-        False leaves out spikes that are too small for their unit (only "pursuit"). Kept, they explain what the
-        templates leave over, so that no units are made of it.
+        False leaves out spikes that are too small for their unit (only "pursuit"); kept, they explain leftovers.
 
     Returns
     -------
@@ -198,7 +202,7 @@ def match_templates(
         return make_spike_vector(*np.zeros((3, 0), dtype="int64"))
     if values.method == "pursuit":
         least = None if keep_misfits else least_amplitudes(templates, values.amplitude_variance)
-        node = _pursuit_node(recording, templates, nbefore, values, threshold_factors, least)
+        node = _pursuit_node(recording, templates, nbefore, values, threshold_factors, prior_costs, least)
         if run_on_cluster is not None and chunks is not None:
             found = run_on_cluster(recording, node, chunks, job_name="match templates")
         else:
@@ -239,7 +243,7 @@ def match_with_amplitudes(
     amplitudes : np.ndarray, shape (num_spikes,), float32
         Relative to the template.
     """
-    node = _pursuit_node(recording, templates, nbefore, values, threshold_factors)
+    node = _pursuit_node(recording, templates, nbefore, values, threshold_factors, None, None)
     found = run_node_pipeline(recording, [node], job_kwargs, job_name="match templates")
     found = found[np.lexsort((found["cluster_index"], found["sample_index"], found["segment_index"]))]
     spikes = make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
@@ -247,12 +251,13 @@ def match_with_amplitudes(
 
 
 def _pursuit_node(
-    recording, templates, nbefore, values: MatchingValues, threshold_factors, least=None
+    recording, templates, nbefore, values: MatchingValues, threshold_factors, prior_costs, least
 ) -> PursuitMatching:
-    thresholds = values.threshold * noise_scales(recording, templates, seed=values.seed) ** 2
+    thresholds = values.threshold + (np.zeros(len(templates)) if prior_costs is None else prior_costs)
+    thresholds = np.maximum(thresholds, 0) * noise_scales(recording, templates, seed=values.seed) ** 2
     if threshold_factors is not None:
         thresholds = thresholds * threshold_factors
-    limits = dict(thresholds=thresholds, least_amplitudes=least)
+    limits = dict(thresholds=thresholds, least_amplitudes=least, prior_costs=prior_costs)
     options = dict(amplitude_variance=values.amplitude_variance, device=values.device)
     return PursuitMatching(recording, as_si_templates(recording, templates, nbefore), **options, **limits)
 

@@ -9,7 +9,8 @@ with part of the energy of the other.
 
 In white noise of variance 1 the score of a spike is twice the log likelihood ratio of "spike" against "no spike", with
 an amplitude that is normally distributed around 1. The threshold of a unit that fires at rate r is therefore
-2 log(sampling_frequency / r), the prior odds.
+2 log(sampling_frequency / r), the prior odds. Where two units explain the same samples, the one whose score exceeds its
+own prior odds by more is the more probable one: a rare unit does not take the spikes of a similar one that fires often.
 
 If templates hold nothing above a quarter of the sampling rate, correlations at every second frame suffice: the sine
 through three of these places gives the values between them.
@@ -33,6 +34,7 @@ def pursue_spikes(
     thresholds: np.ndarray,
     amplitude_variance: float,
     refractory_frames: int,
+    prior_costs: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """
     Find the spikes in a chunk of white traces.
@@ -50,6 +52,9 @@ def pursue_spikes(
         Variance of the amplitudes of a unit's spikes, relative to its template.
     refractory_frames : int
         A unit does not fire twice within this many frames.
+    prior_costs : np.ndarray | None, shape (num_units,), float, default: None
+        What is taken from the scores of each unit before they are compared with those of others, see `prior_odds.prior_costs_of`;
+        None takes nothing.
 
     Returns
     -------
@@ -68,6 +73,7 @@ def pursue_spikes(
         thresholds=thresholds,
         amplitude_variance=amplitude_variance,
         refractory_frames=refractory_frames,
+        prior_costs=prior_costs,
     )
 
 
@@ -78,6 +84,7 @@ def pursue_correlations(
     thresholds: np.ndarray,
     amplitude_variance: float,
     refractory_frames: int,
+    prior_costs: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """
     As `pursue_spikes`, from the inner products of templates and traces.
@@ -88,11 +95,14 @@ def pursue_correlations(
         Overwritten by what remains after subtracting all spikes.
     """
     # A unit with an infinite threshold is forbidden, also where spikes are put elsewhere later.
-    correlations[np.isinf(thresholds)] = FORBIDDEN
+    is_forbidden = np.isinf(thresholds)
+    correlations[is_forbidden] = FORBIDDEN
+    costs = np.where(is_forbidden, np.inf, 0.0 if prior_costs is None else prior_costs)
     places, jitters, units, amplitudes, scores = find_spikes(
         correlations,
         overlaps,
         thresholds.astype("float32"),
+        costs.astype("float32"),
         np.float32(1.0 / amplitude_variance),
         max(1, round(refractory_frames / overlaps.stride)),
     )
