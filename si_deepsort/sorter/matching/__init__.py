@@ -5,6 +5,7 @@ Template matching in white traces.
 - `correlate`       correlation of templates with traces
 - `overlaps`        what a spike of one unit adds to the correlation with another
 - `pursuit`         spikes in a chunk of traces
+- `prior_odds`      how much evidence a spike of each unit needs
 - `kernels`         its compiled part
 - `residual_peaks`  peaks that no matched spike explains
 """

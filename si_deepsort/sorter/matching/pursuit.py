@@ -53,8 +53,8 @@ def pursue_spikes(
     refractory_frames : int
         A unit does not fire twice within this many frames.
     prior_costs : np.ndarray | None, shape (num_units,), float, default: None
-        What is taken from the scores of each unit before they are compared with those of others, see `prior_odds.prior_costs_of`;
-        None takes nothing.
+        What is taken from the scores of each unit before they are compared with those of others, see
+        `prior_odds.prior_costs_of`; None takes nothing.
 
     Returns
     -------
