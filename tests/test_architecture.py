@@ -17,17 +17,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "si_deepsort"
 FLOORS = [
     {"threads", "announce"},
-    {
-        "_version",
-        "settings",
-        "geometry",
-        "chunks",
-        "noise",
-        "components",
-        "two_groups",
-        "spike_vectors",
-        "io",
-    },
+    {"_version", "settings", "geometry", "chunks", "chunk_jobs", "noise", "components", "two_groups"}
+    | {"spike_vectors", "io"},
     {"nets", "generation", "html_report"},
     {"fit", "inference", "zoo"},
     {"on_device"},

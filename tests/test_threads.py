@@ -32,6 +32,16 @@ def test_a_part_that_has_parts_computes_them_itself():
             assert {name for _, name in inner[1]} == {inner[0]}
 
 
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("together", [1, 4, 100])
+def test_parts_that_go_together_share_a_thread(num_threads, together):
+    with threads(num_threads):
+        results = list(each(lambda part: (part, threading.current_thread().name), range(30), together=together))
+    assert [part for part, _ in results] == list(range(30))
+    for start in range(0, 30, together):
+        assert len({name for _, name in results[start : start + together]}) == 1
+
+
 def test_few_parts_are_computed_ahead():
     started = []
     with threads(2):

@@ -9,6 +9,7 @@ from spikeinterface.core import BaseRecording
 
 from ..preprocessing.half_precision import to_single_precision
 from ..spike_vectors import some_of_each
+from ..threads import each
 from .explain import MOST_MOVE, explain_traces
 from .judge_spikes import NEIGHBOUR_MOVE, JudgedSpikes, judge_spikes
 from .residual_events import EVENT_MS, ResidualEvents, find_residual_events
@@ -99,18 +100,19 @@ def gather_evidence(
     else:
         source = stretches
     longs = [part for part in chosen if part[2] - part[1] >= STRETCH_S * rate / 2] or chosen
-    parts, events = [], []
-    for stretch in source:
+
+    def judge(stretch: Stretch) -> tuple[JudgedSpikes, ResidualEvents | None]:
         part, residual = _judged(stretch, spikes, sampled, templates, neighbours)
-        parts.append(part)
-        if (stretch.segment, stretch.start, stretch.stop) in longs:
-            events.append(_events(stretch, residual, templates, locations, rate))
+        is_long = (stretch.segment, stretch.start, stretch.stop) in longs
+        return part, _events(stretch, residual, templates, locations, rate) if is_long else None
+
+    parts, events = zip(*each(judge, source), strict=True)
     read = np.concatenate([spikes["unit_index"][spikes_between(spikes, *part)] for part in longs])
     return Evidence(
         templates,
         neighbours,
         _joined(parts, JudgedSpikes),
-        _joined(events, ResidualEvents),
+        _joined([one for one in events if one is not None], ResidualEvents),
         duration_s=sum(stop - start for _, start, stop in longs) / rate,
         num_read=np.bincount(read, minlength=num_units),
     )
@@ -148,19 +150,24 @@ def _averaged(stretches, spikes, sampled, num_units, locations, nbefore, nafter,
     num_samples = nbefore + nafter
     sums = np.zeros((num_units, num_samples, len(locations)), dtype="float32")
     counts = np.zeros(num_units, dtype="int64")
-    for stretch in stretches:
+
+    def explain(stretch: Stretch):
         positions, frames, is_core = _spikes_around(stretch, spikes, nbefore, num_samples)
         units = spikes["unit_index"][positions].astype("int64")
         use = np.flatnonzero(is_core & sampled[positions])
         traces = to_single_precision(stretch.traces)
         if templates is None:
-            _sum_windows(traces, frames[use], units[use], sums)
-        else:
-            traces, amplitudes, _, moves = explain_traces(traces, frames, units, templates)
-            _sum_windows(traces, (frames + moves)[use], units[use], sums)
-            weights = np.bincount(units[use], amplitudes[use], minlength=num_units).astype("float32")
+            return traces, frames[use], units[use], None
+        traces, amplitudes, _, moves = explain_traces(traces, frames, units, templates)
+        return traces, (frames + moves)[use], units[use], amplitudes[use]
+
+    # Sums are made in one thread: in another order they would round differently.
+    for traces, frames, units, amplitudes in each(explain, stretches):
+        _sum_windows(traces, frames, units, sums)
+        if templates is not None:
+            weights = np.bincount(units, amplitudes, minlength=num_units).astype("float32")
             _add_templates(templates, weights, sums)
-        counts += np.bincount(units[use], minlength=num_units)
+        counts += np.bincount(units, minlength=num_units)
     return make_templates(sums, counts, locations, nbefore=nbefore)
 
 

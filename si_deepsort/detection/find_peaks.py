@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 from spikeinterface.core import BaseRecording
 from spikeinterface.core.base import base_peak_dtype
-from spikeinterface.core.node_pipeline import PeakDetector, run_node_pipeline
+from spikeinterface.core.node_pipeline import PeakDetector
 
+from ..chunk_jobs import run_node
 from ..nets.network import Network
 from ..noise import noise_levels, sample_traces
 from ..on_device import device_for
@@ -88,7 +89,7 @@ def _run_node(traces, node: PeakDetector, job_kwargs: dict | None, device: str) 
     jobs = dict(job_kwargs or {})
     if device_for(device) is not None:
         jobs["pool_engine"] = "thread"  # one process feeds a device
-    peaks = run_node_pipeline(traces, [node], jobs, job_name=f"detect spikes ({node.name})", squeeze_output=True)
+    peaks = run_node(traces, node, jobs, job_name=f"detect spikes ({node.name})")
     return peaks[[name for name, _ in base_peak_dtype]].astype(base_peak_dtype)
 
 

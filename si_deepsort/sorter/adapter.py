@@ -165,9 +165,7 @@ class DeepSortSorter(BaseSorter):
         job_kwargs = fix_job_kwargs(settings.job_kwargs)
         # One line for the whole run instead of a bar for each of SpikeInterface's jobs.
         is_shown, job_kwargs["progress_bar"] = job_kwargs["progress_bar"], False
-        job_kwargs["max_threads_per_worker"] = 1  # workers compute with one thread, as this process does
-        if settings.device != "cpu":
-            job_kwargs["pool_engine"] = "thread"  # one process feeds the device
+        _choose_workers(job_kwargs, settings)
         _tell_of_compilation()
         nets = _load_networks(settings)
         # Other matching methods know no thresholds of single units; the network then assigns spikes afterwards.
@@ -201,6 +199,18 @@ class DeepSortSorter(BaseSorter):
         sorting = load(Path(sorter_output_folder) / "sorting")
         # SpikeInterface reads the ids of no units as floats.
         return sorting if len(sorting.unit_ids) > 0 else sorting.select_units(np.zeros(0, dtype="int64"))
+
+
+def _choose_workers(job_kwargs: dict[str, Any], settings: DeepSortSettings) -> None:
+    """
+    Let threads of this process do the jobs, unless this run asks for processes; workers compute with one thread each.
+
+    Nearly all work leaves the interpreter, and processes cost more than they save in a short recording. A device is fed
+    by one process.
+    """
+    asked = settings.job_kwargs.get("pool_engine") if settings.device == "cpu" else None
+    job_kwargs["pool_engine"] = asked or "thread"
+    job_kwargs["max_threads_per_worker"] = 1
 
 
 def _check_recording_is_elsewhere(recording: BaseRecording, folder: Path) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from small_recording import small_recording
 from spikeinterface.sorters import run_sorter
+from spikeinterface.sorters.utils import SpikeSortingError
 from threadpoolctl import threadpool_limits
 
 import si_deepsort
 from si_deepsort.sorter.reproducible import fixed_chunks
+from si_deepsort.threads import num_threads
 
 # No multiple of a chunk, in s.
 DURATION_S = 5.3
@@ -90,9 +92,10 @@ def test_chunks_of_detection_and_matching_are_fixed(length):
     "options",
     [
         dict(threads=2, cache="none", chunk_duration="500ms"),
-        dict(threads=2, cache="memory", chunk_duration="2s", n_jobs=2, pool_engine="thread"),
+        dict(threads=2, cache="memory", chunk_duration="2s", n_jobs=2, pool_engine="process"),
+        dict(n_jobs=2),
     ],
-    ids=["threads, chunks, no cache", "workers, chunks, memory"],
+    ids=["threads, chunks, no cache", "processes, chunks, memory", "workers alone"],
 )
 def test_spikes_are_the_same(scene, tmp_path, options):
     recording, _, expected = scene
@@ -123,6 +126,23 @@ def test_spikes_are_the_same_after_each_interruption(scene):
         np.testing.assert_array_equal(
             si_deepsort.resume_sorter(folder).to_spike_vector(), expected, err_msg=f"before {step.stem}"
         )
+
+
+@pytest.mark.parametrize("asked, engine", [({}, "thread"), (dict(pool_engine="process"), "process")])
+def test_threads_do_the_work_unless_a_run_asks_for_processes(tmp_path, monkeypatch, asked, engine):
+    from si_deepsort.sorter import pipeline
+
+    seen = []
+
+    def spied(recording, settings, folder, job_kwargs, *others):
+        seen.append((job_kwargs["pool_engine"], num_threads()))
+        raise InterruptedError("seen enough")
+
+    monkeypatch.setattr(pipeline, "sort_recording", spied)
+    recording, _ = small_recording(tmp_path / "recording", duration_s=1.0)
+    with pytest.raises(SpikeSortingError, match="seen enough"):
+        run_sorter("deepsort", recording, folder=tmp_path / "out", job_kwargs=dict(n_jobs=2, **asked))
+    assert seen == [(engine, 2)]
 
 
 def test_first_run_says_that_it_compiles(tmp_path, monkeypatch, caplog):

@@ -113,7 +113,7 @@ def describe_peaks(
     coefficients = np.zeros((len(peaks), len(directions), neighbors.shape[1]), dtype="float16")
     reach = dict(nbefore=nbefore + ALIGN_SAMPLES, nafter=nafter + ALIGN_SAMPLES)
 
-    def describe(waveforms):
+    def describe(_, waveforms):
         found = np.einsum("nsc,ks->nkc", waveforms, directions, optimize=True)
         return np.clip(found, -LARGEST_COEFFICIENT, LARGEST_COEFFICIENT).astype("float16")
 

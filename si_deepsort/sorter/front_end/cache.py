@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from spikeinterface.core import BaseRecording, read_binary
-from spikeinterface.core.job_tools import TimeSeriesChunkExecutor
 
+from ...chunk_jobs import run_over_chunks
 from ...preprocessing.half_precision import round_to_half_precision, single_precision, to_half_precision
 
 # What the cached traces are rounded to.
@@ -66,14 +66,8 @@ def _write_traces(white: BaseRecording, files: list[Path], job_kwargs: dict) -> 
         num_bytes = white.get_num_frames(segment) * white.get_num_channels() * DTYPE.itemsize
         with open(file, "wb") as stream:
             stream.truncate(num_bytes)
-    TimeSeriesChunkExecutor(
-        white,
-        _write_chunk,
-        _open_files,
-        (white, [str(file) for file in files]),
-        job_name="write white traces",
-        **job_kwargs,
-    ).run()
+    written = white, [str(file) for file in files]
+    run_over_chunks(white, _write_chunk, _open_files, written, job_kwargs, job_name="write white traces")
 
 
 def _open_files(white: BaseRecording, files: list[str]) -> dict:

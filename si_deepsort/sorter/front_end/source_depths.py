@@ -48,16 +48,21 @@ def peak_depths(traces: BaseRecording, whitening: Whitening, peaks: np.ndarray) 
         channel: source_profiles(locations, whitening.space_matrix, channel, neighbors[channel])
         for channel in np.unique(peaks["channel_index"])
     }
-    depths, energies = np.zeros(len(peaks)), np.zeros(len(peaks))
-    reach = dict(nbefore=filters.nbefore, nafter=filters.directions.shape[1] - filters.nbefore)
-    for positions, waveforms in read_waveforms(traces, peaks, neighbors, **reach):
-        channels = peaks["channel_index"][positions]
+
+    def fit(positions: np.ndarray, waveforms: np.ndarray) -> np.ndarray:
+        channels, found = peaks["channel_index"][positions], np.zeros((len(positions), 2))
         parts = np.einsum("nsc,ks->knc", waveforms, filters.directions, optimize=True)
         for channel in np.unique(channels):
             own = channels == channel
             fits = sum((part[own] @ profiles[channel].T) ** 2 for part in parts).reshape(own.sum(), -1, len(GRID_Y_UM))
-            depths[positions[own]] = locations[channel, 1] + _highest(fits.max(axis=1))
-            energies[positions[own]] = np.sqrt(fits.max(axis=(1, 2)))
+            found[own, 0] = locations[channel, 1] + _highest(fits.max(axis=1))
+            found[own, 1] = np.sqrt(fits.max(axis=(1, 2)))
+        return found
+
+    depths, energies = np.zeros(len(peaks)), np.zeros(len(peaks))
+    reach = dict(nbefore=filters.nbefore, nafter=filters.directions.shape[1] - filters.nbefore)
+    for positions, found in read_waveforms(traces, peaks, neighbors, **reach, describe=fit):
+        depths[positions], energies[positions] = found.T
     return depths, energies
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from spikeinterface.core import BaseRecording, ChannelSparsity, Templates
-from spikeinterface.core.node_pipeline import run_node_pipeline
 from spikeinterface.sortingcomponents.matching import find_spikes_from_templates
 from spikeinterface.sortingcomponents.matching.base import BaseTemplateMatching
 
+from ...chunk_jobs import run_node
 from ...detection.energy import comparison_stride
 from ...noise import MAD_TO_SD, medians, sample_traces
 from ...spike_vectors import main_channels, make_spike_vector
@@ -206,7 +206,7 @@ def match_templates(
         if run_on_cluster is not None and chunks is not None:
             found = run_on_cluster(recording, node, chunks, job_name="match templates")
         else:
-            found = run_node_pipeline(recording, [node], job_kwargs, job_name="match templates", slices=chunks)
+            found = run_node(recording, node, job_kwargs, job_name="match templates", chunks=chunks)
     else:
         needs_levels = values.method in ("tdc-peeler", "nearest")
         params = dict(noise_levels=np.ones(recording.get_num_channels())) if needs_levels else {}
@@ -244,7 +244,7 @@ def match_with_amplitudes(
         Relative to the template.
     """
     node = _pursuit_node(recording, templates, nbefore, values, threshold_factors, None, None)
-    found = run_node_pipeline(recording, [node], job_kwargs, job_name="match templates")
+    found = run_node(recording, node, job_kwargs, job_name="match templates")
     found = found[np.lexsort((found["cluster_index"], found["sample_index"], found["segment_index"]))]
     spikes = make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
     return spikes, found["amplitude"]

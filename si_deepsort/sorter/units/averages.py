@@ -8,7 +8,7 @@ from spikeinterface.core import BaseRecording
 
 from ...spike_vectors import main_channels, some_of_each
 from ...threads import each
-from ..waveforms import average_waveforms
+from ..waveforms import UNITS_TOGETHER, average_waveforms
 from .background import Background
 from .isolated import are_isolated
 from .templates import MOST_SHIFT, UnitTemplates, clean_averages
@@ -86,7 +86,7 @@ class UnitAverages:
                 values[new, target] += share * self.values[unit, source]
                 differences[new, target] += share * self.differences[unit, source]
 
-        for _ in each(join, range(num_new)):
+        for _ in each(join, range(num_new), together=UNITS_TOGETHER):
             pass
         return UnitAverages(values, differences, self.nbefore, counts, self.background)
 

@@ -15,7 +15,7 @@ from ...noise import MAD_TO_SD
 from ...spike_vectors import absolute_times, trains_of
 from .bursts import BURST_COSINE
 from .discriminate import means_without_each
-from .merge import LEVEL, MEDIAN_ERROR, SIGNIFICANCE, seldom_coincide, template_cosines, template_norms
+from .merge import EXCEEDED_BY_CHANCE, MEDIAN_ERROR, SIGNIFICANCE, seldom_coincide, template_cosines, template_norms
 from .spike_features import SpikeFeatures, read_spike_features
 from .templates import MOST_SHIFT, UnitTemplates, template_distances
 
@@ -24,6 +24,8 @@ MOST_READ_SPIKES = 500
 # Switches from one part to the other, at least, from which the spikes there are judged: the median of fewer says
 # nothing if one of the spikes overlaps with another.
 FEWEST_SWITCHES = 4
+# What a normal number exceeds by chance with a probability of SIGNIFICANCE, in standard deviations.
+HARDLY_EXCEEDED = norm.isf(SIGNIFICANCE)
 
 
 def parts_of_changing_neurons(
@@ -110,10 +112,10 @@ def change_is_slow(spikes: np.ndarray, is_first: np.ndarray, *, merge_separation
         return MEDIAN_ERROR * np.sqrt(2 / len(values)) * spread
 
     def are_near(values):
-        return np.median(values) < merge_separation * spread + norm.isf(LEVEL) * error(values)
+        return np.median(values) < merge_separation * spread + EXCEEDED_BY_CHANCE * error(values)
 
     return bool(
-        np.median(jumps) < average - norm.isf(SIGNIFICANCE) * error(jumps)
+        np.median(jumps) < average - HARDLY_EXCEEDED * error(jumps)
         and are_near(beside)
         and all(are_near(jumps[into_first == order]) for order in np.unique(into_first))
     )
@@ -137,7 +139,7 @@ def take_turns(first: np.ndarray, second: np.ndarray) -> bool:
     runs = 2 * inner - 1 + (places[0] > 0) + (places[-1] < other_count)
     expected = 2 * count * other_count / (count + other_count)
     variance = expected * (expected - 1) / max(count + other_count - 1, 1)
-    return bool(runs < 1 + expected - norm.isf(SIGNIFICANCE) * np.sqrt(max(variance, 0)))
+    return bool(runs < 1 + expected - HARDLY_EXCEEDED * np.sqrt(max(variance, 0)))
 
 
 def _pairs_that_take_turns(templates: UnitTemplates, trains: list[np.ndarray], sampling_frequency: float):

@@ -24,6 +24,8 @@ AVOIDANCE = 0.2
 SIGNIFICANCE = 0.001
 # Level of significance with which a separation must exceed that of one unit: the usual one.
 LEVEL = 0.05
+# What a normal number exceeds by chance at this level, in standard deviations.
+EXCEEDED_BY_CHANCE = norm.isf(LEVEL)
 # Standard error of the median of normal numbers, relative to that of their mean.
 MEDIAN_ERROR = np.sqrt(np.pi / 2)
 # Templates are two units, whatever the rules say, if they are farther apart than FAR_DISTANCE noise standard deviations
@@ -115,7 +117,7 @@ def same_by_spikes(
     def are_same(one, other, *trains):
         separation = features.separation(one, other, lags[one, other], amplitude_variance)
         error = MEDIAN_ERROR * np.sqrt(sum(1 / max(len(features.positions[unit]), 1) for unit in (one, other)))
-        return bool(separation < merge_separation + norm.isf(LEVEL) * error)
+        return bool(separation < merge_separation + EXCEEDED_BY_CHANCE * error)
 
     return are_same
 

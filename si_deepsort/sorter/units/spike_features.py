@@ -226,7 +226,7 @@ def _coefficients(traces: BaseRecording, peaks: np.ndarray, neighbors: np.ndarra
     """Coefficients of the waveforms around peaks, (num_peaks, num_directions, max_neighbors), float32."""
     coefficients = np.zeros((len(peaks), len(directions), neighbors.shape[1]), dtype="float32")
 
-    def describe(waveforms):
+    def describe(_, waveforms):
         return np.einsum("nsc,ks->nkc", waveforms, directions, optimize=True)
 
     for positions, found in read_waveforms(traces, peaks, neighbors, **reach, describe=describe):
@@ -239,7 +239,7 @@ def _spike_directions(traces: BaseRecording, peaks: np.ndarray, neighbors: np.nd
     most = max(MOST_DESCRIBING_SPIKES // max(len(np.unique(peaks["channel_index"])), 1), 1)
     peaks = peaks[some_of_each(peaks["channel_index"], most, seed)]
 
-    def describe(waveforms):
+    def describe(_, waveforms):
         rows = np.swapaxes(waveforms, 1, 2).reshape(-1, waveforms.shape[1]).astype("float64")
         rows = rows[np.any(rows != 0, axis=1)]
         return rows.T @ rows, len(rows)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...threads import each
 from ..matching.overlaps import correlate_pairs
-from ..waveforms import MOST_AVERAGED_SPIKES
+from ..waveforms import MOST_AVERAGED_SPIKES, UNITS_TOGETHER
 from .background import Background
 from .directions import detail_directions, shared_directions
 
@@ -128,13 +128,14 @@ def _add_projections(values, averages, shown, directions):
     def add(unit):
         values[unit][:, shown[unit]] += directions.T @ (directions @ averages[unit][:, shown[unit]])
 
-    for _ in each(add, range(len(values))):
+    for _ in each(add, range(len(values)), together=UNITS_TOGETHER):
         pass
 
 
 def _energies(waveforms, directions):
     """Energies in some directions of waveforms (units, samples, channels); (units, channels)."""
-    return np.stack(list(each(lambda own: np.sum((directions @ own) ** 2, axis=0), waveforms)))
+    energies = each(lambda own: np.sum((directions @ own) ** 2, axis=0), waveforms, together=UNITS_TOGETHER)
+    return np.stack(list(energies))
 
 
 def _stands_out(energy, differences, directions, noise_energy):
