@@ -1,4 +1,4 @@
-"""What a GPU computes is what the CPU computes: denoising, training and its resumption, prediction of spikes."""
+"""What a GPU computes is what the CPU computes: sorting, denoising, training, its resumption, prediction of spikes."""
 
 from dataclasses import replace
 
@@ -7,14 +7,21 @@ import pytest
 import spikeinterface.core as si
 import torch
 from small_interpolator import save_random_interpolator
+from small_recording import white_recording_of
+from spikeinterface.comparison import compare_two_sorters
+from spikeinterface.sorters import run_sorter
 
 import si_deepsort
+from si_deepsort.detection.front_end import DEFAULT_FRONT_END
 from si_deepsort.events.segment import segment_events
 from si_deepsort.events.simulate import simulate_events
 from si_deepsort.fit.checkpoint import Checkpoint
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 from si_deepsort.nets.interpolator import InterpolatorConfig
 from si_deepsort.preprocessing import deep_interpolate
+from si_deepsort.preprocessing.white_on_device import WhiteOnDeviceRecording
+from si_deepsort.sorter.matching.correlate import make_matched_filters
+from si_deepsort.sorter.matching.on_device import filters_on_device
 from si_deepsort.training.interpolation.train import InterpolationTrainingSettings, train_deep_interpolation
 from si_deepsort.zoo import load_model
 
@@ -39,6 +46,40 @@ def test_denoising(recording, model, tmp_path):
     expected = deep_interpolate(recording, model=model, blend=0.2).get_traces()
     found = deep_interpolate(recording, model=model, blend=0.2, device="cuda").get_traces()
     np.testing.assert_allclose(found, expected, atol=2e-3 * expected.std())
+
+
+@pytest.mark.parametrize("method", ["energy", "cnn"])
+def test_white_traces_and_peaks(recording, method, caplog):
+    white = white_recording_of(recording)
+    found = WhiteOnDeviceRecording(white, "cuda").get_traces()
+    np.testing.assert_allclose(found, white.get_traces(), atol=1e-3)
+    options = dict(method=method, applied_front_end=DEFAULT_FRONT_END, whitening=white.whitening)
+    expected, peaks = (si_deepsort.find_peaks(white, device=device, **options) for device in ("cpu", "cuda"))
+    for name in ("sample_index", "channel_index"):
+        assert np.mean(peaks[name][: len(expected)] == expected[name][: len(peaks)]) > 0.99
+    assert len(peaks) == pytest.approx(len(expected), rel=0.01) and not caplog.records
+
+
+def test_correlations_with_templates(caplog):
+    rng = np.random.default_rng(0)
+    templates = np.cumsum(rng.standard_normal((40, 90, 32)), axis=1).astype("float32") / 3
+    templates = templates * (rng.random((40, 1, 32)) < 0.3)
+    filters = make_matched_filters(templates, 2)
+    traces = rng.standard_normal((20_000, 32)).astype("float32")
+    expected, found = (own.correlate(traces) for own in (filters, filters_on_device(filters, "cuda")))
+    scale = np.sqrt(filters.norms)[:, None]
+    np.testing.assert_allclose(found / scale, expected / scale, atol=1e-3)
+    assert not caplog.records
+
+
+def test_sorting(recording, tmp_path):
+    sortings = [
+        run_sorter("deepsort", recording, folder=tmp_path / device, device=device, num_rounds=0)
+        for device in ("cpu", "cuda")
+    ]
+    comparison = compare_two_sorters(*sortings, delta_time=0.1)
+    assert comparison.get_matching()[0].ge(0).sum() > 0
+    assert "on a device" in (tmp_path / "cuda" / "sorter_output" / "log.txt").read_text(encoding="utf-8")
 
 
 def test_chunks_leave_no_trace(recording):

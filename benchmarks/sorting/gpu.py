@@ -1,94 +1,181 @@
 """
-What a GPU brings to sorting: deepsort beside Kilosort4 on a machine with CUDA.
+What a GPU brings to sorting: each step compared with the CPU, whole sortings beside the CPU and Kilosort4.
 
-`python benchmarks/sorting/gpu.py` writes benchmarks/results/gpu_sorting.json; it needs CUDA and `pip install kilosort`.
-All times are by the clock, on a recording with 384 channels and units that the sorter's detector was not made from
-(`foreign_templates`), after a warm-up that loads and compiles everything.
-Sorters run with default settings; deepsort, which computes on CPUs, is given one worker per core.
+`python benchmarks/sorting/gpu.py` writes benchmarks/results/gpu.json; it needs CUDA, and `pip install kilosort` for the
+comparison (it says so otherwise). All times are by the clock, after a warm-up that loads and compiles everything. Units
+are those of `foreign_templates`, which no step was made from. Sorters run with default settings; deepsort has one
+worker per core. Results are written after each sorting, so that an interrupted run leaves what it has measured.
+
+`--device cpu --channels 16 --units 4 --seconds 5` runs all of it by PyTorch on the CPU: it shows that the script works,
+and says nothing about speed.
 """
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import spikeinterface.core as si
 import torch
+from gpu_steps import compare_steps
+from gpu_steps import table_of as table_of_steps
 from scaling import Case, generate
-from spikeinterface.comparison import compare_sorter_to_ground_truth
+from spikeinterface.comparison import compare_sorter_to_ground_truth, compare_two_sorters
 from spikeinterface.sorters import run_sorter
 
 import si_deepsort  # noqa: F401  the sorter makes itself known
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
+from si_deepsort.on_device import TORCH_ON_CPU
 
-CASE = Case("two columns, 384 channels", 150)
-WARM_UP_S = 10.0
+ROOT = Path(__file__).parents[2]
+# Seconds of the recording that are sorted first, and those in which single steps are compared.
+WARM_UP_S, COMPARED_S = 10.0, 10.0
+# Two spikes of a unit are the same within this time in ms.
+SAME_MS = 0.1
 
 
-def sort(folder: Path, duration_s: float, sorters: dict[str, tuple[str, dict]]) -> list[dict]:
-    """Seconds per recorded minute and accuracy of each sorter on the first seconds of a generated recording."""
+def first_seconds(folder: Path, seconds: float) -> tuple[si.BaseRecording, si.BaseSorting]:
+    """Recording and truth of a generated recording, cut."""
     recording, truth = si.load(folder / "recording"), si.load(folder / "truth")
-    frames = round(duration_s * recording.get_sampling_frequency())
-    recording, truth = recording.frame_slice(0, frames), truth.frame_slice(0, frames)
-    start = recording.frame_slice(0, min(frames, round(WARM_UP_S * recording.get_sampling_frequency())))
-    rows = []
-    for label, (name, parameters) in sorters.items():
-        out = Path(tempfile.mkdtemp())
-        run_sorter(name, start, folder=out / "warm", verbose=False, **parameters)
-        clock, cpu = time.perf_counter(), time.process_time()
-        sorting = run_sorter(name, recording, folder=out / "sorted", verbose=False, **parameters)
-        clock_s, cpu_s = time.perf_counter() - clock, time.process_time() - cpu
-        comparison = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True)
-        row = dict(
-            sorter=label,
-            seconds_per_minute=60 * clock_s / duration_s,
-            cpu_s_of_this_process=cpu_s,
-            accuracy=float(comparison.get_performance()["accuracy"].mean()),
-            units=len(sorting.unit_ids),
-            false_positive_units=len(comparison.get_false_positive_units(redundant_score=0.2)),
-        )
-        print(row, flush=True)
-        rows.append(row)
-    return rows
+    frames = min(round(seconds * recording.get_sampling_frequency()), recording.get_num_frames(0))
+    return recording.frame_slice(0, frames), truth.frame_slice(0, frames)
 
 
-def main():
-    """Parse the command line, measure, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/gpu_sorting.json"))
-    parser.add_argument("--duration-s", type=float, default=60.0, help="of the recording that is sorted")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.mkdtemp()), help="keeps the recording")
-    arguments = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
-    si.set_global_job_kwargs(n_jobs=cores)
-    generate(replace(CASE, minutes=max(arguments.duration_s, 20.0) / 60), arguments.seed, arguments.folder)
-    si.reset_global_job_kwargs()
-    sorters = {
-        "kilosort4 on the GPU": ("kilosort4", {}),
-        f"deepsort, {cores} workers": ("deepsort", {"job_kwargs": {"n_jobs": cores}}),
+def sort(folder: Path, seconds: float, name: str, parameters: dict) -> tuple[dict, si.BaseSorting]:
+    """Time, memory and accuracy of a sorter on the first seconds, and its sorting."""
+    recording, truth = first_seconds(folder, seconds)
+    start, _ = first_seconds(folder, min(seconds, WARM_UP_S))
+    out = Path(tempfile.mkdtemp(dir=folder))
+    run_sorter(name, start, folder=out / "warm", verbose=False, **parameters)
+    has_cuda = torch.cuda.is_available()
+    if has_cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    clock, cpu = time.perf_counter(), time.process_time()
+    sorting = run_sorter(name, recording, folder=out / "sorted", verbose=False, **parameters)
+    clock_s, cpu_s = time.perf_counter() - clock, time.process_time() - cpu
+    comparison = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True)
+    record = dict(
+        seconds=seconds,
+        clock_s=round(clock_s, 2),
+        cpu_s=round(cpu_s, 2),
+        gpu_memory_mb=round(torch.cuda.max_memory_allocated() / 2**20) if has_cuda else None,
+        accuracy=round(float(comparison.get_performance()["accuracy"].mean()), 4),
+        units=len(sorting.unit_ids),
+        false_positive_units=len(comparison.get_false_positive_units(redundant_score=0.2)),
+    )
+    return record, sorting
+
+
+def shared_shares(first: si.BaseSorting, second: si.BaseSorting) -> dict[str, float]:
+    """Share of the spikes that two sortings have in common: of units that both found, and of all units."""
+    comparison = compare_two_sorters(first, second, delta_time=SAME_MS)
+    matches = {unit: comparison.hungarian_match_12[unit] for unit in first.unit_ids}
+    common = {unit: other for unit, other in matches.items() if other in set(second.unit_ids)}
+    shared = sum(comparison.match_event_count.loc[pair] for pair in common.items())
+    own = [max(first.select_units(list(units)).count_total_num_spikes(), 1) for units in (common, first.unit_ids)]
+    others = [
+        max(second.select_units(list(units)).count_total_num_spikes(), 1)
+        for units in (common.values(), second.unit_ids)
+    ]
+    shares = [round(float(shared / max(pair)), 4) for pair in zip(own, others, strict=True)]
+    return dict(of_common_units=shares[0], of_all_units=shares[1])
+
+
+def sorters_for(device: str, cores: int) -> dict[str, tuple[str, dict]]:
+    """What is measured, by label: sorter and its parameters."""
+    jobs = {"n_jobs": cores}
+    found: dict[str, tuple[str, dict]] = {
+        f"deepsort, {device}": ("deepsort", {"device": device, "job_kwargs": jobs}),
+        f"deepsort, CPU, {cores} workers": ("deepsort", {"device": "cpu", "job_kwargs": jobs}),
     }
-    rows = sort(arguments.folder, arguments.duration_s, sorters)
-    document = provenance(seeds=[arguments.seed]) | dict(device=torch.cuda.get_device_name(), sorting=rows)
-    write_results(document | dict(tables={"gpu-sorting": table_of(document)}), arguments.out)
+    return found | ({"kilosort4": ("kilosort4", {})} if why_no_kilosort() is None else {})
+
+
+def why_no_kilosort() -> str | None:
+    """Why Kilosort4 is left out; None if it runs."""
+    if find_spec("kilosort") is None:
+        return "kilosort is not installed (pip install kilosort)"
+    return None if torch.cuda.is_available() else "there is no GPU for kilosort4"
 
 
 def table_of(document: dict) -> dict:
-    """Time, accuracy and false-positive units of each sorter."""
-    rows = [
-        [r["sorter"], round(r["seconds_per_minute"], 1), round(r["accuracy"], 3), r["false_positive_units"]]
-        for r in document["sorting"]
-    ]
-    machine = f"{document['device']}, {document['machine']['num_cores']} cores"
-    return {
-        "caption": f"{CASE.num_units} generated units on 384 channels; {machine}.",
-        "columns": ["sorter", "seconds per recorded minute", "accuracy", "false-positive units"],
-        "rows": rows,
-    }
+    """Time, accuracy and memory of each sorting."""
+    columns = ["sorter", "recorded s", "s", "CPU-s", "GPU memory in MB", "accuracy", "false-positive units"]
+    names = ("sorter", "seconds", "clock_s", "cpu_s", "gpu_memory_mb", "accuracy", "false_positive_units")
+    rows = [[record[name] for name in names] for record in document["sortings"]]
+    shared = ", ".join(
+        f"{shares['of_common_units']:.3f} ({shares['of_all_units']:.3f} of all units) in {shares['seconds']:g} s"
+        for shares in document["same_spikes"]
+    )
+    caption = f"{document['units']} generated units on {document['channels']} channels; {machine_of(document)}; "
+    left_out = document["kilosort4_left_out"]
+    caption += f"share of the spikes of units found on both, device and CPU: {shared or 'not compared'}"
+    return dict(caption=caption + (f"; {left_out}:" if left_out else ":"), columns=columns, rows=rows)
+
+
+def machine_of(document: dict) -> str:
+    """The device and the number of cores."""
+    return f"{document['device']}, {document['machine']['num_cores']} cores"
+
+
+def save(document: dict, out: Path) -> None:
+    """Write what has been measured so far."""
+    tables = {"gpu-steps": table_of_steps(document["steps"], machine_of(document)), "gpu-sortings": table_of(document)}
+    write_results(document | dict(tables=tables), out)
+
+
+def measure(document: dict, folder: Path, device: str, durations: list[float], out: Path) -> None:
+    """Sort the first seconds with each sorter, and compare the device with the CPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for seconds in durations:
+        sortings = []
+        for label, (name, parameters) in sorters_for(device, cores).items():
+            record, sorting = sort(folder, seconds, name, parameters)
+            document["sortings"].append(dict(sorter=label) | record)
+            sortings.append(sorting)
+            print(document["sortings"][-1], flush=True)
+            if len(sortings) == 2:
+                document["same_spikes"].append(dict(seconds=seconds) | shared_shares(*sortings))
+                print(f"shared spikes: {document['same_spikes'][-1]}", flush=True)
+            save(document, out)
+
+
+def main() -> int:
+    """Parse the command line, compare steps, measure sortings; 1 if a step differs by more than it may."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda", help="cuda, cuda:N, mps, or cpu to test the script")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[60.0, 600.0], help="durations that are sorted")
+    parser.add_argument("--channels", type=int, default=384)
+    parser.add_argument("--units", type=int, default=150)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="keeps the recording and the sortings; default: a temporary one")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "gpu.json")
+    arguments = parser.parse_args()
+    device = TORCH_ON_CPU if arguments.device == "cpu" else arguments.device
+    case = Case(f"two columns, {arguments.channels} channels", arguments.units)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder or Path(temporary)
+        generate(replace(case, minutes=max(arguments.seconds) / 60), arguments.seed, folder)
+        name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+        document = provenance(seeds=[arguments.seed]) | dict(
+            device=name, channels=arguments.channels, units=arguments.units, kilosort4_left_out=why_no_kilosort()
+        )
+        compared = first_seconds(folder, COMPARED_S)
+        document |= dict(steps=compare_steps(*compared, device, seed=arguments.seed), same_spikes=[], sortings=[])
+        for record in document["steps"]:
+            print(record, flush=True)
+        save(document, arguments.out)
+        measure(document, folder, device, sorted(arguments.seconds), arguments.out)
+    is_within = [record["difference"] <= record["allowed"] for record in document["steps"]]
+    return 0 if np.all(is_within) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
