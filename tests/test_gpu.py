@@ -52,7 +52,7 @@ def test_denoising(recording, model, tmp_path):
 def test_white_traces_and_peaks(recording, method, caplog):
     white = white_recording_of(recording)
     found = WhiteOnDeviceRecording(white, "cuda").get_traces()
-    np.testing.assert_allclose(found, white.get_traces(), atol=1e-3)
+    np.testing.assert_allclose(found, white.get_traces(), atol=1e-3, rtol=1e-3)
     options = dict(method=method, applied_front_end=DEFAULT_FRONT_END, whitening=white.whitening)
     expected, peaks = (si_deepsort.find_peaks(white, device=device, **options) for device in ("cpu", "cuda"))
     for name in ("sample_index", "channel_index"):

@@ -159,16 +159,16 @@ class _Tiles:
 
     def predict(self, segment, start_frame: int, end_frame: int):
         """
-        Predict the frames [start_frame, end_frame) tile by tile, so that intermediate arrays stay in the cache.
+        Predict the frames [start_frame, end_frame), on a CPU tile by tile: intermediate arrays stay in its cache.
 
         Yields
         ------
         window : slice
-            Frames of the tile, counted from `start_frame`.
+            Frames of the tiles, counted from `start_frame`.
         recorded, predicted : np.ndarray, shape (num_frames, num_channels), float32
             In noise levels.
         """
-        tile, context = self.predictor.tile_frames, self.predictor.context
+        tile, context = self.predictor.batch_frames, self.predictor.context
         first, last = start_frame // tile * tile - context, -(-end_frame // tile) * tile + context
         offset, stop = max(first, 0), min(last, segment.get_num_samples())
         traces = segment.get_traces(offset, stop, slice(None))

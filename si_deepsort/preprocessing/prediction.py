@@ -22,6 +22,8 @@ from ..zoo import locate_model
 
 # Frames that are predicted at once by each architecture: enough to occupy the processor, and few enough for its cache.
 TILE_FRAMES = {"interpolator": 384, "keras_unet": 64}
+# Tiles that a GPU predicts together: one alone would mostly wait for the launches of its many small computations.
+TILES_AT_ONCE = 16
 
 # Networks that are kept loaded: a recording uses one, and a comparison two. Older ones are freed, together with the
 # memory that they hold on a GPU, as soon as no recording uses them.
@@ -95,6 +97,8 @@ class TracePredictor:
 
     Attributes
     ----------
+    batch_frames : int
+        Frames of the tiles that are best predicted together: those of one tile on a CPU.
     nonlinear_share : float
         Share of the nonlinear part of an `Interpolator` that is added to its linear part, 0 to 1.
     """
@@ -110,6 +114,7 @@ class TracePredictor:
         self.context = net.config.context
         self.tile_frames = TILE_FRAMES[net.architecture]
         self.device = next(net.parameters()).device
+        self.batch_frames = self.tile_frames * (1 if self.device.type == "cpu" else TILES_AT_ONCE)
         self.plan: ProbePlan | None = None
         if isinstance(net, KerasUNet):
             if len(shanks) != net.config.num_channels:
@@ -132,24 +137,26 @@ class TracePredictor:
 
     def predict_tile(self, traces: np.ndarray) -> np.ndarray:
         """
-        Predict one tile.
+        Predict one tile, or several that follow each other.
 
         Parameters
         ----------
-        traces : np.ndarray, shape (tile_frames + 2 * context, num_channels), float32
+        traces : np.ndarray, shape (num_tiles * tile_frames + 2 * context, num_channels), float32
             Centred and scaled; unusable channels are ignored.
 
         Returns
         -------
-        np.ndarray, shape (tile_frames, num_channels), float32
+        np.ndarray, shape (num_tiles * tile_frames, num_channels), float32
         """
         if not self.usable.all():
             traces = np.where(self.usable, traces, np.float32(0))
-        inputs = torch.from_numpy(np.ascontiguousarray(traces.T))[None].to(self.device)
+        by_channel = torch.from_numpy(np.ascontiguousarray(traces)).to(self.device).T
+        inputs = by_channel.unfold(1, self.tile_frames + 2 * self.context, self.tile_frames)
+        inputs = inputs.transpose(0, 1).contiguous()
         with torch.inference_mode():
             if self.plan is None:
                 predicted = self.net(inputs)
             else:
                 assert isinstance(self.net, Interpolator)
                 predicted = self.net.predict(inputs, self.plan, self.blocks, self.nonlinear_share)
-        return predicted[0].T.contiguous().cpu().numpy()
+        return predicted.transpose(1, 2).flatten(0, 1).cpu().numpy()

@@ -23,12 +23,17 @@ def with_device(settings: DeepSortSettings) -> DeepSortSettings:
     """
     try:
         device = None if settings.dask_scheduler is not None else device_for(settings.device)
-    except ValueError as error:
+        if device is None:
+            return replace(settings, device="cpu")
+        # A driver that does not fit, or a process that was forked from one that uses the GPU, shows here.
+        torch.zeros(1, device=device)
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device}, by PyTorch"
+    except (ValueError, RuntimeError) as error:
+        if settings.device == "auto":
+            logger.warning("The CPU is used: the GPU cannot be used (%s)", error)
+            return replace(settings, device="cpu")
         raise SettingError(
             "device", f"{str(error).removesuffix('.')}. Choose 'cpu', or 'auto', which takes a GPU if there is one."
         ) from error
-    if device is None:
-        return replace(settings, device="cpu")
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device}, by PyTorch"
     logger.info("Traces are whitened, spikes detected and templates correlated on a device: %s", name)
     return replace(settings, device="cuda") if settings.device == "auto" else settings

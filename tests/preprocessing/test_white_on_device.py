@@ -11,6 +11,7 @@ from spikeinterface.core import Motion
 from si_deepsort.on_device import DeviceStep
 from si_deepsort.preprocessing import device_steps
 from si_deepsort.preprocessing.band_pass import band_pass
+from si_deepsort.preprocessing.half_precision import round_to_half_precision
 from si_deepsort.preprocessing.line_noise import remove_lines
 from si_deepsort.preprocessing.motion_interpolation import follow_motion
 from si_deepsort.preprocessing.reference import common_reference
@@ -20,8 +21,9 @@ from si_deepsort.preprocessing.whiten import whiten_time_space
 FREQUENCY, NUM_FRAMES = 20_000.0, 33_000
 # Largest difference, in standard deviations of the noise, without artefacts and within a few ms of them. It is what the
 # compiled filter, a recursion in single precision, differs from one in double precision; see the test of it below.
-# Traces are rounded to half precision afterwards, in steps of 1e-3 for values from 1 to 2.
 TOLERANCE, TOLERANCE_AT_ARTEFACTS = 5e-4, 1e-2
+# Traces are rounded to half precision afterwards: the largest error relative to their size.
+ROUNDING = 2.0**-11
 
 
 def two_shanks(num_first: int, num_second: int) -> Probe:
@@ -88,7 +90,7 @@ def test_white_traces_are_the_same(pairs, chain, chunk, caplog):
     )
     assert found.dtype == expected.dtype
     tolerance = TOLERANCE_AT_ARTEFACTS if chunk in ("artefact", "short segment") else TOLERANCE
-    np.testing.assert_allclose(found, expected, atol=tolerance)
+    np.testing.assert_allclose(found, expected, atol=tolerance, rtol=ROUNDING)
     assert expected.std() > 0.5 and not caplog.records, "computed by PyTorch, and not nothing"
 
 
@@ -118,7 +120,7 @@ def test_filtered_recordings_of_few_channels(num_channels):
     recording.set_dummy_probe_from_locations(np.column_stack([np.zeros(num_channels), 20.0 * np.arange(num_channels)]))
     white = whiten_time_space(recording.astype("float32"), order=0 if num_channels == 1 else 24)
     found = WhiteOnDeviceRecording(white, "torch-cpu").get_traces()
-    np.testing.assert_allclose(found, white.get_traces(), atol=TOLERANCE)
+    np.testing.assert_allclose(found, white.get_traces(), atol=TOLERANCE, rtol=ROUNDING)
 
 
 def test_the_traces_of_the_user_stay():
@@ -128,6 +130,13 @@ def test_the_traces_of_the_user_stay():
     before = traces.copy()
     WhiteOnDeviceRecording(whiten_time_space(common_reference(recording)), "torch-cpu").get_traces()
     np.testing.assert_array_equal(traces, before)
+
+
+def test_traces_are_rounded_as_all_steps_read_them(pairs):
+    found = pairs["filtered"][1]
+    np.testing.assert_array_equal(
+        *(white.get_traces(segment_index=1) for white in (round_to_half_precision(found), found))
+    )
 
 
 def test_a_choice_of_channels(pairs):
@@ -164,7 +173,10 @@ def test_without_memory_parts_become_smaller(pairs, monkeypatch, caplog):
     monkeypatch.setattr(device_steps, "conv1d", with_little_memory)
     traces = found.get_traces(segment_index=0, start_frame=11_000, end_frame=14_000)
     np.testing.assert_allclose(
-        traces, white.get_traces(segment_index=0, start_frame=11_000, end_frame=14_000), atol=TOLERANCE
+        traces,
+        white.get_traces(segment_index=0, start_frame=11_000, end_frame=14_000),
+        atol=TOLERANCE,
+        rtol=ROUNDING,
     )
     assert min(sizes) <= 900 < max(sizes) and "parts" in caplog.text and "CPU" not in caplog.text
 
@@ -181,7 +193,7 @@ def test_without_a_device_the_cpu_goes_on(pairs, monkeypatch, caplog, error):
     for _ in range(2):
         np.testing.assert_array_equal(
             found.get_traces(segment_index=0, start_frame=0, end_frame=900),
-            white.get_traces(segment_index=0, start_frame=0, end_frame=900),
+            round_to_half_precision(white).get_traces(segment_index=0, start_frame=0, end_frame=900),
         )
     assert caplog.text.count("whitening goes on on the CPU") == 1
 

@@ -86,6 +86,20 @@ def test_auto_becomes_the_device_that_is_there(monkeypatch, found, expected):
     assert with_device(DeepSortSettings(device="auto")).device == expected
 
 
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_a_device_that_cannot_be_used(monkeypatch, name, caplog):
+    def failing(*_, **__):
+        raise RuntimeError("Cannot re-initialize CUDA in forked subprocess")
+
+    monkeypatch.setattr(chosen, "device_for", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(torch, "zeros", failing)
+    if name == "auto":
+        assert with_device(DeepSortSettings(device=name)).device == "cpu" and "forked" in caplog.text
+        return
+    with pytest.raises(SettingError, match="device: Cannot re-initialize CUDA"):
+        with_device(DeepSortSettings(device=name))
+
+
 @pytest.mark.parametrize(
     ("device", "uses_gpu"), [("cpu", False), ("torch-cpu", False), ("auto", True), ("cuda", True), ("cuda:1", True)]
 )

@@ -9,6 +9,7 @@ from spikeinterface.core import BaseRecording, read_binary
 
 from ...chunk_jobs import run_over_chunks
 from ...preprocessing.half_precision import round_to_half_precision, single_precision, to_half_precision
+from ...preprocessing.white_on_device import WhiteOnDeviceRecording
 
 # What the cached traces are rounded to.
 DTYPE = np.dtype("float16")
@@ -38,7 +39,7 @@ def cache_traces(white: BaseRecording, *, mode: str, folder: Path, job_kwargs: d
         White traces, float32.
     """
     if mode == "none":
-        return round_to_half_precision(white)
+        return white if isinstance(white, WhiteOnDeviceRecording) else round_to_half_precision(white)
     if mode == "memory":
         return single_precision(white.astype("float16").save(format="memory", sharedmem=True, **job_kwargs))
     if not folder.exists():
