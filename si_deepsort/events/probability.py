@@ -38,6 +38,7 @@ def probability_blocks(
     The probabilities of `event_probabilities` in blocks, one after the other.
 
     Each frame is seen by two windows, which count by a triangle that is highest in their middle, so no tiling shows.
+    Beyond its ends the trace is mirrored: with zeros there, it would begin with a step, which looks like an event.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ def probability_blocks(
     ------
     np.ndarray, shape (num_frames_of_block, 2), float32
     """
+    if num_frames == 0:
+        return
     hop = WINDOW_FRAMES // 2
     num_windows = max(1, -(-num_frames // hop)) + 1  # the first one begins half a window before the trace
     weights = np.bartlett(WINDOW_FRAMES + 2)[1:-1].astype("float32")
@@ -59,8 +62,8 @@ def probability_blocks(
     for first in range(0, num_windows, BATCH_SIZE):
         last = min(first + BATCH_SIZE, num_windows)
         start, stop = max(0, (first - 1) * hop), min(num_frames, last * hop)
-        padded = np.zeros((last - first + 1) * hop, dtype="float32")
-        padded[start - (first - 1) * hop :][: stop - start] = inputs(start, stop)
+        before, after = start - (first - 1) * hop, last * hop - stop
+        padded = np.pad(inputs(start, stop), (before, after), mode="symmetric")
         windows = np.stack([padded[place : place + WINDOW_FRAMES] for place in np.arange(last - first) * hop])
         logits = predict_in_batches(net, windows[:, None], batch_size=BATCH_SIZE, device=device)
         total = np.zeros((len(padded), 2), dtype="float32")
@@ -68,8 +71,6 @@ def probability_blocks(
         for index, window in enumerate(logits):
             total[index * hop : index * hop + WINDOW_FRAMES] += (window * weights).T
         half_done = total[-hop:]
-        averaged = (
-            total[start - (first - 1) * hop : -hop]
-            / np.tile(weights[:hop] + weights[hop:], last - first)[start - (first - 1) * hop :, None]
-        )
+        weight = np.tile(weights[:hop] + weights[hop:], last - first)[:, None]
+        averaged = (total[:-hop] / weight)[before:]
         yield torch.sigmoid(torch.from_numpy(averaged[: num_frames - start])).numpy()

@@ -59,3 +59,13 @@ def test_the_end_can_be_chosen_and_is_stated(simulated, found, end):
     for wrong in ("half", 0.0, 1.5, np.nan):
         with pytest.raises(ValueError, match="end="):
             segment_events(simulated[0], end=wrong)
+
+
+def test_an_event_that_began_before_the_sweep_is_none_of_it(simulated):
+    recording, truth = simulated
+    trace, rate = recording.get_traces(), recording.get_sampling_frequency()
+    large = truth[(truth.amplitude > truth.amplitude.quantile(0.5)) & ~truth.onset_s.diff(-1).abs().lt(0.02)]
+    starts = [int((onset + 0.003) * rate) for onset in large.onset_s if onset < truth.onset_s.max() - 1.0]
+    sweeps = si.NumpyRecording([trace[start : start + int(0.5 * rate)] for start in starts], rate)
+    events = segment_events(sweeps, polarity=1)
+    assert len(starts) >= 3 and (events.onset_s < 0.001).sum() == 0
