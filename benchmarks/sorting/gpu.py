@@ -73,19 +73,23 @@ def sort(folder: Path, seconds: float, name: str, parameters: dict) -> tuple[dic
     return record, sorting
 
 
-def shared_shares(first: si.BaseSorting, second: si.BaseSorting) -> dict[str, float]:
-    """Share of the spikes that two sortings have in common: of units that both found, and of all units."""
+def shared_shares(truth: si.BaseSorting, first: si.BaseSorting, second: si.BaseSorting) -> dict[str, float]:
+    """Share of the spikes that two sortings have in common: of units that are true neurons in both, and of all."""
+    found = [compare_sorter_to_ground_truth(truth, own).hungarian_match_12 for own in (first, second)]
+    neurons = [(found[0][unit], found[1][unit]) for unit in truth.unit_ids]
+    neurons = [(one, other) for one, other in neurons if one in first.unit_ids and other in second.unit_ids]
     comparison = compare_two_sorters(first, second, delta_time=SAME_MS)
-    matches = {unit: comparison.hungarian_match_12[unit] for unit in first.unit_ids}
-    common = {unit: other for unit, other in matches.items() if other in set(second.unit_ids)}
-    shared = sum(comparison.match_event_count.loc[pair] for pair in common.items())
-    own = [max(first.select_units(list(units)).count_total_num_spikes(), 1) for units in (common, first.unit_ids)]
-    others = [
-        max(second.select_units(list(units)).count_total_num_spikes(), 1)
-        for units in (common.values(), second.unit_ids)
-    ]
-    shares = [round(float(shared / max(pair)), 4) for pair in zip(own, others, strict=True)]
-    return dict(of_common_units=shares[0], of_all_units=shares[1])
+    matches = [(unit, comparison.hungarian_match_12[unit]) for unit in first.unit_ids]
+    matches = [(one, other) for one, other in matches if other in second.unit_ids]
+    sizes = [dict(own.count_num_spikes_per_unit()) for own in (first, second)]
+    shared_by_neurons, shared = (
+        sum(comparison.match_event_count.loc[pair] for pair in pairs) for pairs in (neurons, matches)
+    )
+    of_neurons = max(1, *(sum(own[pair[side]] for pair in neurons) for side, own in enumerate(sizes)))
+    of_all = max(1, *(sum(own.values()) for own in sizes))
+    return dict(
+        of_true_neurons=round(float(shared_by_neurons / of_neurons), 4), of_all=round(float(shared / of_all), 4)
+    )
 
 
 def sorters_for(device: str, cores: int) -> dict[str, tuple[str, dict]]:
@@ -111,12 +115,12 @@ def table_of(document: dict) -> dict:
     names = ("sorter", "seconds", "clock_s", "cpu_s", "gpu_memory_mb", "accuracy", "false_positive_units")
     rows = [[record[name] for name in names] for record in document["sortings"]]
     shared = ", ".join(
-        f"{shares['of_common_units']:.3f} ({shares['of_all_units']:.3f} of all units) in {shares['seconds']:g} s"
+        f"{shares['of_true_neurons']:.3f} ({shares['of_all']:.3f} with false units) in {shares['seconds']:g} s"
         for shares in document["same_spikes"]
     )
     caption = f"{document['units']} generated units on {document['channels']} channels; {machine_of(document)}; "
     left_out = document["kilosort4_left_out"]
-    caption += f"share of the spikes of units found on both, device and CPU: {shared or 'not compared'}"
+    caption += f"share of the spikes of true neurons that device and CPU have in common: {shared or 'not compared'}"
     return dict(caption=caption + (f"; {left_out}:" if left_out else ":"), columns=columns, rows=rows)
 
 
@@ -135,14 +139,14 @@ def measure(document: dict, folder: Path, device: str, durations: list[float], o
     """Sort the first seconds with each sorter, and compare the device with the CPU."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for seconds in durations:
-        sortings = []
+        sortings, truth = [], first_seconds(folder, seconds)[1]
         for label, (name, parameters) in sorters_for(device, cores).items():
             record, sorting = sort(folder, seconds, name, parameters)
             document["sortings"].append(dict(sorter=label) | record)
             sortings.append(sorting)
             print(document["sortings"][-1], flush=True)
             if len(sortings) == 2:
-                document["same_spikes"].append(dict(seconds=seconds) | shared_shares(*sortings))
+                document["same_spikes"].append(dict(seconds=seconds) | shared_shares(truth, *sortings))
                 print(f"shared spikes: {document['same_spikes'][-1]}", flush=True)
             save(document, out)
 

@@ -20,6 +20,6 @@ def test_the_whole_script_runs_on_a_cpu(tmp_path):
     document = json.loads(out.read_text(encoding="utf-8"))
     assert [record["step"] for record in document["steps"]] == ["whitening", "detection", "correlation"]
     assert all(record["difference"] <= record["allowed"] for record in document["steps"])
-    assert document["same_spikes"][0]["of_common_units"] >= 0.99
+    assert document["same_spikes"][0]["of_true_neurons"] >= 0.99
     assert document["kilosort4_left_out"] and len(document["sortings"]) == 2
     assert set(document["tables"]) == {"gpu-steps", "gpu-sortings"}
