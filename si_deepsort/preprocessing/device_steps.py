@@ -99,18 +99,18 @@ def blank_loud_frames(white: torch.Tensor, rule: ArtefactRule) -> None:
     """
     is_loud = _exceeds_on_most(white, rule.level, rule.num_living)
     if rule.level > FAR_LEVEL:
-        is_loud = is_loud | (_spread(is_loud, rule.decay) & _exceeds_on_most(white, FAR_LEVEL, rule.num_living))
-    white.masked_fill_(_spread(is_loud, rule.reach), 0.0)
+        is_loud = is_loud | (spread(is_loud, rule.decay) & _exceeds_on_most(white, FAR_LEVEL, rule.num_living))
+    white.masked_fill_(spread(is_loud, rule.reach), 0.0)
 
 
 def _exceeds_on_most(white: torch.Tensor, level: float, num_living: int) -> torch.Tensor:
-    """Frames, (num_frames,) bool, at which more than half of the living channels exceed a level."""
-    return 2 * ((white > level) | (white < -level)).sum(dim=0) > num_living
+    """Frames, (1, num_frames) bool, at which more than half of the living channels exceed a level."""
+    return 2 * ((white > level) | (white < -level)).sum(dim=0, keepdim=True) > num_living
 
 
-def _spread(is_true: torch.Tensor, reach: int) -> torch.Tensor:
-    """Frames within a reach of true ones, (num_frames,) bool."""
-    return max_pool1d(is_true[None].to(torch.float32), 2 * reach + 1, stride=1, padding=reach)[0] > 0
+def spread(is_true: torch.Tensor, reach: int) -> torch.Tensor:
+    """Frames within a reach of true ones in each row, (num_rows, num_frames) bool."""
+    return max_pool1d(is_true.to(torch.float32), 2 * reach + 1, stride=1, padding=reach) > 0
 
 
 def reflected(traces: torch.Tensor, before: int, after: int) -> torch.Tensor:

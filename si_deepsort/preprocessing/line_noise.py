@@ -161,15 +161,28 @@ class LineFit:
         counts, is_still = np.zeros(2 * self.half, dtype=bool), np.zeros(2 * self.half, dtype=bool)
         inside = slice(place, place + len(stretch))
         counts[inside], is_still[inside] = self.counted(stretch)
-        num_counted = int(counts.sum())
-        if num_counted < MIN_COUNTED_SHARE * len(counts):
-            return np.zeros((self.basis.shape[1], stretch.shape[1]), dtype="float32"), is_still
         # Always products of a whole tile: on some machines the last bits of a result depend on the number of rows.
         whole = np.zeros((len(counts), stretch.shape[1]), dtype="float32")
         whole[inside] = stretch
         whole[~counts] = 0
+        return self.solved(counts, self.basis.T @ whole), is_still
+
+    def solved(self, counts: np.ndarray, products: np.ndarray) -> np.ndarray:
+        """
+        Coefficients, (num_functions, num_channels) float32, of the functions of the basis.
+
+        Parameters
+        ----------
+        counts : np.ndarray, shape (2 * half,), bool
+            Frames that count. With too few of them the coefficients are 0.
+        products : np.ndarray, shape (num_functions, num_channels), float32
+            Products of the basis with the traces at these frames.
+        """
+        num_counted = int(counts.sum())
+        if num_counted < MIN_COUNTED_SHARE * len(counts):
+            return np.zeros(products.shape, dtype="float32")
         gram = self.gram if num_counted == len(counts) else self._gram(counts)
-        return _solve(gram, self.basis.T @ whole).astype("float32"), is_still
+        return _solve(gram, products).astype("float32")
 
     def powers(self, coefficients: np.ndarray) -> np.ndarray:
         """Mean squares of each line alone, (num_lines, num_channels), float64."""

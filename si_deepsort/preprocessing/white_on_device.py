@@ -1,8 +1,8 @@
 """
-White traces whose last steps are computed on a GPU: band-pass, common reference, motion correction and whitening.
+White traces whose last steps are computed on a GPU: filter, line noise, reference, motion correction and whitening.
 
 The lazy recordings say what is to be computed; traces go to the device as they are stored, and come back white. Steps
-before the last one that is known here, such as the subtraction of line noise, are computed on the CPU.
+before the last one that is known here, such as filled blanks, are computed on the CPU.
 """
 
 from collections.abc import Callable
@@ -17,8 +17,10 @@ from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, Base
 from ..chunks import tiles
 from ..on_device import DeviceStep, device_for, made_on_device
 from .band_pass import TILE_MARGINS, _BandPassSegment
+from .device_lines import LineFitOnDevice
 from .device_steps import band_pass_tiles, blank_loud_frames, reflected, subtract_group_medians, whiten_channels
 from .half_precision import to_half_precision, to_single_precision
+from .line_noise import _RemoveLinesSegment
 from .motion_interpolation import _FollowMotionSegment
 from .reference import _MedianReferenceSegment
 from .traces import check_finite
@@ -97,6 +99,7 @@ def _computed(segment, step: DeviceStep) -> _Computed:
         _BandPassSegment: _BandPass,
         _MedianReferenceSegment: _Reference,
         _FollowMotionSegment: _Motion,
+        _RemoveLinesSegment: _Lines,
     }
     return known.get(type(segment), _Read)(segment, step)
 
@@ -142,6 +145,31 @@ class _BandPass:
             traces = torch.cat([traces, traces[:, -1:].expand(-1, missing)], dim=1)
         filtered = band_pass_tiles(traces, self.response, self.step, tile=self.tile, margin=self.margin)
         return filtered[:, start - first : stop - first]
+
+
+class _Lines:
+    """Traces without line noise."""
+
+    def __init__(self, segment: _RemoveLinesSegment, step: DeviceStep):
+        self.parent = _computed(segment.parent_recording_segment, step)
+        self.half, self.num_frames = segment.fit.half, segment.get_num_samples()
+        self.fit = LineFitOnDevice(segment.fit, step)
+
+    def _bounds(self, start: int, stop: int) -> tuple[int, int]:
+        """Frames of the segment in the tiles that a stretch touches."""
+        return max(start // self.half - 1, 0) * self.half, min((-(-stop // self.half) + 1) * self.half, self.num_frames)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return self.parent.read(*self._bounds(start, stop))
+
+    def compute(self, traces: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        first, last = self._bounds(start, stop)
+        traces = self.parent.compute(traces, first, last)
+        # The first tile begins half of its length before the half that the stretch begins in.
+        begin, end = (start // self.half - 1) * self.half, (-(-stop // self.half) + 1) * self.half
+        lines = self.fit.lines(traces, before=first - begin, after=end - last)
+        offset = start - (begin + self.half)
+        return traces[:, start - first : stop - first] - lines[:, offset : offset + stop - start]
 
 
 class _Reference:

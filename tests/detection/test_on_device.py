@@ -6,6 +6,7 @@ import torch
 from small_recording import as_recording, small_traces, white_recording_of
 
 from si_deepsort.detection import on_device
+from si_deepsort.detection.candidates import Candidates
 from si_deepsort.detection.energy import comparison_stride, spike_energy, spike_energy_at
 from si_deepsort.detection.energy_on_device import EnergyOnDevice
 from si_deepsort.detection.find_peaks import find_peaks
@@ -130,3 +131,15 @@ def test_empty_traces(scene):
 
 def test_strides_of_the_scene_cover_both_cases():
     assert {comparison_stride(rate) for rate in (20_000.0, 30_000.0)} == {1, 2}
+
+
+def test_all_numbers_are_on_the_device(scene):
+    """Tensors of the device "meta" hold no numbers; together with numbers on the CPU they are refused."""
+    step = DeviceStep("energy", torch.device("meta"))
+    energy = EnergyOnDevice(scene[1].finder.filters, step)
+    assert energy.at_places(step.send(scene[0]), 2).shape[0] == 9
+    with pytest.raises(NotImplementedError, match="copy out of meta"):
+        energy.at(step.send(scene[0]), np.arange(5), np.arange(5))
+    found = Candidates(np.arange(1000, 1005), np.arange(5), *np.ones((2, 5), "float32"), np.ones((5, 3), "float32"))
+    with pytest.raises(NotImplementedError, match="copy out of meta"):
+        SpikeDetectorOnDevice(scene[1], torch.device("meta"))._probabilities(step.send(scene[0]), found)

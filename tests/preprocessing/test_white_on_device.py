@@ -11,11 +11,12 @@ from spikeinterface.core import Motion
 from si_deepsort.on_device import DeviceStep
 from si_deepsort.preprocessing import device_steps
 from si_deepsort.preprocessing.band_pass import band_pass
+from si_deepsort.preprocessing.device_lines import LineFitOnDevice
 from si_deepsort.preprocessing.half_precision import round_to_half_precision
 from si_deepsort.preprocessing.line_noise import remove_lines
 from si_deepsort.preprocessing.motion_interpolation import follow_motion
 from si_deepsort.preprocessing.reference import common_reference
-from si_deepsort.preprocessing.white_on_device import WhiteOnDeviceRecording, _BandPass
+from si_deepsort.preprocessing.white_on_device import WhiteOnDeviceRecording, _BandPass, _Lines, _White
 from si_deepsort.preprocessing.whiten import whiten_time_space
 
 FREQUENCY, NUM_FRAMES = 20_000.0, 33_000
@@ -113,6 +114,25 @@ def test_the_band_pass_is_more_exact_than_the_compiled_one():
     assert np.median(error) < 0.2 * np.median(compiled_error) and error.max() < 0.5 * compiled_error.max()
 
 
+@pytest.mark.parametrize(("start", "stop"), [(0, 3000), (2500, 5000), (12_345, 21_000), (28_000, 31_234), (0, 31_234)])
+def test_line_noise_is_the_same_beside_artefacts_and_blanks(start, stop):
+    rng, times = np.random.default_rng(4), np.arange(31_234) / FREQUENCY
+    traces = rng.standard_normal((len(times), 5)) + 8 * np.sin(2 * np.pi * 180.2 * times)[:, None]
+    traces += 3 * np.sin(2 * np.pi * 301.0 * times + 1)[:, None]
+    traces[9000:9200] += 500
+    traces[15_000:18_500] = 0
+    recording = si.NumpyRecording([traces.astype("float32")], FREQUENCY)
+    levels = [6.0, 6.0, 0.0, 6.0, 6.0]
+    cleaned = remove_lines(recording, frequencies_hz=[180.2, 301.0], levels=levels)
+    step = DeviceStep("lines", torch.device("cpu"))
+    step.num_parts = 2
+    lines = _Lines(cleaned.segments[0], step)
+    found = lines.compute(step.send(lines.read(start, stop)).T.contiguous(), start, stop).T.numpy()
+    expected = cleaned.get_traces(start_frame=start, end_frame=stop)
+    assert np.abs(expected - traces[start:stop]).max() > 5, "there are lines"
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("num_channels", [1, 5])
 def test_filtered_recordings_of_few_channels(num_channels):
     rng = np.random.default_rng(1)
@@ -204,3 +224,14 @@ def test_a_recording_on_a_device_is_saved_and_loaded(pairs, tmp_path):
     np.testing.assert_array_equal(
         *(white.get_traces(segment_index=0, start_frame=0, end_frame=900) for white in (again, found))
     )
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_all_numbers_are_on_the_device(pairs, chain, monkeypatch):
+    """Tensors of the device "meta" hold no numbers; together with numbers on the CPU they are refused."""
+    monkeypatch.setattr(torch, "isfinite", lambda traces: torch.ones(1))
+    monkeypatch.setattr(LineFitOnDevice, "_solved", lambda fit, counts, products: products)
+    step = DeviceStep("whitening", torch.device("meta"))
+    white = _White(pairs[chain][0].segments[0], step)
+    sent = step.send(white.read(0, 3000)).T.contiguous()
+    assert white.compute(sent, 0, 3000).shape == (36, 3000)

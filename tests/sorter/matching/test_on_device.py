@@ -81,3 +81,9 @@ def test_without_a_device_the_cpu_goes_on(templates, traces, monkeypatch, caplog
     monkeypatch.setattr(on_device, "real_transform_back", failing)
     np.testing.assert_array_equal(own.correlate(traces), filters.correlate(traces))
     assert "matching goes on on the CPU" in caplog.text
+
+
+def test_all_numbers_are_on_the_device(templates, traces):
+    """Tensors of the device "meta" hold no numbers; together with numbers on the CPU they are refused."""
+    own = MatchedFiltersOnDevice(make_matched_filters(templates), torch.device("meta"))
+    assert len(own._correlate(own.step.send(traces))) == len(templates)
