@@ -7,6 +7,7 @@ not fit in memory is computed in smaller parts, and on the CPU if that does not 
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -105,10 +106,26 @@ class DeviceStep:
         return on_cpu()
 
     def send(self, array: np.ndarray) -> torch.Tensor:
-        """A tensor on the device with the numbers of an array, converted to float32 there; always a copy."""
+        """
+        A tensor on the device with the numbers of an array, converted to float32 there; always a copy.
+
+        What came from the device and is remembered there (`remember`) is not sent again.
+        """
+        remembered = _REMEMBERED.get(id(array))
+        if remembered is not None and remembered[0]() is array and remembered[1].device.type == self.device.type:
+            return remembered[1].to(self.device, dtype=torch.float32, copy=True)
         if array.dtype not in SENT_DTYPES:
             array = array.astype("float32")
         return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self.device, copy=True).to(torch.float32)
+
+    def remember(self, array: np.ndarray, tensor: torch.Tensor) -> None:
+        """
+        Keep a tensor on the device as long as an array with the same numbers lives, for the next step that needs it.
+
+        Nobody may change the array.
+        """
+        key = id(array)
+        _REMEMBERED[key] = (weakref.ref(array, lambda _: _REMEMBERED.pop(key, None)), tensor)
 
     def parts(self, length: int) -> Iterator[slice]:
         """Slices that cover a length, as many as the parts of this step."""
@@ -159,6 +176,8 @@ def real_transform_back(spectra: torch.Tensor, size: int) -> torch.Tensor:
 
 
 _LOCK = threading.Lock()
+# Arrays that came from a device, by their identity, and the tensors there.
+_REMEMBERED: dict[int, tuple[Callable[[], Any], torch.Tensor]] = {}
 _TURNS: dict[str, threading.RLock] = {}
 
 

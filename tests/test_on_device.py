@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from si_deepsort.on_device import MOST_PARTS, DeviceStep, device_for, full_precision, real_transform_back
+from si_deepsort.on_device import _REMEMBERED, MOST_PARTS, DeviceStep, device_for, full_precision, real_transform_back
 
 CPU = torch.device("cpu")
 
@@ -121,3 +121,15 @@ def test_transform_back_ignores_what_real_numbers_cannot_show(size):
     spectra[:, 0] = spectra[:, 0].real
     expected = np.fft.irfft(spectra.numpy(), size)
     np.testing.assert_allclose(real_transform_back(spectra.clone(), size).numpy(), expected, atol=1e-6)
+
+
+def test_what_came_from_the_device_is_not_sent_again():
+    step, array = DeviceStep("sending", CPU), np.arange(6.0, dtype="float32")
+    there = torch.arange(6, dtype=torch.float16) + 10  # other numbers, so that they are told apart
+    step.remember(array, there)
+    np.testing.assert_array_equal(step.send(array).numpy(), np.arange(10.0, 16.0))
+    np.testing.assert_array_equal(step.send(array.copy()).numpy(), array)
+    np.testing.assert_array_equal(step.send(array[:3]).numpy(), array[:3])
+    num_before = len(_REMEMBERED)
+    del array
+    assert len(_REMEMBERED) == num_before - 1, "the memory on the device is free again"

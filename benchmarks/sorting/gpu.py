@@ -135,9 +135,14 @@ def save(document: dict, out: Path) -> None:
     write_results(document | dict(tables=tables), out)
 
 
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def measure(document: dict, folder: Path, device: str, durations: list[float], out: Path) -> None:
     """Sort the first seconds with each sorter, and compare the device with the CPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = num_cores()
     for seconds in durations:
         sortings, truth = [], first_seconds(folder, seconds)[1]
         for label, (name, parameters) in sorters_for(device, cores).items():
@@ -166,7 +171,9 @@ def main() -> int:
     case = Case(f"two columns, {arguments.channels} channels", arguments.units)
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
+        si.set_global_job_kwargs(n_jobs=num_cores())
         generate(replace(case, minutes=max(arguments.seconds) / 60), arguments.seed, folder)
+        si.reset_global_job_kwargs()
         name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
         document = provenance(seeds=[arguments.seed]) | dict(
             device=name, channels=arguments.channels, units=arguments.units, kilosort4_left_out=why_no_kilosort()

@@ -74,13 +74,20 @@ class _WhiteOnDeviceSegment(BasePreprocessorSegment):
 
         def on_device():
             white = self.white.compute(self.step.send(traces).T.contiguous(), start_frame, end_frame)
-            return white.T.to(torch.float16, memory_format=torch.contiguous_format).cpu().numpy()
+            rounded = white.T.to(torch.float16, memory_format=torch.contiguous_format)
+            return rounded.cpu().numpy(), rounded
 
         def on_cpu():
-            return to_half_precision(self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None)))
+            white = self.parent_recording_segment.get_traces(start_frame, end_frame, slice(None))
+            return to_half_precision(white), None
 
-        white = to_single_precision(self.step.run(on_device, on_cpu))
-        return white if channel_indices is None else white[:, channel_indices]
+        halves, there = self.step.run(on_device, on_cpu)
+        white = to_single_precision(halves)
+        if there is not None:
+            # The last matching correlates these traces on the device.
+            self.step.remember(white, there)
+        is_whole = channel_indices is None or (isinstance(channel_indices, slice) and channel_indices == slice(None))
+        return white if is_whole else white[:, channel_indices]
 
 
 class _Computed(Protocol):

@@ -7,11 +7,15 @@ from small_recording import SAMPLING_FREQUENCY, as_recording, small_traces
 from spikeinterface.comparison import compare_two_sorters
 from spikeinterface.sorters import run_sorter
 
+from si_deepsort.on_device import _REMEMBERED, DeviceStep
+from si_deepsort.preprocessing import white_on_device
 from si_deepsort.settings import SettingError
 from si_deepsort.sorter import device as chosen
 from si_deepsort.sorter.adapter import DeepSortSorter
 from si_deepsort.sorter.device import with_device
+from si_deepsort.sorter.front_end.whitening import filtered_recording, white_recording
 from si_deepsort.sorter.matching import on_device
+from si_deepsort.sorter.matching.match import MatchingValues, match_templates
 from si_deepsort.sorter.settings import DeepSortSettings
 
 QUICK = dict(num_rounds=0, motion_correction=None, assess=False)
@@ -49,6 +53,35 @@ def test_spikes_are_the_same_on_a_device(recording, tmp_path, n_jobs, cache, mon
     assert shared_share(*sortings) >= 0.99
     log = (tmp_path / "torch-cpu" / "sorter_output" / "log.txt").read_text(encoding="utf8")
     assert "on a device" in log and "WARNING" not in log
+
+
+def test_white_traces_stay_on_the_device_until_they_are_correlated(recording, monkeypatch):
+    filtered = filtered_recording(recording, freq_min=150.0, freq_max=7000.0, with_reference=True)
+    white = white_recording(filtered, motion=None, order=24, radius_um=100.0, seed=0)
+    computed = white_on_device.on_device(white, "torch-cpu")
+    templates = np.random.default_rng(0).standard_normal((3, 60, 8)).astype("float32")
+    values = MatchingValues(method="pursuit", threshold=18.0, amplitude_variance=0.02, seed=0, device="torch-cpu")
+    was_there, send = [], DeviceStep.send
+
+    def watched(step, array):
+        if step.name == "matching":
+            was_there.append(id(array) in _REMEMBERED)
+        return send(step, array)
+
+    monkeypatch.setattr(DeviceStep, "send", watched)
+    jobs = dict(n_jobs=1, chunk_duration="1s", progress_bar=False)
+    match_templates(computed, templates, 20, values, job_kwargs=jobs)
+    # Margins beyond the ends of the recording are added on the CPU.
+    assert was_there == [False, *[True] * (len(was_there) - 2), False] and len(was_there) == 8
+
+
+@pytest.mark.slow
+def test_spikes_do_not_depend_on_the_number_of_threads(recording, tmp_path):
+    found = [
+        run_sorter("deepsort", recording, folder=tmp_path / str(n_jobs), device="torch-cpu", **QUICK, **jobs)
+        for n_jobs, jobs in ((1, {}), (3, dict(job_kwargs=dict(n_jobs=3))))
+    ]
+    np.testing.assert_array_equal(*(sorting.to_spike_vector() for sorting in found))
 
 
 def test_no_spikes_on_a_device(tmp_path):
