@@ -9,7 +9,7 @@ from spikeinterface.core.node_pipeline import PeakDetector
 
 from ..chunk_jobs import run_node
 from ..nets.network import Network
-from ..noise import noise_levels, sample_traces
+from ..noise import noise_levels, sample_signal
 from ..on_device import device_for
 from ..preprocessing.whitening import Whitening
 from .bimodal import standing_out
@@ -97,7 +97,7 @@ def _standing_out(peaks, traces, seed, *, is_white):
     """The peaks whose heights stand out on their channel."""
     heights = np.abs(peaks["amplitude"])
     if not is_white:
-        levels = noise_levels(sample_traces(traces, seed=seed))
+        levels = noise_levels(sample_signal(traces, seed=seed))
         heights = heights / np.maximum(levels, 1e-12)[peaks["channel_index"]]
     return peaks[standing_out(heights, peaks["channel_index"], traces.get_num_channels())]
 

@@ -4,7 +4,7 @@ from spikeinterface.core import BaseRecording
 from spikeinterface.core.node_pipeline import PeakDetector
 
 from ..geometry import recording_geometry
-from ..noise import noise_levels, sample_traces
+from ..noise import noise_levels, sample_signal
 from .candidates import EXCLUSIVE_MS
 
 THRESHOLD_METHODS = ("locally_exclusive", "matched_filtering")
@@ -44,7 +44,7 @@ def threshold_detector(
     from spikeinterface.sortingcomponents.peak_detection.method_list import detect_peak_methods
     from spikeinterface.sortingcomponents.tools import get_prototype_and_waveforms_from_recording
 
-    levels = noise_levels(sample_traces(recording, seed=seed))
+    levels = noise_levels(sample_signal(recording, seed=seed))
     params = dict(
         peak_sign="both",
         detect_threshold=DEFAULT_THRESHOLD if threshold is None else threshold,

@@ -10,7 +10,7 @@ import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting
 
 from ..nets.network import Network
-from ..noise import noise_levels, sample_traces
+from ..noise import noise_levels, sample_signal
 from ..spike_vectors import as_sorting, make_spike_vector
 from .assign import UNKNOWN, assign_peaks
 from .compatible import channels_of_classifier, check_sampling_frequency, name_units
@@ -85,7 +85,7 @@ class _ClassifierTraces:
         check_sampling_frequency(recording, net)
         places = channels_of_classifier(recording, net.info.settings["channel_ids"])
         self.net, self.recording = net, recording.select_channels(recording.channel_ids[places])
-        sample = sample_traces(self.recording, seed=seed)
+        sample = sample_signal(self.recording, seed=seed)
         levels = noise_levels(sample)
         self.baseline = np.median(sample, axis=0)
         self.scale = np.where(levels > 0, 1 / np.where(levels > 0, levels, 1), 0)

@@ -3,6 +3,7 @@ Noise of a recording: its level, spectrum and covariance, synthetic noise with t
 recording made as noisy as another one.
 """
 
+from .blanks import blank_frames, shortest_blank
 from .levels import (
     MAD_TO_SD,
     NEUROPIXELS_NOISE_CORRELATION,
@@ -14,6 +15,7 @@ from .levels import (
     noise_levels,
     noise_spectrum,
     recording_noise_levels,
+    sample_signal,
     sample_traces,
     spatial_correlation,
     synthesize_noise,
@@ -27,12 +29,15 @@ __all__ = [
     "NEUROPIXELS_NOISE_LENGTH_UM",
     "NEUROPIXELS_NOISE_POWER",
     *_MATCHING,
+    "blank_frames",
     "medians",
     "noise_filter",
     "noise_levels",
     "noise_spectrum",
     "recording_noise_levels",
+    "sample_signal",
     "sample_traces",
+    "shortest_blank",
     "spatial_correlation",
     "synthesize_noise",
 ]

@@ -9,6 +9,7 @@ import scipy.signal
 from spikeinterface.core import BaseRecording
 
 from ..threads import each
+from .blanks import blank_frames, shortest_blank
 
 # Power spectrum of the noise of a Neuropixels 1.0 recording after the common median was subtracted, relative to its
 # mean between 300 Hz and 6 kHz; frequencies in Hz. The usual simulated noise (a resonance at 300 Hz plus white noise)
@@ -71,7 +72,7 @@ def recording_noise_levels(
     recording: BaseRecording, *, seed: int = 0, num_chunks: int = 20, chunk_s: float = 0.5
 ) -> np.ndarray:
     """
-    Robust standard deviation of each channel of a recording, from random chunks over all segments.
+    Robust standard deviation of each channel of a recording, from random chunks over all segments, without blanks.
 
     SpikeInterface's `get_noise_levels` is not seeded by default; this one always is.
 
@@ -80,7 +81,20 @@ def recording_noise_levels(
     np.ndarray, shape (num_channels,), float
         In the unit of the stored traces (counts for a recording in counts).
     """
-    return noise_levels(sample_traces(recording, seed=seed, num_chunks=num_chunks, chunk_s=chunk_s))
+    return noise_levels(sample_signal(recording, seed=seed, num_chunks=num_chunks, chunk_s=chunk_s))
+
+
+def sample_signal(recording: BaseRecording, *, seed: int = 0, num_chunks: int = 20, chunk_s: float = 0.5) -> np.ndarray:
+    """
+    As `sample_traces`, without blanks, in which there is no noise to measure; with them where there is nothing else.
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames, num_channels), float32
+    """
+    traces = sample_traces(recording, seed=seed, num_chunks=num_chunks, chunk_s=chunk_s)
+    is_blank = blank_frames(traces, shortest_blank(recording))
+    return traces[~is_blank] if is_blank.any() and not is_blank.all() else traces
 
 
 def sample_traces(recording: BaseRecording, *, seed: int = 0, num_chunks: int = 20, chunk_s: float = 0.5) -> np.ndarray:

@@ -9,7 +9,7 @@ from spikeinterface.core.core_tools import define_function_handling_dict_from_cl
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from ..geometry import recording_geometry
-from ..noise import MAD_TO_SD, sample_traces
+from ..noise import MAD_TO_SD, sample_signal
 from .tell_denoising import tell_chosen, tell_measuring, warn_of_slow_potentials
 from .traces import cast_traces, check_has_traces, output_dtype
 
@@ -230,7 +230,7 @@ def measure_normalization(recording, architecture: str = DEFAULT_ARCHITECTURE, *
         num_frames = min(200_000, recording.get_num_frames(0))
         traces = recording.get_traces(segment_index=0, end_frame=num_frames).astype("float64")
         return dict(centers=[np.nanmean(traces)] * num_channels, scales=[np.nanstd(traces)] * num_channels)
-    sample = sample_traces(recording, seed=seed)
+    sample = sample_signal(recording, seed=seed)
     has_values = np.isfinite(sample).any(axis=0)
     sample[:, ~has_values] = 0
     sample[~np.isfinite(sample)] = np.nan

@@ -5,16 +5,13 @@ In a recording with an offset a blank of zeros begins and ends with a large step
 milliseconds and hides spikes. The usual value of each channel makes hardly any step.
 """
 
-import numba
 import numpy as np
 from spikeinterface.core import BaseRecording, get_chunk_with_margin
 from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
-from ..noise import medians, sample_traces
+from ..noise import blank_frames, medians, sample_traces, shortest_blank
 
-# Shortest blank in ms: all channels keep their values for this long. A neural signal changes from frame to frame.
-SHORTEST_MS = 1.0
 # Chunks in which blanks are looked for, and their duration in s.
 NUM_CHUNKS, CHUNK_S = 100, 0.1
 
@@ -33,7 +30,7 @@ class FillBlanksRecording(BasePreprocessor):
 
     def __init__(self, recording: BaseRecording, values: list[float]):
         BasePreprocessor.__init__(self, recording)
-        num_frames = _shortest(recording)
+        num_frames = shortest_blank(recording)
         own = np.asarray(values).astype(recording.get_dtype())
         for segment in recording.segments:
             self.add_recording_segment(_FillBlanksSegment(segment, own, num_frames))
@@ -60,46 +57,6 @@ class _FillBlanksSegment(BasePreprocessorSegment):
         return filled
 
 
-def blank_frames(traces: np.ndarray, num_frames: int) -> np.ndarray:
-    """
-    Frames of stretches in which no channel changes.
-
-    Parameters
-    ----------
-    traces : np.ndarray, shape (num_read, num_channels)
-    num_frames : int
-        Shortest stretch.
-
-    Returns
-    -------
-    np.ndarray, shape (num_read,), bool
-    """
-    if len(traces) < num_frames or traces.shape[1] == 0:
-        return np.zeros(len(traces), dtype=bool)
-    # Frames that equal the one before on all channels.
-    stays = np.zeros(len(traces), dtype="uint8")
-    candidates = np.flatnonzero(traces[1:, 0] == traces[:-1, 0]) + 1
-    stays[candidates] = (traces[candidates] == traces[candidates - 1]).all(axis=1)
-    return _long_runs(stays, num_frames)
-
-
-@numba.njit(cache=True, nogil=True)
-def _long_runs(stays, shortest):
-    """Frames of runs of at least `shortest` frames, all but the first of which stay, (num_frames,) bool."""
-    is_long = np.zeros(len(stays), dtype=np.bool_)
-    start = 0
-    for frame in range(1, len(stays) + 1):
-        if frame == len(stays) or stays[frame] == 0:
-            if frame - start >= shortest:
-                is_long[start:frame] = True
-            start = frame
-    return is_long
-
-
-def _shortest(recording):
-    return max(3, round(SHORTEST_MS * recording.get_sampling_frequency() / 1000))
-
-
 fill_with_values = define_function_from_class(source_class=FillBlanksRecording, name="fill_with_values")
 
 
@@ -122,7 +79,7 @@ def fill_blanks(recording: BaseRecording, *, seed: int = 0) -> tuple[BaseRecordi
         Share of the frames that lie in blanks.
     """
     traces = sample_traces(recording, seed=seed, num_chunks=NUM_CHUNKS, chunk_s=CHUNK_S)
-    is_blank = blank_frames(traces, _shortest(recording))
+    is_blank = blank_frames(traces, shortest_blank(recording))
     if not is_blank.any() or is_blank.all():
         return recording, float(is_blank.all())
     values = medians(traces[~is_blank].T)

@@ -9,7 +9,7 @@ from spikeinterface.core.core_tools import define_function_handling_dict_from_cl
 from spikeinterface.core.recording_tools import get_chunk_with_margin
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
-from ..noise import MAD_TO_SD, sample_traces
+from ..noise import MAD_TO_SD, sample_signal
 from .traces import cast_traces, check_has_traces, fill_gaps, output_dtype
 
 
@@ -201,7 +201,7 @@ def noise_autocovariance(recording, num_lags: int, *, seed: int = 0) -> np.ndarr
     np.ndarray, shape (num_lags,), float
         1 plus a small ridge at lag 0.
     """
-    traces, _ = fill_gaps(sample_traces(recording, seed=seed))
+    traces, _ = fill_gaps(sample_signal(recording, seed=seed))
     traces = traces - np.median(traces, axis=0)
     scale = MAD_TO_SD * np.median(np.abs(traces), axis=0)
     usable = np.isfinite(scale) & (scale > 0)

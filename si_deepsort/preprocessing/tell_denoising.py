@@ -6,7 +6,7 @@ import numpy as np
 from spikeinterface.core import BaseRecording
 
 from ..announce import announce
-from ..noise import sample_traces
+from ..noise import sample_signal
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ PIECE_S = 0.1
 
 def warn_of_slow_potentials(recording: BaseRecording, *, seed: int) -> None:
     """Warn if most of the power of the traces is slow."""
-    share = slow_share(sample_traces(recording, seed=seed), recording.get_sampling_frequency())
+    share = slow_share(sample_signal(recording, seed=seed), recording.get_sampling_frequency())
     if share > MOST_SLOW:
         logger.warning(
             "%.0f %% of the power of these traces lies below %g Hz: they do not seem to be filtered, and slow "

@@ -13,7 +13,7 @@ from spikeinterface.core.core_tools import define_function_handling_dict_from_cl
 from spikeinterface.core.recording_tools import get_chunk_with_margin
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
-from ..noise import noise_levels, sample_traces
+from ..noise import noise_levels, sample_signal
 from .traces import cast_traces, check_has_traces, fill_gaps, output_dtype
 
 THRESHOLD_MODES = ("soft", "hard", "garrote")
@@ -64,7 +64,7 @@ class WaveletDenoiseRecording(BasePreprocessor):
         _check_settings(wavelet, num_levels, threshold, mode)
         dtype = output_dtype(recording, dtype)
         if coefficient_levels is None:
-            coefficient_levels = measure_levels(sample_traces(recording, seed=seed), wavelet, num_levels)
+            coefficient_levels = measure_levels(sample_signal(recording, seed=seed), wavelet, num_levels)
         coefficient_levels = np.asarray(coefficient_levels, dtype="float32")
         expected = (num_levels, recording.get_num_channels())
         if coefficient_levels.shape != expected:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import spikeinterface.core as si
 
+from si_deepsort.noise import blank_frames
 from si_deepsort.preprocessing.band_pass import band_pass
-from si_deepsort.preprocessing.fill_blanks import blank_frames, fill_blanks
+from si_deepsort.preprocessing.fill_blanks import fill_blanks
 
 RATE, NUM_FRAMES, OFFSETS = 20_000.0, 100_000, np.array([2000.0, 2050.0, 2100.0])
 BLANKS = [(0, 500), (20_000, 20_030), (50_000, 62_000), (99_000, 100_000)]

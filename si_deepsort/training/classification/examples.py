@@ -7,7 +7,7 @@ import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting
 
 from ...known_units.assign import cut_waveforms
-from ...noise import noise_levels, sample_traces
+from ...noise import noise_levels, sample_signal
 from ..detection.labels import clean_labels
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def waveforms_from_recording(
 
 
 def _segments_in_noise_levels(recording, seed):
-    sampled = sample_traces(recording, seed=seed)
+    sampled = sample_signal(recording, seed=seed)
     levels, baseline = noise_levels(sampled), np.median(sampled, axis=0)
     usable = np.isfinite(levels) & (levels > 0)
     if not usable.any():
