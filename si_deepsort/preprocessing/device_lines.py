@@ -43,16 +43,19 @@ class LineFitOnDevice:
         """
         half, num_channels = self.fit.half, len(traces)
         counts, is_still = self._counted(traces, before, after)
-        tiles = pad(traces, (before, after)).unfold(1, 2 * half, half)
-        products = traces.new_empty((num_channels, tiles.shape[1], self.basis.shape[1]))
+        tiles = pad(traces, (before, after)).unfold(1, 2 * half, half).transpose(0, 1)
+        # One product for each tile, so that tiles do not depend on how many there are.
+        bases = self.basis.expand(len(tiles), -1, -1)
+        products = traces.new_empty((len(tiles), num_channels, self.basis.shape[1]))
         for part in self.step.parts(num_channels):
-            products[part] = (tiles[part] * counts) @ self.basis
+            products[:, part] = torch.bmm(tiles[:, part] * counts[:, None], bases)
         coefficients = self._solved(counts, products)
-        lines = traces.new_empty((num_channels, tiles.shape[1] - 1, half))
+        lines = traces.new_empty((num_channels, len(tiles) - 1, half))
         for part in self.step.parts(num_channels):
-            fitted = (coefficients[part] @ self.basis.T).masked_fill_(is_still, 0.0)
-            lines[part] = self.fade.flip(0) * fitted[:, :-1, half:] + self.fade * fitted[:, 1:, :half]
-        return lines.reshape(num_channels, -1)
+            fitted = torch.bmm(coefficients[:, part], bases.mT).masked_fill_(is_still[:, None], 0.0)
+            faded = self.fade.flip(0) * fitted[:-1, :, half:] + self.fade * fitted[1:, :, :half]
+            lines[part] = faded.transpose(0, 1)
+        return lines.view(num_channels, -1)
 
     def _counted(self, traces: torch.Tensor, before: int, after: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames that count in the fit of each tile, and still frames, both (num_tiles, 2 * half) bool."""
@@ -67,7 +70,6 @@ class LineFitOnDevice:
         return ~(spread(is_loud, self.loud_reach) | is_still) & is_inside, is_still
 
     def _solved(self, counts: torch.Tensor, products: torch.Tensor) -> torch.Tensor:
-        """Coefficients, (num_channels, num_tiles, num_functions), from products of the basis with traces that count."""
-        on_cpu = zip(counts.cpu().numpy(), products.permute(1, 2, 0).cpu().numpy(), strict=True)
-        solved = np.stack([self.fit.solved(own, seen) for own, seen in on_cpu])
-        return self.step.send(solved).permute(2, 0, 1).contiguous()
+        """Coefficients, (num_tiles, num_channels, num_functions), from products of traces that count with the basis."""
+        on_cpu = zip(counts.cpu().numpy(), products.mT.cpu().numpy(), strict=True)
+        return self.step.send(np.stack([self.fit.solved(own, seen) for own, seen in on_cpu])).mT

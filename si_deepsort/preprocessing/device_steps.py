@@ -2,10 +2,13 @@
 
 import numpy as np
 import torch
-from torch.nn.functional import conv1d, max_pool1d
+from torch.nn.functional import conv1d, max_pool1d, pad
 
 from ..on_device import DeviceStep
 from .artefacts import FAR_LEVEL, ArtefactRule
+
+# Frames that are whitened by one matrix product: enough to occupy a GPU, and few beside a chunk of a second.
+TILE_FRAMES = 4096
 
 
 def band_pass_tiles(
@@ -58,10 +61,19 @@ def subtract_group_medians(traces: torch.Tensor, groups: list[torch.Tensor], ste
 
 
 def whiten_channels(
-    traces: torch.Tensor, taps: torch.Tensor, matrix: torch.Tensor, step: DeviceStep, *, largest: float
+    traces: torch.Tensor,
+    taps: torch.Tensor,
+    matrix: torch.Tensor,
+    step: DeviceStep,
+    *,
+    largest: float,
+    first_frame: int = 0,
 ) -> torch.Tensor:
     """
     Whiten traces over time, then over channels.
+
+    Products are those of whole tiles that begin at multiples of their length, so that a frame is computed in the same
+    way in whichever chunk it lies.
 
     Parameters
     ----------
@@ -73,18 +85,24 @@ def whiten_channels(
     step : DeviceStep
     largest : float
         Larger values, of either sign, become this.
+    first_frame : int, default: 0
+        Where the white traces begin, which is `num_taps - 1` frames after the beginning of the traces.
 
     Returns
     -------
     torch.Tensor, shape (num_channels, num_frames - num_taps + 1), float32
     """
-    order = len(taps) - 1
-    white = traces.new_empty((len(traces), traces.shape[1] - order))
-    for part in step.parts(white.shape[1]):
-        stretch = traces[:, part.start : part.stop + order]
-        filtered = conv1d(stretch[:, None], taps[None, None])[:, 0]
-        white[:, part] = (matrix @ filtered).clamp_(-largest, largest)
-    return white
+    num_channels, order = len(traces), len(taps) - 1
+    num_frames, before = traces.shape[1] - order, first_frame % TILE_FRAMES
+    after = -(before + num_frames) % TILE_FRAMES
+    stretches = pad(traces, (before, after)).unfold(1, TILE_FRAMES + order, TILE_FRAMES).transpose(0, 1)
+    white = traces.new_empty((num_channels, len(stretches), TILE_FRAMES))
+    for part in step.parts(len(stretches)):
+        own = stretches[part]
+        filtered = conv1d(own.flatten(0, 1)[:, None], taps[None, None]).view(len(own), num_channels, TILE_FRAMES)
+        products = torch.bmm(matrix.expand(len(own), -1, -1), filtered)
+        white[:, part] = products.clamp_(-largest, largest).transpose(0, 1)
+    return white.view(num_channels, -1)[:, before : before + num_frames]
 
 
 def blank_loud_frames(white: torch.Tensor, rule: ArtefactRule) -> None:

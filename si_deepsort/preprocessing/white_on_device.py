@@ -208,8 +208,11 @@ class _Motion:
     def compute(self, traces: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         traces = self.parent.compute(traces, start, stop)
         moved = torch.empty_like(traces)
-        for first, _, inside in tiles(start, stop, self.segment.step):
-            moved[:, inside] = self.step.send(self.segment.matrix_from(first)).T @ traces[:, inside]
+        for first, in_step, inside in tiles(start, stop, self.segment.step):
+            # Always a product of whole steps, as on the CPU.
+            whole = traces.new_zeros((len(traces), self.segment.step))
+            whole[:, in_step] = traces[:, inside]
+            moved[:, inside] = (self.step.send(self.segment.matrix_from(first)).T @ whole)[:, in_step]
         return moved
 
 
@@ -237,6 +240,7 @@ class _White:
         if not torch.isfinite(traces).all():
             check_finite(traces.T.cpu().numpy(), f"between frames {start} and {stop}")
         traces = reflected(traces, first - (start - reach - self.order), stop + reach - last)
-        white = whiten_channels(traces, self.taps, self.matrix, self.step, largest=LARGEST)
+        place = dict(largest=LARGEST, first_frame=start - reach)
+        white = whiten_channels(traces, self.taps, self.matrix, self.step, **place)
         blank_loud_frames(white, self.rule)
         return white[:, reach : white.shape[1] - reach]

@@ -34,6 +34,7 @@ from si_deepsort.preprocessing.hybrid import HybridRecording, InjectedSpikes
 from si_deepsort.preprocessing.line_noise import RemoveLinesRecording
 from si_deepsort.preprocessing.motion_interpolation import FollowMotionRecording
 from si_deepsort.preprocessing.reference import MedianReferenceRecording
+from si_deepsort.preprocessing.white_on_device import WhiteOnDeviceRecording
 from si_deepsort.preprocessing.whiten import WhitenTimeSpaceRecording, whiten_time_space
 
 RATE, NUM_CHANNELS = 25_000.0, 8
@@ -62,6 +63,8 @@ CASES = {
     "median reference": (MedianReferenceRecording, dict(groups=[[0, 2, 4], [1, 3, 7]])),
     "whitening": (WhitenTimeSpaceRecording, dict(order=12, radius_um=100.0)),
     "whitening over channels": (WhitenTimeSpaceRecording, dict(order=0, radius_um=500.0)),
+    "whitening on a device": (WhiteOnDeviceRecording, dict(device="torch-cpu")),
+    "filter, lines, reference, motion and whitening on a device": (WhiteOnDeviceRecording, dict(device="torch-cpu")),
     "motion": (FollowMotionRecording, dict(motion=Motion(**MOTION))),
     "single precision": (SinglePrecisionRecording, dict()),
     "rounded": (RoundedRecording, dict()),
@@ -150,6 +153,10 @@ def make(case, parent, model):
         parent = parent.astype(INPUT_DTYPES[recording_class])
     if "deep_interpolate" in case:
         arguments = arguments | dict(model=model)
+    if recording_class is WhiteOnDeviceRecording:
+        for name in ("band_pass", "lines", "median reference", "motion") if "lines" in case else ():
+            parent = make(name, parent, model)
+        parent = make("whitening", parent, model)
     if recording_class is HybridRecording:
         arguments = dict(folder=injected_spikes())
     return recording_class(parent, **arguments)
