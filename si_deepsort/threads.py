@@ -5,6 +5,7 @@ Compiled code and linear algebra leave the interpreter to other threads, and thr
 the order of the parts, so they are the same for any number of threads.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +22,8 @@ Result = TypeVar("Result")
 # Parts that are computed ahead of the one whose result is used, for each thread: it bounds the memory.
 PARTS_AHEAD = 2
 
-_POOL: ContextVar[tuple[ThreadPoolExecutor, int] | None] = ContextVar("threads of this package", default=None)
+# The threads, their number, and the process to which they belong: a process that is forked from it has none of them.
+_POOL: ContextVar[tuple[ThreadPoolExecutor, int, int] | None] = ContextVar("threads of this package", default=None)
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def threads(number: int) -> Iterator[None]:
         return
     # Each thread has a limit of its own in OpenMP.
     with ThreadPoolExecutor(number, "si_deepsort", threadpool_limits, (1, "openmp")) as pool:
-        token = _POOL.set((pool, number))
+        token = _POOL.set((pool, number, os.getpid()))
         try:
             yield
         finally:
@@ -51,7 +53,7 @@ def threads(number: int) -> Iterator[None]:
 def num_threads() -> int:
     """How many threads `each` uses here."""
     shared = _POOL.get()
-    return 1 if shared is None else shared[1]
+    return 1 if shared is None or shared[2] != os.getpid() else shared[1]
 
 
 def each(function: Callable[[Part], Result], parts: Iterable[Part], *, together: int = 1) -> Iterator[Result]:
@@ -67,10 +69,11 @@ def each(function: Callable[[Part], Result], parts: Iterable[Part], *, together:
         Parts that a thread computes one after the other. To hand a part to a thread takes some 50 us: parts that take
         no longer should go together.
     """
-    if (shared := _POOL.get()) is None:
+    shared = _POOL.get()
+    if shared is None or shared[2] != os.getpid():
         yield from map(function, parts)
         return
-    pool, number = shared
+    pool, number, _ = shared
     waiting: deque[Future[list[Result]]] = deque()
     ungrouped = iter(parts)
     while group := list(islice(ungrouped, together)):

@@ -1,11 +1,13 @@
 """Parts of a step on several threads: results in order, bounded look-ahead, errors, no nesting."""
 
+import multiprocessing
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from si_deepsort.threads import PARTS_AHEAD, each, threads
+from si_deepsort.threads import PARTS_AHEAD, each, num_threads, threads
 
 
 def names_of(num_parts):
@@ -40,6 +42,16 @@ def test_parts_that_go_together_share_a_thread(num_threads, together):
     assert [part for part, _ in results] == list(range(30))
     for start in range(0, 30, together):
         assert len({name for _, name in results[start : start + together]}) == 1
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork")
+def test_a_forked_process_computes_its_parts_itself():
+    with threads(2), ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as processes:
+        assert processes.submit(parts_of_a_worker).result(timeout=60) == (1, [0, 1, 2, 3])
+
+
+def parts_of_a_worker():
+    return num_threads(), list(each(int, range(4)))
 
 
 def test_few_parts_are_computed_ahead():

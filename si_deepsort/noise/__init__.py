@@ -17,6 +17,7 @@ from .levels import (
     recording_noise_levels,
     sample_signal,
     sample_traces,
+    sampled_stretches,
     spatial_correlation,
     synthesize_noise,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "recording_noise_levels",
     "sample_signal",
     "sample_traces",
+    "sampled_stretches",
     "shortest_blank",
     "spatial_correlation",
     "synthesize_noise",

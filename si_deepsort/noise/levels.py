@@ -116,19 +116,26 @@ def sample_traces(recording: BaseRecording, *, seed: int = 0, num_chunks: int = 
     np.ndarray, shape (num_chunks * chunk_frames, num_channels), float32
         Fewer frames if the recording is shorter. Segments are drawn in proportion to their duration.
     """
+    stretches = sampled_stretches(recording, seed=seed, num_chunks=num_chunks, chunk_s=chunk_s)
+    chunks = list(each(lambda stretch: recording.get_traces(*stretch), stretches))
+    return np.concatenate(chunks, dtype="float32", casting="unsafe")
+
+
+def sampled_stretches(
+    recording: BaseRecording, *, seed: int, num_chunks: int, chunk_s: float
+) -> list[tuple[int, int, int]]:
+    """Segment, first frame and end of each of the chunks that `sample_traces` reads."""
     rng = np.random.default_rng(seed)
     lengths = np.array([recording.get_num_frames(i) for i in range(recording.get_num_segments())])
     most_frames = MOST_SAMPLED // (num_chunks * max(1, recording.get_num_channels()))
     chunk_frames = max(1, min(round(chunk_s * recording.get_sampling_frequency()), most_frames))
     if lengths.sum() <= num_chunks * chunk_frames:
-        stretches = [(index, 0, length) for index, length in enumerate(lengths)]
-    else:
-        stretches = []
-        for segment_index in np.sort(rng.choice(len(lengths), size=num_chunks, p=lengths / lengths.sum())):
-            start = rng.integers(0, max(1, lengths[segment_index] - chunk_frames))
-            stretches.append((segment_index, start, min(start + chunk_frames, lengths[segment_index])))
-    chunks = list(each(lambda stretch: recording.get_traces(*map(int, stretch)), stretches))
-    return np.concatenate(chunks, dtype="float32", casting="unsafe")
+        return [(index, 0, int(length)) for index, length in enumerate(lengths)]
+    stretches = []
+    for segment_index in np.sort(rng.choice(len(lengths), size=num_chunks, p=lengths / lengths.sum())):
+        start = rng.integers(0, max(1, lengths[segment_index] - chunk_frames))
+        stretches.append((int(segment_index), int(start), int(min(start + chunk_frames, lengths[segment_index]))))
+    return stretches
 
 
 def noise_spectrum(traces: np.ndarray, sampling_frequency: float, *, num_frames: int = 1024):

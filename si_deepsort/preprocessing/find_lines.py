@@ -7,6 +7,7 @@ from scipy.stats import binom
 from spikeinterface.core import BaseRecording
 
 from ..noise import noise_levels, sample_traces
+from ..threads import each
 from .line_noise import LineFit
 
 # Lines are searched in this many chunks of this duration in s, which tells lines apart that are 2 Hz from each other.
@@ -123,12 +124,16 @@ def _standing_out(chunks, counts, sampling_frequency, known) -> list[float]:
     bins_hz = np.fft.rfftfreq(num_frames, 1 / sampling_frequency)
     ratios = np.empty((num_channels, len(bins_hz)))
     clipped = np.empty_like(chunks)
-    for channel in range(num_channels):
+
+    def compare(channel):
         most = CLIP_LEVEL * noise_levels(chunks[:, :, channel].reshape(-1, 1))[0]
         clipped[:, :, channel] = np.clip(chunks[:, :, channel], -most, most) * counts * window
         power = np.abs(np.fft.rfft(clipped[:, :, channel], axis=1)) ** 2
         floor = _floor(power, round(FLOOR_HZ / bins_hz[1]))
         ratios[channel] = np.median(power / np.where(floor > 0, floor, np.inf), axis=0)
+
+    for _ in each(compare, range(num_channels)):
+        pass
     best = ratios.max(axis=0) * np.log(2)
     best[bins_hz < MIN_HZ] = 0
     lowest = max(_threshold(num_chunks, num_channels * len(bins_hz)), best.max() / MOST_BESIDE)

@@ -8,12 +8,14 @@ import numba
 import numpy as np
 import scipy.fft
 
+from ...threads import each
+
 # Length of a block in templates: longer blocks need more memory, shorter ones are mostly overlap. Chosen by speed.
 TEMPLATES_PER_BLOCK = 20
 # Blocks that are multiplied at once with the transform of a template. Chosen by speed.
 BLOCKS_AT_ONCE = 4
-# Waveforms of templates on one channel that are transformed at once: it bounds the memory.
-ROWS_AT_ONCE = 1024
+# Waveforms of templates on one channel that are transformed at once: it bounds the memory. Chosen by speed.
+ROWS_AT_ONCE = 128
 
 
 class CorrelatesTemplates(Protocol):
@@ -88,7 +90,8 @@ def make_matched_filters(templates: np.ndarray, stride: int = 1, *, block_frames
     units, channels = np.nonzero(np.any(templates != 0, axis=1))
     starts = np.searchsorted(units, np.arange(len(templates) + 1))
     spectra = np.empty((2, len(units), places // 2 + 1), dtype="float32")
-    for first in range(0, len(units), ROWS_AT_ONCE):
+
+    def transform(first):
         rows = slice(first, first + ROWS_AT_ONCE)
         waveforms = templates[units[rows], :, channels[rows]].astype("float32", copy=False)
         spectrum = scipy.fft.rfft(waveforms, places * stride, axis=1)
@@ -96,6 +99,9 @@ def make_matched_filters(templates: np.ndarray, stride: int = 1, *, block_frames
         spectrum = np.conj(spectrum[:, : places // 2 + 1]) / np.float32(stride)
         # The compiler vectorises products of real and imaginary parts, but not those of complex numbers.
         spectra[:, rows] = spectrum.real, spectrum.imag
+
+    for _ in each(transform, range(0, len(units), ROWS_AT_ONCE)):
+        pass
     return MatchedFilters(num_samples, stride, places * stride, squared_norms(templates), starts, channels, spectra)
 
 
@@ -125,12 +131,16 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
     num_starts = (len(traces) - filters.num_samples) // stride + 1
     step = (filters.block_frames - filters.num_samples) // stride + 1
     result = np.empty((len(filters.norms), num_starts), dtype="float32")
-    for first in range(0, num_starts, BLOCKS_AT_ONCE * step):
+
+    def correlate(first):
         starts = range(first, min(first + BLOCKS_AT_ONCE * step, num_starts), step)
         blocks = [traces[start * stride : start * stride + filters.block_frames] for start in starts]
         found = correlate_blocks(blocks, filters)[:, :, :step]
         stop = min(first + len(starts) * step, num_starts)
         result[:, first:stop] = found.reshape(len(result), -1)[:, : stop - first]
+
+    for _ in each(correlate, range(0, num_starts, BLOCKS_AT_ONCE * step)):
+        pass
     return result
 
 

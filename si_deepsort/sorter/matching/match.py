@@ -12,6 +12,7 @@ from ...chunk_jobs import run_node
 from ...detection.energy import comparison_stride
 from ...noise import MAD_TO_SD, medians, sample_traces
 from ...spike_vectors import main_channels, make_spike_vector
+from ...threads import each
 from .correlate import correlate_templates, make_matched_filters, squared_norms
 from .on_device import filters_on_device
 from .overlaps import make_template_overlaps
@@ -150,7 +151,7 @@ def noise_scales(recording: BaseRecording, templates: np.ndarray, *, seed: int) 
     if len(traces) < filters.num_samples:
         return np.ones(len(templates))
     # One template after the other, so that copies stay in the processor's cache.
-    spread = MAD_TO_SD * np.array([medians(np.abs(own)) for own in correlate_templates(traces, filters)])
+    spread = MAD_TO_SD * np.array(list(each(lambda own: medians(np.abs(own)), correlate_templates(traces, filters))))
     return np.maximum(spread / np.sqrt(np.maximum(filters.norms, 1e-9)), 1.0)
 
 

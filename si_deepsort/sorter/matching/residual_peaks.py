@@ -1,5 +1,6 @@
 """Residual peaks: peaks that no matched spike explains. Small units that larger ones had hidden are among them."""
 
+import numba
 import numpy as np
 
 from ...geometry import channel_distances
@@ -51,13 +52,19 @@ def residual_peaks(
     times, channels = times[order], peak_channels[spikes["unit_index"][order]]
     peak_times = absolute_times(peaks)
     first, last = np.searchsorted(times, [peak_times - reach, peak_times + reach + 1])
-    return np.array(
-        [
-            not is_near[channel, channels[start:stop]].any()
-            for channel, start, stop in zip(peaks["channel_index"], first, last, strict=True)
-        ],
-        dtype=bool,
-    )
+    return ~_have_one_near(is_near, peaks["channel_index"].astype("int64"), channels.astype("int64"), first, last)
+
+
+@numba.njit(cache=True, nogil=True)
+def _have_one_near(is_near, own, channels, first, last):
+    """Which channels `own` are near one of the channels from a first to a last position, (num_own,), bool."""
+    found = np.zeros(len(own), dtype=np.bool_)
+    for place in range(len(own)):
+        for other in range(first[place], last[place]):
+            if is_near[own[place], channels[other]]:
+                found[place] = True
+                break
+    return found
 
 
 def worth_clustering(

@@ -76,15 +76,19 @@ class UnitAverages:
         differences = np.zeros_like(values)
 
         def join(new):
-            for unit in np.flatnonzero(labels == new):
+            units = np.flatnonzero(labels == new)
+            for unit in units:
                 # Spike times `shift` samples later show the waveform `shift` samples earlier; 0 where it was not
                 # measured.
                 shift = shifts[unit]
                 source = slice(max(shift, 0), length + min(shift, 0))
                 target = slice(max(-shift, 0), length - max(shift, 0))
                 share = np.float32(self.num_spikes[unit] / max(counts[new], 1))
-                values[new, target] += share * self.values[unit, source]
-                differences[new, target] += share * self.differences[unit, source]
+                for joined, own in ((values, self.values), (differences, self.differences)):
+                    if len(units) == 1:
+                        joined[new, target] = own[unit, source]
+                    else:
+                        joined[new, target] += share * own[unit, source]
 
         for _ in each(join, range(num_new), together=UNITS_TOGETHER):
             pass

@@ -10,6 +10,7 @@ from spikeinterface.core import BaseRecording
 
 from ...geometry import channel_distances
 from ...noise import sample_traces
+from ...threads import each
 
 # Frames of a block whose pairs of samples are averaged: many times the length of a template.
 BACKGROUND_FRAMES = 8192
@@ -70,7 +71,11 @@ def measure_background(recording: BaseRecording, *, num_samples: int, seed: int)
     num_blocks = max(1, math.ceil(len(traces) / BACKGROUND_FRAMES))
     length = len(traces) // num_blocks
     size = scipy.fft.next_fast_len(length + num_samples, real=True)
-    blocks = [channel[: num_blocks * length].reshape(num_blocks, length) for channel in traces.T]
-    power = [np.sum(np.abs(scipy.fft.rfft(own, size, axis=1)) ** 2, axis=0) for own in blocks]
+
+    def power_of(channel):
+        blocks = channel[: num_blocks * length].reshape(num_blocks, length)
+        return np.sum(np.abs(scipy.fft.rfft(blocks, size, axis=1)) ** 2, axis=0)
+
+    power = list(each(power_of, traces.T))
     covariances = scipy.fft.irfft(power, size, axis=1)[:, :num_samples] / max(num_blocks * length, 1)
     return Background(covariances, channel_distances(recording.get_channel_locations()[:, :2]))
