@@ -75,9 +75,23 @@ class ExampleSet:
         return [re.sub(r"^(.+)-(\d+)-[\d.]+$", part, name.rpartition(".")[0]) for name in self.names]
 
     def weights(self) -> np.ndarray:
-        """Weight of each unit, (num_units,), float."""
-        is_degraded = np.array(["degraded" in name.rpartition(".")[2] for name in self.names])
-        return np.where(is_degraded, DEGRADED_WEIGHT, 1.0)[self.sortings]
+        """Weight of each unit in training, (num_units,), float."""
+        return np.where(self._is_degraded(), DEGRADED_WEIGHT, 1.0)[self.sortings]
+
+    def recording_weights(self) -> np.ndarray:
+        """
+        Weight of each unit in the calibration, (num_units,), float.
+
+        Sortings of one recording share its weight: units are exchangeable between recordings, not within one, and a
+        recording that was sorted by many states of a sorter would count many times. Degraded sortings weigh nothing.
+        """
+        recordings = np.unique([name.rpartition(".")[0] for name in self.names], return_inverse=True)[1]
+        is_sorter = ~self._is_degraded()
+        num_sortings = np.bincount(recordings, weights=is_sorter)
+        return np.where(is_sorter, 1 / np.maximum(num_sortings[recordings], 1), 0.0)[self.sortings]
+
+    def _is_degraded(self) -> np.ndarray:
+        return np.array(["degraded" in name.rpartition(".")[2] for name in self.names])
 
 
 WHOLE = ("event_counts", "num_explained", "duration_s", "num_channels", "num_missed", "num_neurons")

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from si_deepsort.assessment.predict import widened
 from si_deepsort.nets.assessor import LABELS
 from si_deepsort.spike_vectors import make_spike_vector
-from si_deepsort.training.assessment.calibrate import calibration_error
+from si_deepsort.training.assessment.calibrate import calibration_error, interval_factors
 from si_deepsort.training.assessment.data import folds_by_recording, load_examples
 from si_deepsort.training.assessment.degrade import degraded_sorting
 from si_deepsort.training.assessment.labels import true_quality
@@ -125,3 +126,26 @@ def test_calibration_error():
 def test_a_folder_without_examples_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no examples"):
         load_examples(tmp_path)
+
+
+def test_each_recording_counts_once_in_the_calibration(examples):
+    loaded = load_examples(examples)
+    assert set(loaded.recording_weights()) == {1.0}
+    for name in ("old_deepsort", "lupin", "degraded0"):
+        (examples / f"r0.{name}.npz").write_bytes((examples / "r0.deepsort.npz").read_bytes())
+    more = load_examples(examples)
+    recordings = np.array([name.partition(".")[0] for name in more.names])[more.sortings]
+    weights = more.recording_weights()
+    assert all(weights[recordings == one].sum() == pytest.approx(30) for one in np.unique(recordings))
+    assert not weights[np.array(["degraded" in name for name in more.names])[more.sortings]].any()
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.2])
+def test_nine_of_ten_values_lie_in_widened_intervals(spread):
+    rng = np.random.default_rng(1)
+    middle = rng.uniform(0.3, 0.7, 4000)
+    values = middle + spread * rng.standard_normal(4000)
+    quantiles = np.stack([middle - 0.05, middle, middle + 0.05], axis=1)
+    bounds = widened(quantiles, interval_factors(quantiles, values, np.ones(4000)))
+    for outside in (values < bounds[:, 0], values > bounds[:, 2]):
+        assert outside.mean() == pytest.approx(0.05, abs=0.01)
