@@ -128,16 +128,19 @@ def test_a_folder_without_examples_is_refused(tmp_path):
         load_examples(tmp_path)
 
 
-def test_each_recording_counts_once_in_the_calibration(examples):
+def test_each_recording_and_each_sorter_counts_once_in_the_calibration(examples):
     loaded = load_examples(examples)
-    assert set(loaded.recording_weights()) == {1.0}
+    assert set(loaded.recording_weights()) == {1.0} and loaded.sorter_weights().sum() == pytest.approx(1)
     for name in ("old_deepsort", "lupin", "degraded0"):
         (examples / f"r0.{name}.npz").write_bytes((examples / "r0.deepsort.npz").read_bytes())
     more = load_examples(examples)
     recordings = np.array([name.partition(".")[0] for name in more.names])[more.sortings]
     weights = more.recording_weights()
     assert all(weights[recordings == one].sum() == pytest.approx(30) for one in np.unique(recordings))
-    assert not weights[np.array(["degraded" in name for name in more.names])[more.sortings]].any()
+    is_degraded = np.array(["degraded" in name for name in more.names])[more.sortings]
+    assert not weights[is_degraded].any() and not more.sorter_weights()[is_degraded].any()
+    of_lupin = more.sorter_weights()[more.sortings == more.names.index("r0.lupin")].sum()
+    assert of_lupin == pytest.approx(1) and more.sorter_weights().sum() == pytest.approx(2), "deepsort and lupin"
 
 
 @pytest.mark.parametrize("spread", [0.02, 0.2])
