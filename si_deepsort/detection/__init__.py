@@ -9,6 +9,7 @@ Spike detection: peaks of the energy in white traces, by a threshold or judged b
 - `spike_detector.py`: a network with all that it must know of one probe: white traces in, probabilities out;
 - `prepare.py`: load a detection network and make it ready for white traces;
 - `node.py`: detection by energy and by a network as nodes of SpikeInterface's pipelines;
+- `on_device.py`, `energy_on_device.py`: candidates, their energy and their probabilities on a GPU;
 - `front_end.py`: the preprocessing that a detector was trained on, saved with it and applied again;
 - `threshold_detectors.py`: SpikeInterface's detectors as nodes;
 - `bimodal.py`: which peaks stand out from the multi-unit background of their channel.

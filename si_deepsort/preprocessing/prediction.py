@@ -1,5 +1,5 @@
 """
-Blind prediction of traces by an interpolating network. No other file of this folder imports torch.
+Blind prediction of traces by an interpolating network.
 
 Tiles have the same shape and start at multiples of their length, counted from the start of the segment. A frame is
 therefore always computed by the same operations on the same numbers, and chunks equal the whole bit for bit.

@@ -5,6 +5,7 @@ What a user meets
 
 - `settings`     the settings of a run, checked before anything is written
 - `adapter`      the sorter as SpikeInterface sees it
+- `device`       the GPU of a run, if one is wanted; what it computes is in files named `..._on_device`
 - `resume`       go on with an interrupted run
 
 The flow, in its order
