@@ -2,12 +2,11 @@
 Neurons whose spikes change slowly, by drift for instance: parts of them are units of their own until here.
 
 Such parts take turns, and where one follows the other their spikes differ as little as spikes of one neuron do,
-although on average they differ much.
+although on average they differ much. The time of a spike is only known to a sample, and each part has its own: the
+spikes of a large neuron differ much by a tenth of a sample alone, so what a delay changes is left out.
 """
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order
 from scipy.stats import norm
 from spikeinterface.core import BaseRecording
 
@@ -82,9 +81,10 @@ def change_is_slow(spikes: np.ndarray, is_first: np.ndarray, *, merge_separation
     Whether the spikes of two units are those of one neuron that changes slowly.
 
     Each spike that follows one of the other unit is compared with it. There, two neurons are as far apart as they are
-    on average; this must be ruled out with `merge.SIGNIFICANCE`. The spikes must also be as close as parts of one unit:
-    along the line on which the units differ on average, and along the one on which they differ there. Both orders must
-    be close: in a burst that shrinks, only one of them is.
+    on average; this must be ruled out with `merge.SIGNIFICANCE`. The spikes must also be as close as parts of one unit,
+    or closer than half of that distance with the same significance: along the line on which the units differ on
+    average, and along the one on which they differ there. Both orders must be close: in a burst that shrinks, only one
+    of them is.
 
     Parameters
     ----------
@@ -112,7 +112,8 @@ def change_is_slow(spikes: np.ndarray, is_first: np.ndarray, *, merge_separation
         return MEDIAN_ERROR * np.sqrt(2 / len(values)) * spread
 
     def are_near(values):
-        return np.median(values) < merge_separation * spread + EXCEEDED_BY_CHANCE * error(values)
+        of_one_unit = merge_separation * spread + EXCEEDED_BY_CHANCE * error(values)
+        return np.median(values) < max(of_one_unit, average / 2 - HARDLY_EXCEEDED * error(values))
 
     return bool(
         np.median(jumps) < average - HARDLY_EXCEEDED * error(jumps)
@@ -155,33 +156,47 @@ def _pairs_that_take_turns(templates: UnitTemplates, trains: list[np.ndarray], s
 
 def _in_order_of_time(features: SpikeFeatures, times, first, second, lag):
     """Spikes of two units in order of time, (num_spikes, num_features), and which of them are the first unit's."""
-    spikes, others = features.of_pair(first, second, lag)
+    spikes, others = _without_delays(features, *features.of_pair(first, second, lag))
     rows = np.concatenate([features.positions[first], features.positions[second]])
     order = np.argsort(times[rows], kind="stable")
     return np.concatenate([spikes, others])[order], (np.arange(len(rows)) < len(spikes))[order]
 
 
+def _without_delays(features: SpikeFeatures, spikes, others) -> tuple[np.ndarray, np.ndarray]:
+    """Features of the spikes of two units without what a small delay changes in the mean of either."""
+    if min(len(spikes), len(others)) == 0:
+        return spikes, others
+    derivative = (features.moved(-1) - features.moved(1)) / 2
+    slopes = [(derivative @ mean.reshape(len(derivative), -1)).ravel() for mean in (spikes.mean(0), others.mean(0))]
+    changed = np.linalg.qr(np.transpose(slopes))[0]
+    return spikes - spikes @ changed @ changed.T, others - others @ changed @ changed.T
+
+
 def _join(pairs, lags, trains, sampling_frequency):
     """
-    Let each unit join the largest one that it is linked to by pairs, `parts_of_changing_neurons`.
+    Let each unit join the largest one that it is linked to by pairs, `parts_of_changing_neurons`; large units first.
 
-    A unit that coincides with what has joined already, as two neurons do by chance, stays by itself.
+    A unit that coincides with what has joined already, as two neurons do by chance, does not join.
     """
     num_units = len(trains)
     representative, shift = np.arange(num_units), np.zeros(num_units, dtype=int)
-    rows, columns = np.reshape(pairs, (-1, 2)).astype(int).T
-    links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(num_units, num_units)).tocsr()
+    partners: list[list[int]] = [[] for _ in range(num_units)]
+    for one, other in pairs:
+        partners[one].append(other)
+        partners[other].append(one)
     is_placed = np.zeros(num_units, dtype=bool)
     for largest in np.argsort([-len(train) for train in trains], kind="stable"):
         if is_placed[largest]:
             continue
-        order, before = breadth_first_order(links, largest, directed=False)
-        is_placed[order] = True
-        train = trains[largest]
-        for unit in order[1:]:
-            moved = shift[before[unit]] - lags[before[unit], unit]
-            is_linked = representative[before[unit]] == largest and abs(moved) <= MOST_SHIFT
-            if is_linked and seldom_coincide(train, trains[unit], sampling_frequency):
-                representative[unit], shift[unit] = largest, moved
+        is_placed[largest], train = True, trains[largest]
+        links = [(largest, unit) for unit in partners[largest]]
+        while links:
+            before, unit = links.pop(int(np.argmax([len(trains[unit]) for _, unit in links])))
+            moved = shift[before] - lags[before, unit]
+            if is_placed[unit] or abs(moved) > MOST_SHIFT:
+                continue
+            if seldom_coincide(train, trains[unit], sampling_frequency):
+                is_placed[unit], representative[unit], shift[unit] = True, largest, moved
                 train = np.sort(np.concatenate([train, trains[unit]]))
+                links += [(unit, other) for other in partners[unit]]
     return representative, shift
