@@ -122,6 +122,29 @@ def change_is_slow(spikes: np.ndarray, is_first: np.ndarray, *, merge_separation
     )
 
 
+def without_delays(features: SpikeFeatures, spikes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Leave out what a small delay changes in the mean of either unit.
+
+    Parameters
+    ----------
+    features : SpikeFeatures
+        Features of both units.
+    spikes, others : np.ndarray, shape (num_spikes, num_features), float32
+        Spikes of the two units, from `features.of_pair`.
+
+    Returns
+    -------
+    spikes, others : np.ndarray, shape (num_spikes, num_features), float32
+    """
+    if min(len(spikes), len(others)) == 0:
+        return spikes, others
+    derivative = (features.moved(-1) - features.moved(1)) / 2
+    slopes = [(derivative @ mean.reshape(len(derivative), -1)).ravel() for mean in (spikes.mean(0), others.mean(0))]
+    changed = np.linalg.qr(np.transpose(slopes))[0]
+    return spikes - spikes @ changed @ changed.T, others - others @ changed @ changed.T
+
+
 def take_turns(first: np.ndarray, second: np.ndarray) -> bool:
     """
     Whether two spike trains follow each other less often than by chance, by the runs test (Wald and Wolfowitz, 1940).
@@ -156,20 +179,10 @@ def _pairs_that_take_turns(templates: UnitTemplates, trains: list[np.ndarray], s
 
 def _in_order_of_time(features: SpikeFeatures, times, first, second, lag):
     """Spikes of two units in order of time, (num_spikes, num_features), and which of them are the first unit's."""
-    spikes, others = _without_delays(features, *features.of_pair(first, second, lag))
+    spikes, others = without_delays(features, *features.of_pair(first, second, lag))
     rows = np.concatenate([features.positions[first], features.positions[second]])
     order = np.argsort(times[rows], kind="stable")
     return np.concatenate([spikes, others])[order], (np.arange(len(rows)) < len(spikes))[order]
-
-
-def _without_delays(features: SpikeFeatures, spikes, others) -> tuple[np.ndarray, np.ndarray]:
-    """Features of the spikes of two units without what a small delay changes in the mean of either."""
-    if min(len(spikes), len(others)) == 0:
-        return spikes, others
-    derivative = (features.moved(-1) - features.moved(1)) / 2
-    slopes = [(derivative @ mean.reshape(len(derivative), -1)).ravel() for mean in (spikes.mean(0), others.mean(0))]
-    changed = np.linalg.qr(np.transpose(slopes))[0]
-    return spikes - spikes @ changed @ changed.T, others - others @ changed @ changed.T
 
 
 def _join(pairs, lags, trains, sampling_frequency):
@@ -180,7 +193,7 @@ def _join(pairs, lags, trains, sampling_frequency):
     """
     num_units = len(trains)
     representative, shift = np.arange(num_units), np.zeros(num_units, dtype=int)
-    partners: list[list[int]] = [[] for _ in range(num_units)]
+    partners = [[] for _ in range(num_units)]
     for one, other in pairs:
         partners[one].append(other)
         partners[other].append(one)

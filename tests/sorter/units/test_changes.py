@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from si_deepsort.sorter.units.changes import change_is_slow, take_turns
+from si_deepsort.sorter.units.changes import change_is_slow, take_turns, without_delays
+from si_deepsort.sorter.units.spike_features import SpikeFeatures
 
 SEPARATION = 2.7
 FEATURES = 40
@@ -82,3 +83,33 @@ def test_trains_that_take_turns():
     assert not take_turns(times[::2], times[1::2]), "they alternate"
     assert not take_turns(times, np.zeros(0, dtype=int))
     assert not take_turns(times[:1], times[1:2])
+
+
+@pytest.mark.parametrize("delay", [0.3, 0.5])
+def test_what_a_delay_changes_is_left_out_and_a_change_of_shape_stays(delay):
+    """The two parts of a neuron have spike times of their own, which differ by part of a sample."""
+    times, rng = np.arange(60.0), np.random.default_rng(0)
+
+    def waveforms(time, width, count=60):
+        shape = np.exp(-(((times - time) / width) ** 2)) - 0.5 * np.exp(-(((times - time - 8) / 9) ** 2))
+        return 60 * np.stack([shape, 0.5 * shape], axis=1) + rng.normal(size=(count, 60, 2))
+
+    def distance(spikes, others):
+        return np.linalg.norm(spikes.mean(axis=0) - others.mean(axis=0))
+
+    def before_and_after(first, second):
+        coefficients = np.concatenate([first, second]).astype("float32")
+        positions = [np.arange(len(first)), len(first) + np.arange(len(second))]
+        energies = np.stack([np.sum(part.mean(axis=0) ** 2, axis=0) for part in (first, second)])
+        everywhere = np.tile(np.arange(2), (2, 1))
+        features = SpikeFeatures(
+            coefficients, positions, np.arange(len(coefficients)), everywhere, energies, np.eye(60, dtype="float32")
+        )
+        pair = features.of_pair(0, 1, 0)
+        return distance(*pair), distance(*without_delays(features, *pair))
+
+    before, after = before_and_after(waveforms(25.0, 4.0), waveforms(25.0 + delay, 4.0))
+    noise = np.sqrt(2 * 120 / 60)
+    assert before > 2 * noise and after < 1.5 * noise
+    before, after = before_and_after(waveforms(25.0, 4.0), waveforms(25.0, 5.0))
+    assert after > 0.8 * before > 2 * noise
