@@ -73,6 +73,8 @@ def analyze(
     -------
     SortingAnalyzer
     """
+    from .similarity import add_template_similarity
+
     job_kwargs = fix_job_kwargs(job_kwargs)
     # One line for the whole report instead of a bar for each of SpikeInterface's jobs.
     is_shown, job_kwargs["progress_bar"] = job_kwargs["progress_bar"], False
@@ -96,6 +98,9 @@ def analyze(
         warnings.filterwarnings("ignore", message="Bin duration of .* is larger than recording duration")
         for name, _, _ in EXTENSIONS:
             progress.begin(name)
+            if name == "template_similarity":
+                add_template_similarity(analyzer)
+                continue
             analyzer.compute(name, **_params_of(name, prepared.get_num_channels()), **job_kwargs)
     return analyzer
 
