@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .console import show_log
-from .outputs import check_file, check_folder
+from .outputs import check_different, check_file, check_folder
 
 METHODS = ("deep_interpolate", "wavelet_denoise")
 
@@ -84,6 +84,7 @@ def denoiser_report(
     from ..benchmarking.artifact_report import artifact_report
     from ..io import open_saved_recording
 
+    check_different({"the recording": recording, "--report": report})
     check_file(report, "--report")
     scores = artifact_report(open_saved_recording(recording), model, report, blend=_blend(blend))
     for name, score in scores.items():

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .outputs import check_file, check_folder
+from .outputs import check_different, check_file, check_folder
 
 TimeScale = Annotated[
     float, typer.Option(help="2 for events twice as slow as the model knows, ...", min=0.01, max=100.0)
@@ -59,7 +59,7 @@ def events(
     from ..events.tables import save_events
 
     recording = _opened(trace, channel, out, report)
-    earlier, text_format = _earlier_table(out, trace, recording)
+    earlier, text_format = _earlier_table(out, recording)
     corrected = _corrections(corrections)
     table = segment_events(
         recording,
@@ -128,19 +128,18 @@ def _opened(trace, channel, out, report):
     from ..events.segment import one_channel
     from ..events.tables import check_is_text
 
+    check_different({"the trace": trace, "--out": out, "--report": report})
     check_file(out, "--out")
     check_is_text(out)
     check_file(report, "--report")
     return one_channel(trace, channel)
 
 
-def _earlier_table(out, trace, recording):
+def _earlier_table(out, recording):
     """The table that is there already, checked before the work begins, and how it was written; (None, None) if none."""
     from ..events.decisions import check_has_corrections
     from ..events.tables import check_events_fit, read_events_and_format
 
-    if out.resolve() == trace.resolve():
-        raise ValueError(f"--out is the trace itself ({trace}); name another file for the table.")
     if not out.exists():
         return None, None
     earlier, text_format = read_events_and_format(out)

@@ -37,9 +37,26 @@ def check_file(file: Path | None, option: str) -> None:
     """
     if file is None:
         return
+    file = file.resolve() if file.is_symlink() else file  # the file that a link leads to, which may not be there yet
     if file.is_dir():
         raise ValueError(f"{option} {file}: this is a folder, expected a file. Give a name in it, e.g. {file}/NAME.")
     check_folder(file.parent, option)
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists() and not os.access(file, os.W_OK):
         raise ValueError(f"{option} {file}: the file is read-only. Give another name, or make it writable.")
+
+
+def check_different(files: dict[str, Path | None]) -> None:
+    """
+    A ValueError if two arguments of a command name one file, so that one would overwrite the other.
+
+    Parameters
+    ----------
+    files : dict of str to Path | None
+        Name of the option, for the message, and its file; None if it is not given.
+    """
+    given = [(option, file) for option, file in files.items() if file is not None]
+    for index, (option, file) in enumerate(given):
+        same = next((other for other, before in given[:index] if before.resolve() == file.resolve()), None)
+        if same is not None:
+            raise ValueError(f"{option} and {same} are one file ({file}); give another name.")

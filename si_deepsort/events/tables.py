@@ -13,11 +13,13 @@ from .column_names import END_NAMES, ONSET_NAMES, SEGMENT_NAMES, names_events, p
 from .columns import DECISION, as_events, texts_of
 from .decimal_numbers import parse_numbers, table_decimal_mark
 from .measure import COLUMNS
-from .text_files import MAX_HEAD_LINES, TextFormat, TextTable, read_text, split_table
+from .text_files import DELIMITERS, MAX_HEAD_LINES, TextFormat, TextTable, read_text, split_table
 from .workbooks import is_workbook, read_workbook
 
 # MiniAnalysis writes tables without a heading: number, time in ms with at most this many decimals, amplitude, ...
 MINI_ANALYSIS_DECIMALS = 2
+# What programs for versions write where two versions of a line differ.
+_CONFLICT = re.compile(r"^(<{7} .*|>{7} .*)$", re.MULTILINE)
 # Files of spreadsheets, which are not text.
 SPREADSHEET_SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 # Digits of a written table: times, even of a day, are exact to a tenth of a microsecond; measurements have seven.
@@ -103,7 +105,7 @@ def save_events(events: pandas.DataFrame, path: str | Path, text_format: TextFor
     Path | None
         The copy of the earlier file, if one was made.
     """
-    path, text_format = Path(path), text_format or TextFormat()
+    path, text_format = Path(path).resolve(), text_format or TextFormat()  # of a link, the file that it leads to
     check_is_text(path)
     written = events.round(dict.fromkeys(TIMES, TIME_DECIMALS))
     for name in written.select_dtypes("float"):
@@ -163,7 +165,20 @@ def _read_cells(path):
 
 def _table_of_text(path):
     text, encoding = read_text(path)
-    table = split_table(text, encoding, names_events)
+    if _CONFLICT.search(text):
+        raise ValueError("it holds both sides of a conflict (lines of <<<<<<<, ======= and >>>>>>>); keep one side")
+    try:
+        table = split_table(text, encoding, names_events)
+    except ValueError as error:
+        try:
+            aligned = split_at_spaces(text, encoding, names_events)
+        except ValueError:
+            if not any(delimiter in text for delimiter in DELIMITERS):
+                raise
+            raise error from None  # what another separator gives tells more
+        if aligned is None:
+            raise
+        return aligned
     if table.heading:
         return table
     return split_at_spaces(text, encoding, names_events) or _mini_analysis_table(table)

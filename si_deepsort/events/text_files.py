@@ -15,6 +15,9 @@ DELIMITERS = ("\t", ";", ",", "|")
 _NO_DELIMITER = "\x1f"
 # Lines above the heading (title, date, number of columns ...) that a file may begin with.
 MAX_HEAD_LINES = 60
+# A file that ends within a number is recognised by its last characters, if they hold more than so many lines.
+MAX_END_CHARACTERS, FEWEST_LINES = 2000, 5
+_LAST_DECIMALS = re.compile(r"[.,](\d*)\s*$")
 # What a spreadsheet writes instead of a number that does not fit into its column, or that it could not compute.
 SPREADSHEET_ERROR = re.compile(r"#+|#(N/A|NUM!|NULL!|VALUE!|REF!|NAME\?|DIV/0!)", re.IGNORECASE)
 # Two numbers in one cell: a row with another separator than the rest.
@@ -88,9 +91,15 @@ def read_text(path: str | Path) -> tuple[str, str]:
     Raises
     ------
     ValueError
-        If the file is binary.
+        If the file is binary, or ends within a number.
     """
-    content = Path(path).read_bytes()
+    text, encoding = _decoded(Path(path).read_bytes())
+    _check_is_whole(text)
+    return text, encoding
+
+
+def _decoded(content):
+    """Text and encoding of the bytes of a file."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16"), "utf-16"
     zeros = np.frombuffer(content[:4096].ljust(2), dtype="uint8") == 0
@@ -107,6 +116,19 @@ def read_text(path: str | Path) -> tuple[str, str]:
         has_mark = content.startswith(b"\xef\xbb\xbf")
         return text, "utf-8" if encoding == "utf-8-sig" and not has_mark else encoding
     raise ValueError("the file is text in an unknown encoding; save it as UTF-8")
+
+
+def _check_is_whole(text):
+    """An error if the last number has fewer decimals than those above it, and no line end: the rest is missing."""
+    if text.endswith(("\n", "\r")):
+        return
+    lines = text[-MAX_END_CHARACTERS:].splitlines()[1:]
+    decimals = [len(match.group(1)) if match else 0 for match in map(_LAST_DECIMALS.search, lines)]
+    if len(lines) > FEWEST_LINES and len(set(decimals[:-1])) == 1 and decimals[-1] < decimals[0]:
+        raise ValueError(
+            f"the file ends within its last number: '{lines[-1]}' has {decimals[-1]} decimals, the lines above it have "
+            f"{decimals[0]}. It was not written or copied to its end; copy it again, or delete this line"
+        )
 
 
 def split_table(text: str, encoding: str, is_heading: Callable[[list[str]], bool]) -> TextTable:

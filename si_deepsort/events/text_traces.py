@@ -62,7 +62,8 @@ def read_text_trace(path: str | Path) -> BaseRecording:
             f"the times do not name their unit; taken for seconds they give a rate of {rate:.6g} Hz. Call the column "
             "'time (ms)' or 'time (s)'"
         )
-    dropped = [time_column, *_other_times(heading, values, time_column)]
+    empty = [index for index, name in enumerate(heading) if not name and np.isnan(values[:, index]).all()]
+    dropped = [time_column, *empty, *_other_times(heading, values, time_column)]
     if len(dropped) == values.shape[1]:
         raise ValueError(f"the columns {heading} hold times and row numbers only; expected a column of values")
     traces = np.delete(values, dropped, axis=1).astype("float32")

@@ -11,6 +11,10 @@ from .text_traces import read_text_trace
 from .units import UV_PER_SI_UNIT, clean_unit
 
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv", ".dat", ".asc", ".atf")
+# Readers of neo that read any bytes as numbers, with a rate and a number of channels of their own.
+GUESSING_READERS = ("RawBinarySignalIO",)
+# Readers that a message names at most.
+MOST_PROBLEMS = 3
 # Relative difference of two gains below which they are the same: those of neo are 32-bit numbers.
 SAME_GAIN = 1e-4
 
@@ -59,7 +63,7 @@ def read_trace(path: str | Path) -> BaseRecording:
     except Exception as error:
         kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
         raise ValueError(
-            f"{path} cannot be read as a trace: {kind}{error}. Check that the file is whole, or open "
+            f"{path} cannot be read as a trace: {kind}{str(error).rstrip('.')}. Check that the file is whole, or open "
             "it yourself and pass a SpikeInterface recording (si.NumpyRecording([trace], sampling_frequency))."
         ) from error
 
@@ -113,7 +117,7 @@ def _read_npz(path):
         unit = str(content["unit"]) if "unit" in content else ""
     if trace.ndim == 2 and 1 in trace.shape:
         trace = trace.ravel()
-    if trace.ndim != 1 or trace.dtype.kind not in "iuf":
+    if trace.ndim != 1 or not len(trace) or trace.dtype.kind not in "iuf":
         raise ValueError(f"'trace' has shape {trace.shape} and type {trace.dtype}, expected one channel of numbers")
     if rate.size != 1 or rate.dtype.kind not in "iuf" or not (np.isfinite(rate).all() and (rate > 0).all()):
         raise ValueError(f"'sampling_frequency' is {rate.tolist()!r}, expected one positive number in Hz")
@@ -156,12 +160,14 @@ def _read_with_neo(path):
     from neo.io import list_candidate_ios
 
     try:
-        readers = list_candidate_ios(str(path))
+        readers = [reader for reader in list_candidate_ios(str(path)) if reader.__name__ not in GUESSING_READERS]
     except ValueError as error:
         raise ValueError(
             f"no reader knows files that end in '{path.suffix}'; ABF, ATF, NWB, csv, txt, npz and the formats of neo "
             "can be read, so export it as one of these"
         ) from error
+    if not readers:
+        raise ValueError(f"a file that ends in '{path.suffix}' does not say its rate, type and channels")
     problems = []
     for io_class in readers:
         try:
@@ -171,7 +177,8 @@ def _read_with_neo(path):
             problems.append(f"{io_class.__name__} {remedy}")
         except Exception as error:  # each reader of neo fails in its own way on files that it does not know
             problems.append(f"{io_class.__name__}: {error}")
-    raise ValueError("; ".join(problems))
+    others = f"; and {len(problems) - MOST_PROBLEMS} other readers" if len(problems) > MOST_PROBLEMS else ""
+    raise ValueError("; ".join(problems[:MOST_PROBLEMS]) + others)
 
 
 def _recording_of_block(block):

@@ -24,7 +24,9 @@ def is_workbook(path: str | Path) -> bool:
     with open(path, "rb") as file:
         begin = file.read(4)
     if begin == _OLD:
-        raise ValueError("it is a spreadsheet of an old kind (.xls); save it as .xlsx or CSV")
+        raise ValueError(
+            "it is a spreadsheet of an old kind (.xls) or with a password; save it as .xlsx without one, or as CSV"
+        )
     return begin == _ZIP
 
 

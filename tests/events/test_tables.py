@@ -164,6 +164,9 @@ def test_traces_are_counted_from_0_or_1(first, tmp_path):
         ("Time (samples),Amp\n12500,3\n", "unknown unit"),
         ("Time (s),Amp\nlate,3\n2.5,4\n", "'late' .line 2., not a number"),
         ("Time (s),Amp\n1.25,3\n?,4\n", "line 3"),
+        ("onset_s,amp\n<<<<<<< mine\n0.5,1\n=======\n0.6,1\n>>>>>>> theirs\n", "both sides of a conflict"),
+        ("onset_s,amp\n" + 9 * "0.5,1.250\n" + "0.6,1.2", "ends within its last number"),
+        ('"onset_s" "amp"\n"1" 0.5 1\n', "spaces separate the columns"),
     ],
 )
 def test_doubtful_tables_are_refused_with_the_reason(text, message, tmp_path):
@@ -190,6 +193,8 @@ def test_doubtful_tables_are_refused_with_the_reason(text, message, tmp_path):
         ('Time (ms),Amp\n="1250.5",3\n="2500.5",4\n', [1.2505, 2.5005]),
         ("Time (ms);Amp\n1\N{FIGURE SPACE}250,5;3\n12\N{FIGURE SPACE}500,5;4\n", [1.2505, 12.5005]),
         ("Time (ms),Amp\n1250,\N{MINUS SIGN}3\n\N{EM DASH},\n", [1.25]),
+        ('"onset_s" "amp"\n1.25 1\n2.5 1\n', [1.25, 2.5]),
+        ("onset_s,amp\n" + "1.25,1.250\n2.5,1.250", [1.25, 2.5]),
     ],
 )
 def test_unusual_tables_are_read(text, onset_s, tmp_path):

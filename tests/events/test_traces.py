@@ -211,3 +211,34 @@ def test_a_test_pulse_of_a_recorded_sweep_is_excluded():
     without = segment_events(recording, polarity=-1, exclude_s=[(0.0, 0.2)])
     assert (without.onset_s >= 0.199).all() and len(without) > 5
     assert without.attrs["analysed_s"] == pytest.approx(without.attrs["duration_s"] - 0.2, abs=0.01)
+
+
+def test_bytes_of_an_unknown_rate_are_no_trace(tmp_path):
+    for name in ("cell.bin", "cell.raw"):
+        (tmp_path / name).write_bytes(np.random.default_rng(0).bytes(3000))
+        with pytest.raises(ValueError, match="cannot be read as a trace") as caught:
+            read_trace(tmp_path / name)
+        assert "RawBinary" not in str(caught.value) and len(str(caught.value)) < 600
+    np.savez(tmp_path / "empty.npz", trace=np.zeros(0), sampling_frequency=RATE)
+    with pytest.raises(ValueError, match="expected one channel of numbers"):
+        read_trace(tmp_path / "empty.npz")
+
+
+def test_an_empty_column_between_two_separators_is_no_channel(tmp_path):
+    rows = "".join(f"{i / RATE:.4f}\t\t{i % 7}.25\n" for i in range(2000))
+    (tmp_path / "cell.txt").write_text(f"time (s)\t\tI (pA)\n{rows}", encoding="utf-8")
+    recording = read_trace(tmp_path / "cell.txt")
+    assert recording.get_num_channels() == 1 and unit_of(recording) == "pA"
+    np.testing.assert_array_equal(recording.get_traces()[:, 0], np.arange(2000) % 7 + np.float32(0.25))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_file_that_ends_within_a_number_is_refused(encoding, tmp_path):
+    text = "time (s),I (pA)\n" + "".join(f"{i / RATE:.4f},{-50 - i % 7}.250\n" for i in range(2000))
+    for cut, is_whole in ((1, True), (2, False), (5, False)):
+        (tmp_path / "cell.csv").write_bytes(text[:-cut].encode(encoding))
+        if is_whole:
+            assert read_trace(tmp_path / "cell.csv").get_num_frames() == 2000
+            continue
+        with pytest.raises(ValueError, match="ends within its last number"):
+            read_trace(tmp_path / "cell.csv")
