@@ -89,6 +89,9 @@ def test_probe_file_without_wiring_is_read_in_order_and_says_so(samples, tmp_pat
         ("probe.csv", "0,0", r"ends with '\.csv', expected one that ends with \.json or \.prb.*Convert"),
         ("probe.json", "not JSON", "cannot be read as a probe.*write_probeinterface"),
         ("probe.prb", "channels = 3", "cannot be read as a probe.*channel_groups"),
+        ("probe.prb", "channel_groups = {}", "holds no contacts"),
+        ("probe.prb", "import os\nopen('was_run', 'w')\nchannel_groups = {}", "line 1 is a program .*not run"),
+        ("probe.prb", "channel_groups = [].__class__()", "is a program"),
         ("none.json", None, "cannot be read as a probe"),
     ],
 )

@@ -152,7 +152,8 @@ def split_table(text: str, encoding: str, is_heading: Callable[[list[str]], bool
     ValueError
         If rows have more cells than the heading, whatever the separator.
     """
-    tables, problems = [], []
+    tables: list[TextTable] = []
+    problems: list[str] = []
     for delimiter in _possible_delimiters(text):
         if tables and delimiter not in text:
             break  # a table of one column, when there is one of more
