@@ -38,7 +38,7 @@ SORTER_FLOORS = [
     {"matching", "cluster_stream"},
     {"front_end", "units"},
     {"clusters"},
-    {"prepare", "rounds", "output"},
+    {"prepare", "rounds", "output", "judge"},
     {"pipeline", "progress", "device"},
     {"adapter"},
     {"resume"},

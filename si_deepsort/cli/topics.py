@@ -35,7 +35,15 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "ms_before",
         "ms_after",
     ),
-    "Units": ("merge_separation", "min_firing_rate", "min_amplitude", "min_spike_size", "classifier", "assess"),
+    "Units": (
+        "merge_separation",
+        "min_firing_rate",
+        "min_amplitude",
+        "min_spike_size",
+        "classifier",
+        "assess",
+        "drop_fragments",
+    ),
     "Run": ("cache", "seed", "device", "job_kwargs", "dask_scheduler"),
 }
 # Topic of a setting that is in none of the above.

@@ -23,6 +23,7 @@ The flow, in its order
 - `units/`       refinement: average isolated spikes, merge units, drop collisions and satellites
 - `matching/`    template matching: correlate, subtract the best spikes, fit each again; residual peaks
 - `output`       units that are kept, as a sorting
+- `judge`        what to expect of each unit; fragments are left out
 
 Words
 
@@ -33,6 +34,6 @@ Words
 - collision: two spikes at nearly the same time; a unit may consist of nothing but collisions
 - satellite: a unit made of residuals of a larger unit, at a fixed lag from its spikes
 
-Files import only from files further down in this order: output, rounds, clusters, units, front_end, peaks, matching,
-waveforms. Steps are arrays in, arrays out, in units of noise standard deviations and samples.
+Files import only from files further down in this order: judge, output, rounds, clusters, units, front_end, peaks,
+matching, waveforms. Steps are arrays in, arrays out, in units of noise standard deviations and samples.
 """

@@ -6,7 +6,6 @@ Each step keeps its result in the folder of the run; an interrupted run goes on 
 
 import logging
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -16,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting
 
-from ..assessment.assess import assess_white
 from ..noise import sample_traces
 from ..preprocessing.estimate_whitening import living_noise_levels
 from ..preprocessing.whitening import Whitening
 from ..spike_vectors import without_doubles
 from .cluster_stream import run_on_cluster
 from .clusters.find import ClusteringValues, cluster_peaks
+from .judge import JudgingValues, judge_units
 from .matching.match import REFRACTORY_MS, MatchingValues
 from .output import UnitLimits, make_sorting
 from .prepare import prepare_traces
@@ -46,9 +45,6 @@ RARE_RATE_HZ = 0.25
 # Limits of the smallest cluster: units with fewer than 5 spikes cannot be compared (`units.spike_features`), and 15 are
 # what 60 s give at the rate above. Tuned on generated development recordings (seeds 1-5).
 FEWEST_CLUSTERED, MOST_REQUIRED = 5, 15
-# Seconds of white traces, spread over the recording, from which units are judged at the end: a twentieth of the time
-# that sorting 60 s takes.
-MOST_ASSESSED_S = 30.0
 
 
 def sort_recording(
@@ -104,10 +100,13 @@ def sort_recording(
         refine = last_refinement(known, is_corrected=prepared.is_corrected)
         units, spikes = refine_in_stretches(refine, traces, spikes, prepared.stretches, background, refinement)
     noise_before = living_noise_levels(sample_traces(prepared.white.get_parent(), seed=settings.seed, chunk_s=0.1))
+    known_ids = labelled.unit_ids if labelled else ()
     judged = noise_before, units, spikes, unit_limits(settings)
-    sorting, dropped = make_sorting(prepared.whole, traces, whitening, *judged, labelled.unit_ids if labelled else ())
+    sorting, dropped = make_sorting(prepared.whole, traces, whitening, *judged, known_ids)
     run.save_table("dropped", dropped)
-    judge_units(sorting, prepared.whole, whitening, noise_before, settings, run)
+    if settings.assess:
+        limits = JudgingValues(known_ids=known_ids, drop_fragments=settings.drop_fragments, seed=settings.seed)
+        sorting = judge_units(sorting, prepared.whole, whitening, noise_before, run, limits)
     run.remove_traces()
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting
@@ -144,42 +143,6 @@ def cluster_stream(scheduler: str | None, job_kwargs: dict) -> Callable[..., np.
     if scheduler is None:
         return None
     return partial(run_on_cluster, scheduler=scheduler, progress_bar=job_kwargs.get("progress_bar", False))
-
-
-def judge_units(
-    sorting: BaseSorting,
-    white: BaseRecording,
-    whitening: Whitening,
-    noise_before: np.ndarray,
-    settings: DeepSortSettings,
-    run: RunFolder,
-) -> None:
-    """
-    If wanted, set what is to be expected of each unit as properties, and keep the table with the reasons.
-
-    An error here is told and does not stop the run: the sorting itself is complete.
-    """
-    if not settings.assess:
-        return
-    try:
-        assessment = assess_white(
-            sorting,
-            white,
-            whitening=whitening,
-            noise_before=noise_before,
-            duration_s=MOST_ASSESSED_S,
-            seed=settings.seed,
-        )
-    except Exception as error:
-        logger.exception("The units could not be judged")
-        warnings.warn(
-            f"The sorting is complete, but its units could not be judged ({type(error).__name__}: {error}). "
-            "si_deepsort.assess(sorting, recording) tries again.",
-            stacklevel=2,
-        )
-        return
-    assessment.set_properties(sorting)
-    run.save_table("assessment", assessment.units.reset_index())
 
 
 def smallest_cluster(duration_s: float) -> int:

@@ -143,7 +143,12 @@ class DeepSortSettings(Settings):
     assess: bool = setting(
         True,
         "Judge the units at the end: their properties say which precision and recall to expect, and assessment.csv in "
-        "the output folder says why. It changes no spike",
+        "the output folder says why",
+    )
+    drop_fragments: bool = setting(
+        True,
+        "Leave out units that are judged to be fragments and to hold less than half of the spikes of their neuron "
+        "(only with assess=True)",
     )
     seed: int = setting(0, "Random seed", minimum=0, maximum=LARGEST_SEED)
     job_kwargs: dict = setting(

@@ -13,7 +13,7 @@ from spikeinterface.sorters import run_sorter
 from spikeinterface.sorters.utils import SpikeSortingError
 
 import si_deepsort
-from si_deepsort.sorter import pipeline, prepare, rounds
+from si_deepsort.sorter import judge, pipeline, prepare, rounds
 from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.pipeline import smallest_cluster, sort_recording
 from si_deepsort.sorter.units.spike_features import FEWEST_COMPARED_SPIKES
@@ -45,7 +45,7 @@ def test_a_sorting_whose_units_cannot_be_judged_is_not_lost(scene, tmp_path, mon
         raise FloatingPointError("no units to compare")
 
     sorted_before = sort(scene[0], tmp_path / "before")
-    monkeypatch.setattr(pipeline, "assess_white", fail)
+    monkeypatch.setattr(judge, "assess_white", fail)
     with pytest.warns(UserWarning, match="sorting is complete.*no units to compare.*si_deepsort.assess"):
         sorting = sort(scene[0], tmp_path / "out")
     assert trains_of(sorting) == trains_of(sorted_before)

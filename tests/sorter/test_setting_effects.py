@@ -69,11 +69,12 @@ EFFECTS = dict(
     seed=Effect(1, PEAKS),
 )
 # Settings whose effect needs a recording or an observation of its own, each with a test below; that of a dask scheduler
-# is in test_cluster_stream.py, and that of a device in test_device.py.
+# is in test_cluster_stream.py, that of a device in test_device.py, and that of drop_fragments in test_judge.py.
 TESTED_BELOW = {
     "assess",
     "cache",
     "common_reference",
+    "drop_fragments",
     "motion_correction",
     "classifier",
     "job_kwargs",
@@ -153,7 +154,7 @@ def test_motion_correction_estimates_motion(recording, tmp_path, preset):
 @pytest.mark.slow
 def test_assess_sets_properties_and_changes_no_spike(recording, tmp_path):
     sortings = [
-        run_sorter("deepsort", recording, folder=tmp_path / str(choice), assess=choice, **QUICK)
+        run_sorter("deepsort", recording, folder=tmp_path / str(choice), assess=choice, drop_fragments=False, **QUICK)
         for choice in (True, False)
     ]
     assert np.array_equal(*(sorting.to_spike_vector() for sorting in sortings))

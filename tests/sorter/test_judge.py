@@ -1,0 +1,88 @@
+"""Fragments are left out at the end: their rows move from one table to the other, other units keep what they have."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import spikeinterface.core as si
+from small_recording import small_traces
+from spikeinterface.core import NumpyRecording
+
+from si_deepsort.sorter import judge
+from si_deepsort.sorter.units.dropped import FRAGMENT, dropped_table
+
+
+class Run:
+    """Keeps tables in memory."""
+
+    def __init__(self):
+        self.tables = {}
+
+    def save_table(self, name, table):
+        self.tables[name] = table
+
+
+class Judged:
+    """An assessment with given labels and upper bounds of recall."""
+
+    def __init__(self, unit_ids, labels, upper):
+        table = dict(label=labels, recall_upper=upper, expected_recall=upper)
+        self.units = pd.DataFrame(table, index=pd.Index(unit_ids, name="unit_id"))
+
+    def set_properties(self, sorting):
+        sorting.set_property("label", self.units["label"].to_numpy(dtype=str))
+
+
+def white_recording():
+    recording = NumpyRecording([small_traces(num_channels=4, duration_s=1.0)[0].astype("float32")], 30000.0)
+    recording.set_dummy_probe_from_locations(np.stack([np.zeros(4), 20.0 * np.arange(4)], axis=1))
+    return recording
+
+
+def judged(monkeypatch, labels, upper, *, unit_ids=(0, 1, 2, 3), **options):
+    recording, run = white_recording(), Run()
+    trains = {unit: np.arange(5 + place) * 100 + 10 * place for place, unit in enumerate(unit_ids)}
+    sorting = si.NumpySorting.from_unit_dict(trains, 30000.0)
+    sorting.set_property("snr", np.array([9.0, 4.04, 7.0, 5.0]))
+    sorting.set_property("main_channel_id", recording.channel_ids)
+    sorting.annotate(dropped_units=dropped_table([], recording, None, None).to_dict(orient="list"))
+    monkeypatch.setattr(judge, "assess_white", lambda *_, **__: Judged(unit_ids, labels, upper))
+    values = judge.JudgingValues(**(dict(known_ids=(), drop_fragments=True, seed=0) | options))
+    return sorting, judge.judge_units(sorting, recording, None, np.ones(4), run, values), run.tables
+
+
+def test_fragments_with_few_of_their_spikes_are_left_out(monkeypatch):
+    labels, upper = ["good", "fragment", "fragment", "noise"], [1.0, 0.2, 0.7, 0.1]
+    before, after, tables = judged(monkeypatch, labels, upper)
+    assert after.unit_ids.tolist() == [0, 1, 2]
+    assert after.get_property("label").tolist() == ["good", "fragment", "noise"]
+    assert after.get_property("snr").tolist() == [9.0, 7.0, 5.0]
+    for new, old in enumerate([0, 2, 3]):
+        np.testing.assert_array_equal(after.get_unit_spike_train(new), before.get_unit_spike_train(old))
+    assert tables["assessment"]["unit_id"].tolist() == [0, 1, 2]
+    assert tables["assessment"]["label"].tolist() == ["good", "fragment", "noise"]
+    (row,) = tables["dropped"].to_dict(orient="records")
+    assert (row["num_spikes"], row["snr"], row["depth_um"], row["reason"]) == (6, 4.0, 20.0, FRAGMENT)
+    assert after.get_annotation("dropped_units")["reason"] == [FRAGMENT]
+
+
+def test_fragments_stay_on_request_and_known_units_always(monkeypatch):
+    labels, upper = ["fragment"] * 4, [0.1] * 4
+    _, after, tables = judged(monkeypatch, labels, upper, drop_fragments=False)
+    assert after.unit_ids.tolist() == [0, 1, 2, 3] and "dropped" not in tables
+    _, after, tables = judged(monkeypatch, labels, upper, known_ids=[0, 1])
+    assert after.unit_ids.tolist() == [0, 1] and len(tables["dropped"]) == 2
+    names = ("cell A", "cell B", "new0", "new1")
+    labels = ["fragment", "fragment", "fragment", "good"]
+    _, after, _ = judged(monkeypatch, labels, upper, unit_ids=names, known_ids=["cell A", "cell B", "cell C"])
+    assert after.unit_ids.tolist() == ["cell A", "cell B", "new0"]
+
+
+def test_an_error_of_the_assessment_loses_nothing(monkeypatch):
+    sorting, recording, run = SimpleNamespace(), white_recording(), Run()
+    monkeypatch.setattr(judge, "assess_white", lambda *_, **__: 1 / 0)
+    with pytest.warns(UserWarning, match="The sorting is complete"):
+        values = judge.JudgingValues(known_ids=(), drop_fragments=True, seed=0)
+        assert judge.judge_units(sorting, recording, None, np.ones(4), run, values) is sorting
+    assert not run.tables
