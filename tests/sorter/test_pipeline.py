@@ -13,7 +13,7 @@ from spikeinterface.sorters import run_sorter
 from spikeinterface.sorters.utils import SpikeSortingError
 
 import si_deepsort
-from si_deepsort.sorter import judge, pipeline, prepare, rounds
+from si_deepsort.sorter import judge, prepare, rounds
 from si_deepsort.sorter.adapter import DeepSortSettings
 from si_deepsort.sorter.pipeline import smallest_cluster, sort_recording
 from si_deepsort.sorter.units.spike_features import FEWEST_COMPARED_SPIKES
