@@ -95,10 +95,7 @@ def judge_units(
     table.insert(0, "unit_id", kept.unit_ids)
     run.save_table("assessment", table)
     if is_left_out.any():
-        logger.info("%d units left out: %s", is_left_out.sum(), FRAGMENT)
-        before = pd.DataFrame(sorting.get_annotation("dropped_units"))
-        dropped = pd.concat([before, _rows(sorting, is_left_out, white)], ignore_index=True)
-        dropped = dropped.sort_values("snr", ascending=False, ignore_index=True, kind="stable")
+        dropped = _with_fragments(sorting, is_left_out, white)
         run.save_table("dropped", dropped)
         kept.annotate(dropped_units=dropped.to_dict(orient="list"))
     return kept
@@ -128,9 +125,11 @@ def _without(sorting: BaseSorting, is_left_out, is_known, known_ids, white: Base
     return kept
 
 
-def _rows(sorting: BaseSorting, is_left_out, white: BaseRecording) -> pd.DataFrame:
+def _with_fragments(sorting: BaseSorting, is_left_out, white: BaseRecording) -> pd.DataFrame:
+    """The table of dropped units with those that are left out now, see `dropped_table`."""
+    logger.info("%d units left out: %s", is_left_out.sum(), FRAGMENT)
     channels = sorting.get_property("main_channel_id")[is_left_out]
-    return pd.DataFrame(
+    fragments = pd.DataFrame(
         {
             "num_spikes": sorting.count_num_spikes_per_unit(outputs="array")[is_left_out],
             "snr": sorting.get_property("snr")[is_left_out].round(1),
@@ -139,3 +138,6 @@ def _rows(sorting: BaseSorting, is_left_out, white: BaseRecording) -> pd.DataFra
             "reason": FRAGMENT,
         }
     )
+    before = pd.DataFrame(sorting.get_annotation("dropped_units"))
+    dropped = pd.concat([before, fragments], ignore_index=True) if len(before) else fragments
+    return dropped.sort_values("snr", ascending=False, ignore_index=True, kind="stable")

@@ -77,9 +77,7 @@ def sort_recording(
         Units ordered by depth, after the known ones, with the properties `snr` and `main_channel_id`.
     """
     run = RunFolder(folder, begin)
-    learnt_s = min(recording.get_total_duration(), np.inf if settings.matching is None else MOST_LEARNT_S)
-    min_size = smallest_cluster(learnt_s) if settings.min_cluster_size is None else settings.min_cluster_size
-    tell_rarest(min_size, settings.min_firing_rate, learnt_s)
+    min_size = smallest_unit(recording, settings)
     clustering = clustering_values(settings, min_size)
     refinement = refinement_values(settings, min_size, recording.get_sampling_frequency())
     prepared = prepare_traces(recording, settings, run, job_kwargs)
@@ -101,8 +99,8 @@ def sort_recording(
         units, spikes = refine_in_stretches(refine, traces, spikes, prepared.stretches, background, refinement)
     noise_before = living_noise_levels(sample_traces(prepared.white.get_parent(), seed=settings.seed, chunk_s=0.1))
     known_ids = labelled.unit_ids if labelled else ()
-    judged = noise_before, units, spikes, unit_limits(settings)
-    sorting, dropped = make_sorting(prepared.whole, traces, whitening, *judged, known_ids)
+    made = noise_before, units, spikes, unit_limits(settings), known_ids
+    sorting, dropped = make_sorting(prepared.whole, traces, whitening, *made)
     run.save_table("dropped", dropped)
     if settings.assess:
         limits = JudgingValues(known_ids=known_ids, drop_fragments=settings.drop_fragments, seed=settings.seed)
@@ -143,6 +141,14 @@ def cluster_stream(scheduler: str | None, job_kwargs: dict) -> Callable[..., np.
     if scheduler is None:
         return None
     return partial(run_on_cluster, scheduler=scheduler, progress_bar=job_kwargs.get("progress_bar", False))
+
+
+def smallest_unit(recording: BaseRecording, settings: DeepSortSettings) -> int:
+    """Smallest number of spikes of a unit in the seconds from which units are learnt; the log says what it leaves out."""
+    learnt_s = min(recording.get_total_duration(), np.inf if settings.matching is None else MOST_LEARNT_S)
+    min_size = smallest_cluster(learnt_s) if settings.min_cluster_size is None else settings.min_cluster_size
+    tell_rarest(min_size, settings.min_firing_rate, learnt_s)
+    return min_size
 
 
 def smallest_cluster(duration_s: float) -> int:
