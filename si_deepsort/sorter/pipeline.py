@@ -98,12 +98,11 @@ def sort_recording(
         refine = last_refinement(known, is_corrected=prepared.is_corrected)
         units, spikes = refine_in_stretches(refine, traces, spikes, prepared.stretches, background, refinement)
     noise_before = living_noise_levels(sample_traces(prepared.white.get_parent(), seed=settings.seed, chunk_s=0.1))
-    known_ids = labelled.unit_ids if labelled else ()
-    made = noise_before, units, spikes, unit_limits(settings), known_ids
+    made = noise_before, units, spikes, unit_limits(settings), labelled.unit_ids if labelled else ()
     sorting, dropped = make_sorting(prepared.whole, traces, whitening, *made)
     run.save_table("dropped", dropped)
     if settings.assess:
-        limits = JudgingValues(known_ids=known_ids, drop_fragments=settings.drop_fragments, seed=settings.seed)
+        limits = judging_values(settings, labelled)
         sorting = judge_units(sorting, prepared.whole, whitening, noise_before, run, limits)
     run.remove_traces()
     logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
@@ -144,7 +143,7 @@ def cluster_stream(scheduler: str | None, job_kwargs: dict) -> Callable[..., np.
 
 
 def smallest_unit(recording: BaseRecording, settings: DeepSortSettings) -> int:
-    """Smallest number of spikes of a unit in the seconds from which units are learnt; the log says what it leaves out."""
+    """Smallest number of spikes of a unit in the seconds from which units are learnt; told in the log."""
     learnt_s = min(recording.get_total_duration(), np.inf if settings.matching is None else MOST_LEARNT_S)
     min_size = smallest_cluster(learnt_s) if settings.min_cluster_size is None else settings.min_cluster_size
     tell_rarest(min_size, settings.min_firing_rate, learnt_s)
@@ -232,3 +231,9 @@ def unit_limits(settings: DeepSortSettings) -> UnitLimits:
         spike_size=settings.min_spike_size,
         seed=settings.seed,
     )
+
+
+def judging_values(settings: DeepSortSettings, labelled: "LabelledUnits | None") -> JudgingValues:
+    """The settings that decide which units are left out because of what they were judged to be."""
+    known_ids = labelled.unit_ids if labelled else ()
+    return JudgingValues(known_ids=known_ids, drop_fragments=settings.drop_fragments, seed=settings.seed)
