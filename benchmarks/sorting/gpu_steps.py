@@ -97,7 +97,7 @@ def timed(step: str, difference: Callable[..., Difference], compute: Callable, c
 
 
 def white_difference(expected: np.ndarray, found: np.ndarray) -> Difference:
-    """Of white traces that are rounded to half precision: beside the error of rounding."""
+    """Difference of white traces that are rounded to half precision, beyond the error of rounding."""
     differences = np.abs(found - expected) - HALF_PRECISION * np.abs(expected)
     return Difference(max(0.0, float(differences.max())), "noise standard deviations", 1e-3)
 
@@ -113,7 +113,7 @@ def peak_difference(expected: tuple, found: tuple) -> Difference:
 
 
 def score_difference(expected: np.ndarray, found: np.ndarray) -> Difference:
-    """Of correlations, in their standard deviation in white noise."""
+    """Difference of correlations, in their standard deviation in white noise."""
     return Difference(float(np.abs(found - expected).max()), "standard deviations of a correlation", 1e-3)
 
 

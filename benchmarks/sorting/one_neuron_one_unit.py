@@ -55,7 +55,7 @@ def purkinje_cell(added_noise: float, seed: int):
 
 
 def recall_and_precision(frames: np.ndarray, true_frames: np.ndarray) -> tuple[float, float]:
-    """Of the spikes of a unit, whose time within the waveform is arbitrary but the same for all."""
+    """Recall and precision of a unit, whose spike times may have a lag from the true ones, the same for all."""
     if len(frames) == 0:
         return 0.0, 0.0
     spike, true = coincidences(frames, true_frames, round(MOST_LAG_MS * SAMPLING_FREQUENCY / 1000))

@@ -48,13 +48,13 @@ def read_workbook(path: str | Path, is_heading: Callable[[list[str]], bool]) -> 
     Raises
     ------
     ValueError
-        If openpyxl is missing, the file is no workbook, no sheet or several hold a table, or a cell holds a date, or a
-        formula whose value is not saved.
+        If openpyxl is missing, the file is no workbook, no sheet or several hold a table, or a cell of the table holds
+        a date, or a formula whose value is not saved.
     """
     values, formulas = _opened_twice(path)
     found = {}
     for sheet in values.worksheets:
-        rows = list(_rows_of(sheet, formulas[sheet.title]))
+        rows = list(_rows_of(sheet))
         first = next((i for i, (_, cells) in enumerate(rows[:MAX_HEAD_LINES]) if is_heading(cells)), None)
         if first is not None:
             found[sheet.title] = rows, first
@@ -64,7 +64,9 @@ def read_workbook(path: str | Path, is_heading: Callable[[list[str]], bool]) -> 
             f"{'several' if found else 'none'} of its sheets ({sheets}) have a heading with times of events; expected "
             "one sheet"
         )
-    return _table_below(*next(iter(found.values())))
+    ((title, table),) = found.items()
+    _check_cells(values[title], formulas[title], table[0][table[1]][0])
+    return _table_below(*table)
 
 
 def _opened_twice(path):
@@ -97,25 +99,30 @@ def _table_below(rows, first) -> TextTable:
     return TextTable(heading, cells, [number for number, _ in below], [row for _, row in rows[:first]], TextFormat())
 
 
-def _rows_of(sheet, formulas) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells as text) of each line that is not empty."""
-    for row, with_formulas in zip(sheet.iter_rows(), formulas.iter_rows(), strict=True):
-        cells = [_text_of(*pair) for pair in zip(row, with_formulas, strict=True)]
+def _rows_of(sheet) -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells as text, numbers in full precision) of each line that is not empty."""
+    for row in sheet.iter_rows():
+        cells = ["" if cell.value is None else str(cell.value).strip() for cell in row]
         if any(cells):
             yield row[0].row, cells
 
 
-def _text_of(cell, with_formula):
-    """Text of one cell: numbers in full precision."""
-    value = cell.value
-    if value is None and with_formula.data_type == "f":
+def _check_cells(sheet, formulas, heading_line) -> None:
+    """Refuse cells below the heading that are no numbers and no text: what is above or on other sheets is not read."""
+    for row, with_formulas in zip(sheet.iter_rows(), formulas.iter_rows(), strict=True):
+        for cell, with_formula in zip(row, with_formulas, strict=True):
+            if cell.row > heading_line:
+                _check_cell(cell, with_formula)
+
+
+def _check_cell(cell, with_formula) -> None:
+    if cell.value is None and with_formula.data_type == "f":
         raise ValueError(
             f"cell {cell.coordinate} of sheet '{cell.parent.title}' holds a formula whose value is not saved; open the "
             "file in a spreadsheet and save it again"
         )
-    if isinstance(value, datetime.date | datetime.time | datetime.timedelta):
+    if isinstance(cell.value, datetime.date | datetime.time | datetime.timedelta):
         raise ValueError(
-            f"cell {cell.coordinate} of sheet '{cell.parent.title}' is formatted as a date or a time of day ({value}); "
-            "format the column as a number"
+            f"cell {cell.coordinate} of sheet '{cell.parent.title}' is formatted as a date or a time of day "
+            f"({cell.value}); format the column as a number"
         )
-    return "" if value is None else str(value).strip()

@@ -6,7 +6,17 @@ import pandas as pd
 from spikeinterface.core import BaseSorting
 
 from ..html_report import embed_table, format_value, paragraph, section
-from ..sorter.units.dropped import BESIDE_BLANKS, COLLISION, FEW_SPIKES, MERGED, NOT_TYPICAL, RARE, SATELLITE, SMALL
+from ..sorter.units.dropped import (
+    BESIDE_BLANKS,
+    COLLISION,
+    FEW_SPIKES,
+    FRAGMENT,
+    MERGED,
+    NOT_TYPICAL,
+    RARE,
+    SATELLITE,
+    SMALL,
+)
 
 # Annotation of the sorting that holds the table, a dict of columns.
 ANNOTATION = "dropped_units"
@@ -31,6 +41,8 @@ ADVICE = {
     SMALL: "If you study small units, lower min_amplitude.",
     NOT_TYPICAL: "Its single spikes are hardly larger than the noise, or do not look like their mean: it may be noise, "
     "or a mixture. If you study small units, lower min_spike_size.",
+    FRAGMENT: "Less than half of the spikes of its neuron would be found, for instance only those beside spikes of a "
+    "neighbour. If you need them all the same, set drop_fragments=False.",
     BESIDE_BLANKS: "It is what the blanking of artefacts, such as those of stimulation, leaves over.",
 }
 # Columns of the table: as the sorter names them, and as the page does.

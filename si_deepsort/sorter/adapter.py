@@ -64,7 +64,7 @@ class DeepSortSorter(BaseSorter):
     @classmethod
     def use_gpu(cls, params: dict) -> bool:
         """Whether a run with these settings computes on an NVIDIA GPU if there is one; containers then ask for it."""
-        return params.get("device", "cpu").startswith(("auto", "cuda"))
+        return str(params.get("device", "cpu")).startswith(("auto", "cuda"))
 
     @classmethod
     def _check_apply_filter_in_params(cls, params: dict) -> bool:
@@ -171,6 +171,9 @@ class DeepSortSorter(BaseSorter):
         # Other matching methods know no thresholds of single units; the network then assigns spikes afterwards.
         is_matched = "classifier" in nets and settings.matching == "pursuit"
         labelled = labelled_units_of(nets["classifier"], recording) if is_matched else None
+        if "classifier" in nets and labelled is None and settings.assess:
+            logger.info("Units are not judged: the classifier assigns their spikes afterwards")
+            settings = replace(settings, assess=False)
         # From here on the settings name the exact weights: a tag on the Hub that moves meanwhile changes nothing.
         settings = replace(settings, **{name: net.info.source["reference"] for name, net in nets.items()})
         with one_thread(), threads(job_kwargs["n_jobs"]), warnings.catch_warnings():
@@ -182,7 +185,7 @@ class DeepSortSorter(BaseSorter):
                 if settings.apply_preprocessing:
                     recording = band_pass(recording, freq_min=settings.freq_min, freq_max=settings.freq_max)
                 sorting = with_known_units(recording, sorting, nets["classifier"], seed=settings.seed)
-            if recording.get_annotation(IDS_ARE_POSITIONS):
+            if recording.get_annotation(IDS_ARE_POSITIONS) and "main_channel_id" in sorting.get_property_keys():
                 # Another reader of the same file may name the channels differently, and create_sorting_analyzer would
                 # look for the ids of this one.
                 sorting.set_property("main_channel_index", sorting.get_property("main_channel_id"))

@@ -88,7 +88,7 @@ def judge_units(
         )
         return sorting
     assessment.set_properties(sorting)
-    is_known = np.isin(sorting.unit_ids, np.asarray(values.known_ids, dtype=sorting.unit_ids.dtype))
+    is_known = np.isin(sorting.unit_ids, list(values.known_ids))
     is_left_out = values.drop_fragments & few_of_their_spikes(assessment) & ~is_known
     kept = _without(sorting, is_left_out, is_known, values.known_ids, white) if is_left_out.any() else sorting
     table = assessment.units[~is_left_out].reset_index(drop=True)
@@ -115,7 +115,7 @@ def few_of_their_spikes(assessment: Assessment) -> np.ndarray:
 def _without(sorting: BaseSorting, is_left_out, is_known, known_ids, white: BaseRecording) -> BaseSorting:
     """The sorting without some units, of which new ones are numbered anew."""
     labels = np.where(is_left_out, -1, np.cumsum(~is_left_out) - 1)
-    is_found = np.isin(np.asarray(known_ids, dtype=sorting.unit_ids.dtype), sorting.unit_ids[is_known])
+    is_found = np.isin(list(known_ids), sorting.unit_ids[is_known])
     unit_ids = name_units(list(known_ids), is_found, int(np.sum(~is_left_out & ~is_known)))
     kept = as_sorting(relabelled(sorting.to_spike_vector(), labels), unit_ids, white)
     for key in sorting.get_property_keys():

@@ -57,7 +57,7 @@ def test_small_events_stand_out_of_slow_noise_and_noise_does_not(noise):
     found = agreement_with_mean_event([values], RATE, [candidates(onset_s, confidence)])[0]
     nothing = found[~is_large & ~is_small]
     assert found[is_small].min() > nothing.max() and np.abs(nothing).max() < 4
-    # Of an event of 2 and one of 12 noise levels, each without its noise, the output is as 2 to 12.
+    # The outputs for an event of 2 and one of 12 noise levels, each without its noise, are as 2 to 12.
     assert found[is_small].mean() - found[is_large].mean() * 2 / 12 == pytest.approx(0.0, abs=1.0)
 
 

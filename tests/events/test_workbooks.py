@@ -35,6 +35,12 @@ def test_numbers_are_read_in_full_precision_and_text_as_it_is(workbook, name):
     assert events["note"].tolist() == ["", "1,5 or 1.5?"] and events["decision"].tolist() == ["", "accept"]
 
 
+def test_dates_and_formulas_outside_of_the_table_do_not_matter(workbook):
+    above = [["Recorded on", datetime.date(2026, 1, 2)], ["Mean", "=1+1"], *ROWS]
+    events = read_events(workbook(above, [["Day"], [datetime.date(2026, 1, 2)], ["=A1"]]))
+    assert events["onset_s"].tolist() == [1.250123456789]
+
+
 @pytest.mark.parametrize(
     "sheets, message",
     [

@@ -79,6 +79,20 @@ def test_fragments_stay_on_request_and_known_units_always(monkeypatch):
     assert after.unit_ids.tolist() == ["cell A", "cell B", "new0"]
 
 
+def test_known_units_whose_names_begin_alike(monkeypatch):
+    """Only "cell1" was found: its name is all that "cell10" has in common with it."""
+    labels, upper = ["fragment", "fragment", "good", "good"], [0.1, 0.1, 1.0, 1.0]
+    names = ("cell1", "new0", "new1", "new2")
+    _, after, _ = judged(monkeypatch, labels, upper, unit_ids=names, known_ids=["cell1", "cell10", "cell11"])
+    assert after.unit_ids.tolist() == ["cell1", "new0", "new1"]
+
+
+def test_all_units_may_be_left_out(monkeypatch):
+    _, after, tables = judged(monkeypatch, ["fragment"] * 4, [0.1] * 4)
+    assert len(after.unit_ids) == 0 and len(tables["assessment"]) == 0 and len(tables["dropped"]) == 4
+    assert after.get_annotation("dropped_units")["snr"] == [9.0, 7.0, 5.0, 4.0]
+
+
 def test_an_error_of_the_assessment_loses_nothing(monkeypatch):
     sorting, recording, run = SimpleNamespace(), white_recording(), Run()
     monkeypatch.setattr(judge, "assess_white", lambda *_, **__: 1 / 0)

@@ -106,7 +106,8 @@ class SpikeFeatures:
         spikes, others = (self._on_channels(unit, common) for unit in (first, second))
         if lag != 0:
             others = np.einsum("lk,nkc->nlc", self.moved(lag), others, optimize=True)
-        return spikes.reshape(len(spikes), -1), others.reshape(len(others), -1)
+        num_features = len(self.directions) * len(common)
+        return spikes.reshape(len(spikes), num_features), others.reshape(len(others), num_features)
 
     def _common_channels(self, first, second):
         energies = self.energies[first] + self.energies[second]
