@@ -99,7 +99,7 @@ class DeviceStep:
                 reason = str(error)
             except RuntimeError as error:
                 self.has_failed = True
-                logger.warning("%s goes on on the CPU: %s failed (%s)", self.name, self.device, error)
+                logger.warning("%s continues on the CPU: %s failed (%s)", self.name, self.device, error)
                 break
             # Outside of the clause, where the error and all that it holds are gone.
             self._divide(tried, reason)
@@ -142,9 +142,9 @@ class DeviceStep:
                 return
             self.num_parts, self.has_failed = 2 * tried, 2 * tried > MOST_PARTS
         if self.has_failed:
-            logger.warning("%s goes on on the CPU: %s is out of memory (%s)", self.name, self.device, reason)
+            logger.warning("%s continues on the CPU: %s is out of memory (%s)", self.name, self.device, reason)
         else:
-            logger.warning("%s is out of memory: %s goes on in %d parts", self.device, self.name, 2 * tried)
+            logger.warning("%s is out of memory: %s continues in %d parts", self.device, self.name, 2 * tried)
 
 
 def made_on_device(make: Callable[[], Result], on_cpu: Result) -> Result:

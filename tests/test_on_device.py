@@ -93,7 +93,7 @@ def test_memory_never_suffices(caplog):
         raise torch.OutOfMemoryError("too much")
 
     assert step.run(failing, lambda: "CPU") == "CPU"
-    assert step.has_failed and step.num_parts > MOST_PARTS and "counting goes on on the CPU" in caplog.text
+    assert step.has_failed and step.num_parts > MOST_PARTS and "counting continues on the CPU" in caplog.text
     assert not copy.copy(step).has_failed, "another process may have more memory"
 
 

@@ -184,7 +184,9 @@ class DeepSortSorter(BaseSorter):
             if "classifier" in nets and labelled is None:
                 if settings.apply_preprocessing:
                     recording = band_pass(recording, freq_min=settings.freq_min, freq_max=settings.freq_max)
+                left_out = sorting.get_annotation("dropped_units")
                 sorting = with_known_units(recording, sorting, nets["classifier"], seed=settings.seed)
+                sorting.annotate(dropped_units=left_out)
             if recording.get_annotation(IDS_ARE_POSITIONS) and "main_channel_id" in sorting.get_property_keys():
                 # Another reader of the same file may name the channels differently, and create_sorting_analyzer would
                 # look for the ids of this one.

@@ -110,7 +110,7 @@ def test_without_a_device_the_cpu_goes_on(scene, monkeypatch, caplog):
     expected, own = detector.judged(traces, margin=detector.margin)
     np.testing.assert_array_equal(found.frames, expected.frames)
     np.testing.assert_array_equal(probabilities, own)
-    assert "detection goes on on the CPU" in caplog.text
+    assert "detection continues on the CPU" in caplog.text
 
 
 def test_a_device_that_fails_at_once(scene, monkeypatch, caplog):

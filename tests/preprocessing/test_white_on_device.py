@@ -216,7 +216,7 @@ def test_without_a_device_the_cpu_goes_on(pairs, monkeypatch, caplog, error):
             found.get_traces(segment_index=0, start_frame=0, end_frame=900),
             round_to_half_precision(white).get_traces(segment_index=0, start_frame=0, end_frame=900),
         )
-    assert caplog.text.count("whitening goes on on the CPU") == 1
+    assert caplog.text.count("whitening continues on the CPU") == 1
 
 
 def test_a_recording_on_a_device_is_saved_and_loaded(pairs, tmp_path):

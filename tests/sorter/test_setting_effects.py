@@ -181,6 +181,26 @@ def test_classifier_gives_spikes_to_its_units(tmp_path):
 
 
 @pytest.mark.slow
+def test_no_unit_is_judged_before_a_classifier_assigns_its_spikes(tmp_path, monkeypatch):
+    """Fragments would be left out together with spikes that the classifier knows, and their ids would be old ones."""
+    from small_units import make_recording
+
+    from si_deepsort.sorter import judge
+    from si_deepsort.training.classification.train import ClassifierTrainingSettings, train_classifier
+
+    labelled, truth = make_recording()
+    quick = ClassifierTrainingSettings(num_epochs=3, batch_size=32, progress_bar=False, device="cpu")
+    train_classifier(labelled, truth, folder=tmp_path / "model", settings=quick)
+    monkeypatch.setattr(judge, "few_of_their_spikes", lambda assessment: np.ones(len(assessment.units), dtype=bool))
+    options = dict(classifier=tmp_path / "model", matching=None, assess=True)
+    saved = labelled.save(folder=tmp_path / "recording")
+    sorting = run_sorter("deepsort", saved, folder=tmp_path / "out", **(QUICK | options))
+    assert set(truth.unit_ids) & set(sorting.unit_ids)
+    assert not (tmp_path / "out" / "sorter_output" / "assessment.csv").exists()
+    assert "reason" in sorting.get_annotation("dropped_units")
+
+
+@pytest.mark.slow
 def test_job_kwargs_reach_spikeinterface(recording, tmp_path, monkeypatch):
     from spikeinterface.core.job_tools import TimeSeriesChunkExecutor
 

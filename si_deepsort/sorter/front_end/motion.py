@@ -51,6 +51,8 @@ MOST_LEFT = 0.5
 # the given height.
 RIGID_HEIGHT_UM = 1000.0
 WINDOW_UM = 400.0
+# Options of presets that SpikeInterface 0.105.3 refuses, as its own method calls them.
+PRESET_REPAIRS = {"dredge": dict(batching_mode="full")}
 # Bins of the map of depths (in um) and sizes (in log energy) whose sharpness is measured.
 MAP_UM, MAP_LOG = 2.0, 0.3
 
@@ -170,7 +172,8 @@ def preset_motion(recording: si.BaseRecording, *, preset: str, folder: Path, see
         return spre.load_motion_info(folder)["motion"]
     # compute_motion takes noise levels that are known; its own would be those of other chunks in each run.
     si.get_noise_levels(recording, return_in_uV=False, random_slices_kwargs=dict(seed=seed))
-    return spre.compute_motion(recording, preset=preset, folder=folder, **job_kwargs)
+    options = dict(estimate_motion_kwargs=PRESET_REPAIRS[preset]) if preset in PRESET_REPAIRS else {}
+    return spre.compute_motion(recording, preset=preset, folder=folder, **options, **job_kwargs)
 
 
 def _some_per_bin(times_s, bin_s, most, rng):

@@ -198,7 +198,8 @@ def match_templates(
     np.ndarray
         Sorted spike vector.
     """
-    if len(templates) == 0:
+    visible = np.flatnonzero(np.any(templates != 0, axis=(1, 2)))
+    if len(visible) == 0:
         # find_spikes_from_templates fails without templates (SpikeInterface 0.105.3).
         return make_spike_vector(*np.zeros((3, 0), dtype="int64"))
     if values.method == "pursuit":
@@ -211,9 +212,11 @@ def match_templates(
     else:
         needs_levels = values.method in ("tdc-peeler", "nearest")
         params = dict(noise_levels=np.ones(recording.get_num_channels())) if needs_levels else {}
-        wrapped = as_si_templates(recording, templates, nbefore)
+        # A template that is 0 everywhere stops some of these methods, and lets others find nothing at all.
+        wrapped = as_si_templates(recording, templates[visible], nbefore)
         options = dict(method=values.method, method_kwargs=params, job_kwargs=job_kwargs)
         found = find_spikes_from_templates(recording, wrapped, **options)
+        found["cluster_index"] = visible[found["cluster_index"]]
     return make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
 
 

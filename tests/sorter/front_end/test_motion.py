@@ -176,7 +176,8 @@ def test_setting_is_checked():
 
 
 @pytest.mark.slow
-def test_preset_is_taken(moving, tmp_path):
-    sorting = run_sorter("deepsort", moving[0], folder=tmp_path / "out", motion_correction="rigid_fast", **QUICK)
+@pytest.mark.parametrize("preset", ["rigid_fast", "dredge"])
+def test_preset_is_taken(moving, tmp_path, preset):
+    sorting = run_sorter("deepsort", moving[0], folder=tmp_path / "out", motion_correction=preset, **QUICK)
     assert len(sorting.unit_ids) > 0
     assert (tmp_path / "out" / "sorter_output" / "motion" / "motion").exists()

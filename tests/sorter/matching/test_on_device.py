@@ -80,7 +80,7 @@ def test_without_a_device_the_cpu_goes_on(templates, traces, monkeypatch, caplog
 
     monkeypatch.setattr(on_device, "real_transform_back", failing)
     np.testing.assert_array_equal(own.correlate(traces), filters.correlate(traces))
-    assert "matching goes on on the CPU" in caplog.text
+    assert "matching continues on the CPU" in caplog.text
 
 
 def test_all_numbers_are_on_the_device(templates, traces):
