@@ -150,8 +150,6 @@ class DeepSortSorter(BaseSorter):
     @classmethod
     def _sort(cls, folder: Path, params: dict) -> None:
         from ..known_units.labelled_units import labelled_units_of
-        from ..known_units.sort_known_units import with_known_units
-        from ..preprocessing.band_pass import band_pass
         from ..threads import threads
         from ..zoo import model_provenance
         from .clusters.embed import load_autoencoder
@@ -182,11 +180,7 @@ class DeepSortSorter(BaseSorter):
             with progress_line(run_steps(settings, recording.get_total_duration()), is_shown=is_shown) as progress:
                 sorting = sort_recording(recording, settings, folder, job_kwargs, progress.begin, labelled)
             if "classifier" in nets and labelled is None:
-                if settings.apply_preprocessing:
-                    recording = band_pass(recording, freq_min=settings.freq_min, freq_max=settings.freq_max)
-                left_out = sorting.get_annotation("dropped_units")
-                sorting = with_known_units(recording, sorting, nets["classifier"], seed=settings.seed)
-                sorting.annotate(dropped_units=left_out)
+                sorting = _assigned(recording, sorting, nets["classifier"], settings)
             if recording.get_annotation(IDS_ARE_POSITIONS) and "main_channel_id" in sorting.get_property_keys():
                 # Another reader of the same file may name the channels differently, and create_sorting_analyzer would
                 # look for the ids of this one.
@@ -204,6 +198,18 @@ class DeepSortSorter(BaseSorter):
         sorting = load(Path(sorter_output_folder) / "sorting")
         # SpikeInterface reads the ids of no units as floats.
         return sorting if len(sorting.unit_ids) > 0 else sorting.select_units(np.zeros(0, dtype="int64"))
+
+
+def _assigned(recording: BaseRecording, sorting: BaseSorting, classifier, settings: DeepSortSettings) -> BaseSorting:
+    """The sorting after a classifier has assigned the spikes to the units that it knows."""
+    from ..known_units.sort_known_units import with_known_units
+    from ..preprocessing.band_pass import band_pass
+
+    if settings.apply_preprocessing:
+        recording = band_pass(recording, freq_min=settings.freq_min, freq_max=settings.freq_max)
+    assigned = with_known_units(recording, sorting, classifier, seed=settings.seed)
+    assigned.annotate(dropped_units=sorting.get_annotation("dropped_units"))
+    return assigned
 
 
 def _choose_workers(job_kwargs: dict[str, Any], settings: DeepSortSettings) -> None:

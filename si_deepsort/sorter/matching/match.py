@@ -198,9 +198,7 @@ def match_templates(
     np.ndarray
         Sorted spike vector.
     """
-    visible = np.flatnonzero(np.any(templates != 0, axis=(1, 2)))
-    if len(visible) == 0:
-        # find_spikes_from_templates fails without templates (SpikeInterface 0.105.3).
+    if not np.any(templates):
         return make_spike_vector(*np.zeros((3, 0), dtype="int64"))
     if values.method == "pursuit":
         least = None if keep_misfits else least_amplitudes(templates, values.amplitude_variance)
@@ -210,14 +208,23 @@ def match_templates(
         else:
             found = run_node(recording, node, job_kwargs, job_name="match templates", chunks=chunks)
     else:
-        needs_levels = values.method in ("tdc-peeler", "nearest")
-        params = dict(noise_levels=np.ones(recording.get_num_channels())) if needs_levels else {}
-        # A template that is 0 everywhere stops some of these methods, and lets others find nothing at all.
-        wrapped = as_si_templates(recording, templates[visible], nbefore)
-        options = dict(method=values.method, method_kwargs=params, job_kwargs=job_kwargs)
-        found = find_spikes_from_templates(recording, wrapped, **options)
-        found["cluster_index"] = visible[found["cluster_index"]]
+        found = _by_spikeinterface(recording, templates, nbefore, values.method, job_kwargs)
     return make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
+
+
+def _by_spikeinterface(recording, templates, nbefore, method, job_kwargs) -> np.ndarray:
+    """
+    Spikes found by one of SpikeInterface's methods; at least one template is visible somewhere.
+
+    A template that is 0 everywhere stops some of these methods, and lets others find nothing at all.
+    """
+    visible = np.flatnonzero(np.any(templates != 0, axis=(1, 2)))
+    params = dict(noise_levels=np.ones(recording.get_num_channels())) if method in ("tdc-peeler", "nearest") else {}
+    wrapped = as_si_templates(recording, templates[visible], nbefore)
+    options = dict(method=method, method_kwargs=params, job_kwargs=job_kwargs)
+    found = find_spikes_from_templates(recording, wrapped, **options)
+    found["cluster_index"] = visible[found["cluster_index"]]
+    return found
 
 
 def least_amplitudes(templates: np.ndarray, amplitude_variance: float) -> np.ndarray:
