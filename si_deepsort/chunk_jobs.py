@@ -36,8 +36,8 @@ def run_node(
     node : PipelineNode
         The only node of the pipeline. Several threads may use it at once.
     job_kwargs : dict
-        SpikeInterface's job_kwargs. Inside a block of `threads`, its threads do the job unless pool_engine is
-        "process"; elsewhere SpikeInterface's workers do.
+        SpikeInterface's job_kwargs. Inside a block of `threads`, its threads do the job if pool_engine is "thread";
+        otherwise SpikeInterface's workers do.
     job_name : str
         Name of the progress bar, which is shown by SpikeInterface's workers only.
     chunks : list of tuple | None, default: None

@@ -101,7 +101,7 @@ class DeviceStep:
                 self.has_failed = True
                 logger.warning("%s continues on the CPU: %s failed (%s)", self.name, self.device, error)
                 break
-            # Outside of the clause, where the error and all that it holds are gone.
+            # Parts are divided here and not in the clause above: there, the error still holds its tensors.
             self._divide(tried, reason)
         return on_cpu()
 

@@ -40,7 +40,7 @@ def tell_blanks(traces: BaseRecording, *, seed: int) -> None:
     share = blanked_share(traces, seed=seed)
     if share > 0:
         logger.warning(
-            "About %.3g s of the recording (%.2g %%) hold no signal, and no spikes are found there: most channels are "
+            "About %.3g s of the recording (%.3g %%) hold no signal, and no spikes are found there: most channels are "
             "louder than any spike (an artefact, which is blanked), or silent.",
             share * traces.get_total_duration(),
             100 * share,
@@ -52,7 +52,7 @@ def without_blank_steps(recording: BaseRecording, *, seed: int) -> BaseRecording
     filled, share = fill_blanks(recording, seed=seed)
     if filled is not recording:
         logger.warning(
-            "About %.3g s of the recording (%.2g %%) are blank: all channels are constant. They are set to the usual "
+            "About %.3g s of the recording (%.3g %%) are blank: all channels are constant. They are set to the usual "
             "value of each channel, so that the filter does not ring at their ends. No spikes are found there.",
             share * recording.get_total_duration(),
             100 * share,
