@@ -97,7 +97,7 @@ class MatchingRounds:
         """
         few = spread_chunks(self.traces, MOST_CLUSTERED_S)
         if num_rounds == 0:
-            return self.match_whole("matched_clusters", spikes, refine_clusters, None)
+            return self.match_whole("matched_clusters", spikes, refine_clusters)
         spikes = self.match("matched_clusters", spikes, refine_clusters, few)
         clustered = np.zeros(0, dtype=int)
         for number in range(1, num_rounds + 1):
@@ -110,7 +110,7 @@ class MatchingRounds:
             )
             chunks = few if number == num_rounds else None
             spikes = self.match(f"matched_clusters_{number}", spikes, refine_clusters, chunks)
-        return self.match_whole("matched", spikes, refine_before_last_matching, chunks)
+        return self.match_whole("matched", spikes, refine_before_last_matching, duration_of(self.traces, chunks))
 
     def match(self, name: str, spikes: np.ndarray, refine: Refinement, chunks: Chunks) -> np.ndarray:
         """Refine units and match their templates in some chunks of what units are learnt from; kept under a name."""
@@ -130,7 +130,9 @@ class MatchingRounds:
 
         return self.run.keep(name, compute)
 
-    def match_whole(self, name: str, spikes: np.ndarray, refine: Refinement, seen: Chunks) -> np.ndarray:
+    def match_whole(
+        self, name: str, spikes: np.ndarray, refine: Refinement, matched_s: float | None = None
+    ) -> np.ndarray:
         """
         Refine units and match their templates, and those of known units, in the whole recording; kept under a name.
 
@@ -140,19 +142,19 @@ class MatchingRounds:
         spikes : np.ndarray
             Sorted spike vector.
         refine : callable
-        seen : list of tuple | None
-            Chunks of `traces` in which the spikes were found; None for all: they tell how often each unit fires.
+        matched_s : float | None, default: None
+            Seconds in which the spikes were matched: they tell how often each unit fires. None if they are clustered
+            peaks, which hold only some of the spikes.
         """
 
         def compute():
             refined = refine(self.traces, spikes, self.background, self.refinement)
             found, factors, costs = refined.averages.templates(), None, None
             templates = found.values
-            if self.known is None:
-                counts = np.bincount(refined.spikes["unit_index"], minlength=len(templates))
-                costs = prior_costs_of(counts, duration_of(self.traces, seen))
-            else:
+            if self.known is not None:
                 templates, factors = join_known(self.known, found, merge_distance=self.refinement.merge_distance)
+            elif matched_s is not None:
+                costs = prior_costs_of(np.bincount(refined.spikes["unit_index"], minlength=len(templates)), matched_s)
             options = dict(
                 job_kwargs=fixed_chunks(self.job_kwargs),
                 run_on_cluster=self.run_on_cluster,
