@@ -42,6 +42,7 @@ PUBLIC_PACKAGES = (
 )
 INTERNALS = {
     "spikeinterface.core.base": {"base_peak_dtype", "minimum_spike_dtype"},
+    "spikeinterface.core.template_tools": {"get_dense_templates_array"},
     "spikeinterface.core.core_tools": {
         "check_json",
         "define_function_from_class",
