@@ -32,6 +32,15 @@ def test_a_neuron_that_changes_slowly_is_one(distance, seed):
     assert is_slow(change, None, seed=seed)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_parts_that_differ_far_less_where_they_meet_than_on_average_are_one(seed):
+    """Each part has a template of its own, so that a step remains where one follows the other."""
+    change = 20 * np.cos(np.linspace(0, 6 * np.pi, 600))
+    is_first = change + np.random.default_rng(seed).normal(size=600) > 0
+    assert is_slow(change, is_first, beside=np.where(is_first, 3.5, -3.5), seed=seed)
+    assert not is_slow(change, is_first, beside=np.where(is_first, 20.0, -20.0), seed=seed)
+
+
 @pytest.mark.parametrize("distance", [4.0, 6.0, 15.0])
 @pytest.mark.parametrize("num_spikes", [40, 300])
 @pytest.mark.parametrize("seed", range(5))
