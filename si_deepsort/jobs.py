@@ -111,7 +111,10 @@ def submit_slurm_jobs(jobs: list[dict[str, Any]], options: dict[str, Any]) -> No
         os.chmod(script, 0o700)
         arguments = {"output": folder / f"job_{number}.log", **SLURM_OPTIONS, **options.get("sbatch_args", {})}
         sbatch = ["sbatch", *(f"--{name}={value}" for name, value in arguments.items()), str(script)]
-        done = subprocess.run(sbatch, capture_output=True, text=True)
+        try:
+            done = subprocess.run(sbatch, capture_output=True, text=True)
+        except FileNotFoundError as error:
+            raise ValueError("sbatch was not found: engine='slurm' needs a machine that submits to Slurm.") from error
         if done.returncode != 0:
             raise OSError(
                 f"sbatch refused job {number}: {done.stderr.strip() or done.stdout.strip()}. Options of sbatch are "

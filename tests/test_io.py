@@ -81,7 +81,7 @@ def positions(channels):
 
 channel_groups = {0: {"channels": list(range(4)), "geometry": positions(range(4)), "graph": []}}
 """
-    (tmp_path / "probe.prb").write_text(program)
+    (tmp_path / "probe.prb").write_text(program, encoding="utf-8")
     locations = open_samples(samples, probe=tmp_path / "probe.prb").get_channel_locations()
     np.testing.assert_array_equal(locations[:, 1], [0, 20, 40, 60])
 
@@ -108,7 +108,7 @@ def test_probe_file_without_wiring_is_read_in_order_and_says_so(samples, tmp_pat
 )
 def test_probe_files_that_cannot_be_read_are_named(samples, tmp_path, name, content, message):
     if content is not None:
-        (tmp_path / name).write_text(content)
+        (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         open_samples(samples, probe=tmp_path / name)
 

@@ -19,6 +19,7 @@ from si_deepsort.jobs import run_job, write_job
 
 # Nothing is clustered: the point is that workers find the sorter, and start quickly.
 QUICK = dict(clustering="hdbscan", matching=None, cache="none")
+needs_shell = pytest.mark.skipif(os.name == "nt", reason="the stand-in for sbatch is a shell script")
 HOOK = Path(__file__).parent.parent / "examples" / "container"
 
 
@@ -49,6 +50,8 @@ def assert_sorted(folder, count=2):
     ids=["loop", "loky", "fork", "spawn"],
 )
 def test_plain_name_works_on_every_engine(recording, tmp_path, engine, options):
+    if options.get("mp_context") == "fork" and sys.platform in ("win32", "darwin"):
+        pytest.skip("processes cannot be forked here")
     jobs = make_jobs(recording, tmp_path)
     before = [dict(job) for job in jobs]
     sortings = si_deepsort.run_sorter_jobs(jobs, engine=engine, engine_kwargs=options, return_output=True)
@@ -78,13 +81,16 @@ def test_spikeinterfaces_own_function_takes_our_name(recording, tmp_path):
     assert_sorted(tmp_path, count=1)
 
 
+@needs_shell
 @pytest.mark.slow
 def test_slurm_job_files_run_in_a_fresh_process_even_for_lazy_recordings(recording, tmp_path, monkeypatch):
     """A stand-in for sbatch runs the script at once."""
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     sbatch = bin_folder / "sbatch"
-    sbatch.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\nfor script; do :; done\nexec "$script"\n')
+    sbatch.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\nfor script; do :; done\nexec "$script"\n', encoding="utf-8"
+    )
     sbatch.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
     lazy = spre.bandpass_filter(recording, freq_min=200.0, freq_max=6000.0)
@@ -92,16 +98,23 @@ def test_slurm_job_files_run_in_a_fresh_process_even_for_lazy_recordings(recordi
     jobs = make_jobs(lazy, tmp_path, count=1)
     assert si_deepsort.run_sorter_jobs(jobs, engine="slurm", engine_kwargs=options) is None
     assert_sorted(tmp_path, count=1)
-    arguments = (tmp_path / "arguments").read_text()
+    arguments = (tmp_path / "arguments").read_text(encoding="utf-8")
     assert "--mem=2G" in arguments and "--time=01:00:00" in arguments and "--cpus-per-task=1" in arguments
 
 
-def test_slurm_refusal_and_unwritable_recordings_are_reported(recording, tmp_path, monkeypatch):
+@needs_shell
+def test_slurm_refusal_is_reported(recording, tmp_path, monkeypatch):
     sbatch = tmp_path / "sbatch"
-    sbatch.write_text("#!/bin/sh\necho no such partition >&2\nexit 1\n")
+    sbatch.write_text("#!/bin/sh\necho no such partition >&2\nexit 1\n", encoding="utf-8")
     sbatch.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(OSError, match="no such partition"):
+        si_deepsort.run_sorter_jobs(make_jobs(recording, tmp_path), engine="slurm")
+
+
+def test_missing_sbatch_and_unwritable_recordings_are_reported(recording, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="sbatch was not found"):
         si_deepsort.run_sorter_jobs(make_jobs(recording, tmp_path), engine="slurm")
     in_memory = si.NumpyRecording([np.zeros((100, 4), "float32")], 20_000.0)
     with pytest.raises(ValueError, match="Save it first"):

@@ -106,7 +106,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     head = dict(**provenance(seeds=options.seeds), duration_s=options.duration_s)
-    earlier = json.loads(options.json.read_text()) if options.json.exists() else {}
+    earlier = json.loads(options.json.read_text(encoding="utf-8")) if options.json.exists() else {}
     runs = earlier.get("runs", []) if earlier.get("commit") == head["commit"] else []
     for seed in options.seeds:
         for name in options.recordings:

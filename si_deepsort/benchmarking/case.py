@@ -139,7 +139,8 @@ def measure_case(folder: Path) -> dict:
     wall_s, cpu_s = time.perf_counter() - start, _cpu_seconds() - cpu
     duration_s = recording.get_total_duration()
     shutil.rmtree(folder / "sorting", ignore_errors=True)
-    sorting.save(folder=folder / "sorting")
+    # From here on the copy is read: Windows does not delete the files of the sorter's own result while they are read.
+    sorting = sorting.save(folder=folder / "sorting")
     shutil.rmtree(run_folder, ignore_errors=True)
     return dict(
         status="done",

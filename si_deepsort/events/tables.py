@@ -112,7 +112,7 @@ def save_events(events: pandas.DataFrame, path: str | Path, text_format: TextFor
         values = written[name] if name in TIMES else [float(MEASURED_FORMAT % value) for value in written[name]]
         cells = ["" if value != value else TIME_FORMAT % value for value in values]
         written[name] = [cell.replace(".", text_format.decimal) for cell in cells]
-    text = written.to_csv(index=False, sep=text_format.delimiter)
+    text = written.to_csv(index=False, sep=text_format.delimiter, lineterminator="\n")
     try:
         content = text.encode(text_format.encoding)
     except UnicodeEncodeError:

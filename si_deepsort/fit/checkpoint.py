@@ -79,7 +79,8 @@ class Checkpoint:
         try:
             with safe_open(self.path, framework="pt") as file:
                 notes = {name: json.loads(value) for name, value in file.metadata().items()}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                # Copies: the tensors themselves may be mapped to the file, which Windows then does not replace.
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
         except (SafetensorError, OSError, json.JSONDecodeError) as error:
             raise ValueError(f"The checkpoint cannot be read: {error}. {remedy}") from error
         if not _are_close(notes.get("first_values", self.first_values), self.first_values):

@@ -77,6 +77,20 @@ def sort_recording(
         Units ordered by depth, after the known ones, with the properties `snr` and `main_channel_id`.
     """
     run = RunFolder(folder, begin)
+    sorting = _found_units(recording, settings, run, job_kwargs, labelled)
+    run.remove_traces()
+    logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
+    return sorting
+
+
+def _found_units(
+    recording: BaseRecording,
+    settings: DeepSortSettings,
+    run: RunFolder,
+    job_kwargs: dict,
+    labelled: "LabelledUnits | None",
+) -> BaseSorting:
+    """The steps of `sort_recording`; what reads the cached traces ends with this function."""
     min_size = smallest_unit(recording, settings)
     clustering = clustering_values(settings, min_size)
     refinement = refinement_values(settings, min_size, recording.get_sampling_frequency())
@@ -104,8 +118,6 @@ def sort_recording(
     if settings.assess:
         limits = judging_values(settings, labelled)
         sorting = judge_units(sorting, prepared.whole, whitening, noise_before, run, limits)
-    run.remove_traces()
-    logger.info("%d units, %d spikes", len(sorting.unit_ids), sorting.count_total_num_spikes())
     return sorting
 
 

@@ -1,7 +1,6 @@
 """White traces and their peaks; both on motion-corrected traces if drift is found."""
 
 import logging
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +113,7 @@ def prepare_traces(
         return uncorrected or _prepared(filtered, None, settings, run, job_kwargs)
     # Traces that are cached in memory are released before the corrected ones are cached.
     del uncorrected
-    shutil.rmtree(run.traces, ignore_errors=True)
+    run.remove_uncorrected_traces()
     return _prepared(filtered, motion, settings, run, job_kwargs)
 
 

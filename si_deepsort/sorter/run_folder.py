@@ -1,5 +1,6 @@
 """The folder of a run: results of finished steps, so that an interrupted run goes on where it stopped."""
 
+import gc
 import logging
 import shutil
 from collections.abc import Callable, Sequence
@@ -33,9 +34,13 @@ class RunFolder:
         self.steps.mkdir(parents=True, exist_ok=True)
 
     def remove_traces(self) -> None:
-        """Delete the cached traces, which are large and only serve the run itself."""
-        for path in (self.traces, self.corrected_traces):
-            shutil.rmtree(path, ignore_errors=True)
+        """Delete all cached traces, which are large and only serve the run itself."""
+        self.remove_uncorrected_traces()
+        _remove(self.corrected_traces)
+
+    def remove_uncorrected_traces(self) -> None:
+        """Delete the cached traces that are not corrected for drift."""
+        _remove(self.traces)
 
     def save_table(self, name: str, table: pd.DataFrame) -> None:
         """Save a table as `<name>.csv`, for the user to read."""
@@ -68,3 +73,13 @@ class RunFolder:
             np.save(partial, result)
             partial.replace(path)
         return results
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder. Windows keeps files that are read: no recording that reads them may be in use any more."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        gc.collect()  # recordings that nothing uses, but that still hold their files
+        shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        logger.warning("The cached traces in %s could not be deleted: delete them by hand.", folder)

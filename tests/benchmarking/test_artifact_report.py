@@ -35,7 +35,7 @@ def test_page_and_scores(recording, tmp_path):
     scores = artifact_report(recording, model, tmp_path / "report.html", duration_s=1.0)
     assert set(scores) == {"raw", "denoised", "prediction"}
     assert scores["raw"].gain == pytest.approx(1, abs=0.1)
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Amplitude kept" in page and page.count("<img") == 2 and "Benchmark of spike sorters" not in page
 
 

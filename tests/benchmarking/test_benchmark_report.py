@@ -16,7 +16,7 @@ TABLE = dict(columns=["sorter", "accuracy"], rows=[["a|b", 0.91234], ["c", None]
 
 @pytest.mark.parametrize("file", ["README.md", "docs/benchmarks.md"])
 def test_text_and_results_agree(file):
-    text = (ROOT / file).read_text()
+    text = (ROOT / file).read_text(encoding="utf-8")
     folder = ROOT / "benchmarks" / "results"
     tables = read_tables(folder) | {"sources": sources_table(folder)}
     assert fill_tables(text, tables) == text, "run python benchmarks/report.py"
@@ -33,15 +33,15 @@ def test_table_is_written_between_its_markers_and_nowhere_else():
 
 
 def test_tables_of_several_files_are_gathered(tmp_path):
-    (tmp_path / "one.json").write_text(json.dumps(dict(tables={"x": TABLE})))
-    (tmp_path / "two.json").write_text(json.dumps(dict(rows=[dict(a=1, b=2), dict(a=3, c=4)])))
+    (tmp_path / "one.json").write_text(json.dumps(dict(tables={"x": TABLE})), encoding="utf-8")
+    (tmp_path / "two.json").write_text(json.dumps(dict(rows=[dict(a=1, b=2), dict(a=3, c=4)])), encoding="utf-8")
     tables = read_tables(tmp_path)
     assert set(tables) == {"x", "two"}
     assert markdown_table(tables["two"]).splitlines()[-1] == "| 3 |  | 4 |"
-    (tmp_path / "three.json").write_text(json.dumps(dict(tables={"x": TABLE})))
+    (tmp_path / "three.json").write_text(json.dumps(dict(tables={"x": TABLE})), encoding="utf-8")
     with pytest.raises(ValueError, match="one place"):
         read_tables(tmp_path)
-    (tmp_path / "three.json").write_text("{")
+    (tmp_path / "three.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="not valid JSON"):
         read_tables(tmp_path)
 
@@ -109,4 +109,4 @@ def test_figures_are_made_for_one_sorter_and_for_many(results):
 def test_results_are_written_as_they_are(results, tmp_path):
     document = summary.summarize(results, command="x")
     write_results(document, tmp_path / "new" / "x.json")
-    assert json.loads((tmp_path / "new" / "x.json").read_text()) == document
+    assert json.loads((tmp_path / "new" / "x.json").read_text(encoding="utf-8")) == document

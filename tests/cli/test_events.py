@@ -36,6 +36,9 @@ def test_no_file_is_written_over_another_and_a_link_stays_a_link(tmp_path):
     for report in (out, trace):
         result = CliRunner().invoke(app, ["events", str(trace), "--out", str(out), "--report", str(report)])
         assert "one file" in str(result.exception) and trace.read_bytes() == before and not out.exists()
-    link.symlink_to(target)
+    try:
+        link.symlink_to(target)
+    except OSError:
+        pytest.skip("links are not allowed here")
     assert CliRunner().invoke(app, ["events", str(trace), "--out", str(link)]).exit_code == 0
     assert link.is_symlink() and target.read_text(encoding="utf-8").startswith("onset_s")

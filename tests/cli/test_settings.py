@@ -29,7 +29,9 @@ def test_a_settings_file_holds_every_setting_and_can_be_read(tmp_path):
     text = settings_file()
     assert tomllib.loads(text) == {}, "all are comments"
     assigned = "\n".join(line.removeprefix("# ") for line in text.splitlines() if " = " in line and "]" not in line[:3])
-    file.write_text("\n".join(line for line in assigned.splitlines() if line.split(" = ")[0] in NAMES))
+    file.write_text(
+        "\n".join(line for line in assigned.splitlines() if line.split(" = ")[0] in NAMES), encoding="utf-8"
+    )
     values = read_settings_file(DeepSortSettings, file)
     assert values == {name: getattr(DeepSortSettings(), name) for name in NAMES}
 
@@ -43,7 +45,7 @@ def test_presets_are_valid_and_options_win(tmp_path, name):
     values = PRESETS[name][1]
     assert chosen_settings({}, None, name) == values
     assert tomllib.loads(settings_file(values)) == {key: "none" if v is None else v for key, v in values.items()}
-    (tmp_path / "s.toml").write_text("seed = 3\nmotion_correction = 'none'\n")
+    (tmp_path / "s.toml").write_text("seed = 3\nmotion_correction = 'none'\n", encoding="utf-8")
     both = chosen_settings({"seed": 4}, tmp_path / "s.toml", name)
     assert both == {**values, "seed": 4, "motion_correction": None}
 

@@ -52,14 +52,14 @@ def test_every_setting_is_an_option():
 @pytest.mark.slow
 def test_sorting_with_report_from_a_file_with_settings(folder, tmp_path):
     config = tmp_path / "settings.toml"
-    config.write_text('clustering = "hdbscan"\nnum_rounds = 2\nseed = 5\n')
+    config.write_text('clustering = "hdbscan"\nnum_rounds = 2\nseed = 5\n', encoding="utf-8")
     out = tmp_path / "out"
     output = run(
         "sort", folder / "recording", "--out", out, "--config", config, "--num-rounds", 0, "--no-common-reference"
     ).output
     assert "units" in output and (out / "report" / "report.html").exists()
     assert f'spikeinterface.load("{out}/sorter_output/sorting")' in output
-    params = json.loads((out / "spikeinterface_params.json").read_text())["sorter_params"]
+    params = json.loads((out / "spikeinterface_params.json").read_text(encoding="utf-8"))["sorter_params"]
     assert (params["seed"], params["num_rounds"], params["common_reference"]) == (5, 0, False), "options win"
     assert len(si.load(out / "sorter_output" / "sorting").unit_ids) >= 3
     again = run("sort", folder / "recording", "-o", out, "--resume", "--no-report", "--job-kwargs", '{"n_jobs": 2}')
@@ -79,7 +79,7 @@ def test_bare_samples_with_a_probe_and_none_and_json(folder, tmp_path):
         *(word for option in options for word in ("--reader-option", option)),
         *("--probe", tmp_path / "probe.json", "--matching", "none", "--job-kwargs", '{"n_jobs": 1}', *QUICK),
     )
-    params = json.loads((tmp_path / "out" / "spikeinterface_params.json").read_text())["sorter_params"]
+    params = json.loads((tmp_path / "out" / "spikeinterface_params.json").read_text(encoding="utf-8"))["sorter_params"]
     assert params["matching"] is None and params["job_kwargs"] == {"n_jobs": 1}
     assert len(si.load(tmp_path / "out" / "sorter_output" / "sorting").unit_ids) >= 3
 
@@ -110,8 +110,8 @@ def test_bare_samples_with_a_probe_and_none_and_json(folder, tmp_path):
 def test_mistakes_are_explained(folder, tmp_path, arguments, expected):
     import re
 
-    (tmp_path / "text.txt").write_text("not a [recording")
-    (tmp_path / "wrong.toml").write_text("freq_mni = 300.0")
+    (tmp_path / "text.txt").write_text("not a [recording", encoding="utf-8")
+    (tmp_path / "wrong.toml").write_text("freq_mni = 300.0", encoding="utf-8")
     write_probeinterface(tmp_path / "probe.json", line_probe(7))
     si.NumpyRecording([np.zeros((20_000, 4), "float32")], SAMPLING_FREQUENCY).save(folder=tmp_path / "bare")
     files = dict(REC=folder / "recording", TEXT="text.txt", WRONG="wrong.toml", PROBE="probe.json", BARE="bare")
@@ -151,7 +151,7 @@ def test_result_of_a_binary_file_fits_the_same_recording_with_other_channel_ids(
 
 def test_overwrite_with_a_wrong_setting_keeps_the_earlier_sorting(folder, tmp_path):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "earlier.txt").write_text("an earlier sorting")
+    (tmp_path / "out" / "earlier.txt").write_text("an earlier sorting", encoding="utf-8")
     for option in (("--num-rounds", "11"), ("--detection", "kilo")):
         message("sort", folder / "recording", "-o", tmp_path / "out", "--overwrite", *option)
         assert (tmp_path / "out" / "earlier.txt").exists()
@@ -171,7 +171,8 @@ def test_help_does_not_import_spikeinterface(tmp_path):
         "import sys\n"
         "from si_deepsort.cli import main\n"
         "try:\n    main()\n"
-        "finally:\n    print('imported:', [m for m in ('spikeinterface', 'scipy', 'torch') if m in sys.modules])\n"
+        "finally:\n    print('imported:', [m for m in ('spikeinterface', 'scipy', 'torch') if m in sys.modules])\n",
+        encoding="utf-8",
     )
     for command in ([], ["sort"], ["train-detector"]):
         done = subprocess.run([sys.executable, program, *command, "--help"], capture_output=True, text=True)

@@ -39,7 +39,8 @@ def test_the_wrapper_has_the_settings_of_the_package(wrapper):
     assert wrapper._default_params == default_params(DeepSortSettings), remedy
     assert wrapper._params_description == params_description(DeepSortSettings), remedy
     writer = load_file("write_settings", ROOT / "contrib" / "spikeinterface" / "write_settings.py")
-    assert writer.with_settings(writer.WRAPPER.read_text()) == writer.WRAPPER.read_text()
+    written = writer.WRAPPER.read_text(encoding="utf-8")
+    assert writer.with_settings(written) == written
 
 
 @pytest.mark.slow

@@ -256,7 +256,7 @@ def test_only_what_stands_out_is_kept_where_heights_fall_into_two_groups():
 
 def test_a_detector_of_version_0_1_0_is_refused_with_what_to_do(tmp_path):
     folder = save_model(load_detector("cnn"), tmp_path / "old", load_detector("cnn").info)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"architecture": "detector_cnn"}))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"architecture": "detector_cnn"}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"version 0\.1\.0.*Train the detector again"):
         load_detector(folder)

@@ -221,12 +221,12 @@ def test_plain_files_are_read(tmp_path):
 
 def test_tables_of_other_programs(tmp_path, simulated):
     path = tmp_path / "mini.csv"
-    path.write_text('"Time (ms)","Amplitude","Sweep"\n"1,250.5",12.0,1\n250.0,9.0,1\n')
+    path.write_text('"Time (ms)","Amplitude","Sweep"\n"1,250.5",12.0,1\n250.0,9.0,1\n', encoding="utf-8")
     events = read_events(path)
     np.testing.assert_allclose(events.onset_s, [0.25, 1.2505])
     assert (events.segment == 0).all()
     with pytest.raises(ValueError, match="onset_s"):
-        (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+        (tmp_path / "bad.csv").write_text("a,b\n1,2\n", encoding="utf-8")
         read_events(tmp_path / "bad.csv")
     with pytest.raises(ValueError, match="another file"):
         check_events_fit(pandas.DataFrame({"onset_s": [1250.5]}), simulated[0])

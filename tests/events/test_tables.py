@@ -285,7 +285,7 @@ def test_a_segment_that_is_not_said_is_refused_where_there_are_several():
 
 
 def test_negative_times_are_refused_with_their_line(tmp_path):
-    (tmp_path / "marks.csv").write_text("Time (ms),Amplitude\n20,1\n-500,3\n")
+    (tmp_path / "marks.csv").write_text("Time (ms),Amplitude\n20,1\n-500,3\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"1 of 2 events have a negative time .line 3: -0.5 s"):
         read_events(tmp_path / "marks.csv")
 

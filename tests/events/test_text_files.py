@@ -19,7 +19,7 @@ from si_deepsort.events.text_files import TextFormat
     ],
 )
 def test_vertical_bars_separate_columns(text, tmp_path):
-    (tmp_path / "marks.csv").write_text(text)
+    (tmp_path / "marks.csv").write_text(text, encoding="utf-8")
     events = read_events(tmp_path / "marks.csv")
     np.testing.assert_allclose(events[["onset_s", "end_s"]], [[0.5, 0.6], [1.0, 1.1]])
 
@@ -30,13 +30,15 @@ def test_vertical_bars_separate_columns(text, tmp_path):
 @pytest.mark.parametrize("decimal", [".", ","])
 def test_columns_that_spaces_separate_are_read_and_written_back_with_tabs(heading, decimal, tmp_path):
     path = tmp_path / "marks.txt"
-    path.write_text(f"Events of cell 3\n\n{heading}\n  0.5   0.6\n 10.25  11.5\n".replace(".", decimal))
+    path.write_text(
+        f"Events of cell 3\n\n{heading}\n  0.5   0.6\n 10.25  11.5\n".replace(".", decimal), encoding="utf-8"
+    )
     events, text_format = read_events_and_format(path)
     np.testing.assert_allclose(events[["onset_s", "end_s"]], [[0.5, 0.6], [10.25, 11.5]])
     save_events(events.assign(note=["a b", ""]), path, text_format)
     again = read_events(path)
     np.testing.assert_allclose(again["onset_s"], events["onset_s"])
-    assert "\t" in path.read_text() and again["note"].tolist() == ["a b", ""]
+    assert "\t" in path.read_text(encoding="utf-8") and again["note"].tolist() == ["a b", ""]
 
 
 @pytest.mark.parametrize(
@@ -49,13 +51,15 @@ def test_columns_that_spaces_separate_are_read_and_written_back_with_tabs(headin
     ],
 )
 def test_spaces_that_leave_a_doubt_are_refused(text, message, tmp_path):
-    (tmp_path / "marks.txt").write_text(text)
+    (tmp_path / "marks.txt").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_events(tmp_path / "marks.txt")
 
 
 def test_one_space_within_a_cell_is_none_between_columns_where_these_lie_further_apart(tmp_path):
-    (tmp_path / "marks.txt").write_text("Event start time (ms)   Amplitude\n500.5   600.1\n1 000.0  3\n")
+    (tmp_path / "marks.txt").write_text(
+        "Event start time (ms)   Amplitude\n500.5   600.1\n1 000.0  3\n", encoding="utf-8"
+    )
     np.testing.assert_allclose(read_events(tmp_path / "marks.txt")["onset_s"], [0.5005, 1.0])
 
 

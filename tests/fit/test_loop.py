@@ -1,14 +1,13 @@
 """The training loop: it learns, stops, resumes exactly, and is the same on two processes as on one."""
 
 import multiprocessing
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from held_files import held_files_stay, needs_proc
 from torch import nn
 
 from si_deepsort.fit import FitSettings, evaluate, fit
@@ -152,7 +151,7 @@ def test_resuming_after_sigkill_of_the_process(tmp_path):
     command = [sys.executable, "-c", VICTIM, str(Path(__file__).parent), str(tmp_path)]
     victim = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert victim.stdout.readline().strip() == "in epoch 3"
-    os.kill(victim.pid, signal.SIGKILL)
+    victim.kill()
     victim.wait()
     assert same_weights(run(checkpoint_folder=tmp_path)[0], run()[0])
 
@@ -163,6 +162,13 @@ def test_a_finished_training_is_not_repeated_and_can_go_on(tmp_path):
     again, history = run(training_batches=lambda epoch: calls.append(epoch) or [], checkpoint_folder=tmp_path)
     assert same_weights(first, again) and calls == [] and len(history) == 6
     assert len(run(checkpoint_folder=tmp_path, num_epochs=8)[1]) == 8
+
+
+@needs_proc
+def test_a_training_that_goes_on_does_not_hold_its_checkpoint(tmp_path):
+    run(checkpoint_folder=tmp_path, num_epochs=2)
+    with held_files_stay(tmp_path):
+        assert len(run(checkpoint_folder=tmp_path, num_epochs=4)[1]) == 4
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
@@ -210,6 +216,10 @@ def _train_in_process(rank, batch_size, folder):
         torch.distributed.destroy_process_group()
 
 
+# macOS forks, but its libraries of linear algebra may crash in the new process.
+needs_fork = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="processes cannot be forked here")
+
+
 def _run_two_processes(function, *arguments):
     """Exit codes of two processes; one that waits forever is ended, and its code is negative."""
     context = multiprocessing.get_context("fork")
@@ -232,15 +242,17 @@ def _meet_a_nan_in_one_process(rank, folder):
     try:
         run(make_net(0.0), lambda epoch: [(inputs, targets)] * 3, num_epochs=2)
     except ValueError as error:
-        Path(f"{folder}/{rank}.txt").write_text(str(error))
+        Path(f"{folder}/{rank}.txt").write_text(str(error), encoding="utf-8")
 
 
+@needs_fork
 def test_a_loss_that_is_nan_in_one_process_stops_both(tmp_path):
     assert _run_two_processes(_meet_a_nan_in_one_process, tmp_path) == [0, 0]
-    assert "in another process" in (tmp_path / "0.txt").read_text()
-    assert "became nan" in (tmp_path / "1.txt").read_text()
+    assert "in another process" in (tmp_path / "0.txt").read_text(encoding="utf-8")
+    assert "became nan" in (tmp_path / "1.txt").read_text(encoding="utf-8")
 
 
+@needs_fork
 @pytest.mark.parametrize("batch_size", [8, 5, 1])
 def test_two_processes_equal_one(tmp_path, batch_size):
     assert _run_two_processes(_train_in_process, batch_size, tmp_path) == [0, 0]

@@ -201,10 +201,10 @@ def test_the_nonlinear_part_sees_the_first_filters_alone(locations):
 def test_a_folder_from_before_these_settings_gives_the_same(locations, tmp_path):
     net = random_net()
     folder = save_model(net, tmp_path / "old", ModelInfo(name="old", task="denoising"))
-    config = json.loads((folder / CONFIG_FILE).read_text())
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     for name in ("num_mixed_filters", "is_gated", "activation"):
         del config["network"][name]
-    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    (folder / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
     plan, traces = plan_of(locations, net), torch.randn(1, 20, 40)
     assert torch.equal(predict(load_model(folder).eval(), traces, plan), predict(net, traces, plan))
 

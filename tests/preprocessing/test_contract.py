@@ -270,7 +270,7 @@ LOAD = """
 import hashlib, json, sys
 import spikeinterface.core as si
 digests = {}
-for name, file in json.load(open(sys.argv[1])).items():
+for name, file in json.load(open(sys.argv[1], encoding="utf-8")).items():
     recording = si.load(file)
     traces = [recording.get_traces(segment_index=index) for index in range(recording.get_num_segments())]
     digests[name] = hashlib.sha256(b"".join(part.tobytes() for part in traces)).hexdigest()

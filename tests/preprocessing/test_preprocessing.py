@@ -102,6 +102,8 @@ def test_kwargs_hold_every_argument_and_reload(preprocessed, tmp_path):
 def test_workers_agree(preprocessed, case, engine, tmp_path):
     if engine == "spawn" and case != "deep_interpolate":
         pytest.skip("starting processes is slow: one preprocessor stands for all")
+    if engine == "fork" and sys.platform in ("win32", "darwin"):
+        pytest.skip("processes cannot be forked here")
     workers = dict(pool_engine="thread") if engine == "thread" else dict(pool_engine="process", mp_context=engine)
     saved = preprocessed.save(
         folder=tmp_path / "saved", n_jobs=2, chunk_duration="70ms", verbose=False, progress_bar=False, **workers

@@ -138,7 +138,7 @@ def test_recording_that_is_shorter_than_the_sorting_is_refused(scene, tmp_path):
 
 
 def test_existing_folder_is_not_overwritten_unasked(scene, tmp_path):
-    (tmp_path / "mine.txt").write_text("precious")
+    (tmp_path / "mine.txt").write_text("precious", encoding="utf-8")
     with pytest.raises(ValueError, match="overwrite=True"):
         write_report(scene[1], scene[0], tmp_path)
     assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "precious"
@@ -146,11 +146,11 @@ def test_existing_folder_is_not_overwritten_unasked(scene, tmp_path):
 
 def test_only_a_report_is_replaced_and_only_what_it_wrote(scene, tmp_path):
     recording, truth = scene
-    (tmp_path / "mine.txt").write_text("precious")
+    (tmp_path / "mine.txt").write_text("precious", encoding="utf-8")
     with pytest.raises(ValueError, match="not written by write_report"):
         write_report(truth, recording, tmp_path, overwrite=True)
     page = write_report(truth, recording, tmp_path / "report")
-    (page.parent / "notes.txt").write_text("mine")
+    (page.parent / "notes.txt").write_text("mine", encoding="utf-8")
     empty = si.NumpySorting.from_unit_dict([{}], SAMPLING_FREQUENCY)
     write_report(empty, recording, tmp_path / "report", overwrite=True)
     assert {path.name for path in page.parent.iterdir() if not path.name.startswith(".")} == {
@@ -158,7 +158,7 @@ def test_only_a_report_is_replaced_and_only_what_it_wrote(scene, tmp_path):
         "report.html",
         "settings.json",
     }
-    assert (page.parent / "notes.txt").read_text() == "mine"
+    assert (page.parent / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_the_page_names_the_files_of_the_recording(scene, tmp_path):

@@ -81,18 +81,19 @@ def test_process_killed_before_its_settings_were_checked_loses_nothing(scene, tm
     """The earlier folder waits under another name; the next run finds it there."""
     out = tmp_path / "out"
     out.mkdir()
-    (out / "earlier.txt").write_text("an earlier sorting")
+    (out / "earlier.txt").write_text("an earlier sorting", encoding="utf-8")
     DeepSortSorter.initialize_folder(scene[0], out, False, True)
     assert not (out / "earlier.txt").exists()
     with pytest.raises(SettingError):
         run_sorter("deepsort", scene[0], folder=out, remove_existing_folder=True, seed=-1)
-    assert (out / "earlier.txt").read_text() == "an earlier sorting" and list(tmp_path.iterdir()) == [out]
+    assert (out / "earlier.txt").read_text(encoding="utf-8") == "an earlier sorting"
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_recording_that_cannot_be_sorted_leaves_the_earlier_sorting_untouched(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    (out / "earlier.txt").write_text("an earlier sorting")
+    (out / "earlier.txt").write_text("an earlier sorting", encoding="utf-8")
     without_probe = si.NumpyRecording([np.zeros((20_000, 4), "float32")], 20_000.0)
     with pytest.raises(ValueError, match="no probe"):
         run_sorter("deepsort", without_probe, folder=out, remove_existing_folder=True)

@@ -44,7 +44,7 @@ def test_filtered_recording_of_a_report_loads(tmp_path, class_path, kwargs, reco
     described = description(class_path, recording, **kwargs)
     file = tmp_path / f"recording.{kind}"
     if kind == "json":
-        file.write_text(json.dumps(si.core_tools.check_json(described)))
+        file.write_text(json.dumps(si.core_tools.check_json(described)), encoding="utf-8")
     else:
         file.write_bytes(pickle.dumps(described))
     loaded = si.load(file)

@@ -1,7 +1,6 @@
 """A sorting that was killed or interrupted goes on from its last finished step and gives the same units."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -52,8 +51,8 @@ def assert_same(first, second):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_sorting_goes_on(scene, tmp_path, how, monkeypatch):
+@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "interrupted"])
+def test_killed_sorting_goes_on(scene, tmp_path, is_killed, monkeypatch):
     folder, _, undisturbed = scene
     out = tmp_path / "out"
     command = [sys.executable, "-c", HANGING_SORT, str(folder / "recording"), str(out)]
@@ -63,7 +62,10 @@ def test_killed_sorting_goes_on(scene, tmp_path, how, monkeypatch):
         while not (out / "sorter_output" / "steps" / "matched_clusters.npy").exists():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.2)
-        os.kill(process.pid, how)
+        if is_killed:
+            process.kill()
+        else:
+            process.send_signal(signal.SIGINT)
         assert process.wait(60) != 0
     finally:
         process.kill()
@@ -128,10 +130,10 @@ def test_folders_that_hold_no_sorting_are_named(tmp_path):
         (dict(sorter_params={}), r"spikeinterface_params.json is damaged \(KeyError: 'sorter_name'\)"),
         ([], "is damaged"),
     ):
-        (tmp_path / "spikeinterface_params.json").write_text(json.dumps(content))
+        (tmp_path / "spikeinterface_params.json").write_text(json.dumps(content), encoding="utf-8")
         with pytest.raises(ValueError, match=message):
             si_deepsort.resume_sorter(tmp_path)
-    (tmp_path / "spikeinterface_params.json").write_text('{"sorter_na')
+    (tmp_path / "spikeinterface_params.json").write_text('{"sorter_na', encoding="utf-8")
     with pytest.raises(ValueError, match="is damaged"):
         si_deepsort.resume_sorter(tmp_path)
 
@@ -143,9 +145,9 @@ def older(scene, tmp_path):
     shutil.copytree(scene[0] / "undisturbed", folder)
     (folder / VERSION_FILE).unlink()
     params_file = folder / "spikeinterface_params.json"
-    params = json.loads(params_file.read_text())
+    params = json.loads(params_file.read_text(encoding="utf-8"))
     del params["sorter_params"]["min_spike_size"]
-    params_file.write_text(json.dumps(params))
+    params_file.write_text(json.dumps(params), encoding="utf-8")
     return folder
 
 
@@ -160,9 +162,9 @@ def test_finished_run_of_an_older_version_is_read(older, scene):
 def test_interrupted_run_of_an_older_version_is_refused_with_the_remedy(older, log):
     (older / "spikeinterface_log.json").unlink()
     if log is not None:
-        (older / "spikeinterface_log.json").write_text(log)
+        (older / "spikeinterface_log.json").write_text(log, encoding="utf-8")
     with pytest.raises(ValueError, match=r"begun by si_deepsort 0.1.0 or earlier.*Install.*Begin anew"):
         si_deepsort.resume_sorter(older)
-    (older / VERSION_FILE).write_text("9.9.9")
+    (older / VERSION_FILE).write_text("9.9.9", encoding="utf-8")
     with pytest.raises(ValueError, match=r"begun by si_deepsort 9.9.9"):
         si_deepsort.resume_sorter(older)

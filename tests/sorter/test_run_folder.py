@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
+from held_files import held_files_stay, needs_proc
+from small_recording import small_recording
 
+from si_deepsort.sorter.adapter import DeepSortSettings
+from si_deepsort.sorter.pipeline import sort_recording
 from si_deepsort.sorter.run_folder import RunFolder
 
 
@@ -41,3 +45,28 @@ def test_only_the_traces_are_removed(tmp_path):
         folder.mkdir()
     run.remove_traces()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["motion", "steps"]
+
+
+@needs_proc
+def test_traces_that_are_still_read_are_told(tmp_path, caplog):
+    run = RunFolder(tmp_path)
+    run.traces.mkdir()
+    np.save(run.traces / "segment0.npy", np.zeros(9))
+    with held_files_stay(tmp_path):
+        read = np.load(run.traces / "segment0.npy", mmap_mode="r")
+        run.remove_traces()
+        assert run.traces.exists() and "could not be deleted" in caplog.text
+        del read
+        run.remove_traces()
+    assert not run.traces.exists()
+
+
+@needs_proc
+@pytest.mark.parametrize("settings", [dict(), dict(matching=None)], ids=["matched", "clustered"])
+def test_nothing_reads_the_traces_when_they_are_deleted(settings, tmp_path, caplog):
+    """As on Windows, where they would stay: gigabytes in each result."""
+    recording, _ = small_recording(duration_s=2.0)
+    settings = DeepSortSettings(clustering="hdbscan", num_rounds=0, assess=False, **settings)
+    with held_files_stay(tmp_path):
+        sort_recording(recording, settings, tmp_path, dict(n_jobs=1, progress_bar=False))
+    assert not (tmp_path / "traces").exists() and "could not be deleted" not in caplog.text

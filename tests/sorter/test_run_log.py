@@ -19,7 +19,8 @@ def test_the_file_has_all_lines_and_the_console_what_was_asked_for(tmp_path, cap
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest has some, a user's program mostly none
     with run_log(tmp_path / "log.txt", is_verbose=is_verbose):
         say()
-    assert "a fact" in (tmp_path / "log.txt").read_text() and "a fault" in (tmp_path / "log.txt").read_text()
+    logged = (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert "a fact" in logged and "a fault" in logged
     shown = capsys.readouterr().err
     assert "a fault" in shown and ("a fact" in shown) == is_verbose
 
@@ -49,6 +50,6 @@ def test_runs_of_several_threads_end_in_any_order(tmp_path, first_ends_first):
     (first if first_ends_first else second).__exit__(None, None, None)
     say()
     (second if first_ends_first else first).__exit__(None, None, None)
-    assert files[first_ends_first].read_text().count("a fact") == 1
+    assert files[first_ends_first].read_text(encoding="utf-8").count("a fact") == 1
     assert not files[1 - first_ends_first].exists()
     assert (LOGGER.level, LOGGER.propagate, list(LOGGER.handlers)) == before

@@ -140,7 +140,7 @@ def test_recordings_that_cannot_be_tested_are_refused(recording_and_truth, tmp_p
         stress_test(silent, sorting=truth.frame_slice(0, 40_000))
     with pytest.raises(ValueError, match="same recording"):
         stress_test(recording.frame_slice(0, 50_000), sorting=truth)
-    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "mine").write_text("precious", encoding="utf-8")
     with pytest.raises(ValueError, match="holds no stress test"):
         stress_test(recording, sorting=truth, folder=tmp_path)
     wanted = StressTestSettings(units_per_repetition=50)
@@ -176,4 +176,5 @@ def test_deepsort_and_a_sorter_that_raises(recording_and_truth, monkeypatch, tmp
     failed = test.runs[test.runs["sorter"] == "raising"].iloc[0]
     assert failed["status"] == "failed" and "no licence" in failed["error"]
     kept = Run(repetition=0, sorter="deepsort", folder=tmp_path / "test" / "repetition_0" / "deepsort")
-    assert not kept.sorter_folder.exists() and json.loads((kept.folder / "result.json").read_text())["num_units"] >= 4
+    assert not kept.sorter_folder.exists()
+    assert json.loads((kept.folder / "result.json").read_text(encoding="utf-8"))["num_units"] >= 4

@@ -30,9 +30,9 @@ def test_a_saved_model_is_described_compared_and_has_a_card(name, tmp_path, caps
         assert part in text
     assert (
         load_model(trained).info.metrics
-        == json.loads((tmp_path / "model" / "config.json").read_text())["info"]["metrics"]
+        == json.loads((tmp_path / "model" / "config.json").read_text(encoding="utf-8"))["info"]["metrics"]
     )
-    card = (tmp_path / "model" / "README.md").read_text()
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert f"si_deepsort.{name}" in card and "of the user" in card
     assert trained.is_better in (True, False) and "the simple method, " in text
     for sentence in trained.info.comparisons.values():

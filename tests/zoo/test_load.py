@@ -24,9 +24,9 @@ PACKAGE = Path(si_deepsort.__file__).parent
 
 
 def change_config(folder, change):
-    config = json.loads((folder / CONFIG_FILE).read_text())
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     change(config)
-    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    (folder / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
 
 
 def replace_weights(folder, tensors):
@@ -127,7 +127,9 @@ def test_tensors_that_are_missing_extra_or_of_another_shape(folder):
 def test_a_git_lfs_pointer_in_place_of_the_weights(folder):
     from si_deepsort.zoo.model_folder import fingerprint
 
-    (folder / WEIGHTS_FILE).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    (folder / WEIGHTS_FILE).write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", encoding="utf-8"
+    )
     change_config(folder, lambda config: config["files"].update({WEIGHTS_FILE: fingerprint(folder / WEIGHTS_FILE)}))
     with pytest.raises(ValueError, match="no safetensors file"):
         load_model(folder)
@@ -140,7 +142,9 @@ def test_a_config_without_hashes_is_not_trusted(folder):
 
 
 def test_a_pointer_of_git_lfs_is_named(folder):
-    (folder / WEIGHTS_FILE).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    (folder / WEIGHTS_FILE).write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", encoding="utf-8"
+    )
     with pytest.raises(ValueError, match="git lfs pull"):
         load_model(folder)
 
@@ -165,6 +169,6 @@ def test_no_pickle_is_ever_read():
         r"torch\.load\(|pickle\.loads?\(|joblib\.load\(|allow_pickle=True|weights_only=False|\beval\(|\bexec\("
     )
     for path in PACKAGE.rglob("*.py"):
-        for number, line in enumerate(path.read_text().splitlines(), start=1):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             found = forbidden.search(line)
             assert not found or (found.group() == "eval(" and ".eval(" in line), f"{path}:{number} {line.strip()}"

@@ -88,7 +88,7 @@ def test_numbers_with_a_source_are_those_of_the_benchmark(name):
     specification = importlib.util.spec_from_file_location("model_cards", file)
     model_cards = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(model_cards)
-    config = (BUNDLED_FOLDER / name / CONFIG_FILE).read_text()
+    config = (BUNDLED_FOLDER / name / CONFIG_FILE).read_text(encoding="utf-8")
     assert json.loads(model_cards.config_with_results(BUNDLED_FOLDER / name)) == json.loads(config), REMEDY
 
 
@@ -125,15 +125,15 @@ def test_rendering_again_changes_nothing_and_keeps_what_a_person_wrote(tmp_path)
     card = render_card(folder)
     for text in ("Sees *rats*.", "Only rats.", "## Thanks\n\nTo the rats."):
         assert card.count(text) == 1
-    (folder / CARD_FILE).write_text(card)
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
     assert render_card(folder) == card
-    (folder / CARD_FILE).write_text(card.replace("\n", "\r\n"))
+    (folder / CARD_FILE).write_text(card.replace("\n", "\r\n"), encoding="utf-8")
     assert render_card(folder) == card
 
 
 def test_a_card_follows_the_config(tmp_path):
     folder = save_model(make_net(), tmp_path / "x", INFO)
-    (folder / CARD_FILE).write_text(render_card(folder))
+    (folder / CARD_FILE).write_text(render_card(folder), encoding="utf-8")
     metrics = {"recall": {"value": np.float64(0.75), "low": 0.7, "high": 0.8, "data": "held-out", "unit": "%"}}
     save_model(make_net(), folder, ModelInfo(name="x", task="embedding", metrics=metrics))
     card = render_card(folder)

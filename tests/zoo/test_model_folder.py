@@ -41,7 +41,12 @@ def test_saving_twice_gives_the_same_bytes(folder, tmp_path):
 
 def test_where_it_came_from_is_not_saved_again(folder, tmp_path):
     net = load_model(folder)
-    assert "source" not in json.loads((save_model(net, tmp_path / "copy", net.info) / CONFIG_FILE).read_text())["info"]
+    assert (
+        "source"
+        not in json.loads((save_model(net, tmp_path / "copy", net.info) / CONFIG_FILE).read_text(encoding="utf-8"))[
+            "info"
+        ]
+    )
 
 
 def test_numpy_values_become_plain_and_nan_is_refused(tmp_path):
@@ -85,8 +90,8 @@ def test_an_interrupted_save_is_never_misread(folder):
     [("settings", "ten"), ("metrics", [3]), ("probe", 3), ("sampling_frequency", "30 kHz"), ("sampling_frequency", -1)],
 )
 def test_entries_of_a_wrong_type_are_named(folder, entry, value):
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["info"][entry] = value
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(ValueError, match=f"info.{entry}.*expected"):
         load_model(folder)

@@ -52,11 +52,11 @@ def test_pushing_again_without_a_change_makes_no_commit(hub):
 def test_push_of_a_folder_keeps_what_was_written_on_the_card(hub, tmp_path):
     card = "## Limits\n\nOnly rats.\n"
     folder = save_model(make_net(), tmp_path / "model", INFO, card=card)
-    (folder / "secret.txt").write_text("not for the world")
+    (folder / "secret.txt").write_text("not for the world", encoding="utf-8")
     push_to_hub(folder, "lab/our-probe", token=WRITE_TOKEN, endpoint=hub.endpoint)
     files = hub.repositories["lab/our-probe"].commits[hub.repositories["lab/our-probe"].branches["main"]]
     assert b"Only rats." in files["README.md"] and "secret.txt" not in files
-    assert (folder / "README.md").read_text() == card
+    assert (folder / "README.md").read_text(encoding="utf-8") == card
 
 
 def test_push_without_info_or_right_says_what_to_do(hub):

@@ -41,7 +41,7 @@ def test_the_choice_is_the_best_of_the_curve_and_is_saved_with_it(detector, targ
     )
     assert len(tuning.curve) == 6
     assert tuning.f1 == max(row["f1"] for row in tuning.curve) > 0.7
-    settings = json.loads((tmp_path / "config.json").read_text())["info"]["settings"]
+    settings = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["info"]["settings"]
     assert settings["threshold"] == tuning.threshold and len(settings["tuning"]["curve"]) == 6
     assert (tmp_path / "tuning.png").stat().st_size > 1000
 

@@ -186,7 +186,7 @@ def test_the_score_is_that_of_the_end_of_each_trace_beside_the_network_before(tm
     assert score.default == pytest.approx(detection_scores(*late)["f1"], abs=0.1)
     assert score.value == trained.info.metrics["held_out_f1"] and "events-unet" in score.default_name
     assert str(score) in capsys.readouterr().out
-    assert str(score) in (tmp_path / "mine" / "README.md").read_text()
+    assert str(score) in (tmp_path / "mine" / "README.md").read_text(encoding="utf-8")
 
 
 def test_without_marks_at_the_end_nothing_is_claimed():

@@ -278,7 +278,7 @@ def test_two_processes_equal_one(tmp_path):
     def run(world, folder):
         code = PARALLEL.format(tests=str(Path(__file__).parents[2]), folder=str(folder))
         script = tmp_path / f"train{world}.py"
-        script.write_text(code)
+        script.write_text(code, encoding="utf-8")
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         subprocess.run([*command, str(script)], check=True, env=environment, capture_output=True, timeout=200)

@@ -130,7 +130,7 @@ def test_a_saved_model_predicts_the_same(session, model, tmp_path):
     assert first.expected.shape == (6000, 1) and first.times[0] == pytest.approx(0.01)
     num_spikes = len(session.sorting.get_unit_spike_train("unit0"))
     assert first.expected.sum() == pytest.approx(num_spikes, rel=0.1)
-    card = (tmp_path / "model" / "README.md").read_text()
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "unit0" in card and str(trained.scores["held-out blocks"]) in card
     assert trained.is_better == (trained.info.metrics["held_out_bits_per_spike_unit0"] > 0)
 
@@ -206,7 +206,7 @@ def test_sessions_regions_and_report(tmp_path):
     page = write_report(
         sessions, tmp_path / "report.html", model="glm", transfer_by="region", features=features, settings=QUICK
     )
-    assert page.read_text().count("data:image/png") == 2
+    assert page.read_text(encoding="utf-8").count("data:image/png") == 2
     with pytest.raises(ValueError, match="have no hemisphere"):
         cross_validate(sessions, by="hemisphere", features=features, settings=QUICK)
     with pytest.raises(ValueError, match="by='block'"):
