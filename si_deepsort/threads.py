@@ -50,6 +50,16 @@ def threads(number: int) -> Iterator[None]:
             pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let `each` use the thread that calls it alone as long as the block runs: the others have work of their own."""
+    token = _POOL.set(None)
+    try:
+        yield
+    finally:
+        _POOL.reset(token)
+
+
 def num_threads() -> int:
     """How many threads `each` uses here."""
     shared = _POOL.get()
@@ -76,12 +86,17 @@ def each(function: Callable[[Part], Result], parts: Iterable[Part], *, together:
     pool, number, _ = shared
     waiting: deque[Future[list[Result]]] = deque()
     ungrouped = iter(parts)
-    while group := list(islice(ungrouped, together)):
-        waiting.append(pool.submit(_computed, function, group))
-        if len(waiting) > PARTS_AHEAD * number:
+    try:
+        while group := list(islice(ungrouped, together)):
+            waiting.append(pool.submit(_computed, function, group))
+            if len(waiting) > PARTS_AHEAD * number:
+                yield from waiting.popleft().result()
+        while waiting:
             yield from waiting.popleft().result()
-    while waiting:
-        yield from waiting.popleft().result()
+    finally:
+        # Nobody asks for the rest if the loop over the results ended early or a part has failed.
+        for future in waiting:
+            future.cancel()
 
 
 def _computed(function: Callable[[Part], Result], parts: list[Part]) -> list[Result]:

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from si_deepsort.threads import PARTS_AHEAD, each, num_threads, threads
+from si_deepsort.threads import PARTS_AHEAD, alone, each, num_threads, threads
 
 
 def names_of(num_parts):
@@ -70,3 +70,26 @@ def test_an_error_in_a_part_is_raised_and_ends_the_threads():
     with pytest.raises(ZeroDivisionError), threads(2):
         list(each(lambda part: 1 // (part - 5), range(100)))
     assert threading.active_count() == before
+
+
+def test_a_thread_may_compute_alone():
+    with threads(2):
+        with alone():
+            assert num_threads() == 1
+            assert set(each(lambda _: threading.get_ident(), range(5))) == {threading.get_ident()}
+        assert num_threads() == 2
+
+
+def test_parts_that_nobody_asks_for_are_not_computed():
+    begun, go_on = [], threading.Event()
+
+    def compute(part):
+        begun.append(part)
+        go_on.wait(10 if part else 0)
+
+    with threads(2):
+        results = each(compute, range(100))
+        next(results)
+        results.close()
+        go_on.set()
+    assert len(begun) <= 3

@@ -90,6 +90,11 @@ class _SinglePrecisionSegment(BasePreprocessorSegment):
 single_precision = define_function_from_class(source_class=SinglePrecisionRecording, name="single_precision")
 
 
+def stored_halves(recording: BaseRecording) -> BaseRecording | None:
+    """The half-precision traces that a recording converts, to read a few of them; None if it reads others."""
+    return recording.get_parent() if isinstance(recording, SinglePrecisionRecording) else None
+
+
 def to_single_precision(halves: np.ndarray) -> np.ndarray:
     """
     Convert half-precision floats to single precision, without rounding.
@@ -141,13 +146,19 @@ def _check_half(dtype, remedy):
         raise ValueError(f"The traces are {np.dtype(dtype)}, expected float16. Convert them by {remedy} instead.")
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def single_from_bits(half):
+    """Single-precision number whose half-precision bits are given: sign, exponent and mantissa go to their places."""
+    bits = np.uint32(half)
+    moved = ((bits & np.uint32(0x8000)) << np.uint32(16)) | ((bits & np.uint32(0x7FFF)) << np.uint32(13))
+    return np.uint32(moved).view(np.float32) * REBIAS
+
+
 @numba.njit(cache=True, nogil=True)
 def _move_bits(halves, singles):
-    """Move sign, exponent and mantissa to their places in single precision; `singles` is filled in place."""
+    """Fill `singles` from the bits of half-precision numbers."""
     for place in range(len(halves)):
-        bits = np.uint32(halves[place])
-        moved = ((bits & np.uint32(0x8000)) << np.uint32(16)) | ((bits & np.uint32(0x7FFF)) << np.uint32(13))
-        singles[place] = np.uint32(moved).view(np.float32) * REBIAS
+        singles[place] = single_from_bits(halves[place])
 
 
 @numba.njit(cache=True, nogil=True)

@@ -5,16 +5,19 @@ SpikeInterface's waveform extractors hold all waveforms at once; here a chunk's 
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numba
 import numpy as np
+from numba.extending import overload
 from spikeinterface.core import BaseRecording
 
 from ..chunks import chunk_frames
 from ..geometry import channel_distances
+from ..preprocessing.half_precision import single_from_bits, stored_halves
 from ..spike_vectors import some_of_each
-from ..threads import each
+from ..threads import each, num_threads
 
 # Seconds of traces that are read at once, unless there are so many channels that memory asks for fewer.
 CHUNK_S = 2.0
@@ -68,9 +71,9 @@ def read_waveforms(
     def read(chunk):
         segment_index, start, stop, positions = chunk
         begin, end = max(0, start - num_samples), min(recording.get_num_frames(segment_index), stop + num_samples)
-        traces = recording.get_traces(segment_index, begin, end).astype("float32", copy=False)
+        traces = stored_traces(recording, segment_index, begin, end)
         onsets = peaks["sample_index"][positions].astype("int64") - begin - nbefore
-        waveforms = _cut_out(traces, onsets, neighbors[peaks["channel_index"][positions]], num_samples)
+        waveforms = cut_out(traces, onsets, neighbors[peaks["channel_index"][positions]], num_samples)
         return positions, waveforms if describe is None else describe(positions, waveforms)
 
     yield from each(read, _chunks_with_events(recording, peaks, chunk_s))
@@ -91,15 +94,62 @@ def _chunks_with_events(recording: BaseRecording, events, chunk_s) -> Iterator[t
                 yield segment_index, start, stop, own[first:last]
 
 
+def stored_traces(recording: BaseRecording, segment_index: int, begin: int, end: int) -> np.ndarray:
+    """
+    Traces from one frame to another, for `cut_out`; most of them are never looked at.
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames, num_channels), float32 | uint16
+        Where a recording holds half-precision numbers, their bits, which are not read from a file yet.
+    """
+    halves = stored_halves(recording)
+    if halves is None:
+        return np.ascontiguousarray(recording.get_traces(segment_index, begin, end), dtype="float32")
+    bits = np.ascontiguousarray(halves.get_traces(segment_index, begin, end)).view("uint16")
+    bits.flags.writeable = False  # as those of a file: numba compiles what may be written apart
+    return bits
+
+
+def _single(stored):
+    """Single-precision number of a float, which is itself, or of the bits of a half-precision number."""
+    raise NotImplementedError("Only compiled code uses this function.")
+
+
+@overload(_single, inline="always")
+def _single_of(stored):
+    if isinstance(stored, numba.types.Float):
+        return lambda stored: stored
+    return lambda stored: single_from_bits(stored)
+
+
 @numba.njit(cache=True, nogil=True)
-def _cut_out(traces: np.ndarray, onsets, channels, num_samples):
+def cut_out(traces, onsets, channels, num_samples):
+    """
+    Cut waveforms out of traces.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels)
+        From `stored_traces`.
+    onsets : np.ndarray, shape (num_spikes,), int
+        First frame of each waveform; it may lie outside.
+    channels : np.ndarray, shape (num_spikes, num_places), int
+        Channels of each waveform; -1 for an empty place.
+    num_samples : int
+
+    Returns
+    -------
+    np.ndarray, shape (num_spikes, num_samples, num_places), float32
+        0 outside the traces and at empty places.
+    """
     waveforms = np.zeros((len(onsets), num_samples, channels.shape[1]), dtype=np.float32)
     for spike in range(len(onsets)):
         first, last = max(0, -onsets[spike]), min(num_samples, len(traces) - onsets[spike])
         for sample in range(first, last):
             for place in range(channels.shape[1]):
                 if channels[spike, place] >= 0:
-                    waveforms[spike, sample, place] = traces[onsets[spike] + sample, channels[spike, place]]
+                    waveforms[spike, sample, place] = _single(traces[onsets[spike] + sample, channels[spike, place]])
     return waveforms
 
 
@@ -150,19 +200,44 @@ def average_waveforms(
     spikes = spikes[some_of_each(spikes["unit_index"], MOST_AVERAGED_SPIKES, seed)]
     bounds = _bounds_around(recording, main_channels, num_units)
 
-    def read(chunk):
-        segment_index, start, stop, positions = chunk
-        begin, end = max(0, start - nbefore), min(recording.get_num_frames(segment_index), stop + nafter)
-        traces = np.ascontiguousarray(recording.get_traces(segment_index, begin, end), dtype="float32")
-        if subtract is not None:
-            traces = traces.copy()
-            subtract(traces, segment_index, begin)
-        return traces, spikes["sample_index"][positions].astype("int64") - begin - nbefore, positions
+    def add(traces, first, own):
+        onsets = own["sample_index"].astype("int64") - first
+        _add_waveforms(sums, counts, traces, onsets, own["unit_index"].astype("int64"), bounds)
 
-    # Sums are made in one thread: in another order they would round differently.
-    for traces, onsets, positions in each(read, _chunks_with_events(recording, spikes, chunk_s)):
-        _add_waveforms(sums, counts, traces, onsets, spikes["unit_index"][positions].astype("int64"), bounds)
+    def chunks_of(own):
+        return _chunks_with_events(recording, own, chunk_s)
+
+    read = partial(_read_chunk, recording, nbefore=nbefore, nafter=nafter, subtract=subtract)
+    _add_in_order(add, read, chunks_of, spikes, is_stored=subtract is None and stored_halves(recording) is not None)
     return _averages_and_differences(sums, counts, bounds)
+
+
+def _add_in_order(add, read, chunks_of, spikes, *, is_stored: bool) -> None:
+    """Add the waveforms of each unit in one thread: in another order the sums would round differently."""
+
+    def add_units(own):
+        for traces, first, positions in map(read, chunks_of(own)):
+            add(traces, first, own[positions])
+
+    if is_stored:
+        # To look at stored traces once more costs nothing.
+        groups = [spikes[spikes["unit_index"] % num_threads() == group] for group in range(num_threads())]
+        for _ in each(add_units, groups):
+            pass
+    else:
+        for traces, first, positions in each(read, chunks_of(spikes)):
+            add(traces, first, spikes[positions])
+
+
+def _read_chunk(recording: BaseRecording, chunk, *, nbefore, nafter, subtract) -> tuple[np.ndarray, int, np.ndarray]:
+    """Traces of a chunk and around it, the frame that a first spike may have there, and the positions of its spikes."""
+    segment_index, start, stop, positions = chunk
+    begin, end = max(0, start - nbefore), min(recording.get_num_frames(segment_index), stop + nafter)
+    if subtract is None:
+        return stored_traces(recording, segment_index, begin, end), begin + nbefore, positions
+    traces = np.array(recording.get_traces(segment_index, begin, end), dtype="float32", order="C")
+    subtract(traces, segment_index, begin)
+    return traces, begin + nbefore, positions
 
 
 def _bounds_around(recording: BaseRecording, main_channels: np.ndarray | None, num_units: int) -> np.ndarray:
@@ -213,5 +288,5 @@ def _add_waveforms(sums, counts, traces: np.ndarray, onsets, units, bounds):
             for sample in range(num_samples):
                 total, waveform = sums[half, unit, sample, first:last], traces[onset + sample, first:last]
                 for place in range(len(total)):
-                    total[place] += waveform[place]
+                    total[place] += _single(waveform[place])
             counts[half, unit] += 1

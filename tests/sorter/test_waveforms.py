@@ -7,7 +7,10 @@ from spikeinterface.core.base import base_peak_dtype
 from unit_scenes import white_scene
 
 from si_deepsort.geometry import channels_within
+from si_deepsort.preprocessing.half_precision import single_precision
+from si_deepsort.sorter.units.spike_windows import read_spike_windows
 from si_deepsort.sorter.waveforms import average_waveforms, read_waveforms
+from si_deepsort.threads import threads
 
 
 def make_peaks(frames, channels):
@@ -79,3 +82,23 @@ def test_averages_end_far_from_the_main_channel():
     np.testing.assert_array_equal(near[:2, :, :3], whole[:2, :, :3])
     np.testing.assert_array_equal(near[2, :, 4:], whole[2, :, 4:])
     assert np.all(near[:2, :, 3:] == 0) and np.all(near[2, :, :4] == 0)
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_stored_half_precision_gives_what_single_precision_gives(num_threads):
+    traces, spikes, templates, nbefore = white_scene()
+    halves = traces.astype("float16")
+    stored, single = single_precision(as_recording(halves)), as_recording(halves.astype("float32"))
+    reach = dict(nbefore=nbefore, nafter=templates.shape[1] - nbefore)
+    averages = average_waveforms(single, spikes, 3, **reach, seed=0)
+    with threads(num_threads):
+        for found, expected in zip(average_waveforms(stored, spikes, 3, **reach, seed=0), averages, strict=True):
+            np.testing.assert_array_equal(found, expected)
+    peaks = make_peaks(spikes["sample_index"], spikes["unit_index"])
+    np.testing.assert_array_equal(waveforms_of(stored, peaks, 50, **reach), waveforms_of(single, peaks, 50, **reach))
+    # Some windows reach beyond the ends.
+    spikes["sample_index"][[0, -1]] = 1, len(traces) - 1
+    channels = np.array([2, 0])
+    windows = [read_spike_windows(one, spikes, channels, nbefore=nbefore, num_samples=21) for one in (stored, single)]
+    np.testing.assert_array_equal(*windows)
+    assert windows[0].shape == (len(spikes), 41, 2) and np.all(windows[0][0, 0] == 0)

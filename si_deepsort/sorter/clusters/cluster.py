@@ -14,7 +14,6 @@ from sklearn.cluster import DBSCAN, HDBSCAN
 from sklearn.neighbors import NearestNeighbors
 
 from ...components import principal_components
-from ...threads import each
 from .isosplit import isosplit
 
 # Principal components in which peaks are clustered. Tuned on generated development recordings (seeds 1-5).
@@ -68,7 +67,9 @@ def cluster_by_channel(
             embeddings_of_channel(peak_channels[positions[0]], positions), partition, min_size=min_size
         )
 
-    for positions, local in zip(by_channel, each(cluster, by_channel), strict=True):
+    # In one thread: partitions are many short calls, for which threads would wait for the interpreter longer than they
+    # compute.
+    for positions, local in zip(by_channel, map(cluster, by_channel), strict=True):
         labels[positions] = np.where(local >= 0, local + labels.max() + 1, -1)
     return labels
 

@@ -14,7 +14,6 @@ from spikeinterface.core import BaseRecording
 
 from ...components import principal_components
 from ...spike_vectors import in_order
-from ...threads import each
 from ..matching.overlaps import waveform_directions
 from ..units.spike_features import SpikeFeatures, read_spike_features
 from ..units.templates import UnitTemplates
@@ -76,7 +75,8 @@ def split_units(
         scaled = without_known_variation(features, unit, amplitude_variance)
         return split_recursively(scaled, partition, min_size=min_size)
 
-    for unit, parts in enumerate(each(parts_of, range(len(features.positions)))):
+    # In one thread, as in `cluster_by_channel`.
+    for unit, parts in enumerate(map(parts_of, range(len(features.positions)))):
         positions = features.positions[unit]
         if parts.max(initial=0) > 0:
             labels[spikes["unit_index"] == unit] = -1

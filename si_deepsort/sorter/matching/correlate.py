@@ -144,14 +144,15 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
     return result
 
 
-def correlate_blocks(blocks: Sequence[np.ndarray], filters: MatchedFilters) -> np.ndarray:
+def correlate_blocks(blocks: Sequence[np.ndarray] | np.ndarray, filters: MatchedFilters) -> np.ndarray:
     """
     Inner product of every template with each block of traces at every `filters.stride`-th start frame.
 
     Parameters
     ----------
     blocks : sequence of np.ndarray, shape (num_frames, num_channels), float32
-        White traces, of at most `filters.block_frames` frames each. Frames that are missing at the end are 0.
+        White traces, of at most `filters.block_frames` frames each; or one array of all blocks, if they are equally
+        long. Frames that are missing at the end are 0.
     filters : MatchedFilters
 
     Returns
@@ -161,10 +162,11 @@ def correlate_blocks(blocks: Sequence[np.ndarray], filters: MatchedFilters) -> n
     """
     places = filters.block_frames // filters.stride
     spectra = np.empty((2, len(blocks), blocks[0].shape[1], places // 2 + 1), dtype="float32")
-    for number, block in enumerate(blocks):
-        # The transform reads along time without a transposed copy.
-        spectrum = scipy.fft.rfft(block.T, filters.block_frames, axis=1)[:, : places // 2 + 1]
-        spectra[0, number], spectra[1, number] = spectrum.real, spectrum.imag
+    # The transform reads along time without a transposed copy; small blocks are transformed together.
+    of_all = [(slice(None), blocks)] if isinstance(blocks, np.ndarray) else enumerate(blocks)
+    for own, block in of_all:
+        spectrum = scipy.fft.rfft(block.swapaxes(-1, -2), filters.block_frames)[..., : places // 2 + 1]
+        spectra[0, own], spectra[1, own] = spectrum.real, spectrum.imag
     products = np.empty((len(filters.norms), len(blocks), spectra.shape[3]), dtype="complex64")
     _sum_products(filters.spectra, filters.starts, filters.channels, spectra, products)
     return scipy.fft.irfft(products, places, axis=2, overwrite_x=True)

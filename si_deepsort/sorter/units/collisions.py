@@ -8,7 +8,6 @@ the other units as well, every one of them with its own lag and amplitude.
 
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass
-from functools import partial
 
 import numpy as np
 from scipy.stats import binom
@@ -16,11 +15,11 @@ from spikeinterface.core import BaseRecording
 
 from ...geometry import channel_distances
 from ...spike_vectors import main_channels, some_of_each
-from ...threads import PARTS_AHEAD, each, num_threads
+from ...threads import alone, each
 from ..matching.kernels import INTERPOLATION_REACH
 from ..matching.overlaps import TemplateOverlaps, make_template_overlaps
 from ..matching.pursuit import pursue_correlations
-from .spike_windows import SpikeWindows, read_spike_windows
+from .spike_windows import make_window_templates, read_spike_windows
 from .templates import UnitTemplates
 
 # A unit is tested if the templates of others leave less than this fraction of the energy of its template. The lags of
@@ -174,26 +173,24 @@ def _is_certain(num_doubtful: int, num_tested: int, share: float) -> bool:
     return bool(min(fewer, more) < MOST_UNCERTAIN)
 
 
-def _among(is_unit: Callable[[int, np.ndarray], bool], is_left: np.ndarray, unit: int) -> bool:
-    return is_unit(unit, is_left)
-
-
 def _kept_one_by_one(is_unit: Callable[[int, np.ndarray], bool], order: np.ndarray, depends: np.ndarray) -> np.ndarray:
     """
     Which units are kept if they are judged in an order, each with those that are left then; (num_units,), bool.
 
-    Threads judge several at once, as if all of them were kept. One that depends on a unit which is not kept, `depends`
-    of shape (num_units, num_units), is judged again, with all after it.
+    Threads judge units ahead, each with those that are left when its test begins. One that depends on a unit which was
+    dropped meanwhile, `depends` of shape (num_units, num_units), is judged again.
     """
-    is_left, position = np.ones(len(order), dtype=bool), 0
-    at_once = 1 if num_threads() == 1 else PARTS_AHEAD * num_threads()
-    while position < len(order):
-        judged, before = order[position : position + at_once], is_left.copy()
-        for unit, is_kept in zip(judged, each(partial(_among, is_unit, before), judged), strict=True):
-            if np.any(depends[unit] & before & ~is_left):
-                break
-            is_left[unit] = is_kept
-            position += 1
+    is_left = np.ones(len(order), dtype=bool)
+
+    def judge(unit: int) -> tuple[np.ndarray, bool]:
+        seen = is_left.copy()
+        return seen, is_unit(unit, seen)
+
+    for unit, (seen, is_kept) in zip(order, each(judge, order), strict=True):
+        if np.any(depends[unit] & seen & ~is_left):
+            with alone():
+                _, is_kept = judge(unit)
+        is_left[unit] = is_kept
     return is_left
 
 
@@ -213,7 +210,8 @@ def _explain_template(templates, overlaps: TemplateOverlaps, unit, candidates):
         amplitude_variance=AMPLITUDE_VARIANCE,
         refractory_frames=num_samples,
     )
-    residual = np.pad(templates[unit], ((num_samples - 1, num_samples - 1), (0, 0)))
+    residual = np.zeros((3 * num_samples - 2, templates.shape[2]), dtype=templates.dtype)
+    residual[num_samples - 1 : 2 * num_samples - 1] = templates[unit]
     for frame, other, amplitude in zip(frames, others, amplitudes, strict=True):
         residual[frame : frame + num_samples] -= amplitude * templates[other]
     return len(others), np.sum(residual**2)
@@ -258,9 +256,6 @@ def spike_gains(
     members = np.concatenate([[unit], others[(templates.visible[others] & is_tested).any(axis=1)]])
     local = np.stack([templates.values[member][:, channels] for member in members])
     reach = dict(nbefore=templates.nbefore, num_samples=local.shape[1])
-    windows = SpikeWindows(
-        read_spike_windows(traces, parts[0], channels, **reach), local, threshold, amplitude_variance
-    )
-    yield windows.gains()
-    for part in parts[1:]:
-        yield windows.with_traces(read_spike_windows(traces, part, channels, **reach)).gains()
+    explained = make_window_templates(local, threshold=threshold, amplitude_variance=amplitude_variance)
+    for part in parts:
+        yield explained.gains(read_spike_windows(traces, part, channels, **reach))

@@ -1,5 +1,7 @@
 """How well spikes explain windows of traces: all spikes of a window fitted together, and the best pair of spikes."""
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 
@@ -14,12 +16,35 @@ LEAST_DETERMINANT = 0.05
 ROUNDING = 1.001
 
 
+class SpikeShapes(NamedTuple):
+    """
+    What spikes of some units add to traces, and how it changes with their times.
+
+    Attributes
+    ----------
+    values : np.ndarray, shape (num_units, num_channels, 2, num_samples), float32
+        Templates and their slopes.
+    visible : np.ndarray, shape (num_units, num_channels), bool
+        Where a template is not 0.
+    """
+
+    values: np.ndarray
+    visible: np.ndarray
+
+
+def make_spike_shapes(templates: np.ndarray) -> SpikeShapes:
+    """Shapes of the spikes of units with templates (num_units, num_samples, num_channels), float32."""
+    values = np.empty((len(templates), templates.shape[2], 2, templates.shape[1]), dtype="float32")
+    values[:, :, 0], values[:, :, 1] = templates.transpose(0, 2, 1), np.gradient(templates, axis=1).transpose(0, 2, 1)
+    return SpikeShapes(values, np.any(templates != 0, axis=1))
+
+
 def spike_costs(
     windows: np.ndarray,
     owners: np.ndarray,
     frames: np.ndarray,
     units: np.ndarray,
-    templates: np.ndarray,
+    shapes: SpikeShapes,
     *,
     threshold: float,
     amplitude_variance: float,
@@ -29,14 +54,15 @@ def spike_costs(
 
     Parameters
     ----------
-    windows : np.ndarray, shape (num_windows, num_frames, num_channels), float32
-        White traces.
+    windows : np.ndarray, shape (num_windows, num_channels, num_frames), float32
+        White traces, channel by channel.
     owners : np.ndarray, shape (num_spikes,), int
         Window of each spike.
     frames : np.ndarray, shape (num_spikes,), int
         First frame of the template of each spike in its window; it may lie outside.
     units : np.ndarray, shape (num_spikes,), int
-    templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
+    shapes : SpikeShapes
+        Shapes of the units.
     threshold : float
         Cost of a spike.
     amplitude_variance : float
@@ -48,22 +74,22 @@ def spike_costs(
         Energy of the residual, with what the priors of amplitudes and delays and the spikes themselves cost: minus
         twice the log likelihood, up to a constant.
     """
-    order = np.flatnonzero((frames > -templates.shape[1]) & (frames < windows.shape[1]))
+    order = np.flatnonzero((frames > -shapes.values.shape[3]) & (frames < windows.shape[2]))
     order = order[np.argsort(owners[order], kind="stable")]
     starts = np.searchsorted(owners[order], np.arange(len(windows) + 1))
-    used, places = np.unique(units[order], return_inverse=True)
-    slopes = np.gradient(templates[used], axis=1)
-    shapes = np.ascontiguousarray(np.stack([templates[used], slopes]).transpose(1, 3, 0, 2))
-    visible = np.any(templates[used] != 0, axis=1)
-    most = 2 * int(np.diff(starts).max(initial=0))
+    counts = np.diff(starts)
+    most = 2 * int(counts.max(initial=0))
     # Spikes fewer than in the fullest window have a row and a column of the unit matrix, and no fit.
-    products, fits = np.tile(np.eye(most), (len(windows), 1, 1)), np.zeros((len(windows), most))
-    residuals = np.array(windows.transpose(0, 2, 1), dtype="float32", order="C")
+    products, fits = np.zeros((len(windows), most, most)), np.zeros((len(windows), most))
+    products[:, range(most), range(most)] = 1.0
+    residuals = np.array(windows, dtype="float32", order="C")
     precisions = np.array([1 / amplitude_variance, DELAY_PRECISION])
-    _fit_windows(residuals, starts, frames[order], places, shapes, visible, precisions, products, fits)
+    _fit_windows(
+        residuals, starts, frames[order], units[order], shapes.values, shapes.visible, precisions, products, fits
+    )
     explained = np.sum(fits * np.linalg.solve(products, fits[:, :, None])[:, :, 0], axis=1)
     energies = np.sum(residuals**2, axis=(1, 2), dtype="float64")
-    return energies - explained + threshold * np.diff(starts)
+    return energies - explained + threshold * counts
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,16 +1,17 @@
 """Windows around the spikes of one unit, explained with this unit and without it."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 from spikeinterface.core import BaseRecording
 
+from ...preprocessing.half_precision import stored_halves
 from ..matching.correlate import MatchedFilters, correlate_blocks, make_matched_filters
 from ..matching.kernels import INTERPOLATION_REACH
 from ..matching.overlaps import TemplateOverlaps, make_template_overlaps
 from ..matching.pursuit import pursue_correlations
-from .spike_costs import best_pairs, spike_costs, subtract_spikes
+from ..waveforms import cut_out, stored_traces
+from .spike_costs import SpikeShapes, best_pairs, make_spike_shapes, spike_costs, subtract_spikes
 
 # A pair of spikes of other units is looked for within this part of a template's length to either side of a spike, with
 # the default settings 1.3 ms: spikes farther apart than the main peak of a template are not clustered as one.
@@ -41,27 +42,38 @@ class ExplainedSpikes:
 
 
 @dataclass(frozen=True)
-class SpikeWindows:
+class WindowTemplates:
     """
-    Windows of white traces around spikes of a unit, with the templates that may explain them.
+    Templates that may explain windows of white traces around the spikes of a unit.
+
+    Threads test several units at once. Nothing here is computed when it is first asked for: in Python 3.11 the threads
+    would wait for each other, whichever windows they look at.
 
     Attributes
     ----------
-    traces : np.ndarray, shape (num_windows, num_frames, num_channels), float32
-    templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
+    shapes : SpikeShapes
         Template 0 is that of the unit itself.
+    filters : MatchedFilters
+        Their transforms, for windows with the length of a template before them.
+    overlaps : TemplateOverlaps
     threshold : float
         Smallest score of a spike: what an additional spike costs.
     amplitude_variance : float
         Variance of the amplitudes of a unit's spikes, relative to its template.
     """
 
-    traces: np.ndarray
-    templates: np.ndarray
+    shapes: SpikeShapes
+    filters: MatchedFilters
+    overlaps: TemplateOverlaps
     threshold: float
     amplitude_variance: float
 
-    def gains(self) -> np.ndarray:
+    @property
+    def num_samples(self) -> int:
+        """Samples of a template."""
+        return self.filters.num_samples
+
+    def gains(self, windows: np.ndarray) -> np.ndarray:
         """
         How much better each window is explained with the unit than by the others alone.
 
@@ -69,83 +81,69 @@ class SpikeWindows:
         unit, or a pair of them replaces its spike. Matching alone, which takes the largest spike first, often misses
         the right pair.
 
+        Parameters
+        ----------
+        windows : np.ndarray, shape (num_windows, num_frames, num_channels), float32
+            As `read_spike_windows` reads them.
+
         Returns
         -------
         np.ndarray, shape (num_windows,), float
             Differences of twice the log likelihood.
         """
-        if len(self.traces) == 0:
+        if len(windows) == 0:
             return np.zeros(0)
-        with_unit, without_unit = self._matched(is_unit_used=True), self._matched(is_unit_used=False)
-        cost_of_others = np.minimum(self._costs(without_unit), self._costs(self._with_pairs(with_unit)))
-        return cost_of_others - self._costs(with_unit)
+        # Correlations of all templates with the windows, (num_units, num_windows, num_places). Before each window there
+        # is the length of a template of zeros: templates may begin there.
+        num_windows, length, num_channels = windows.shape
+        blocks = np.zeros((num_windows, self.num_samples + length, num_channels), dtype="float32")
+        blocks[:, self.num_samples :] = windows
+        correlations = correlate_blocks(blocks, self.filters)
+        by_channel = np.ascontiguousarray(windows.transpose(0, 2, 1))
+        with_unit, without_unit = (self._matched(correlations, is_unit_used=is_used) for is_used in (True, False))
+        with_pairs = self._with_pairs(with_unit, windows, correlations)
+        cost_of_others = np.minimum(self._costs(without_unit, by_channel), self._costs(with_pairs, by_channel))
+        return cost_of_others - self._costs(with_unit, by_channel)
 
-    def with_traces(self, traces: np.ndarray) -> "SpikeWindows":
-        """Other windows with the same templates, whose filters and overlaps are not computed again."""
-        others = replace(self, traces=traces)
-        vars(others).update(_filters=self._filters, _overlaps=self._overlaps)
-        return others
-
-    @cached_property
-    def _filters(self) -> MatchedFilters:
-        num_samples = self.templates.shape[1]
-        return make_matched_filters(self.templates, block_frames=self.traces.shape[1] + num_samples)
-
-    @cached_property
-    def _overlaps(self) -> TemplateOverlaps:
-        return make_template_overlaps(self.templates)
-
-    @cached_property
-    def _correlations(self) -> np.ndarray:
-        """
-        Correlations of all templates with the windows, laid end to end, (num_units, num_windows * num_places).
-
-        Before each window there is the length of a template of zeros: templates may begin there.
-        """
-        before = self.templates.shape[1]
-        blocks = np.pad(self.traces, ((0, 0), (before, 0), (0, 0)))
-        return correlate_blocks(list(blocks), self._filters).reshape(len(self.templates), -1)
-
-    def _matched(self, *, is_unit_used: bool) -> ExplainedSpikes:
-        thresholds = np.full(len(self.templates), self.threshold)
+    def _matched(self, correlations, *, is_unit_used: bool) -> ExplainedSpikes:
+        thresholds = np.full(len(self.filters.norms), self.threshold)
         thresholds[0] = self.threshold if is_unit_used else np.inf
         frames, units, _, _ = pursue_correlations(
-            self._correlations.copy(),
-            self._overlaps,
+            correlations.reshape(len(correlations), -1).copy(),
+            self.overlaps,
             thresholds=thresholds,
             amplitude_variance=self.amplitude_variance,
-            refractory_frames=round(REFRACTORY_REACH * self.templates.shape[1]),
+            refractory_frames=round(REFRACTORY_REACH * self.num_samples),
         )
-        windows, frames = np.divmod(frames, self._filters.block_frames)
-        return ExplainedSpikes(windows, frames - self.templates.shape[1], units)
+        windows, frames = np.divmod(frames, self.filters.block_frames)
+        return ExplainedSpikes(windows, frames - self.num_samples, units)
 
-    def _costs(self, spikes: ExplainedSpikes) -> np.ndarray:
+    def _costs(self, spikes: ExplainedSpikes, by_channel) -> np.ndarray:
         return spike_costs(
-            self.traces,
+            by_channel,
             spikes.windows,
             spikes.frames,
             spikes.units,
-            self.templates,
+            self.shapes,
             threshold=self.threshold,
             amplitude_variance=self.amplitude_variance,
         )
 
-    def _with_pairs(self, spikes: ExplainedSpikes) -> ExplainedSpikes:
+    def _with_pairs(self, spikes: ExplainedSpikes, windows, correlations) -> ExplainedSpikes:
         """The spikes of the others, and in each window the best pair of others instead of the unit's spike."""
         is_other = spikes.units != 0
         others = ExplainedSpikes(spikes.windows[is_other], spikes.frames[is_other], spikes.units[is_other])
-        num_samples = self.templates.shape[1]
+        num_samples = self.num_samples
         reach = round(PAIR_REACH * num_samples)
-        places = (self.traces.shape[1] - num_samples) // 2 + np.arange(-reach, reach + 1)
-        every = self._correlations.reshape(len(self.templates), len(self.traces), -1)
-        near = np.ascontiguousarray(every[:, :, num_samples + places].transpose(1, 0, 2))
-        subtract_spikes(near, places[0], others.windows, others.frames, others.units, self._overlaps)
-        fits = near.max(axis=2).mean(axis=0) / np.sqrt(np.maximum(self._filters.norms, 1e-9))
+        places = (windows.shape[1] - num_samples) // 2 + np.arange(-reach, reach + 1)
+        near = np.ascontiguousarray(correlations[:, :, num_samples + places].transpose(1, 0, 2))
+        subtract_spikes(near, places[0], others.windows, others.frames, others.units, self.overlaps)
+        fits = near.max(axis=2).mean(axis=0) / np.sqrt(np.maximum(self.filters.norms, 1e-9))
         likely = np.argsort(-fits, kind="stable")
         likely = likely[likely != 0][:MOST_PAIRED_UNITS]
         found = best_pairs(
             np.ascontiguousarray(near[:, likely]),
-            self._filters.norms[likely],
+            self.filters.norms[likely],
             self._dense_overlaps(likely, len(places)),
             np.float32(1 / self.amplitude_variance),
         )
@@ -159,18 +157,34 @@ class SpikeWindows:
     def _dense_overlaps(self, members, num_places):
         """Overlaps of some units, (num_members, num_members, 2 * num_places - 1)."""
         dense = np.zeros((len(members), len(members), 2 * num_places - 1), dtype="float32")
-        middle = INTERPOLATION_REACH + self._overlaps.num_lags - 1
+        middle = INTERPOLATION_REACH + self.overlaps.num_lags - 1
+        column_of = np.full(len(self.filters.norms), -1)
+        column_of[members] = np.arange(len(members))
         for row, member in enumerate(members):
-            pairs = slice(self._overlaps.starts[member], self._overlaps.starts[member + 1])
-            values = self._overlaps.values[pairs, middle - num_places + 1 : middle + num_places]
-            _, columns, rows = np.intersect1d(members, self._overlaps.units[pairs], return_indices=True)
-            dense[row, columns] = values[rows]
+            first, last = self.overlaps.starts[member], self.overlaps.starts[member + 1]
+            columns = column_of[self.overlaps.units[first:last]]
+            pairs = np.flatnonzero(columns >= 0)
+            values = self.overlaps.values[first + pairs, middle - num_places + 1 : middle + num_places]
+            dense[row, columns[pairs]] = values
         return dense
+
+
+def make_window_templates(templates: np.ndarray, *, threshold: float, amplitude_variance: float) -> WindowTemplates:
+    """Prepare templates for windows as `read_spike_windows` reads them; see `WindowTemplates`."""
+    num_samples = templates.shape[1]
+    filters = make_matched_filters(templates, block_frames=_window_frames(num_samples) + num_samples)
+    overlaps = make_template_overlaps(templates)
+    return WindowTemplates(make_spike_shapes(templates), filters, overlaps, threshold, amplitude_variance)
+
+
+def _window_frames(num_samples: int) -> int:
+    """Frames of a window: a template, and half of its length on both sides."""
+    return num_samples + 2 * (num_samples // 2)
 
 
 def read_spike_windows(
     traces: BaseRecording, spikes: np.ndarray, channels: np.ndarray, *, nbefore: int, num_samples: int
-):
+) -> np.ndarray:
     """
     Windows of twice a template's length around some spikes.
 
@@ -190,13 +204,19 @@ def read_spike_windows(
     np.ndarray, shape (num_spikes, num_frames, num_channels), float32
         0 beyond the ends of the recording.
     """
-    margin = num_samples // 2
-    length = num_samples + 2 * margin
+    margin, length = num_samples // 2, _window_frames(num_samples)
     windows = np.zeros((len(spikes), length, len(channels)), dtype="float32")
+    onsets = spikes["sample_index"].astype("int64") - nbefore - margin
+    if stored_halves(traces) is not None:
+        of_segments = (np.flatnonzero(spikes["segment_index"] == i) for i in range(traces.get_num_segments()))
+        for segment, own in enumerate(of_segments):
+            if len(own):
+                # Only the frames of the windows are read.
+                bits = stored_traces(traces, segment, 0, traces.get_num_frames(segment))
+                windows[own] = cut_out(bits, onsets[own], np.tile(channels, (len(own), 1)), length)
+        return windows
     # A few spikes of one unit lie far apart: reading chunks around them would read most of the recording.
-    for window, spike in zip(windows, spikes, strict=True):
-        segment = int(spike["segment_index"])
-        onset = int(spike["sample_index"]) - nbefore - margin
+    for window, onset, segment in zip(windows, onsets.tolist(), spikes["segment_index"].tolist(), strict=True):
         first, last = max(onset, 0), min(onset + length, traces.get_num_frames(segment))
         if first < last:
             # Asked for by their positions: to look names up takes longer than to read the window.

@@ -125,17 +125,18 @@ def clean_averages(
 def _add_projections(values, averages, shown, directions):
     """Add to `values` the averages, projected on some directions, on the channels that are shown (units, channels)."""
 
-    def add(unit):
+    # In one thread: each product is so small that threads would spend more time on taking turns.
+    for unit in range(len(values)):
         values[unit][:, shown[unit]] += directions.T @ (directions @ averages[unit][:, shown[unit]])
-
-    for _ in each(add, range(len(values)), together=UNITS_TOGETHER):
-        pass
 
 
 def _energies(waveforms, directions):
     """Energies in some directions of waveforms (units, samples, channels); (units, channels)."""
-    energies = each(lambda own: np.sum((directions @ own) ** 2, axis=0), waveforms, together=UNITS_TOGETHER)
-    return np.stack(list(energies))
+
+    def energies_of(first):
+        return np.sum((directions @ waveforms[first : first + UNITS_TOGETHER]) ** 2, axis=1)
+
+    return np.concatenate(list(each(energies_of, range(0, len(waveforms), UNITS_TOGETHER))))
 
 
 def _stands_out(energy, differences, directions, noise_energy):

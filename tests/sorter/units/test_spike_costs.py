@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from si_deepsort.sorter.matching.overlaps import make_template_overlaps
-from si_deepsort.sorter.units.spike_costs import DELAY_PRECISION, best_pairs, spike_costs, subtract_spikes
+from si_deepsort.sorter.units.spike_costs import (
+    DELAY_PRECISION,
+    best_pairs,
+    make_spike_shapes,
+    spike_costs,
+    subtract_spikes,
+)
 
 NUM_SAMPLES, NUM_CHANNELS, NUM_FRAMES = 20, 6, 45
 PRIORS = dict(threshold=18.0, amplitude_variance=0.02)
@@ -34,7 +40,7 @@ def test_costs_are_those_of_the_best_amplitudes_and_delays(seed):
     owners, units = rng.integers(0, 4, 12), rng.integers(0, 4, 12)  # the last window has no spike
     frames = rng.integers(-NUM_SAMPLES - 3, NUM_FRAMES + 3, 12)
     before = windows.copy()
-    found = spike_costs(windows, owners, frames, units, templates, **PRIORS)
+    found = spike_costs(windows.transpose(0, 2, 1), owners, frames, units, make_spike_shapes(templates), **PRIORS)
     np.testing.assert_array_equal(windows, before)
     for window in range(5):
         is_own = (owners == window) & (frames > -NUM_SAMPLES) & (frames < NUM_FRAMES)
