@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import gc
 import logging
 import os
 from pathlib import Path
@@ -14,17 +15,43 @@ from threadpoolctl import threadpool_limits
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".numba_cache"))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Each worker gets a row of files, and takes from another when it has done its own: few make the same fixtures."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
+
+
 OWN_LOGGER = logging.getLogger("si_deepsort")
 OWN_LEVEL = OWN_LOGGER.level
 
 
-@pytest.fixture(autouse=True)
-def single_thread():
+@pytest.fixture(autouse=True, scope="module")
+def small_heap():
+    """
+    Leave what was there before a module out of the search for garbage.
+
+    SpikeInterface searches the whole process after each chunk that it writes, which takes .3 s each time when all test
+    modules and libraries are loaded.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def single_thread_of_libraries():
     """Sums in another order round differently: results are compared bit by bit with those of worker processes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     with threadpool_limits(1):
         yield
+
+
+@pytest.fixture(autouse=True)
+def single_thread():
+    """As above, for PyTorch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
     torch.set_num_threads(before)
 
 

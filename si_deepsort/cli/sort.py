@@ -127,7 +127,10 @@ def _tell_result(sorting: "BaseSorting", out: Path) -> None:
     num_left_out = len(left_out.get("reason", ()))
     if num_left_out:
         print(f"{num_left_out} units were left out; {out}/sorter_output/dropped.csv says why.")
-    print(f'Open them in Python, also without this package: spikeinterface.load("{out}/sorter_output/sorting")')
+    # With slashes on Windows as well: in Python, backslashes within quotes mean something else.
+    print(
+        f'Open them in Python, also without this package: spikeinterface.load("{out.as_posix()}/sorter_output/sorting")'
+    )
 
 
 def settings(

@@ -94,7 +94,7 @@ def finish_training(
     """
     net.info = replace(info, comparisons={name: str(score) for name, score in scores.items()})
     saved = save_with_card(net, folder) if folder is not None else None
-    model = f'"{saved}"' if saved is not None else "trained.net"
+    model = f'"{saved.as_posix()}"' if saved is not None else "trained.net"
     trained = TrainedModel(net=net, folder=saved, scores=scores, next_step=next_step.replace("{model}", model))
     if prints:
         print(trained)

@@ -1,10 +1,12 @@
 """`si-deepsort sort`, `demo`, `doctor`: options made from the settings, any format, messages without tracebacks."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from dataclasses import fields
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 
 from si_deepsort import cli
 from si_deepsort.cli.setting_options import setting_parameters
+from si_deepsort.cli.sort import _tell_result
 from si_deepsort.sorter.settings import DeepSortSettings
 
 QUICK = ("--clustering", "hdbscan", "--num-rounds", "0")
@@ -108,8 +111,6 @@ def test_bare_samples_with_a_probe_and_none_and_json(folder, tmp_path):
     ids=str,
 )
 def test_mistakes_are_explained(folder, tmp_path, arguments, expected):
-    import re
-
     (tmp_path / "text.txt").write_text("not a [recording", encoding="utf-8")
     (tmp_path / "wrong.toml").write_text("freq_mni = 300.0", encoding="utf-8")
     write_probeinterface(tmp_path / "probe.json", line_probe(7))
@@ -161,6 +162,13 @@ def test_damaged_run_is_refused_in_the_words_of_options(folder, tmp_path):
     (tmp_path / "out").mkdir()
     text = message("sort", folder / "recording", "-o", tmp_path / "out", "--resume")
     assert "holds no sorting to go on with" in text and "--overwrite" in text and "run_sorter" not in text
+
+
+def test_the_line_that_opens_a_result_is_python_on_windows_as_well(capsys):
+    out = PureWindowsPath(r"C:\Users\new\out")
+    _tell_result(si.NumpySorting.from_unit_dict([{0: np.arange(3)}], 20_000.0), out)
+    code = re.search(r'load\((".*")\)', capsys.readouterr().out).group(1)
+    assert PureWindowsPath(ast.literal_eval(code)) == out / "sorter_output" / "sorting"
 
 
 @pytest.mark.slow

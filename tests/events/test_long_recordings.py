@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is NaN or saturated")
 
 @pytest.fixture(scope="module")
 def recording():
-    trace = simulate_events("current", duration_s=30.0, seed=4)[0].get_traces().copy()
+    trace = simulate_events("current", duration_s=12.0, seed=4)[0].get_traces().copy()
     trace[50_000:50_300] = np.nan
     return si.NumpyRecording([trace], 20_000.0)
 

@@ -86,7 +86,7 @@ def test_scale_bars_have_round_lengths(length, rounded):
     assert _round_length(length) == pytest.approx(rounded)
 
 
-@pytest.mark.parametrize("lengths", [(50_000, 90_000, 7), (50_000, 0, 60_000), (0, 100), (0,)])
+@pytest.mark.parametrize("lengths", [(50_000, 0, 60_000, 7), (0, 100), (0,)])
 def test_sweeps_may_have_any_lengths(simulated, found, lengths, tmp_path):
     trace, stops = simulated[0].get_traces(), np.cumsum(lengths)
     sweeps = [trace[stop - length : stop] for stop, length in zip(stops, lengths, strict=True)]

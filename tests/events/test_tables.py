@@ -4,9 +4,7 @@ import numpy as np
 import pandas
 import pytest
 import spikeinterface.core as si
-from typer.testing import CliRunner
 
-from si_deepsort.cli import app
 from si_deepsort.events.columns import as_events
 from si_deepsort.events.decisions import apply_decisions
 from si_deepsort.events.segment import segment_events
@@ -25,59 +23,6 @@ def simulated():
 @pytest.fixture(scope="module")
 def found(simulated):
     return segment_events(simulated[0])
-
-
-@pytest.fixture
-def run(simulated, tmp_path):
-    np.savez(tmp_path / "cell.npz", trace=simulated[0].get_traces()[:, 0], sampling_frequency=RATE, unit="mV")
-    out = tmp_path / "events.csv"
-
-    def command(*options):
-        result = CliRunner().invoke(app, ["events", str(tmp_path / "cell.npz"), "--out", str(out), *options])
-        assert result.exit_code == 0, (result.output, result.exception)
-        return result.output
-
-    command()
-    return command, out
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        TextFormat(),
-        TextFormat("utf-8-sig"),
-        TextFormat("utf-16", "\t"),
-        TextFormat("cp1252", ";", ","),
-        TextFormat("utf-8", ";", ","),
-    ],
-)
-@pytest.mark.parametrize("heading", ["decision", "Decision", " DECISION "])
-def test_decisions_and_own_columns_survive_any_spreadsheet(run, form, heading):
-    command, out = run
-    table = read_events(out)
-    words = ["reject", "Accept ", *[""] * (len(table) - 2)]
-    edited = table.assign(decision=words, note=[f"Zelle {n}; 1,5" for n in range(len(table))]).rename(
-        columns={"decision": heading}
-    )
-    edited.to_csv(out, index=False, sep=form.delimiter, decimal=form.decimal, encoding=form.encoding)
-    command()
-    again = read_events(out)
-    assert again["decision"].tolist() == [word.strip().lower() for word in words]
-    assert again["note"].tolist() == edited["note"].tolist()
-    np.testing.assert_allclose(again["onset_s"], table["onset_s"], atol=1e-6)
-
-
-def test_what_is_overwritten_is_kept_beside(run):
-    command, out = run
-    first = read_events(out).assign(decision="reject", amplitude=7.0)
-    first.to_csv(out, index=False)
-    content = out.read_bytes()
-    command()
-    backups = list(out.parent.glob("events.backup-*.csv"))
-    assert [backup.read_bytes() for backup in backups] == [content]
-    assert (read_events(out)["amplitude"] != 7.0).all()
-    command()
-    assert len(list(out.parent.glob("events.backup-*.csv"))) == 1  # nothing changed, nothing to keep
 
 
 def test_an_event_added_by_hand_is_measured(simulated, found):
@@ -266,13 +211,6 @@ def test_units_and_sums_around_the_events_are_no_events(tmp_path):
     path = tmp_path / "marks.csv"
     path.write_text("Onset,onset_ms,Amp\n,ms,pA\n1,250.5,-10\n2,99.5,-8\nMean,,-9\n", encoding="utf-8")
     np.testing.assert_allclose(read_events(path)["onset_s"], [0.0995, 0.2505])
-
-
-def test_the_trace_is_never_overwritten(run):
-    _, out = run
-    trace = out.with_name("cell.npz")
-    result = CliRunner().invoke(app, ["events", str(trace), "--out", str(trace)])
-    assert result.exit_code != 0 and np.load(trace)["trace"].shape == (100_000,)
 
 
 def test_a_segment_that_is_not_said_is_refused_where_there_are_several():
