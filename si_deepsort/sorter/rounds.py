@@ -1,7 +1,7 @@
 """Rounds of the sorter: match spikes, look for units among the peaks that no spike explains, match again."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -212,7 +212,9 @@ class MatchingRounds:
         candidates = np.flatnonzero(are_inside(self.peaks, chunks))
         residual = candidates[self.are_residual(self.peaks[candidates], spikes, templates)]
         chosen, clustered = worth_clustering(self.peaks["channel_index"], residual, clustered_before)
-        found = cluster_peaks(self.traces, self.whitening, self.peaks[chosen], self.clustering)
+        # A unit that codes did not tell from others may stand out in principal components, so these come second.
+        described = replace(self.clustering, embedding="pca")
+        found = cluster_peaks(self.traces, self.whitening, self.peaks[chosen], described)
         spikes = split_units(
             self.traces,
             spikes,

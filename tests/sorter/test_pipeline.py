@@ -52,6 +52,19 @@ def test_a_sorting_whose_units_cannot_be_judged_is_not_lost(scene, tmp_path, mon
     assert sorting.get_property("expected_precision") is None
 
 
+def test_residual_peaks_are_described_by_principal_components(scene, tmp_path, monkeypatch):
+    """What the codes of the autoencoder did not tell apart may stand out in another description."""
+    described, cluster = [], rounds.cluster_peaks
+
+    def watched(traces, whitening, peaks, values):
+        described.append(values.embedding)
+        return cluster(traces, whitening, peaks, values)
+
+    monkeypatch.setattr(rounds, "cluster_peaks", watched)
+    sort(scene[0], tmp_path / "out", embedding="autoencoder", num_rounds=1)
+    assert described == ["pca"]
+
+
 def test_default_sorting_finds_the_units_at_their_times(scene, tmp_path):
     recording, truth = scene
     sorting = run_sorter("deepsort", recording, folder=tmp_path / "out")

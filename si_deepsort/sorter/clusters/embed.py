@@ -13,6 +13,10 @@ from .describe import ALIGN_SAMPLES, EMBEDDING_DIRECTIONS, PeakDescriptions
 # Samples of the waveforms that the bundled autoencoder was trained on: .7 ms before the peak, 1 ms after it, at 30 kHz,
 # with a margin at either end.
 AUTOENCODER_SAMPLES, AUTOENCODER_MARGIN, AUTOENCODER_FREQUENCY = 51, 5, 30_000.0
+# Fewest channels around a peak with which the autoencoder describes it. On fewer, neurons differ by details of their
+# waveforms that its code of a channel leaves out: of 24 neurons of three generated development tetrodes (seeds 1-3) it
+# lost three that principal components found.
+FEWEST_CHANNELS = 5
 # Peaks per call of the network. It bounds the memory and does not change the result.
 BATCH = 1024
 
@@ -28,7 +32,8 @@ def peak_embeddings(
     descriptions : PeakDescriptions
     embedding : "pca" | "autoencoder"
         "pca" takes the coefficients of the waveforms, of which the clustering takes principal components;
-        "autoencoder" takes the codes of the bundled network.
+        "autoencoder" takes the codes of the bundled network where at least `FEWEST_CHANNELS` channels describe a peak,
+        and the coefficients elsewhere.
     channel_locations : np.ndarray, shape (num_channels, 2), float
         In um.
     sampling_frequency : float
@@ -39,15 +44,19 @@ def peak_embeddings(
     callable
         Takes a channel index and the positions of some of its peaks; returns (num_positions, num_features) floats.
     """
-    if embedding == "pca":
-        return lambda channel, positions: descriptions.of_channel(channel, positions)[:, :EMBEDDING_DIRECTIONS].reshape(
-            len(positions), -1
-        )
+
+    def coefficients(channel, positions):
+        return descriptions.of_channel(channel, positions)[:, :EMBEDDING_DIRECTIONS].reshape(len(positions), -1)
+
+    if embedding == "pca" or (descriptions.neighbors >= 0).sum(axis=1).max(initial=0) < FEWEST_CHANNELS:
+        return coefficients
     encode = autoencoder()
     distances_um = channel_distances(channel_locations)
 
     def embed(channel, positions):
         used = descriptions.neighbors[channel] >= 0
+        if used.sum() < FEWEST_CHANNELS:
+            return coefficients(channel, positions)
         waveforms = as_waveforms(descriptions, positions, sampling_frequency)[:, used]
         own_um = distances_um[channel, descriptions.neighbors[channel][used]]
         return encode(waveforms, own_um).reshape(len(positions), -1)

@@ -8,18 +8,20 @@ from small_recording import unit_templates
 from spikeinterface.core.base import base_peak_dtype
 
 from si_deepsort.sorter.clusters.describe import ALIGN_SAMPLES, EMBEDDING_DIRECTIONS, PeakDescriptions
-from si_deepsort.sorter.clusters.embed import as_waveforms, peak_embeddings
+from si_deepsort.sorter.clusters.embed import FEWEST_CHANNELS, as_waveforms, peak_embeddings
 from si_deepsort.sorter.settings import DeepSortSettings
 
 NUM_SAMPLES = 51
-PROBE = dict(channel_locations=np.array([[0.0, 0.0], [0.0, 25.0], [0.0, 50.0]]), sampling_frequency=30_000.0)
+NUM_CHANNELS = FEWEST_CHANNELS
+LOCATIONS = np.stack([np.zeros(NUM_CHANNELS), 25.0 * np.arange(NUM_CHANNELS)], axis=1)
+PROBE = dict(channel_locations=LOCATIONS, sampling_frequency=30_000.0)
 
 
 @pytest.fixture
 def descriptions():
-    """Twenty peaks of each of two units in white noise, all on channel 1 of 3."""
+    """Twenty peaks of each of two units in white noise, all on channel 1."""
     rng = np.random.default_rng(0)
-    shapes, _ = unit_templates(2, 3, amplitude_uV=40.0)
+    shapes, _ = unit_templates(2, NUM_CHANNELS, amplitude_uV=40.0)
     shapes = shapes[:, :NUM_SAMPLES]
     waveforms = np.repeat(shapes, 20, axis=0) + rng.standard_normal((40, *shapes.shape[1:]))
     aligned = np.linalg.svd(np.swapaxes(shapes, 1, 2).reshape(-1, shapes.shape[1]), full_matrices=True)[2]
@@ -29,7 +31,9 @@ def descriptions():
     coefficients = np.einsum("nsc,ks->nkc", padded, directions).astype("float16")
     peaks = np.zeros(40, dtype=base_peak_dtype)
     peaks["channel_index"] = 1
-    return PeakDescriptions(coefficients, directions.astype("float32"), peaks, np.tile([0, 1, 2], (3, 1)))
+    return PeakDescriptions(
+        coefficients, directions.astype("float32"), peaks, np.tile(np.arange(NUM_CHANNELS), (NUM_CHANNELS, 1))
+    )
 
 
 def test_pca_sees_the_directions_of_aligned_spikes_only(descriptions):
@@ -37,6 +41,15 @@ def test_pca_sees_the_directions_of_aligned_spikes_only(descriptions):
     embedded = peak_embeddings(descriptions, "pca", **PROBE)(1, positions)
     expected = descriptions.of_channel(1, positions)[:, :EMBEDDING_DIRECTIONS]
     np.testing.assert_array_equal(embedded.reshape(expected.shape), expected)
+
+
+def test_on_few_channels_the_autoencoder_leaves_peaks_to_pca(descriptions):
+    neighbors = descriptions.neighbors.copy()
+    neighbors[1, 2:] = -1
+    few, positions = replace(descriptions, neighbors=neighbors), np.arange(5)
+    by_pca = peak_embeddings(few, "pca", **PROBE)(1, positions)
+    np.testing.assert_array_equal(peak_embeddings(few, "autoencoder", **PROBE)(1, positions), by_pca)
+    assert peak_embeddings(descriptions, "autoencoder", **PROBE)(1, positions).shape[1] % FEWEST_CHANNELS == 0
 
 
 @pytest.mark.parametrize("embedding", ["pca", "autoencoder"])
