@@ -41,6 +41,10 @@ ROOT = Path(__file__).parents[2]
 DURATION_S = 60.0
 # A unit is good from this accuracy on.
 GOOD_ACCURACY = 0.8
+# Units with a higher expected value are calibrated apart (`training.assessment.calibrate.EDGES`).
+SURE = 0.98
+# Units with a lower true value are not pure, or not whole.
+INEXACT = 0.99
 # The usual rules, as in the quality metrics tutorial of SpikeInterface, with an SNR of 5.
 RULES = "snr > 5 and isi_violations_ratio < 0.5 and presence_ratio > 0.9 and not amplitude_cutoff > 0.1"
 
@@ -60,6 +64,9 @@ def main():
     cases, units, spikes = [], [], []
     for case in sorted(file.parent for folder in options.folders for file in folder.glob("*/*/sorting/si_folder.json")):
         described = json.loads((case.parent / "case.json").read_text(encoding="utf-8"))
+        # Folders with other names than their sorter are kept sortings of earlier versions.
+        if case.parent.name != described["sorter"]:
+            continue
         found = measure_case(described, si.load(case), trees)
         for rows, part in zip((cases, units, spikes), found, strict=True):
             rows.append(part)
@@ -177,8 +184,7 @@ def summarize(cases: pd.DataFrame, units: pd.DataFrame, spikes: pd.DataFrame, so
     found: dict = dict(num_units=len(units), num_sortings=len(cases), auc=auc(is_good, expected))
     for name in ("precision", "recall"):
         found[f"{name}_error"] = float((units[f"expected_{name}"] - units[name]).abs().mean())
-        inside = (units[f"{name}_lower"] <= units[name] + 1e-9) & (units[name] <= units[f"{name}_upper"] + 1e-9)
-        found[f"{name}_coverage"] = float(inside.mean())
+        found |= coverage(units, name)
         found[f"{name}_width"] = float((units[f"{name}_upper"] - units[f"{name}_lower"]).mean())
         if f"tree_{name}" in units:
             found[f"tree_{name}_error"] = float((units[f"tree_{name}"] - units[name]).abs().mean())
@@ -195,6 +201,27 @@ def summarize(cases: pd.DataFrame, units: pd.DataFrame, spikes: pd.DataFrame, so
     found["missed_width"] = float((high - low).mean())
     found["cpu_s"] = float(cases["cpu_s"].mean())
     return found
+
+
+def coverage(units: pd.DataFrame, name: str) -> dict[str, float]:
+    """
+    Shares of the units whose true value lies inside the interval, over all units and apart.
+
+    Units that are expected to be nearly 1 mostly are exactly 1, and no interval leaves out nine of ten: "least" is the
+    share when each of their intervals is the smallest one that holds both the expected value and 1.
+    """
+    value, expected = units[name], units[f"expected_{name}"]
+    inside = (units[f"{name}_lower"] <= value + 1e-9) & (value <= units[f"{name}_upper"] + 1e-9)
+    is_sure, is_exact = expected >= SURE, value >= 1 - 1e-9
+    parts = {
+        "": inside,
+        "_below_sure": inside[~is_sure],
+        "_of_sure": inside[is_sure],
+        "_of_inexact": inside[value < INEXACT],
+        "_least": np.where(is_sure, value >= expected - 1e-9, inside),
+    }
+    shares = {f"{name}_coverage{part}": float(np.mean(held)) for part, held in parts.items() if len(held)}
+    return shares | {f"{name}_exactly_one": float(is_exact.mean()), f"{name}_share_sure": float(is_sure.mean())}
 
 
 def accuracy(precision, recall):
@@ -215,7 +242,14 @@ def as_table(records: dict[str, dict]) -> dict:
         "precision_error": "precision: mean absolute error",
         "recall_error": "recall: mean absolute error",
         "precision_coverage": "precision: share inside the 90 % interval",
+        "precision_coverage_below_sure": f"the same, units whose expected precision is below {SURE:g}",
+        "precision_coverage_of_sure": f"the same, units whose expected precision is {SURE:g} or more",
+        "precision_coverage_least": "the same, least possible with the expected precision and 1 inside",
+        "precision_coverage_of_inexact": f"the same, units whose true precision is below {INEXACT:g}",
+        "precision_exactly_one": "units whose true precision is exactly 1",
         "recall_coverage": "recall: share inside the 90 % interval",
+        "recall_coverage_below_sure": f"the same, units whose expected recall is below {SURE:g}",
+        "recall_coverage_of_inexact": f"the same, units whose true recall is below {INEXACT:g}",
         "auc": "accuracy above .8: AUC of the network",
         "tree_auc": "the same, gradient-boosted trees",
         "rules_auc": "the same, usual rules of SpikeInterface",

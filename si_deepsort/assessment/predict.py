@@ -9,6 +9,9 @@ from .features import Features
 
 # Least width of an interval that is widened in proportion to its width.
 LEAST_WIDTH = 0.02
+# Bounds this close to 0 or 1 are 0 or 1. Most units are exactly pure or whole, which a network never says exactly: an
+# upper bound of .998 would leave them out.
+RESOLUTION = 0.01
 
 
 @dataclass(frozen=True)
@@ -84,26 +87,33 @@ def run_network(net, units: np.ndarray, pairs: np.ndarray, spikes: np.ndarray, s
     return outputs.numpy(), log_odds.numpy()
 
 
-def widened(quantiles: np.ndarray, factors: list[float] | tuple[float, float]) -> np.ndarray:
+def widened(quantiles: np.ndarray, widening: dict[str, list]) -> np.ndarray:
     """
     Intervals that hold nine of ten values, by conformal prediction (Romano, Patterson and Candes 2019).
+
+    Units are divided into groups by their expected value, because errors of pure units are much smaller relative to
+    the predicted width than those of others.
 
     Parameters
     ----------
     quantiles : np.ndarray, shape (num_units, 3), float
         Lower, middle and upper quantile.
-    factors : (low, high)
-        What each end is moved by, relative to the width of the interval; negative where it becomes narrower.
+    widening : dict
+        `edges`: expected values that divide the groups, ascending. `factors`: for each group, what the lower and the
+        upper end are moved by, relative to the width of the interval; negative where it becomes narrower.
 
     Returns
     -------
     np.ndarray, shape (num_units, 3), float
-        From 0 to 1, ascending.
+        From 0 to 1, ascending. Bounds within `RESOLUTION` of 0 or 1 are 0 or 1.
     """
     low, middle, high = np.asarray(quantiles, dtype=float).T
+    factors = np.asarray(widening["factors"], dtype=float)[np.searchsorted(widening["edges"], middle, side="right")]
     width = high - low + LEAST_WIDTH
-    low, high = low - factors[0] * width, high + factors[1] * width
-    return np.clip(np.stack([np.minimum(low, middle), middle, np.maximum(high, middle)], axis=1), 0, 1)
+    low, high = low - factors[:, 0] * width, high + factors[:, 1] * width
+    low, high = np.minimum(low, middle), np.maximum(high, middle)
+    low, high = np.where(low < RESOLUTION, 0.0, low), np.where(high > 1 - RESOLUTION, 1.0, high)
+    return np.clip(np.stack([low, middle, high], axis=1), 0, 1)
 
 
 def calibrated(log_odds: np.ndarray, calibration: dict[str, list[float]]) -> np.ndarray:

@@ -76,32 +76,8 @@ class ExampleSet:
 
     def weights(self) -> np.ndarray:
         """Weight of each unit in training, (num_units,), float."""
-        return np.where(self._is_degraded(), DEGRADED_WEIGHT, 1.0)[self.sortings]
-
-    def sorter_weights(self) -> np.ndarray:
-        """
-        Weight of each unit where each sorter counts the same, (num_units,), float.
-
-        All states of deepsort are one sorter. Degraded sortings weigh nothing.
-        """
-        sorters = np.array([re.sub(r".*deepsort.*", "deepsort", name.rpartition(".")[2]) for name in self.names])
-        _, numbers = np.unique(sorters, return_inverse=True)
-        of_units = numbers[self.sortings]
-        return np.where(self._is_degraded()[self.sortings], 0.0, 1 / np.bincount(of_units)[of_units])
-
-    def recording_weights(self) -> np.ndarray:
-        """
-        Weight of each unit where each recording counts the same, (num_units,), float.
-
-        Sortings of one recording share its weight. Degraded sortings weigh nothing.
-        """
-        recordings = np.unique([name.rpartition(".")[0] for name in self.names], return_inverse=True)[1]
-        is_sorter = ~self._is_degraded()
-        num_sortings = np.bincount(recordings, weights=is_sorter)
-        return np.where(is_sorter, 1 / np.maximum(num_sortings[recordings], 1), 0.0)[self.sortings]
-
-    def _is_degraded(self) -> np.ndarray:
-        return np.array(["degraded" in name.rpartition(".")[2] for name in self.names])
+        is_degraded = np.array(["degraded" in name.rpartition(".")[2] for name in self.names])
+        return np.where(is_degraded, DEGRADED_WEIGHT, 1.0)[self.sortings]
 
 
 WHOLE = ("event_counts", "num_explained", "duration_s", "num_channels", "num_missed", "num_neurons")

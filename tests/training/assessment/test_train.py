@@ -128,27 +128,46 @@ def test_a_folder_without_examples_is_refused(tmp_path):
         load_examples(tmp_path)
 
 
-def test_each_recording_and_each_sorter_counts_once_in_the_calibration(examples):
-    loaded = load_examples(examples)
-    assert set(loaded.recording_weights()) == {1.0} and loaded.sorter_weights().sum() == pytest.approx(1)
-    for name in ("old_deepsort", "lupin", "degraded0"):
-        (examples / f"r0.{name}.npz").write_bytes((examples / "r0.deepsort.npz").read_bytes())
-    more = load_examples(examples)
-    recordings = np.array([name.partition(".")[0] for name in more.names])[more.sortings]
-    weights = more.recording_weights()
-    assert all(weights[recordings == one].sum() == pytest.approx(30) for one in np.unique(recordings))
-    is_degraded = np.array(["degraded" in name for name in more.names])[more.sortings]
-    assert not weights[is_degraded].any() and not more.sorter_weights()[is_degraded].any()
-    of_lupin = more.sorter_weights()[more.sortings == more.names.index("r0.lupin")].sum()
-    assert of_lupin == pytest.approx(1) and more.sorter_weights().sum() == pytest.approx(2), "deepsort and lupin"
-
-
 @pytest.mark.parametrize("spread", [0.02, 0.2])
 def test_nine_of_ten_values_lie_in_widened_intervals(spread):
     rng = np.random.default_rng(1)
     middle = rng.uniform(0.3, 0.7, 4000)
     values = middle + spread * rng.standard_normal(4000)
     quantiles = np.stack([middle - 0.05, middle, middle + 0.05], axis=1)
-    bounds = widened(quantiles, interval_factors(quantiles, values, np.ones(4000)))
+    bounds = widened(quantiles, interval_factors(quantiles, values, ()))
     for outside in (values < bounds[:, 0], values > bounds[:, 2]):
         assert outside.mean() == pytest.approx(0.05, abs=0.01)
+
+
+def test_intervals_of_each_group_leave_out_a_tenth():
+    """Pure units, whose upper end is 1 and whose values are often exactly 1, do not pay for the others."""
+    rng = np.random.default_rng(2)
+    middle = np.concatenate([np.full(4000, 0.985), rng.uniform(0.4, 0.8, 1000)])
+    is_pure = middle > 0.9
+    purity = np.where(rng.random(5000) < 0.6, 1.0, 1 - rng.exponential(0.02, 5000))
+    values = np.where(is_pure, purity, middle + 0.15 * rng.standard_normal(5000)).clip(0, 1)
+    quantiles = np.stack([middle - 0.02, middle, np.minimum(middle + 0.02, 0.995)], axis=1)
+    grouped = widened(quantiles, interval_factors(quantiles, values, (0.9,)))
+    pooled = widened(quantiles, interval_factors(quantiles, values, ()))
+
+    def share_inside(bounds, of):
+        return ((bounds[:, 0] <= values) & (values <= bounds[:, 2]))[of].mean()
+
+    for group in (is_pure, ~is_pure):
+        assert share_inside(grouped, group) == pytest.approx(0.9, abs=0.01)
+    assert share_inside(pooled, ~is_pure) < 0.8 and share_inside(pooled, is_pure) > 0.92
+
+
+def test_a_bound_near_one_is_one():
+    quantiles = np.array([[0.9, 0.95, 0.997], [0.004, 0.3, 0.9]])
+    bounds = widened(quantiles, {"edges": [], "factors": [[0.0, 0.0]]})
+    assert bounds[0].tolist() == [0.9, 0.95, 1.0] and bounds[1, 0] == 0.0
+
+
+def test_a_group_of_few_units_is_calibrated_with_all():
+    rng = np.random.default_rng(3)
+    middle = np.concatenate([rng.uniform(0.3, 0.7, 500), [0.95, 0.96]])
+    quantiles = np.stack([middle - 0.05, middle, middle + 0.03], axis=1)
+    values = middle + 0.1 * rng.standard_normal(502)
+    grouped, pooled = interval_factors(quantiles, values, (0.9,)), interval_factors(quantiles, values, ())
+    assert len(grouped["factors"]) == 2 and grouped["factors"][1] == pooled["factors"][0]
