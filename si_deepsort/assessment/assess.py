@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MOST_S = 60.0
 # A sorting is doubted as a whole if most spikes of more than this share of its units hardly stand out from noise.
 MOST_INVISIBLE = 0.7
+# Spike times lie on the peaks of white waveforms to about .1 ms, whatever the sorter; from this lag in ms on they are
+# doubted, if as many units have it. Only units with this many averaged spikes and this squared norm have a peak.
+MOST_LAG_MS, FEWEST_AVERAGED, LEAST_NORM = 0.35, 20, 25.0
 
 
 def assess(
@@ -67,15 +70,15 @@ def assess(
     ------
     ValueError
         If the recording cannot be the one that was sorted, has no probe, or `duration_s` is not positive.
+    TypeError
+        If one of both is something else, such as a path.
 
     Warns
     -----
     UserWarning
-        If most units are not seen in the recording.
+        If most units are not seen in the recording, or their spike times lie beside their spikes.
     """
-    if not duration_s > 0:
-        raise ValueError(f"duration_s: got {duration_s!r}, expected a positive number of seconds.")
-    check_belongs(sorting, recording)
+    _check_request(sorting, recording, duration_s)
     white = white_traces(recording, seed=seed)
     noise = living_noise_levels(sample_traces(white.get_parent(), seed=seed, chunk_s=0.1))
     return assess_white(
@@ -157,6 +160,7 @@ def conclude(
     net, spikes = _load(model), sorting.to_spike_vector()
     predictions = predict(net, features, spikes["unit_index"][evidence.judged.positions])
     _warn_of_other_recording(features)
+    _warn_of_shifted_times(evidence, white.get_sampling_frequency())
     whole = recording_features(
         size_counts(evidence),
         float(np.sum(~unexplained(evidence))),
@@ -217,6 +221,37 @@ def _spike_table(spikes, evidence: Evidence, predictions: Predictions) -> pd.Dat
     probability[evidence.judged.positions] = predictions.spikes
     is_judged[evidence.judged.positions] = True
     return pd.DataFrame({"probability": probability, "is_judged": is_judged})
+
+
+def _check_request(sorting, recording, duration_s) -> None:
+    openers = {"sorting": "read_phy, read_kilosort or load", "recording": "read_spikeglx, read_openephys or load"}
+    for name, given, expected in (("sorting", sorting, BaseSorting), ("recording", recording, BaseRecording)):
+        if not isinstance(given, expected):
+            hint = (
+                "The sorting comes first: assess(sorting, recording)."
+                if isinstance(given, BaseSorting | BaseRecording)
+                else f"Open it with SpikeInterface, for example by {openers[name]}."
+            )
+            raise TypeError(f"{name}: got {type(given).__name__}, expected a {name} of SpikeInterface. {hint}")
+    if not duration_s > 0:
+        raise ValueError(f"duration_s: got {duration_s!r}, expected a positive number of seconds.")
+    check_belongs(sorting, recording)
+
+
+def _warn_of_shifted_times(evidence: Evidence, sampling_frequency: float) -> None:
+    """Warn if the waveforms of most units peak beside their spike times, as if these had been shifted."""
+    templates = evidence.templates
+    has_shape = (templates.counts >= FEWEST_AVERAGED) & (templates.norms >= LEAST_NORM)
+    peaks = np.abs(templates.values[has_shape, :, 0]).argmax(axis=1) - templates.nbefore
+    lags_ms = 1000 * peaks / sampling_frequency
+    if len(lags_ms) >= 3 and np.mean(np.abs(lags_ms) > MOST_LAG_MS) > MOST_INVISIBLE:
+        middle = float(np.median(lags_ms))
+        warnings.warn(
+            f"The waveforms of most units peak about {abs(middle):.1f} ms {'after' if middle > 0 else 'before'} their "
+            "spike times. Were the times shifted, or the recording cut? The sorting is judged as it is, and its units "
+            "seem worse than they are.",
+            stacklevel=5,
+        )
 
 
 def _warn_of_other_recording(features: Features) -> None:

@@ -62,6 +62,9 @@ def _of_pairs(pairs, others):
 def _of_unit(values):
     """Sentences about a unit alone."""
     count = round(np.expm1(values["log_count"]))
+    if count == 0:
+        yield "it has no spikes"
+        return
     if count < FEW_SPIKES:
         yield f"it has only {count} spike{'' if count == 1 else 's'}"
     missed = np.expm1(values["missed"]) / 10

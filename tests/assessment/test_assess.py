@@ -1,6 +1,8 @@
 """Any sorting can be judged: good and bad units are told apart, and a wrong recording is refused."""
 
 import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -209,6 +211,26 @@ def test_a_recording_without_the_spikes_is_doubted(scene):
     other = si.NumpySorting.from_unit_dict([frames], recording.get_sampling_frequency())
     with pytest.warns(UserWarning, match="Is it the recording that was sorted"):
         si_deepsort.assess(other, recording)
+
+
+def test_shifted_spike_times_are_doubted(scene):
+    recording, truth, sorting = scene
+    shifted = {unit: truth.get_unit_spike_train(unit)[1:-1] + 18 for unit in truth.unit_ids}
+    with pytest.warns(UserWarning, match=r"peak about 0\.7 ms before their spike times"):
+        si_deepsort.assess(si.NumpySorting.from_unit_dict([shifted], truth.get_sampling_frequency()), recording)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="The waveforms of most units")
+        si_deepsort.assess(sorting, recording)
+
+
+def test_paths_and_exchanged_arguments_are_refused(scene):
+    recording, _, sorting = scene
+    with pytest.raises(TypeError, match=r"sorting: got str, expected a sorting of SpikeInterface\. Open it"):
+        si_deepsort.assess("phy_folder", recording)
+    with pytest.raises(TypeError, match=r"recording: got .*Path"):
+        si_deepsort.assess(sorting, Path("recording"))
+    with pytest.raises(TypeError, match="The sorting comes first"):
+        si_deepsort.assess(recording, sorting)
 
 
 @pytest.mark.slow
