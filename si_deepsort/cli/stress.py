@@ -33,12 +33,12 @@ def stress_test(
     probe: ProbeFile = None,
     num_repetitions: Annotated[int | None, typer.Option(help="How often new units are injected. Default: 5")] = None,
     units_per_repetition: Annotated[
-        int | None, typer.Option(help="Units injected at a time; default: a fifth of the recording's own units.")
+        int | None, typer.Option(help="Units injected at a time; default: two fifths of the own units.")
     ] = None,
     snr_min: Annotated[float | None, typer.Option(help="SNR of the smallest injected units. Default: 3.0")] = None,
     snr_max: Annotated[float | None, typer.Option(help="SNR of the largest injected units. Default: 20.0")] = None,
-    firing_rate_min: Annotated[float | None, typer.Option(help="Lowest rate in Hz. Default: 0.5")] = None,
-    firing_rate_max: Annotated[float | None, typer.Option(help="Highest rate in Hz. Default: 15.0")] = None,
+    firing_rate_min: Annotated[float | None, typer.Option(help="Lowest rate in Hz; default: as own units.")] = None,
+    firing_rate_max: Annotated[float | None, typer.Option(help="Highest rate in Hz; default: as own units.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     workers: Annotated[int, typer.Option(help="Sortings at a time.", min=1)] = 1,
 ) -> None:

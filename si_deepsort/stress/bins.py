@@ -1,5 +1,6 @@
 """How well injected units were found, by SNR, depth or firing rate, with intervals."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +21,8 @@ NUM_DEPTHS = 4
 # deviation. The means are those of the 126 true units of six development recordings (seeds 1-3); a stress test alone
 # has too few units to tell how steep the rise is.
 SLOPES, SLOPE_SDS = np.array([5.5, 0.5]), np.array([1.0, 0.3])
+# Resamples of injected units for the interval of the expected recall.
+NUM_RESAMPLES = 200
 # Confidence of all intervals.
 CONFIDENCE = 0.9
 
@@ -94,36 +97,80 @@ def scores_of(units: pd.DataFrame) -> dict[str, float]:
     return scores
 
 
-def expected_recall(units: pd.DataFrame, snr: np.ndarray, firing_rate: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class RecallCurve:
     """
-    Recall of units of a given size and rate, by logistic regression on the logarithms of both.
+    Recall of units by size and rate: a logistic curve over the logarithms of both.
+
+    Attributes
+    ----------
+    weights : np.ndarray, shape (3,), float64
+        Log odds at the middle, and slopes over the logarithms of SNR and firing rate.
+    middle : np.ndarray, shape (2,), float64
+        Logarithms of SNR and firing rate.
+    """
+
+    weights: np.ndarray
+    middle: np.ndarray
+
+    @classmethod
+    def fit(cls, units: pd.DataFrame) -> "RecallCurve":
+        """The curve of injected units of one sorter, at least one; with `snr`, `firing_rate` in Hz, and `recall`."""
+        recall = units["recall"].to_numpy(float)
+        known = np.log(units[["snr", "firing_rate"]].to_numpy(float))
+        middle = known.mean(axis=0)
+        if recall.max() == 0 or recall.min() == 1:
+            return cls(np.array([np.inf if recall[0] else -np.inf, 0.0, 0.0]), middle)
+
+        def surprise(weights):
+            # Each unit is a success with the weight of its recall, and a failure with the rest.
+            log_odds = weights[0] + (known - middle) @ weights[1:]
+            far = ((weights[1:] - SLOPES) / SLOPE_SDS) ** 2
+            return np.sum(np.logaddexp(0, log_odds) - recall * log_odds) + far.sum() / 2
+
+        return cls(minimize(surprise, np.concatenate([[0.0], SLOPES])).x, middle)
+
+    def at(self, snr: np.ndarray, firing_rate: np.ndarray) -> np.ndarray:
+        """Recall of units of given sizes and rates in Hz, (num_units,), float64."""
+        wanted = np.log(np.maximum(np.stack([snr, firing_rate], axis=1), 1e-3))
+        return expit(self.weights[0] + (wanted - self.middle) @ self.weights[1:])
+
+
+def resampled_curves(units: pd.DataFrame, num_resamples: int, *, seed: int = 0) -> list[RecallCurve]:
+    """
+    Curves of a bootstrap over injected units, which tell how far chance has decided about the curve.
 
     Parameters
     ----------
     units : pandas.DataFrame
-        Injected units of one sorter, at least one.
+        See `RecallCurve.fit`.
+    num_resamples : int
+    seed : int, default: 0
+    """
+    rng = np.random.default_rng(seed)
+    return [RecallCurve.fit(units.iloc[rng.integers(0, len(units), len(units))]) for _ in range(num_resamples)]
+
+
+def recall_bounds(units: pd.DataFrame, snr: np.ndarray, firing_rate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    The 90 % interval of the mean recall of units of given sizes and rates.
+
+    Parameters
+    ----------
+    units : pandas.DataFrame
+        See `RecallCurve.fit`.
     snr, firing_rate : np.ndarray, shape (num_units,), float64
-        Sizes and rates in Hz of the units to be predicted.
+        Rates in Hz.
 
     Returns
     -------
-    np.ndarray, shape (num_units,), float64
+    low, high : np.ndarray, shape (num_units,), float64
     """
-    recall = units["recall"].to_numpy(float)
-    if recall.max() == 0 or recall.min() == 1:
-        return np.full(len(snr), recall[0])
-    known = np.log(units[["snr", "firing_rate"]].to_numpy(float))
-    middle = known.mean(axis=0)
-
-    def surprise(weights):
-        # Each unit is a success with the weight of its recall, and a failure with the rest.
-        log_odds = weights[0] + (known - middle) @ weights[1:]
-        far = ((weights[1:] - SLOPES) / SLOPE_SDS) ** 2
-        return np.sum(np.logaddexp(0, log_odds) - recall * log_odds) + far.sum() / 2
-
-    weights = minimize(surprise, np.concatenate([[0.0], SLOPES])).x
-    wanted = np.log(np.maximum(np.stack([snr, firing_rate], axis=1), 1e-3))
-    return expit(weights[0] + (wanted - middle) @ weights[1:])
+    expected, unseen = RecallCurve.fit(units).at(snr, firing_rate), unseen_share(len(units))
+    resamples = [curve.at(snr, firing_rate) for curve in resampled_curves(units, NUM_RESAMPLES)]
+    low, high = np.quantile(resamples, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    # Where all units are alike, resamples are, too.
+    return np.minimum(low, expected * (1 - unseen)), np.maximum(high, expected + (1 - expected) * unseen)
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:
@@ -141,7 +188,10 @@ def mean_interval(values: np.ndarray) -> tuple[float, float]:
     low, high : float
     """
     low, high = bootstrap_interval(values, confidence=CONFIDENCE)
-    # With n units and none that failed, a share of up to this may fail (the interval of Wilson for n of n).
-    unseen = 1 - binomtest(len(values), len(values)).proportion_ci(CONFIDENCE, method="wilson").low
-    mean = float(values.mean())
+    mean, unseen = float(values.mean()), unseen_share(len(values))
     return min(low, mean * (1 - unseen)), max(high, mean + (1 - mean) * unseen)
+
+
+def unseen_share(num_units: int) -> float:
+    """The share of units that may fail although none of some units did: Wilson's interval for n of n."""
+    return 1 - float(binomtest(num_units, num_units).proportion_ci(CONFIDENCE, method="wilson").low)

@@ -108,6 +108,7 @@ def library_templates(templates: si.Templates, recording: si.BaseRecording) -> S
         nbefore=int(templates.nbefore),
         positions_um=positions,
         snr=None,
+        rates=None,
         names=[str(unit) for unit in templates.unit_ids],
         origin="given templates",
     )

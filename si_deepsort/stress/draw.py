@@ -15,14 +15,15 @@ from ..spike_vectors import main_channels
 from .own_units import FREQ_MAX, FREQ_MIN, REACH_UM, edge_taper, signal_to_noise
 from .placement import MIRRORS, Crowd, Place, placed, possible_places
 from .request import Models, Request
-from .settings import StressTestSettings
+from .sizes import Sizes
 from .spikes import DrawnSpikes, draw_unit_spikes
+from .taken_out import without_units
 
-# The models of an injected unit are this many templates whose own SNR is nearest to its SNR, so that small injected
-# units are as wide as small real ones are.
-NUM_NEAREST = 4
-# A template is scaled up by this factor at most where there is another one, because its faults grow with it.
-MOST_SCALED_UP = 1.5
+# The models of an injected unit are this many templates whose own SNR is nearest to its SNR, but not below it and not
+# below the second number. Smaller neurons are found mainly if many contacts see them, so that templates of those found
+# are easier than those of all (three development recordings of small units, SNR 3 to 4: energy 6.5 times the peak, 5.6
+# for those not found).
+NUM_NEAREST, FOUND_SNR = 8, 5.0
 # Places that are tried for each model, to find one where the unit is as similar to others as real units are.
 MOST_PLACES = 6
 # Templates of moving units are known at displacements this far apart, in um.
@@ -43,7 +44,7 @@ class Repetition:
     sorting : NumpySorting
         The same spikes by unit.
     units : pandas.DataFrame
-        A row for each unit: unit_id, snr, x_um, depth_um, source, num_spikes, firing_rate.
+        A row for each unit: unit_id, snr, x_um, depth_um, source, replaces, num_spikes, firing_rate.
     """
 
     spikes: InjectedSpikes
@@ -51,7 +52,7 @@ class Repetition:
     units: pd.DataFrame
 
 
-def draw_repetition(request: Request, models: Models, snr: np.ndarray, *, number: int) -> Repetition:
+def draw_repetition(request: Request, models: Models, sizes: Sizes, *, number: int) -> Repetition:
     """
     Draw the units of one repetition.
 
@@ -59,8 +60,8 @@ def draw_repetition(request: Request, models: Models, snr: np.ndarray, *, number
     ----------
     request : Request
     models : Models
-    snr : np.ndarray, shape (num_units,), float64
-        SNR of each unit, see `spread_of_snr`.
+    sizes : Sizes
+        SNR of each unit of the repetition, and which own unit it replaces.
     number : int
         Number of the repetition; it is part of the seed.
 
@@ -71,17 +72,21 @@ def draw_repetition(request: Request, models: Models, snr: np.ndarray, *, number
     recording, surroundings = request.recording, models.surroundings
     rng = np.random.default_rng([request.settings.seed, 31, number])
     displacements = displacement_steps(request.motion)
-    templates, names, nbefore = _placed_templates(models, snr, rng, displacements)
+    snr = sizes.snr
+    templates, chosen, nbefore = _placed_templates(models, sizes, rng, displacements)
     templates = _scaled(templates, np.argmin(np.abs(displacements)), snr, models)
     locations = unit_locations(templates[:, np.argmin(np.abs(displacements))], surroundings.positions_um)
+    names, replaced, rates = _names_and_rates(models, sizes, chosen)
+    own = models.own.without(set(replaced))
     drawn = draw_unit_spikes(
         locations,
         request.settings,
         rng,
         segment_frames=np.array([recording.get_num_frames(i) for i in range(recording.get_num_segments())]),
         sampling_frequency=recording.get_sampling_frequency(),
-        other_trains_s=models.own.trains_s,
-        other_locations_um=models.own.locations_um,
+        rates=rates if request.settings.rates_as_own else None,
+        other_trains_s=own.trains_s,
+        other_locations_um=own.locations_um,
     )
     num_units, num_steps = templates.shape[:2]
     steps = _steps_of_spikes(drawn, locations[:, 1], displacements, request.motion, recording)
@@ -94,25 +99,13 @@ def draw_repetition(request: Request, models: Models, snr: np.ndarray, *, number
         amplitudes=drawn.amplitudes,
         widening=drawn.widening,
     )
+    if sizes.replaced is not None:
+        spikes = without_units(spikes, models, np.unique(sizes.replaced))
     counts = np.bincount(drawn.unit_indices, minlength=num_units)
     ids = [f"injected{number}_{unit}" for unit in range(num_units)]
-    place = dict(x_um=locations[:, 0], depth_um=locations[:, 1])
-    rates = counts / recording.get_total_duration()
-    units = pd.DataFrame(dict(unit_id=ids, snr=snr, **place, source=names, num_spikes=counts, firing_rate=rates))
+    columns = dict(x_um=locations[:, 0], depth_um=locations[:, 1], source=names, replaces=replaced, num_spikes=counts)
+    units = pd.DataFrame(dict(unit_id=ids, snr=snr, **columns, firing_rate=counts / recording.get_total_duration()))
     return Repetition(spikes=spikes, sorting=_as_sorting(drawn, ids, recording), units=units)
-
-
-def spread_of_snr(num_units: int, settings: StressTestSettings) -> np.ndarray:
-    """
-    SNR of all units of all repetitions, in random order, shape (num_units,).
-
-    It is evenly spread in its inverse, so that half of the units are small (below 5 of 3 to 20): there recall changes
-    most, and most neurons of a recording are small, because amplitudes fall with the distance.
-    """
-    rng = np.random.default_rng([settings.seed, 30])
-    steps = (np.arange(num_units) + rng.uniform(size=num_units)) / num_units
-    low, high = 1 / settings.snr_max, 1 / settings.snr_min
-    return rng.permutation(1 / (low + (high - low) * steps))
 
 
 def displacement_steps(motion: Motion | None) -> np.ndarray:
@@ -147,6 +140,17 @@ def band_passed(templates: np.ndarray, sampling_frequency: float) -> np.ndarray:
     return frames.reshape(padded.shape[1], len(templates), -1).transpose(1, 0, 2)
 
 
+def _names_and_rates(models: Models, sizes: Sizes, chosen: np.ndarray | None):
+    """The model of each unit, the own unit that it replaces or "", and firing rates in Hz or None."""
+    sources = models.sources
+    if sources is None or chosen is None:
+        return ["generated"] * len(sizes.snr), [""] * len(sizes.snr), None
+    names, replaced, fires_as = [sources.names[number] for number in chosen], [""] * len(chosen), chosen
+    if sizes.replaced is not None:
+        replaced, fires_as = [sources.names[number] for number in sizes.replaced], sizes.replaced
+    return names, replaced, None if sources.rates is None else sources.rates[fires_as]
+
+
 def _scaled(templates, rest, snr, models: Models) -> np.ndarray:
     """Templates (units, displacements, samples, channels) with the wanted SNR where the tissue has not moved."""
     in_band = templates[:, rest]
@@ -156,23 +160,27 @@ def _scaled(templates, rest, snr, models: Models) -> np.ndarray:
     return (templates * scale[:, None, None, None]).astype("float32")
 
 
-def _placed_templates(models: Models, snr, rng, displacements):
-    """Templates (units, displacements, samples, channels), what each was made from, and the sample of the peak."""
+def _placed_templates(models: Models, sizes: Sizes, rng, displacements):
+    """Templates (units, displacements, samples, channels), the model of each or None, and the sample of the peak."""
     surroundings, sources = models.surroundings, models.sources
     if sources is None or models.origin == "generated":
-        return _generated(surroundings, len(snr), rng, displacements)
+        templates, nbefore = _generated(surroundings, len(sizes.snr), rng, displacements)
+        return templates, None, nbefore
     contacts, shanks = surroundings.positions_um, surroundings.shanks
     crowd = Crowd(sources.templates) if sources.origin == "own units" else Crowd(sources.templates[:0])
-    templates, names, used = [], [], np.zeros(len(sources.templates), dtype="int64")
-    for wanted in snr:
-        chosen, place = _model_and_place(sources, surroundings, crowd, _nearest_sources(sources, wanted, used), rng)
+    templates, models_of, used = [], [], np.zeros(len(sources.templates), dtype="int64")
+    gone: set[int] = set() if sizes.replaced is None else set(sizes.replaced.tolist())
+    for wanted in sizes.snr:
+        chosen, place = _model_and_place(
+            sources, surroundings, crowd, _nearest_sources(sources, wanted, used), gone, rng
+        )
         used[chosen] += 1
         template = sources.templates[chosen]
         moved = placed(template, sources.positions_um, place, contacts, shanks, displacements_um=displacements)
         crowd.add(moved[np.argmin(np.abs(displacements))])
         templates.append(moved)
-        names.append(sources.names[chosen])
-    return np.stack(templates), names, sources.nbefore
+        models_of.append(chosen)
+    return np.stack(templates), np.array(models_of), sources.nbefore
 
 
 def _nearest_sources(sources, snr, used) -> np.ndarray:
@@ -184,14 +192,17 @@ def _nearest_sources(sources, snr, used) -> np.ndarray:
     is_free = np.flatnonzero(used == used.min())
     if sources.snr is None:
         return is_free
-    distance = np.abs(np.log(sources.snr / snr))
-    distance = np.where(snr > MOST_SCALED_UP * sources.snr, distance + np.log(100.0), distance)
+    least = max(snr, FOUND_SNR)
+    distance = np.abs(np.log(sources.snr / least))
+    distance = np.where(sources.snr < least, distance + np.log(100.0), distance)
     return is_free[np.argsort(distance[is_free], kind="stable")[:NUM_NEAREST]]
 
 
-def _model_and_place(sources, surroundings, crowd, nearest, rng) -> tuple[int, Place]:
+def _model_and_place(sources, surroundings, crowd, nearest, gone, rng) -> tuple[int, Place]:
     """
     One of some models and a place for it, where it is as similar to other units as own units are to each other.
+
+    Units that were taken out (`gone`) are no other units.
 
     At a place drawn at random, a unit is easier to tell apart than real ones on a long probe, where neurons crowd, and
     harder on a tetrode, where mirror images are nearly the same.
@@ -214,7 +225,7 @@ def _model_and_place(sources, surroundings, crowd, nearest, rng) -> tuple[int, P
         (moved,) = placed(
             sources.templates[source], sources.positions_um, place, contacts, shanks, displacements_um=np.zeros(1)
         )
-        gaps.append(abs(crowd.similarity(moved) - wanted))
+        gaps.append(abs(crowd.similarity(moved, without=gone) - wanted))
     return candidates[int(np.argmin(gaps))]
 
 
@@ -234,7 +245,7 @@ def _generated(surroundings, num_units, rng, displacements):
         whole[:, (distance > REACH_UM) | (shanks != shanks[main])] = 0.0
         stays = Place(channel=int(main), mirror=MIRRORS[0], offset_um=np.zeros(2))
         templates[unit] = placed(whole, contacts, stays, contacts, shanks, displacements_um=displacements)
-    return templates, ["generated"] * num_units, nbefore
+    return templates, nbefore
 
 
 def _steps_of_spikes(drawn: DrawnSpikes, depths_um, displacements, motion, recording) -> np.ndarray:

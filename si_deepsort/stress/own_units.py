@@ -48,6 +48,8 @@ class SourceTemplates:
         Positions of the channels on which the templates are given.
     snr : np.ndarray | None, shape (num_units,), float64
         SNR in the recording from which the templates are; None if they are from elsewhere.
+    rates : np.ndarray | None, shape (num_units,), float64
+        Firing rates in that recording, in Hz; None if they are from elsewhere.
     names : list of str
         What the templates are of.
     origin : "own units" | "given templates" | "generated"
@@ -57,6 +59,7 @@ class SourceTemplates:
     nbefore: int
     positions_um: np.ndarray
     snr: np.ndarray | None
+    rates: np.ndarray | None
     names: list[str]
     origin: str
 
@@ -178,6 +181,7 @@ def own_templates(
         nbefore=nbefore,
         positions_um=surroundings.positions_um,
         snr=snr[chosen],
+        rates=sorting.count_num_spikes_per_unit(outputs="array")[chosen] * sampling_frequency / lengths.sum(),
         names=[str(sorting.unit_ids[unit]) for unit in chosen],
         origin="own units",
     )

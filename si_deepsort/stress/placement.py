@@ -1,5 +1,6 @@
 """Templates moved to another place on the probe: to a contact, or to its mirror image, and along with the tissue."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,9 +150,10 @@ class Crowd:
         # Cosine of each unit with the unit that is most similar to it; none for a single unit.
         self.usual = products.max(axis=1) if len(templates) > 1 else np.zeros(0)
 
-    def similarity(self, template: np.ndarray) -> float:
-        """Cosine of a template (samples, channels) with the most similar unit."""
-        return float(max(np.dot(own, _direction(template)) for own in self._directions))
+    def similarity(self, template: np.ndarray, *, without: Set[int] = frozenset()) -> float:
+        """Cosine of a template (samples, channels) with the most similar unit, those of some numbers left out; or 0."""
+        others = [own for number, own in enumerate(self._directions) if number not in without]
+        return float(max((np.dot(own, _direction(template)) for own in others), default=0.0))
 
     def add(self, template: np.ndarray) -> None:
         """Another unit; what is usual stays as it is."""

@@ -18,7 +18,7 @@ from .request import Request
 
 PLAN_FILE, UNITS_FILE, RESULT_FILE = "stress_test.json", "units.csv", "result.json"
 # Version of the files; raised when an older folder cannot be continued.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Frames of the first segment that are part of the identity of a recording.
 IDENTITY_FRAMES = 1000
 
@@ -162,7 +162,9 @@ def save_repetition(repetition: Repetition, folder: Path) -> None:
 def load_units(folder: Path) -> pd.DataFrame | None:
     """The table of the injected units of a repetition; None if it has not been drawn."""
     file = folder / UNITS_FILE
-    return pd.read_csv(file, dtype=dict(unit_id=str, source=str)) if file.exists() else None
+    if not file.exists():
+        return None
+    return pd.read_csv(file, dtype=dict(unit_id=str, source=str, replaces=str)).fillna({"replaces": ""})
 
 
 def hybrid_of(recording: si.BaseRecording, folder: Path) -> HybridRecording:

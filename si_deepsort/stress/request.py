@@ -56,10 +56,21 @@ class OwnSpikes:
     trains_s : list of np.ndarray, shape (num_spikes,), float64
         In s from the start of the first segment, segments joined without a gap.
     locations_um : np.ndarray, shape (num_units, 2), float64
+    names : list of str
     """
 
     trains_s: list[np.ndarray]
     locations_um: np.ndarray
+    names: list[str]
+
+    def without(self, names: set[str]) -> "OwnSpikes":
+        """All but the units of some names."""
+        kept = [number for number, name in enumerate(self.names) if name not in names]
+        return OwnSpikes(
+            trains_s=[self.trains_s[number] for number in kept],
+            locations_um=self.locations_um[kept],
+            names=[self.names[number] for number in kept],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +88,8 @@ class Models:
         The sorting of the recording as it is; None if no sorter gave one.
     first_sorter : str | None
         Who made it; None if the user gave it.
+    replaces_units : bool
+        Whether own units are taken out for the injected ones, so that the recording stays as crowded as it is.
     """
 
     surroundings: Surroundings
@@ -84,6 +97,7 @@ class Models:
     own: OwnSpikes
     first: si.BaseSorting | None
     first_sorter: str | None
+    replaces_units: bool
 
     @property
     def origin(self) -> str:

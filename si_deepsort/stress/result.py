@@ -9,7 +9,16 @@ import numpy as np
 import pandas as pd
 
 from ..benchmarking.score import paired_difference
-from .bins import RATE_EDGES, SNR_EDGES, bin_edges, depth_edges, expected_recall, scores_by, scores_of
+from .bins import (
+    RATE_EDGES,
+    SNR_EDGES,
+    RecallCurve,
+    bin_edges,
+    depth_edges,
+    recall_bounds,
+    scores_by,
+    scores_of,
+)
 
 UNITS_FILE, RUNS_FILE, FACTS_FILE = "units.csv", "runs.csv", "facts.json"
 # Share of the units of a bin that must be found for the summary to say that they are.
@@ -31,8 +40,9 @@ class StressTest:
     ----------
     units : pandas.DataFrame
         A row for each sorter and injected unit: `sorter`, `repetition`, `unit_id`, `snr`, `x_um`, `depth_um`, `source`
-        (the template's origin), `num_spikes`, `firing_rate` (Hz), `accuracy`, `recall`, `precision` (NaN if no unit of
-        the sorting matches) and `is_found` (a unit of the sorting agrees with it by half or more).
+        (the template's origin), `replaces` (the own unit that was taken out for it, or ""), `num_spikes`,
+        `firing_rate` (Hz), `accuracy`, `recall`, `precision` (NaN if no unit of the sorting matches) and `is_found` (a
+        unit of the sorting agrees with it by half or more).
     runs : pandas.DataFrame
         A row for each sorter and repetition: `sorter`, `repetition`, `status` ("done", "failed" or "not finished"),
         `error`, `num_units`, `run_time_s`, `own_units_kept` (share of the units of the first sorting that are found
@@ -105,11 +115,31 @@ class StressTest:
         ValueError
             If no run of the sorter has ended well.
         """
+        curve = RecallCurve.fit(self._units_of(sorter))
+        return curve.at(np.asarray(snr, dtype=float), np.asarray(firing_rate, dtype=float))
+
+    def expected_recall_bounds(
+        self, snr: np.ndarray, firing_rate: np.ndarray, sorter: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """
+        The 90 % interval of `expected_recall`, by a bootstrap over the injected units; arguments as there.
+
+        It tells how far the mean recall of units of this size and rate is known, not how single units differ.
+
+        Returns
+        -------
+        low, high : np.ndarray, shape (num_units,), float64
+        """
+        size, rate = np.asarray(snr, dtype=float), np.asarray(firing_rate, dtype=float)
+        return recall_bounds(self._units_of(sorter), size, rate)
+
+    def _units_of(self, sorter: str | None) -> pd.DataFrame:
+        """The injected units with the scores of a sorter; None is the first."""
         sorter = self.sorters[0] if sorter is None else sorter
         own = self.units[self.units["sorter"] == sorter] if len(self.units) else self.units
         if own.empty:
             raise ValueError(f"No run of {sorter} has ended well; sorters are {self.sorters}.")
-        return expected_recall(own, np.asarray(snr, dtype=float), np.asarray(firing_rate, dtype=float))
+        return own
 
     def compared(self) -> pd.DataFrame:
         """
@@ -165,8 +195,9 @@ class StressTest:
         folder = Path(folder)
         if not (folder / FACTS_FILE).exists():
             raise ValueError(f"{folder} holds no result of a stress test, expected a folder written by save(folder).")
-        texts = dict(unit_id=str, source=str, error=str, sorter=str, status=str)
+        texts = dict(unit_id=str, source=str, replaces=str, error=str, sorter=str, status=str)
         units = pd.read_csv(folder / UNITS_FILE, dtype=texts)
+        units = units.fillna({"replaces": ""}) if len(units) else units
         runs = pd.read_csv(folder / RUNS_FILE, dtype=texts)
         runs["error"] = runs["error"].fillna("")
         facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
@@ -209,7 +240,8 @@ def in_words(test: StressTest) -> list[str]:
     num_units = test.units["unit_id"].nunique() if len(test.units) else 0
     sentences = [
         f"{num_units} units were injected into {facts['num_channels']} channels and {facts['duration_s']:.4g} s, "
-        f"{facts['units_per_repetition']} at a time beside {facts['num_own_units']} own units; "
+        f"{facts['units_per_repetition']} at a time "
+        f"{'in place of as many of' if facts['own_units_taken_out'] else 'beside'} {facts['num_own_units']} own units; "
         f"their templates: {facts['templates']}."
     ]
     overall = test.overall()

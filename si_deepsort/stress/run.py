@@ -12,18 +12,21 @@ import spikeinterface.core as si
 from spikeinterface.core import Motion
 
 from .check import check_request, library_templates, params_by_sorter
-from .draw import draw_repetition, spread_of_snr
+from .draw import draw_repetition
 from .own_units import look_at, own_templates
 from .plan import Run, hybrid_of, load_units, open_folder, repetition_folder, save_repetition, saved
 from .request import Models, OwnSpikes, Request
 from .result import StressTest
 from .score import describe, score_runs
 from .settings import StressTestSettings
+from .sizes import sizes_of_repetitions
 from .sort import sort_all
 
-# Injected units are this share of the recording's own units, so that it does not become more crowded than it is, but
-# not fewer and not more than this.
-SHARE_OF_OWN, FEWEST_UNITS, MOST_UNITS = 0.2, 2, 20
+# Injected units are this share of the recording's own units: fewer where they are added, so that the recording does not
+# become much more crowded than it is, more where own units are taken out for them, but so that most stay.
+SHARE_ADDED, SHARE_REPLACED = 0.2, 0.4
+# Not fewer and not more units than this.
+FEWEST_UNITS, MOST_UNITS = 2, 40
 
 
 def stress_test(
@@ -43,8 +46,8 @@ def stress_test(
     """
     Find out what a sorter would find in this recording: inject units with known spikes, sort again, and compare.
 
-    Injected units are copies of the recording's own units, scaled to an SNR and moved to another place on the probe.
-    In each repetition they are a fifth of the number of own units, from 2 to 20.
+    Injected units are copies of the recording's own units at another place. Each replaces an own unit, which is taken
+    out, two fifths of them at a time. With `motion` or `templates` units are added, a fifth of the own number.
 
     Parameters
     ----------
@@ -59,7 +62,7 @@ def stress_test(
     motion : Motion | None, default: None
         Motion of the tissue along y, which injected units follow. None: they stay in place.
     folder : str | Path | None, default: None
-        Where everything is kept. Started again with the same arguments, only what is missing or failed is run.
+        Where all is kept. Started again with the same arguments, only what is missing or failed is run.
     settings : StressTestSettings | None, default: None
         Repetitions, number of units, SNR, firing rates, bursts, synchrony and seed.
     sorter_params : dict | None, default: None
@@ -88,7 +91,7 @@ def stress_test(
         return _test_in(Path(place).absolute(), request)
 
 
-def units_at_a_time(num_own: int, wanted: int | None) -> int:
+def units_at_a_time(num_own: int, wanted: int | None, *, are_replaced: bool) -> int:
     """
     Number of units injected in a repetition.
 
@@ -98,7 +101,8 @@ def units_at_a_time(num_own: int, wanted: int | None) -> int:
         If more units are wanted than the recording has of its own.
     """
     if wanted is None:
-        return int(np.clip(round(SHARE_OF_OWN * num_own), FEWEST_UNITS, MOST_UNITS))
+        share = SHARE_REPLACED if are_replaced else SHARE_ADDED
+        return int(np.clip(round(share * num_own), FEWEST_UNITS, MOST_UNITS))
     most = max(num_own, FEWEST_UNITS)
     if wanted > most:
         raise ValueError(
@@ -113,7 +117,8 @@ def _test_in(folder: Path, request: Request) -> StressTest:
     if not any(request.recording.check_serializability(kind) for kind in ("json", "pickle")):
         request = request.with_recording(saved(request.recording, folder / "recording"))
     models = _find_models(folder, request)
-    num_units = units_at_a_time(len(models.own.trains_s), request.settings.units_per_repetition)
+    wanted = request.settings.units_per_repetition
+    num_units = units_at_a_time(len(models.own.trains_s), wanted, are_replaced=models.replaces_units)
     runs = _hybrid_runs(folder, request, models, num_units)
     request.sort(runs)
     units, table = score_runs(folder, [run for run, _ in runs], models)
@@ -128,8 +133,8 @@ def _find_models(folder: Path, request: Request) -> Models:
     surroundings = look_at(recording, seed=request.settings.seed)
     first, first_sorter = (request.sorting, None) if request.sorting is not None else _first_sorting(folder, request)
     if first is None or len(first.unit_ids) == 0:
-        own = OwnSpikes(trains_s=[], locations_um=np.zeros((0, 2)))
-        return Models(surroundings, library, own, first, first_sorter)
+        own = OwnSpikes(trains_s=[], locations_um=np.zeros((0, 2)), names=[])
+        return Models(surroundings, library, own, first, first_sorter, replaces_units=False)
     own_sources, locations = own_templates(first, surroundings, seed=request.settings.seed)
     spikes = first.to_spike_vector()
     lengths = [recording.get_num_frames(i) for i in range(recording.get_num_segments())]
@@ -137,8 +142,15 @@ def _find_models(folder: Path, request: Request) -> Models:
     times = (spikes["sample_index"] + starts[spikes["segment_index"]]) / recording.get_sampling_frequency()
     trains = [times[spikes["unit_index"] == unit] for unit in range(len(first.unit_ids))]
     fires = np.array([len(train) > 0 for train in trains])
-    own = OwnSpikes(trains_s=[train for train in trains if len(train)], locations_um=locations[fires])
-    return Models(surroundings, own_sources if library is None else library, own, first, first_sorter)
+    own = OwnSpikes(
+        trains_s=[train for train in trains if len(train)],
+        locations_um=locations[fires],
+        names=[str(unit) for unit in np.asarray(first.unit_ids)[fires]],
+    )
+    sources = own_sources if library is None else library
+    # Templates of units that move are averages over their way, and would take out another shape than is there.
+    replaces_units = library is None and request.motion is None and len(sources.templates) > 0
+    return Models(surroundings, sources, own, first, first_sorter, replaces_units=replaces_units)
 
 
 def _first_sorting(folder: Path, request: Request):
@@ -154,12 +166,12 @@ def _first_sorting(folder: Path, request: Request):
 def _hybrid_runs(folder: Path, request: Request, models: Models, num_units: int):
     """Draw what has not been drawn, and list the runs of all sorters on all repetitions."""
     settings = request.settings
-    snr = spread_of_snr(num_units * settings.num_repetitions, settings).reshape(settings.num_repetitions, num_units)
+    sizes = sizes_of_repetitions(num_units, settings, models.sources, are_replaced=models.replaces_units)
     runs = []
     for number in range(settings.num_repetitions):
         own_folder = repetition_folder(folder, number)
         if load_units(own_folder) is None:
-            drawn = draw_repetition(request, models, snr[number], number=number)
+            drawn = draw_repetition(request, models, sizes[number], number=number)
             save_repetition(drawn, own_folder)
         hybrid = hybrid_of(request.recording, own_folder)
         runs += [(Run(repetition=number, sorter=name, folder=own_folder / name), hybrid) for name in request.sorters]

@@ -47,7 +47,7 @@ def score_runs(folder: Path, runs: list[Run], models: Models) -> tuple[pd.DataFr
             table.insert(1, "repetition", run.repetition)
             units.append(table)
             if run.sorter == models.first_sorter and models.first is not None and len(models.first.unit_ids):
-                accuracy = score_sorting(models.first, found)["units"]["accuracy"]
+                accuracy = score_sorting(_still_there(models.first, table), found)["units"]["accuracy"]
                 kept = float(np.mean(np.array(accuracy) >= SAME_UNIT))
         rows.append(
             dict(
@@ -61,6 +61,12 @@ def score_runs(folder: Path, runs: list[Run], models: Models) -> tuple[pd.DataFr
             )
         )
     return pd.concat(units, ignore_index=True) if units else pd.DataFrame(), pd.DataFrame(rows)
+
+
+def _still_there(first: si.BaseSorting, injected: pd.DataFrame) -> si.BaseSorting:
+    """The own units that were not taken out for injected ones."""
+    gone = set(injected["replaces"])
+    return first.select_units([unit for unit in first.unit_ids if str(unit) not in gone])
 
 
 def found_units(units: pd.DataFrame, truth: si.BaseSorting, found: si.BaseSorting) -> pd.DataFrame:
@@ -102,6 +108,7 @@ def describe(request: Request, models: Models, num_units: int) -> dict[str, Any]
         units_per_repetition=num_units,
         templates=models.origin,
         num_templates=0 if models.sources is None else len(models.sources.templates),
+        own_units_taken_out=models.replaces_units,
         follows_motion=request.motion is not None,
         settings=asdict(request.settings),
         versions=package_versions(),
@@ -121,7 +128,7 @@ def _notes(request: Request, models: Models) -> list[str]:
                 "whitened units, or the recording before whitening."
             )
     rate_min, _ = rate_limits(request.settings, request.recording.get_total_duration())
-    if rate_min > request.settings.firing_rate_min:
+    if rate_min > request.settings.rate_range[0]:
         notes.append(f"The recording is short: injected units fire at {rate_min:.3g} Hz or faster.")
     return notes
 

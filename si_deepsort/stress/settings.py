@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from ..generation import SpikeStatistics
 from ..settings import SettingError, Settings, setting
 
+# Lowest and highest firing rate in Hz where own units do not tell it: those of most recordings of the benchmarks.
+USUAL_RATES_HZ = (0.5, 15.0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StressTestSettings(Settings):
@@ -13,13 +16,18 @@ class StressTestSettings(Settings):
     num_repetitions: int = setting(5, "How often new units are injected and the recording is sorted again", minimum=1)
     units_per_repetition: int | None = setting(
         None,
-        "Units injected at a time; None: a fifth of the units that the recording has of its own, from 2 to 20",
+        "Units injected at a time; None: two fifths of the number of own units if they replace these, else a fifth; "
+        "from 2 to 40",
         minimum=1,
     )
     snr_min: float = setting(3.0, "SNR of the smallest injected units", minimum=1.0)
     snr_max: float = setting(20.0, "SNR of the largest injected units", minimum=1.0)
-    firing_rate_min: float = setting(0.5, "Lowest firing rate in Hz", minimum=0.01)
-    firing_rate_max: float = setting(15.0, "Highest firing rate in Hz", minimum=0.01, maximum=200.0)
+    firing_rate_min: float | None = setting(
+        None, "Lowest firing rate in Hz; None: that of the unit that is replaced, or 0.5", minimum=0.01
+    )
+    firing_rate_max: float | None = setting(
+        None, "Highest firing rate in Hz; None: as for the lowest, or 15", minimum=0.01, maximum=200.0
+    )
     burst_fraction: float | None = setting(
         None, "Fraction of units that fire bursts; None: as many as of the recording's own", minimum=0.0, maximum=1.0
     )
@@ -34,8 +42,23 @@ class StressTestSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        rates = dict(zip(("firing_rate_min", "firing_rate_max"), self.rate_range, strict=True))
         for low, high in (("snr_min", "snr_max"), ("firing_rate_min", "firing_rate_max")):
-            if getattr(self, high) < getattr(self, low):
-                raise SettingError(
-                    high, f"got {getattr(self, high):g}, expected at least {low} ({getattr(self, low):g})."
-                )
+            least, most = (rates.get(name, getattr(self, name)) for name in (low, high))
+            if most < least:
+                raise SettingError(high, f"got {most:g}, expected at least {low} ({least:g}).")
+
+    @property
+    def rates_as_own(self) -> bool:
+        """Whether units fire as fast as the own units that they replace."""
+        return self.firing_rate_min is None and self.firing_rate_max is None
+
+    @property
+    def rate_range(self) -> tuple[float, float]:
+        """Lowest and highest firing rate in Hz where own units do not tell it."""
+        low, high = USUAL_RATES_HZ
+        if self.firing_rate_min is not None:
+            low, high = self.firing_rate_min, max(high, self.firing_rate_min)
+        if self.firing_rate_max is not None:
+            low, high = (min(low, self.firing_rate_max) if self.firing_rate_min is None else low), self.firing_rate_max
+        return low, high

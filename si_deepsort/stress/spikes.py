@@ -49,6 +49,7 @@ def draw_unit_spikes(
     *,
     segment_frames: np.ndarray,
     sampling_frequency: float,
+    rates: np.ndarray | None,
     other_trains_s: list[np.ndarray],
     other_locations_um: np.ndarray,
 ) -> DrawnSpikes:
@@ -65,6 +66,8 @@ def draw_unit_spikes(
         Lengths of the segments; they follow each other without a gap.
     sampling_frequency : float
         In Hz.
+    rates : np.ndarray | None, shape (num_units,), float64
+        Firing rates in Hz. None draws them between the limits of the settings.
     other_trains_s : list of np.ndarray, shape (num_spikes,), float64
         Spikes of the recording's own units in s from the start of the first segment, with which injected ones fire
         together.
@@ -76,11 +79,12 @@ def draw_unit_spikes(
     """
     statistics, duration_s = settings.statistics, segment_frames.sum() / sampling_frequency
     rates_rng, spikes_rng, synchrony_rng, shapes_rng = rng.spawn(4)
-    times, amplitudes = _fire_alone(len(locations_um), settings, rates_rng, spikes_rng, duration_s, other_trains_s)
+    drawn = _drawn_rates(len(locations_um), settings, rates_rng, duration_s) if rates is None else rates
+    rates = np.clip(drawn, min(LEAST_SPIKES / duration_s, HIGHEST_RATE_HZ), HIGHEST_RATE_HZ)
+    times, amplitudes = _fire_alone(rates, settings, spikes_rng, duration_s, other_trains_s)
     partners = draw_partners(np.concatenate([locations_um, other_locations_um]), synchrony_rng)[: len(times)]
     trains = [*times, *other_trains_s]
-    own = shares_of_neighbours(other_trains_s, other_locations_um)
-    shares = _shares_with_partner(times, trains, partners, settings.synchrony, synchrony_rng, own)
+    shares = _shares_with_partner(times, trains, partners, settings.synchrony, synchrony_rng, other_locations_um)
     parts = []
     for unit, own_rng in enumerate(shapes_rng.spawn(len(times))):
         partner = trains[partners[unit]] if partners[unit] >= 0 else np.zeros(0)
@@ -100,20 +104,24 @@ def draw_unit_spikes(
     return _in_segments(parts, segment_frames, sampling_frequency)
 
 
-def _fire_alone(num_units, settings, rates_rng, spikes_rng, duration_s, other_trains_s):
-    """Trains in s and amplitudes of the injected units before they join a neighbour."""
-    statistics, fraction = settings.statistics, settings.burst_fraction
+def _drawn_rates(num_units, settings, rng, duration_s) -> np.ndarray:
+    """Firing rates in Hz between the limits of the settings."""
     rate_min, rate_max = rate_limits(settings, duration_s)
-    rates = lognormal_rates(
-        num_units, rates_rng, rate_min=rate_min, rate_max=rate_max, log_rate_sd=statistics.log_rate_sd
-    )
+    sd = settings.statistics.log_rate_sd
+    return lognormal_rates(num_units, rng, rate_min=rate_min, rate_max=rate_max, log_rate_sd=sd)
+
+
+def _fire_alone(rates, settings, rng, duration_s, other_trains_s):
+    """Trains in s and amplitudes of the injected units before they join a neighbour."""
+    fraction = settings.burst_fraction
     if fraction is None:
         fraction = bursting_fraction(other_trains_s) if len(other_trains_s) >= FEWEST_OWN else USUAL_BURSTING
-    return draw_spikes(rates, statistics, spikes_rng, duration_s=duration_s, burst_fraction=fraction)
+    return draw_spikes(rates, settings.statistics, rng, duration_s=duration_s, burst_fraction=fraction)
 
 
-def _shares_with_partner(times, trains, partners, synchrony, rng, own):
+def _shares_with_partner(times, trains, partners, synchrony, rng, other_locations_um):
     """Share of the spikes of each injected unit that come with its partner; as own units do if `synchrony` is None."""
+    own = shares_of_neighbours(trains[len(times) :], other_locations_um)
     if synchrony is not None or len(own) < FEWEST_OWN:
         return np.full(len(times), USUAL_SYNCHRONY if synchrony is None else synchrony)
     # A slow unit beside a fast one fires mostly together with it: what is alike is the share of the partner's spikes.
@@ -125,8 +133,9 @@ def _shares_with_partner(times, trains, partners, synchrony, rng, own):
 
 def rate_limits(settings: StressTestSettings, duration_s: float) -> tuple[float, float]:
     """Lowest and highest firing rate in Hz, raised where the recording is so short that units would hardly fire."""
-    rate_min = min(max(settings.firing_rate_min, LEAST_SPIKES / duration_s), HIGHEST_RATE_HZ)
-    return rate_min, max(settings.firing_rate_max, rate_min)
+    low, high = settings.rate_range
+    rate_min = min(max(low, LEAST_SPIKES / duration_s), HIGHEST_RATE_HZ)
+    return rate_min, max(high, rate_min)
 
 
 def follow_partner(

@@ -17,7 +17,7 @@ def test_settings_are_options():
 def test_defaults_in_the_help_are_those_of_the_settings():
     """They are written down there, because the settings would import SpikeInterface for the help."""
     text = " ".join(RUNNER.invoke(cli.app, ["stress-test", "--help"], env={"COLUMNS": "200"}).output.split())
-    for name in ("num_repetitions", "snr_min", "snr_max", "firing_rate_min", "firing_rate_max"):
+    for name in ("num_repetitions", "snr_min", "snr_max"):
         option = text[text.index(f"--{name.replace('_', '-')}") :]
         default = option[option.index("Default: ") + len("Default: ") :].split()[0]
         assert float(default) == getattr(StressTestSettings(), name), name

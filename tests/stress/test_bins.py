@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from si_deepsort.stress.bins import bin_edges, depth_edges, expected_recall, mean_interval, scores_by, scores_of
+from si_deepsort.stress import StressTest
+from si_deepsort.stress.bins import RecallCurve, bin_edges, depth_edges, mean_interval, scores_by, scores_of
 
 
 def units(snr, recall, rate=2.0):
@@ -54,20 +55,37 @@ def test_expected_recall_rises_with_snr_where_the_data_do():
     rng = np.random.default_rng(0)
     snr = np.exp(rng.uniform(np.log(3), np.log(20), 200))
     recall = (rng.random(200) < 1 / (1 + np.exp(-3 * (snr - 6)))).astype(float)
-    expected = expected_recall(units(snr, recall), np.array([3.5, 6.0, 15.0]), np.full(3, 2.0))
+    expected = RecallCurve.fit(units(snr, recall)).at(np.array([3.5, 6.0, 15.0]), np.full(3, 2.0))
     assert expected[0] < 0.2 < expected[1] < 0.8 < expected[2]
 
 
 def test_few_units_do_not_flatten_the_rise_and_many_are_believed():
     rng = np.random.default_rng(0)
     wanted = np.array([3.0, 5.0, 12.0])
-    few = expected_recall(units([3.5, 4.5, 9.0, 15.0], [0, 1, 1, 1]), wanted, np.full(3, 2.0))
+    few = RecallCurve.fit(units([3.5, 4.5, 9.0, 15.0], [0, 1, 1, 1])).at(wanted, np.full(3, 2.0))
     assert few[0] < 0.6 and few[2] > 0.97 and (np.diff(few) > 0).all()
     snr = np.exp(rng.uniform(np.log(3), np.log(20), 4000))
     flat = (rng.random(4000) < 0.5).astype(float)
-    assert expected_recall(units(snr, flat), wanted, np.full(3, 2.0)) == pytest.approx(0.5, abs=0.15)
+    assert RecallCurve.fit(units(snr, flat)).at(wanted, np.full(3, 2.0)) == pytest.approx(0.5, abs=0.15)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_expected_recall_where_all_are_alike(value):
-    assert (expected_recall(units([4, 8, 12], [value] * 3), np.array([5.0]), np.array([1.0])) == value).all()
+    assert (RecallCurve.fit(units([4, 8, 12], [value] * 3)).at(np.array([5.0]), np.array([1.0])) == value).all()
+
+
+def test_bounds_of_the_expected_recall_narrow_with_more_units():
+    rng = np.random.default_rng(0)
+    widths = []
+    for count in (20, 400):
+        snr = np.exp(rng.uniform(np.log(3), np.log(20), count))
+        recall = (rng.random(count) < 1 / (1 + np.exp(-3 * (snr - 6)))).astype(float)
+        test = StressTest(units=units(snr, recall), runs=pd.DataFrame(), facts=dict(sorters=["one"]))
+        wanted, rates = np.array([4.0, 6.0, 8.0]), np.full(3, 2.0)
+        low, high = test.expected_recall_bounds(wanted, rates)
+        expected = test.expected_recall(wanted, rates)
+        assert (low <= expected).all() and (expected <= high).all() and (low >= 0).all() and (high <= 1).all()
+        widths.append((high - low).mean())
+    assert widths[1] < widths[0] / 2
+    test = StressTest(units=units([4, 8, 12], [1.0] * 3), runs=pd.DataFrame(), facts=dict(sorters=["one"]))
+    assert test.expected_recall_bounds(np.array([5.0]), np.array([2.0]))[0] < 0.7, "three units prove little"

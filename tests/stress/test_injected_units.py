@@ -11,8 +11,8 @@ from si_deepsort.noise import recording_noise_levels
 from si_deepsort.preprocessing.band_pass import band_pass
 from si_deepsort.preprocessing.hybrid import InjectedSpikes
 from si_deepsort.stress import StressTestSettings, stress_test
-from si_deepsort.stress.draw import spread_of_snr
 from si_deepsort.stress.plan import hybrid_of
+from si_deepsort.stress.sizes import spread_of_snr
 
 
 def several_segments():

@@ -59,6 +59,7 @@ def test_injected_units_fire_with_neighbours_as_own_units_do(share, low, high):
         rng,
         segment_frames=np.array([int(DURATION_S * 30_000)]),
         sampling_frequency=30_000.0,
+        rates=None,
         other_trains_s=own,
         other_locations_um=line(10),
     )

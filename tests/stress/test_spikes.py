@@ -9,7 +9,7 @@ from si_deepsort.stress.spikes import draw_unit_spikes, follow_partner, rate_lim
 RATE = 30_000.0
 
 
-def drawn(segment_frames=(900_000, 300_000), num_units=6, seed=0, other=(), **settings):
+def drawn(segment_frames=(900_000, 300_000), num_units=6, seed=0, other=(), rates=None, **settings):
     locations = np.stack([np.zeros(num_units), 40.0 * np.arange(num_units)], axis=1)
     return draw_unit_spikes(
         locations,
@@ -17,6 +17,7 @@ def drawn(segment_frames=(900_000, 300_000), num_units=6, seed=0, other=(), **se
         np.random.default_rng(seed),
         segment_frames=np.array(segment_frames),
         sampling_frequency=RATE,
+        rates=rates,
         other_trains_s=list(other),
         other_locations_um=np.zeros((len(other), 2)),
     )
@@ -46,6 +47,13 @@ def test_rates_lie_in_their_limits_and_rise_in_short_recordings():
     assert low * 2.0 >= 15 - 1e-9 and high >= low
     counts = np.bincount(drawn((6_000_000,), firing_rate_min=1.0, firing_rate_max=20.0, synchrony=0.0).unit_indices)
     assert (counts / 200.0 > 0.5).all() and (counts / 200.0 < 30.0).all()
+
+
+def test_units_fire_as_fast_as_asked_for():
+    rates = np.array([0.01, 1.0, 4.0, 10.0, 25.0, 50.0])
+    counts = np.bincount(drawn((6_000_000,), rates=rates, burst_fraction=0.0, synchrony=0.0).unit_indices)
+    assert counts[0] >= 3, "but not so slowly that chance decides about 15 expected spikes"
+    np.testing.assert_allclose(counts[1:] / 200.0, rates[1:], rtol=0.3)
 
 
 def test_a_share_of_the_spikes_comes_with_the_partner():

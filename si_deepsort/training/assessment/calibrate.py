@@ -120,7 +120,7 @@ def _factors_of_group(quantiles: np.ndarray, values: np.ndarray) -> list[float]:
     factors = [_quantile(score, 1 - tail) for score in scores]
     for end in (0, 1):
         bounds = widened(quantiles, {"edges": [], "factors": [factors]})
-        beyond_other = np.mean(values > bounds[:, 2]) if end == 0 else np.mean(values < bounds[:, 0])
+        beyond_other = float(np.mean(values > bounds[:, 2] if end == 0 else values < bounds[:, 0]))
         factors[end] = _quantile(scores[end], 1 - max(tail, 2 * tail - beyond_other))
     return factors
 
