@@ -16,7 +16,7 @@ from si_deepsort.preprocessing import PREPROCESSORS
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "si_deepsort"
 FLOORS = [
-    {"threads", "announce"},
+    {"compiled", "threads", "announce"},
     {"_version", "settings", "geometry", "chunks", "chunk_jobs", "noise", "components", "two_groups"}
     | {"spike_vectors", "io"},
     {"nets", "generation", "html_report"},

@@ -7,6 +7,7 @@ import numba
 import numpy as np
 from spikeinterface.core import BaseRecording
 
+from ..compiled import COMPILED
 from ..preprocessing.half_precision import to_single_precision
 from ..spike_vectors import some_of_each
 from ..threads import each
@@ -171,7 +172,7 @@ def _averaged(stretches, spikes, sampled, num_units, locations, nbefore, nafter,
     return make_templates(sums, counts, locations, nbefore=nbefore)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**COMPILED)
 def _sum_windows(traces, frames, units, sums):
     for spike in range(len(frames)):
         own = sums[units[spike]]

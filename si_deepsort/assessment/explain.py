@@ -9,6 +9,7 @@ is normally distributed around 1. The scores of two units for the same spike can
 import numba
 import numpy as np
 
+from ..compiled import COMPILED, INNER
 from .templates import AMPLITUDE_VARIANCE, WhiteTemplates
 
 # Spike times lie anywhere between two samples: the inverse variance of their distance to the nearest one.
@@ -65,7 +66,7 @@ def explain_traces(
     return residual, amplitudes, delays, moves
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(fastmath=True, **INNER)
 def add_template(residual, first, template, slope, channels, amplitude, delay):
     """Add a template and its slope, which moves it by a part of a sample, to the residual in place."""
     for sample in range(template.shape[0]):
@@ -75,7 +76,7 @@ def add_template(residual, first, template, slope, channels, amplitude, delay):
                 row[channels[kept]] += amplitude * (template[sample, kept] + delay * slope[sample, kept])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(fastmath=True, **INNER)
 def template_products(residual, first, template, slope, channels):
     """Inner products of the residual with a template and its slope."""
     own, sloped = np.float32(0), np.float32(0)
@@ -89,7 +90,7 @@ def template_products(residual, first, template, slope, channels):
     return own, sloped
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**INNER)
 def fit_template(own, sloped, norm, slope_norm, precision):
     """Score, amplitude and delay of a template in the residual; template and slope are taken as orthogonal."""
     amplitude = max((own + precision) / (norm + precision), np.float32(0.05))
@@ -100,7 +101,7 @@ def fit_template(own, sloped, norm, slope_norm, precision):
     return score, amplitude, delay
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(fastmath=True, **COMPILED)
 def _fit_together(residual, frames, units, order, values, slopes, channels, amplitudes, delays, moves, precision):
     norms, slope_norms = np.zeros(len(values), np.float32), np.zeros(len(values), np.float32)
     for unit in range(len(values)):

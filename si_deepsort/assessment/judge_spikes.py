@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from ..compiled import COMPILED, INNER
 from .explain import add_template, fit_template, template_products
 from .templates import AMPLITUDE_VARIANCE, Neighbours, WhiteTemplates
 
@@ -104,7 +105,7 @@ def judge_spikes(
     return JudgedSpikes(chosen, scores, other_scores, others, amplitudes, moves, misfits, collisions, remainders)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(fastmath=True, **COMPILED)
 def _judge(
     traces,
     residual,
@@ -166,7 +167,7 @@ def _judge(
         add_template(residual, first, values[unit], slopes[unit], own_channels, -amplitudes[spike], delays[spike])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(fastmath=True, **INNER)
 def _describe_window(traces, residual, first, channels, directions, numbers, remainder):
     """Mean square of the residual in a window, and its coefficients in the directions."""
     num_directions, num_samples = directions.shape

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from ..compiled import COMPILED, INNER
 from ..geometry import channel_distances
 from .explain import fit_template, template_products
 from .templates import AMPLITUDE_VARIANCE, WhiteTemplates
@@ -69,7 +70,10 @@ def find_residual_events(
     """
     distances = channel_distances(locations)
     is_near = distances <= EVENT_RADIUS_UM
-    found_rows, channels = _peaks(residual, rows[0], rows[1], is_near, np.float32(EVENT_THRESHOLD), reach)
+    found_rows, channels = np.nonzero(np.abs(residual[rows[0] : rows[1]]) > np.float32(EVENT_THRESHOLD))
+    found_rows, is_peak = found_rows + rows[0], np.zeros(len(found_rows), dtype=bool)
+    _find_peaks(residual, found_rows, channels, is_near, reach, is_peak)
+    found_rows, channels = found_rows[is_peak], channels[is_peak]
     sizes = np.abs(residual[found_rows, channels])
     mains = templates.channels[:, 0] if len(templates.channels) else np.zeros(0, dtype=int)
     candidates = np.full((len(locations), MOST_SOURCES), -1)
@@ -95,22 +99,16 @@ def find_residual_events(
     return found_rows, channels, sizes, sources, scores
 
 
-@numba.njit(cache=True, nogil=True)
-def _peaks(residual, first, last, is_near, threshold, reach):
-    """Rows and channels of the local extrema beyond the threshold."""
-    rows, channels = [], []
-    for row in range(first, last):
-        for channel in range(residual.shape[1]):
-            size = abs(residual[row, channel])
-            if size <= threshold or not _is_largest(residual, row, channel, size, is_near, reach):
-                continue
-            rows.append(row)
-            channels.append(channel)
-    return np.array(rows, dtype=np.int64), np.array(channels, dtype=np.int64)
+@numba.njit(**COMPILED)
+def _find_peaks(residual, rows, channels, is_near, reach, is_peak):
+    """Say in `is_peak` which places are local extrema."""
+    for place in range(len(rows)):
+        is_peak[place] = _is_largest(residual, rows[place], channels[place], is_near, reach)
 
 
-@numba.njit(cache=True, nogil=True)
-def _is_largest(residual, row, channel, size, is_near, reach):
+@numba.njit(**INNER)
+def _is_largest(residual, row, channel, is_near, reach):
+    size = abs(residual[row, channel])
     for other in range(residual.shape[1]):
         if not is_near[channel, other]:
             continue
@@ -122,7 +120,7 @@ def _is_largest(residual, row, channel, size, is_near, reach):
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**COMPILED)
 def _find_sources(residual, rows, channels, candidates, values, slopes, kept_channels, precision, sources, scores):
     last = residual.shape[0] - values.shape[1]
     for event in range(len(rows)):
@@ -134,7 +132,10 @@ def _find_sources(residual, rows, channels, candidates, values, slopes, kept_cha
             for place in range(kept_channels.shape[1]):
                 if kept_channels[unit, place] == channels[event]:
                     kept = place
-            peak = np.abs(values[unit, :, kept]).argmax()
+            peak = 0
+            for sample in range(values.shape[1]):
+                if abs(values[unit, sample, kept]) > abs(values[unit, peak, kept]):
+                    peak = sample
             norm, slope_norm = np.sum(values[unit] ** 2), np.sum(slopes[unit] ** 2)
             for move in range(-SOURCE_MOVE, SOURCE_MOVE + 1):
                 place = rows[event] - peak + move

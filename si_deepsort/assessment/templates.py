@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from ..compiled import COMPILED
+
 # Window of a template in ms: white waveforms are shorter than those before whitening.
 MS_BEFORE, MS_AFTER = 0.8, 1.4
 # Channels on which a template is kept: those with the largest energy within this radius in um of the main channel.
@@ -170,7 +172,8 @@ def find_neighbours(templates: WhiteTemplates, num_channels: int, *, most_lag: i
         others = np.flatnonzero(shared)
         if len(others) == 0:
             continue
-        overlaps = _overlaps(templates.values, templates.channels, places, unit, others, most_lag)
+        overlaps = np.zeros((len(others), 2 * most_lag + 1))
+        _add_overlaps(templates.values, templates.channels, places, unit, others, most_lag, overlaps)
         best = overlaps.argmax(axis=1)
         inner = overlaps[np.arange(len(others)), best]
         # Energy that is left of the template when the other one, at its best amplitude, is subtracted.
@@ -183,11 +186,10 @@ def find_neighbours(templates: WhiteTemplates, num_channels: int, *, most_lag: i
     return Neighbours(units, lags, distances)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _overlaps(values, channels, places, unit, others, most_lag):
-    """Inner product of the template of a unit with those of others, moved later by each lag; (num_others, num_lags)."""
+@numba.njit(fastmath=True, **COMPILED)
+def _add_overlaps(values, channels, places, unit, others, most_lag, found):
+    """Add inner products of the template of a unit with those of others, moved later by each lag, to `found`."""
     num_samples = values.shape[1]
-    found = np.zeros((len(others), 2 * most_lag + 1))
     for row in range(len(others)):
         other = others[row]
         for kept in range(channels.shape[1]):
@@ -201,4 +203,3 @@ def _overlaps(values, channels, places, unit, others, most_lag):
                 for sample in range(max(0, lag), min(num_samples, num_samples + lag)):
                     total += values[unit, sample, kept] * values[other, sample - lag, place]
                 found[row, step] += total
-    return found

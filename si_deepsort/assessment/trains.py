@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 
+from ..compiled import COMPILED
 from ..spike_vectors import absolute_times
 
 # Upper edges in ms of the intervals that are counted: no neuron fires again within the first ones.
@@ -83,15 +84,15 @@ def pair_coincidences(trains: list[np.ndarray], neighbours: np.ndarray, sampling
     edges = np.array([0.0, SAME_MS, REFRACTORY_MS, *UNRELATED_MS]) * sampling_frequency / 1000
     scale = (REFRACTORY_MS - SAME_MS) / (UNRELATED_MS[1] - UNRELATED_MS[0])
     for unit, rank in zip(*np.nonzero(neighbours >= 0), strict=True):
-        counts = _pairs_by_lag(trains[unit], trains[neighbours[unit, rank]], edges)
+        counts = np.zeros(len(edges) - 1)
+        _count_pairs_by_lag(trains[unit], trains[neighbours[unit, rank]], edges, counts)
         found[unit, rank] = np.array([counts[0], counts[1], counts[3] * scale]) / max(1, len(trains[unit]))
     return found
 
 
-@numba.njit(cache=True, nogil=True)
-def _pairs_by_lag(train, other, edges):
-    """Number of pairs of spikes with an absolute lag between successive edges."""
-    counts = np.zeros(len(edges) - 1)
+@numba.njit(**COMPILED)
+def _count_pairs_by_lag(train, other, edges, counts):
+    """Add the number of pairs of spikes with an absolute lag between successive edges."""
     start, longest = 0, edges[-1]
     for time in train:
         while start < len(other) and other[start] < time - longest:
@@ -103,7 +104,6 @@ def _pairs_by_lag(train, other, edges):
                 if edges[edge] <= lag < edges[edge + 1]:
                     counts[edge] += 1
             place += 1
-    return counts
 
 
 def parts_of_recording(spikes: np.ndarray, num_units: int, num_frames: list[int]) -> np.ndarray:

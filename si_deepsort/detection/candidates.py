@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from ..compiled import COMPILED
 from ..geometry import channel_distances, channels_within
 from .energy import EnergyFilters, comparison_stride, spike_energy, spike_energy_at
 
@@ -133,13 +134,16 @@ class CandidateFinder:
     def _local_maxima(self, traces: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Places, channels and heights of the maxima of the energy above a threshold, ordered by place and channel."""
         energy = spike_energy(traces, self.filters, self.stride)
-        is_highest = _is_local_maximum(energy, threshold, self.neighbors, self.exclusive_places)
+        is_highest = np.zeros(energy.shape, dtype=bool)
+        _find_local_maxima(energy, threshold, self.neighbors, self.exclusive_places, is_highest)
         places, channels = np.divmod(np.flatnonzero(is_highest), energy.shape[1])
         return places, channels, energy[places, channels]
 
     def _largest(self, places, channels, heights, radius_um, reach):
         """Position of the largest peak within a radius and a number of places of each, itself included."""
-        return _largest_near(places, channels, heights, self.distances_um <= np.float32(radius_um), reach)
+        largest = np.arange(len(places))
+        _find_largest_near(places, channels, heights, self.distances_um <= np.float32(radius_um), reach, largest)
+        return largest
 
     def _between_places(self, traces, starts, channels):
         """Frames of the peaks, and their heights, the best of the frames nearest to each place."""
@@ -154,34 +158,31 @@ class CandidateFinder:
         return spike_energy_at(traces, self.filters, starts, channels)
 
 
-@numba.njit(cache=True, nogil=True)
-def _is_local_maximum(energy, threshold, neighbors, reach):
-    """Whether no place within reach on any neighbour is higher; (num_places, num_channels), bool."""
+@numba.njit(**COMPILED)
+def _find_local_maxima(energy, threshold, neighbors, reach, is_highest):
+    """Say in `is_highest`, all False, at which places no place within reach on any neighbour is higher."""
     num_places, num_channels = energy.shape
-    result = np.zeros(energy.shape, dtype=np.bool_)
     for place in range(num_places):
         first, last = max(0, place - reach), min(num_places, place + reach + 1)
         for channel in range(num_channels):
             height = energy[place, channel]
             if height <= threshold:
                 continue
-            result[place, channel] = True
+            is_highest[place, channel] = True
             for neighbor in neighbors[channel]:
                 if neighbor < 0:
                     break
                 for other in range(first, last):
                     if energy[other, neighbor] > height:
-                        result[place, channel] = False
+                        is_highest[place, channel] = False
                         break
-                if not result[place, channel]:
+                if not is_highest[place, channel]:
                     break
-    return result
 
 
-@numba.njit(cache=True, nogil=True)
-def _largest_near(places, channels, heights, is_close, reach):
-    """Position of the largest peak within reach on a close channel, itself included, for peaks ordered by place."""
-    largest = np.arange(len(places))
+@numba.njit(**COMPILED)
+def _find_largest_near(places, channels, heights, is_close, reach, largest):
+    """Replace the position of each peak by that of the largest one within reach on a close channel."""
     first = 0
     for peak in range(len(places)):
         while places[first] < places[peak] - reach:
@@ -191,4 +192,3 @@ def _largest_near(places, channels, heights, is_close, reach):
                 break
             if is_close[channels[peak], channels[other]] and heights[other] > heights[largest[peak]]:
                 largest[peak] = other
-    return largest

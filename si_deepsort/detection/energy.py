@@ -17,6 +17,7 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 
+from ..compiled import COMPILED
 from ..generation import GenerationSettings, random_templates
 from ..geometry import channel_distances
 from ..preprocessing.whitening import Whitening
@@ -190,7 +191,7 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
     spectra = np.conj(scipy.fft.rfft(filters.directions, size * stride, axis=1))[:, : size // 2 + 1]
     # The inverse transform divides by the number of places instead of frames.
     spectra /= np.float32(stride)
-    order, groups = _local_groups(filters.profiles)
+    (order, groups), room = _local_groups(filters.profiles), np.empty((3, size), dtype="float32")
     for start in range(0, num_places, step):
         stretch = traces[start * stride : start * stride + block_frames]
         block = np.zeros((traces.shape[1], size * stride), dtype="float32")
@@ -203,7 +204,9 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
                 (weights @ projected[columns].reshape(-1, num_directions * size)).reshape(-1, num_directions, size)
                 for columns, weights in parts
             )
-            energy[start:stop, rows] = np.sqrt(_highest_energy(near, far, filters.mixing[rows])[:, : stop - start]).T
+            highest = np.empty((len(rows), size), dtype="float32")
+            _find_highest_energy(near, far, filters.mixing[rows], room, highest)
+            energy[start:stop, rows] = np.sqrt(highest[:, : stop - start]).T
     return energy
 
 
@@ -227,15 +230,18 @@ def spike_energy_at(traces: np.ndarray, filters: EnergyFilters, starts: np.ndarr
     """
     reached = np.any(filters.profiles != 0, axis=0)
     bounds = np.column_stack([reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)])
-    return np.sqrt(_energies_at(traces, starts, channels, filters.directions, filters.profiles, bounds))
+    energies, widest = np.zeros(len(starts), dtype="float32"), int(np.diff(bounds, axis=1).max(initial=0))
+    room = np.empty((len(filters.directions), widest), dtype="float32")
+    _add_energies(traces, starts, channels, filters.directions, filters.profiles, bounds, room, energies)
+    return np.sqrt(energies)
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)
-def _energies_at(traces: np.ndarray, starts, channels, directions, profiles, bounds):
-    energies = np.zeros(len(starts), dtype=np.float32)
+@numba.njit(fastmath=True, **COMPILED)
+def _add_energies(traces: np.ndarray, starts, channels, directions, profiles, bounds, projected, energies):
+    """Add the largest energy over profiles to the energies, all 0; `projected` is room for (directions, channels)."""
     for spike in range(len(starts)):
         first, last = bounds[channels[spike]]
-        projected = np.zeros((len(directions), last - first), dtype=np.float32)
+        projected[:, : last - first] = 0
         for sample in range(directions.shape[1]):
             row = traces[starts[spike] + sample, first:last]
             for direction in range(len(directions)):
@@ -250,19 +256,14 @@ def _energies_at(traces: np.ndarray, starts, channels, directions, profiles, bou
                     seen += profiles[decay, channels[spike], first + place] * projected[direction, place]
                 total += seen * seen
             energies[spike] = max(energies[spike], total)
-    return energies
 
 
 def _local_groups(profiles):
     """
     Order channels so that neighbours are together, and group them.
 
-    Returns
-    -------
-    order : np.ndarray, shape (num_channels,), int
-    groups : list
-        Channels of each group and, for the first and the last decay, the range of ordered channels that its profiles
-        reach with their weights there.
+    Returns the order and, for each group, its channels and, for the first and the last decay, the range of ordered
+    channels that its profiles reach with their weights there.
     """
     reached = np.any(profiles != 0, axis=0)
     first, last = reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)
@@ -278,12 +279,11 @@ def _local_groups(profiles):
     return order, groups
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)
-def _highest_energy(near, far, mixing):
+@numba.njit(fastmath=True, **COMPILED)
+def _find_highest_energy(near, far, mixing, room, highest):
     """Largest energy of three profiles, from the products of two, (channels, directions, places), and their mixing."""
     num_rows, num_directions, num_places = near.shape
-    highest = np.empty((num_rows, num_places), dtype=np.float32)
-    of_near, of_far, of_both = np.empty((3, num_places), dtype=np.float32)
+    of_near, of_far, of_both = room
     for row in range(num_rows):
         of_near[:], of_far[:], of_both[:] = 0.0, 0.0, 0.0
         for direction in range(num_directions):
@@ -296,4 +296,3 @@ def _highest_energy(near, far, mixing):
         for place in range(num_places):
             mixed = weights[0] * of_near[place] + weights[1] * of_far[place] + weights[2] * of_both[place]
             highest[row, place] = max(of_near[place], of_far[place], mixed)
-    return highest

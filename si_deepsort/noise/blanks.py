@@ -1,6 +1,5 @@
 """Blanks: stretches in which all channels keep their values, because somebody has set them to a constant."""
 
-import numba
 import numpy as np
 from spikeinterface.core import BaseRecording
 
@@ -31,20 +30,9 @@ def blank_frames(traces: np.ndarray, num_frames: int) -> np.ndarray:
     if len(traces) < num_frames or traces.shape[1] == 0:
         return np.zeros(len(traces), dtype=bool)
     # Frames that equal the one before on all channels.
-    stays = np.zeros(len(traces), dtype="uint8")
+    stays = np.zeros(len(traces), dtype=bool)
     candidates = np.flatnonzero(traces[1:, 0] == traces[:-1, 0]) + 1
     stays[candidates] = (traces[candidates] == traces[candidates - 1]).all(axis=1)
-    return _long_runs(stays, num_frames)
-
-
-@numba.njit(cache=True, nogil=True)
-def _long_runs(stays, shortest):
-    """Frames of runs of at least `shortest` frames, all but the first of which stay, (num_frames,) bool."""
-    is_long = np.zeros(len(stays), dtype=np.bool_)
-    start = 0
-    for frame in range(1, len(stays) + 1):
-        if frame == len(stays) or stays[frame] == 0:
-            if frame - start >= shortest:
-                is_long[start:frame] = True
-            start = frame
-    return is_long
+    # Runs of frames, all but the first of which stay.
+    lengths = np.diff(np.flatnonzero(~stays), append=len(stays))
+    return np.repeat(lengths >= num_frames, lengths)

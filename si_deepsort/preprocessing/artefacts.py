@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from scipy.ndimage import maximum_filter1d
 
+from ..compiled import COMPILED
 from ..geometry import channel_distances
 
 # Levels in noise standard deviations that more than half of the channels exceed in an artefact. A common reference
@@ -89,11 +90,11 @@ def blank_artefacts(whitened: np.ndarray, rule: ArtefactRule) -> None:
         White traces, in noise standard deviations.
     rule : ArtefactRule
     """
-    is_loud = 2 * _count_loud(whitened, rule.level) > rule.num_living
+    is_loud = 2 * _num_loud(whitened, rule.level) > rule.num_living
     if not np.any(is_loud):
         return
     if rule.level > FAR_LEVEL:
-        is_loud |= _spread(is_loud, rule.decay) & (2 * _count_loud(whitened, FAR_LEVEL) > rule.num_living)
+        is_loud |= _spread(is_loud, rule.decay) & (2 * _num_loud(whitened, FAR_LEVEL) > rule.num_living)
     whitened[_spread(is_loud, rule.reach)] = 0
 
 
@@ -102,11 +103,16 @@ def _spread(is_true, reach):
     return maximum_filter1d(is_true.astype("uint8"), 2 * reach + 1, mode="constant").astype(bool)
 
 
-@numba.njit(cache=True, nogil=True)
-def _count_loud(traces, level):
-    """Count the channels that exceed a level, at each frame."""
-    counts = np.zeros(len(traces), dtype=np.int64)
+def _num_loud(traces, level):
+    """Number of channels that exceed a level, at each frame."""
+    counts = np.zeros(len(traces), dtype="int64")
+    _count_loud(traces, level, counts)
+    return counts
+
+
+@numba.njit(**COMPILED)
+def _count_loud(traces, level, counts):
+    """Add the number of channels that exceed a level to the counts of each frame."""
     for frame in range(len(traces)):
         for channel in range(traces.shape[1]):
             counts[frame] += abs(traces[frame, channel]) > level
-    return counts

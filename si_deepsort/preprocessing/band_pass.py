@@ -13,6 +13,7 @@ from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from ..chunks import tiles
+from ..compiled import COMPILED
 
 # Order of the filter. The Bessel filter has the flattest delay, so that it hardly changes the shape of spikes.
 ORDER = 2
@@ -101,14 +102,13 @@ def filter_forward_and_backward(traces: np.ndarray, sections: np.ndarray) -> Non
     for frame, step in ((0, 1), (len(traces) - 1, -1)):
         if len(traces):
             traces -= traces[frame].copy()  # a constant is removed anyway, and would cost precision
-            _filter(traces, sections, frame, step)
+            _filter(traces, sections, frame, step, np.zeros((len(sections), 2, traces.shape[1]), dtype=traces.dtype))
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)
-def _filter(traces, sections, frame, step):
-    """Filter from a frame on, in place and in either direction, by the transposed direct form II."""
+@numba.njit(fastmath=True, **COMPILED)
+def _filter(traces, sections, frame, step, state):
+    """Filter from a frame on, in place and in either direction, by the transposed direct form II; the state is 0."""
     num_frames, num_channels = traces.shape
-    state = np.zeros((len(sections), 2, num_channels), dtype=traces.dtype)
     for _ in range(num_frames):
         row = traces[frame]
         for section in range(len(sections)):

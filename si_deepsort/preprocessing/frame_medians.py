@@ -11,6 +11,7 @@ from functools import lru_cache
 import numba
 import numpy as np
 
+from ..compiled import COMPILED
 from ..noise import medians
 
 # Frames that go through the network side by side: with 64 channels they fill half of the fastest cache. Chosen by
@@ -41,7 +42,8 @@ def frame_medians(traces: np.ndarray) -> np.ndarray:
     if not is_ordered:
         return medians(traces)
     found = np.empty(len(traces), dtype="float32")
-    _select(traces, comparisons(traces.shape[1]), found)
+    rows = np.zeros((traces.shape[1], FRAMES_AT_ONCE), dtype="float32")
+    _select(traces, comparisons(traces.shape[1]), rows, found)
     return found
 
 
@@ -80,10 +82,10 @@ def comparisons(num_values: int) -> np.ndarray:
     return np.array(kept[::-1], dtype="int64").reshape(-1, 2)
 
 
-@numba.njit(cache=True, nogil=True)
-def _select(traces, pairs, found):
+@numba.njit(**COMPILED)
+def _select(traces, pairs, rows, found):
+    """Write the medians of frames to `found`; rows (num_channels, FRAMES_AT_ONCE) are room to order values in."""
     num_channels = traces.shape[1]
-    rows = np.zeros((num_channels, FRAMES_AT_ONCE), dtype=np.float32)
     below, above = rows[(num_channels - 1) // 2], rows[num_channels // 2]
     for start in range(0, len(traces), FRAMES_AT_ONCE):
         num_frames = min(FRAMES_AT_ONCE, len(traces) - start)

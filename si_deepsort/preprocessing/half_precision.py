@@ -10,6 +10,8 @@ from spikeinterface.core import BaseRecording
 from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
+from ..compiled import COMPILED, INNER
+
 # Single precision stores exponents plus 127, half precision plus 15 (IEEE 754); this factor makes up for it.
 REBIAS = np.float32(2.0 ** (127 - 15))
 
@@ -50,9 +52,7 @@ class _RoundedSegment(BasePreprocessorSegment):
     def get_traces(self, start_frame, end_frame, channel_indices):
         """Rounded traces, (num_frames, num_channels), float32."""
         traces = self.parent_recording_segment.get_traces(start_frame, end_frame, channel_indices)
-        rounded = np.empty(traces.shape, dtype="float32")
-        _round(np.ascontiguousarray(traces).ravel(), rounded.ravel())
-        return rounded
+        return _rounded(traces)
 
 
 round_to_half_precision = define_function_from_class(source_class=RoundedRecording, name="round_to_half_precision")
@@ -116,7 +116,9 @@ def to_single_precision(halves: np.ndarray) -> np.ndarray:
     """
     _check_half(halves.dtype, 'traces.astype("float32")')
     singles = np.empty(halves.shape, dtype="float32")
-    _move_bits(np.ascontiguousarray(halves).view("uint16").ravel(), singles.ravel())
+    bits = np.ascontiguousarray(halves).view("uint16").ravel()
+    bits.flags.writeable = False  # as those of a file: numba compiles what may be written apart
+    _move_bits(bits, singles.ravel())
     return singles
 
 
@@ -134,8 +136,7 @@ def to_half_precision(singles: np.ndarray) -> np.ndarray:
     np.ndarray, float16
         In the same shape.
     """
-    rounded = np.empty(singles.shape, dtype="float32")
-    _round(np.ascontiguousarray(singles).ravel(), rounded.ravel())
+    rounded = _rounded(singles)
     halves = np.empty(singles.shape, dtype="uint16")
     _take_bits(rounded.ravel(), rounded.view("uint32").ravel(), halves.ravel())
     return halves.view("float16")
@@ -146,7 +147,7 @@ def _check_half(dtype, remedy):
         raise ValueError(f"The traces are {np.dtype(dtype)}, expected float16. Convert them by {remedy} instead.")
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(**INNER)
 def single_from_bits(half):
     """Single-precision number whose half-precision bits are given: sign, exponent and mantissa go to their places."""
     bits = np.uint32(half)
@@ -154,17 +155,23 @@ def single_from_bits(half):
     return np.uint32(moved).view(np.float32) * REBIAS
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**COMPILED)
 def _move_bits(halves, singles):
     """Fill `singles` from the bits of half-precision numbers."""
     for place in range(len(halves)):
         singles[place] = single_from_bits(halves[place])
 
 
-@numba.njit(cache=True, nogil=True)
-def _round(singles, rounded):
-    """Round to half precision; `rounded` is filled in place."""
-    bits, places = singles.view(np.uint32), rounded.view(np.uint32)
+def _rounded(singles):
+    """Single-precision numbers, rounded to half precision."""
+    singles, rounded = np.ascontiguousarray(singles), np.empty(singles.shape, dtype="float32")
+    _round(singles.ravel(), singles.ravel().view("uint32"), rounded.ravel(), rounded.ravel().view("uint32"))
+    return rounded
+
+
+@numba.njit(**COMPILED)
+def _round(singles, bits, rounded, places):
+    """Round to half precision; `rounded`, with its bits `places`, is filled in place."""
     for place in range(len(singles)):
         if abs(singles[place]) < SMALLEST_NORMAL:
             rounded[place] = (singles[place] + ROUNDING) - ROUNDING
@@ -174,7 +181,7 @@ def _round(singles, rounded):
             places[place] = (own + np.uint32(0xFFF) + tie) & np.uint32(0xFFFFE000)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**COMPILED)
 def _take_bits(rounded, bits, halves):
     """Move the bits of rounded numbers to their places in half precision; `halves` is filled in place."""
     for place in range(len(rounded)):

@@ -12,6 +12,7 @@ from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from ..chunks import CACHED_FRAMES, tiles
+from ..compiled import COMPILED
 from ..geometry import recording_geometry
 from .artefacts import artefact_rule, blank_artefacts
 from .estimate_whitening import estimate_whitening
@@ -144,7 +145,7 @@ def _local_products(matrix):
     return order, groups
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**COMPILED)
 def _take_channels(traces, order, taken):
     """Write traces with their channels in an order to `taken`."""
     for frame in range(len(traces)):
@@ -152,7 +153,7 @@ def _take_channels(traces, order, taken):
             taken[frame, place] = traces[frame, order[place]]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**COMPILED)
 def _put_channels(traces, order, largest, put):
     """Write traces whose channels are in an order to `put`, where they have their own places, within +-`largest`."""
     for frame in range(len(traces)):

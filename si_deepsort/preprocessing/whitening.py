@@ -7,6 +7,8 @@ import numba
 import numpy as np
 import scipy.signal
 
+from ..compiled import COMPILED
+
 # Singular values of the space matrix below this, relative to the largest, count as 0 when it is inverted.
 SMALLEST_SINGULAR_VALUE = 1e-5
 
@@ -79,8 +81,7 @@ class Whitening:
         return scipy.signal.lfilter([1.0], self.time_filter.astype(float), mixed, axis=1)
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)
-def filter_over_time(traces, time_filter):
+def filter_over_time(traces: np.ndarray, time_filter: np.ndarray) -> np.ndarray:
     """
     Filter each channel; several times cheaper than by Fourier transforms.
 
@@ -96,11 +97,18 @@ def filter_over_time(traces, time_filter):
         Without the first frames, for which the filter would need frames before the start.
     """
     order = len(time_filter) - 1
-    filtered = np.zeros((max(0, len(traces) - order), traces.shape[1]), dtype=np.float32)
+    filtered = np.zeros((max(0, len(traces) - order), traces.shape[1]), dtype="float32")
+    _filter_over_time(traces, time_filter, filtered)
+    return filtered
+
+
+@numba.njit(fastmath=True, **COMPILED)
+def _filter_over_time(traces, time_filter, filtered):
+    """Add filtered traces to `filtered`."""
+    order = len(time_filter) - 1
     for frame in range(len(filtered)):
         own = filtered[frame]
         for tap in range(order + 1):
             weight, earlier = time_filter[tap], traces[frame + order - tap]
             for channel in range(len(own)):
                 own[channel] += weight * earlier[channel]
-    return filtered

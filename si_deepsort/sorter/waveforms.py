@@ -14,6 +14,7 @@ from numba.extending import overload
 from spikeinterface.core import BaseRecording
 
 from ..chunks import chunk_frames
+from ..compiled import COMPILED
 from ..geometry import channel_distances
 from ..preprocessing.half_precision import single_from_bits, stored_halves
 from ..spike_vectors import some_of_each
@@ -123,8 +124,7 @@ def _single_of(stored):
     return lambda stored: single_from_bits(stored)
 
 
-@numba.njit(cache=True, nogil=True)
-def cut_out(traces, onsets, channels, num_samples):
+def cut_out(traces: np.ndarray, onsets: np.ndarray, channels: np.ndarray, num_samples: int) -> np.ndarray:
     """
     Cut waveforms out of traces.
 
@@ -143,14 +143,20 @@ def cut_out(traces, onsets, channels, num_samples):
     np.ndarray, shape (num_spikes, num_samples, num_places), float32
         0 outside the traces and at empty places.
     """
-    waveforms = np.zeros((len(onsets), num_samples, channels.shape[1]), dtype=np.float32)
+    waveforms = np.zeros((len(onsets), num_samples, channels.shape[1]), dtype="float32")
+    _cut_out(traces, onsets, channels, waveforms)
+    return waveforms
+
+
+@numba.njit(**COMPILED)
+def _cut_out(traces, onsets, channels, waveforms):
+    num_samples = waveforms.shape[1]
     for spike in range(len(onsets)):
         first, last = max(0, -onsets[spike]), min(num_samples, len(traces) - onsets[spike])
         for sample in range(first, last):
             for place in range(channels.shape[1]):
                 if channels[spike, place] >= 0:
                     waveforms[spike, sample, place] = _single(traces[onsets[spike] + sample, channels[spike, place]])
-    return waveforms
 
 
 def average_waveforms(
@@ -256,28 +262,28 @@ def _averages_and_differences(sums, counts, bounds):
     """
 
     def divide(unit):
-        columns = slice(*bounds[unit])
-        _divide(sums[0, unit, :, columns], sums[1, unit, :, columns], counts[:, unit])
+        _divide(sums, counts, unit, bounds[unit, 0], bounds[unit, 1])
 
     for _ in each(divide, range(sums.shape[1]), together=UNITS_TOGETHER):
         pass
     return sums[0], sums[1]
 
 
-@numba.njit(cache=True, nogil=True)
-def _divide(one, other, counts):
+@numba.njit(**COMPILED)
+def _divide(sums, counts, unit, start, stop):
     """Turn the sums of two halves of the spikes of a unit into the average of all and half their difference."""
-    total = np.float32(max(counts[0] + counts[1], 1))
-    one_count, other_count, two = np.float32(max(counts[0], 1)), np.float32(max(counts[1], 1)), np.float32(2.0)
-    for sample in range(len(one)):
-        first, second = one[sample], other[sample]
+    one, other = counts[0, unit], counts[1, unit]
+    total = np.float32(max(one + other, 1))
+    one_count, other_count, two = np.float32(max(one, 1)), np.float32(max(other, 1)), np.float32(2.0)
+    for sample in range(sums.shape[2]):
+        first, second = sums[0, unit, sample, start:stop], sums[1, unit, sample, start:stop]
         for place in range(len(first)):
             average = (first[place] + second[place]) / total
             second[place] = (first[place] / one_count - second[place] / other_count) / two
             first[place] = average
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**COMPILED)
 def _add_waveforms(sums, counts, traces: np.ndarray, onsets, units, bounds):
     num_samples = sums.shape[2]
     for spike in range(len(onsets)):

@@ -16,6 +16,8 @@ import numba
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
+from ...compiled import COMPILED
+
 # Most rounds of comparisons of each pass; without a limit, two clusters could exchange points forever.
 MOST_ITERATIONS = 500
 # Fewest gaps between points in which the two distributions are compared. Fewer say nothing.
@@ -222,7 +224,6 @@ def _one_peak(values):
     return np.concatenate([before, -after])
 
 
-@numba.njit(cache=True, nogil=True)
 def _rising_fit(values):
     """
     The never falling sequence closest to some values, by pooling adjacent values that fall.
@@ -230,7 +231,13 @@ def _rising_fit(values):
     Also returns the squared error of the fit to the first, the first two, ... values alone.
     """
     fit, errors = np.empty(len(values)), np.empty(len(values))
-    sizes = np.empty(len(values), dtype=np.int64)
+    _pool(values, fit, errors, np.empty(len(values), dtype="int64"))
+    return fit, errors
+
+
+@numba.njit(**COMPILED)
+def _pool(values, fit, errors, sizes):
+    """Fill the fit and its errors; `sizes` is room for the sizes of pools."""
     num_pools, error = 0, 0.0
     for place in range(len(values)):
         mean, size = values[place], 1
@@ -249,4 +256,3 @@ def _rising_fit(values):
         for place in range(start, stop):
             fit[place] = mean
         stop = start
-    return fit, errors

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import scipy.fft
 
+from ...compiled import COMPILED
 from ...threads import each
 
 # Length of a block in templates: longer blocks need more memory, shorter ones are mostly overlap. Chosen by speed.
@@ -168,14 +169,15 @@ def correlate_blocks(blocks: Sequence[np.ndarray] | np.ndarray, filters: Matched
         spectrum = scipy.fft.rfft(block.swapaxes(-1, -2), filters.block_frames)[..., : places // 2 + 1]
         spectra[0, own], spectra[1, own] = spectrum.real, spectrum.imag
     products = np.empty((len(filters.norms), len(blocks), spectra.shape[3]), dtype="complex64")
-    _sum_products(filters.spectra, filters.starts, filters.channels, spectra, products)
+    room = np.empty((2, spectra.shape[3]), dtype="float32")
+    _sum_products(filters.spectra, filters.starts, filters.channels, spectra, room, products)
     return scipy.fft.irfft(products, places, axis=2, overwrite_x=True)
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)
-def _sum_products(templates, starts, channels, traces: np.ndarray, out):
+@numba.njit(fastmath=True, **COMPILED)
+def _sum_products(templates, starts, channels, traces: np.ndarray, room, out):
     """Write products of the spectra of templates and traces, summed over the channels of each unit, to `out`."""
-    real, imaginary = np.empty((2, out.shape[2]), dtype=np.float32)
+    real, imaginary = room[0], room[1]
     for unit in range(len(out)):
         for block in range(out.shape[1]):
             real[:] = 0

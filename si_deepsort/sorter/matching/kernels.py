@@ -9,6 +9,8 @@ import heapq
 import numba
 import numpy as np
 
+from ...compiled import COMPILED, INNER
+
 # Delays between two places that are distinguished: the error, at most half of one, changes the height by .1 %.
 JITTERS = 16
 # Lags to either side of a lag from which overlaps at delays of part of a place are interpolated.
@@ -25,7 +27,7 @@ SECOND_THOUGHTS_FRAMES = 4
 NEGLIGIBLE_CHANGE = 0.02
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(**INNER)
 def _spike_score(correlation, norm, precision):
     """Twice the log likelihood ratio of a spike, whose amplitude is normally distributed around 1, against no spike."""
     top = correlation + precision
@@ -34,7 +36,7 @@ def _spike_score(correlation, norm, precision):
     return top * top / (norm + precision) - precision
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**COMPILED)
 def peak_between(before, center, after):
     """
     Position between places (in jitter steps) and height of a local maximum, from the sine through three places.
@@ -51,13 +53,13 @@ def peak_between(before, center, after):
     return jitter, np.float32(center / max(np.cos(frequency * delay), np.float32(LEAST_A_FRAME_AWAY)))
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(**INNER)
 def _places_beside(place, num_places):
     """The places before and after a place; at the ends, where one is missing, the other one twice: no delay."""
     return abs(place - 1), num_places - 1 - abs(num_places - 2 - place)
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)
+@numba.njit(fastmath=True, **INNER)
 def _highest_of(row):
     """The largest of some correlations; the compiler vectorises this, but not max()."""
     highest = np.float32(-np.inf)
@@ -67,19 +69,13 @@ def _highest_of(row):
     return highest
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _least_at_place(stride):
-    """Correlation at the place nearest to a spike, relative to its height at the spike; at least this."""
-    return np.float32(LEAST_A_FRAME_AWAY ** (stride // 2))
-
-
-@numba.njit(fastmath=True, cache=True, nogil=True)
-def _subtract(correlations, overlaps, pair, place, weights):
-    """Subtract a spike from the correlation of one unit; weights: its amplitude times `overlaps.delays[jitter]`."""
-    first = place - overlaps.num_lags + 1
-    begin, end = max(0, -first), min(2 * overlaps.num_lags - 1, correlations.shape[1] - first)
-    changed = correlations[overlaps.units[pair], first + begin : first + end]
-    overlap = overlaps.values[pair, begin : end + 2 * INTERPOLATION_REACH]
+@numba.njit(fastmath=True, **INNER)
+def _subtract(correlations, overlaps, num_lags, place, weights):
+    """Subtract a spike from the correlations of a unit; weights: its amplitude times `TemplateOverlaps.delays`."""
+    first = place - num_lags + 1
+    begin, end = max(0, -first), min(2 * num_lags - 1, len(correlations) - first)
+    changed = correlations[first + begin : first + end]
+    overlap = overlaps[begin : end + 2 * INTERPOLATION_REACH]
     for lag in range(len(changed)):
         delayed = np.float32(0.0)
         for tap in range(2 * INTERPOLATION_REACH + 1):
@@ -87,212 +83,217 @@ def _subtract(correlations, overlaps, pair, place, weights):
         changed[lag] -= delayed
 
 
-@numba.njit(cache=True, nogil=True)
-def _subtract_from_all(correlations, overlaps, unit, place, weights):
+@numba.njit(**INNER)
+def _subtract_from_all(correlations, starts, others, values, num_lags, unit, place, weights):
     """Subtract a spike of a unit from all correlations."""
-    for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
-        _subtract(correlations, overlaps, pair, place, weights)
+    for pair in range(starts[unit], starts[unit + 1]):
+        _subtract(correlations[others[pair]], values[pair], num_lags, place, weights)
 
 
-@numba.njit(cache=True, nogil=True)
-def _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thresholds, costs, floors):
-    """Push the local maxima of a unit's correlation, from place bounds[0] to bounds[1], whose score is high enough."""
-    first, stop = bounds
+@numba.njit(**INNER)
+def _weigh(weights, amplitude, delays):
+    """Write the weights that subtract a spike: its amplitude times those of its delay."""
+    for tap in range(len(weights)):
+        weights[tap] = amplitude * delays[tap]
+
+
+@numba.njit(**INNER)
+def _push_peaks(heap, correlations, blocked, unit, first, stop, norm, precision, threshold, cost, floor):
+    """Push the local maxima of a unit's correlation, from one place to another, whose score is high enough."""
     # The compiler vectorises slices that start at 0.
-    row, floor = correlations[unit, first:stop], floors[unit]
+    row = correlations[first:stop]
     if _highest_of(row) < floor:
         return
-    closed = blocked[unit, first:stop]
+    closed = blocked[first:stop]
     for offset in range(len(row)):
         value = row[offset]
         if value < floor or closed[offset]:
             continue
         place = first + offset
-        if place > 0 and correlations[unit, place - 1] > value:
+        if place > 0 and correlations[place - 1] > value:
             continue
-        if place < correlations.shape[1] - 1 and correlations[unit, place + 1] >= value:
+        if place < len(correlations) - 1 and correlations[place + 1] >= value:
             continue
-        score = _spike_score(_height(correlations, unit, place)[1], norms[unit], precision)
-        if score > thresholds[unit]:
-            heapq.heappush(heap, (costs[unit] - score, unit, place))
+        score = _spike_score(_height(correlations, place)[1], norm, precision)
+        if score > threshold:
+            heapq.heappush(heap, (cost - score, unit, place))
 
 
-@numba.njit(cache=True, nogil=True)
-def _push_block(heap, correlations, blocked, settled, last, norms, precision, thresholds, costs, floors):
-    """Push the local maxima of each unit, from the place up to which it is settled to the last one."""
-    for unit in range(len(norms)):
-        for start in range(settled[unit], last, PUSHED_PLACES):
-            bounds = start, min(start + PUSHED_PLACES, last)
-            _push_peaks(heap, correlations, blocked, unit, bounds, norms, precision, thresholds, costs, floors)
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _height(correlations, unit, place):
+@numba.njit(**INNER)
+def _height(correlations, place):
     """Position between places and height of the local maximum at a place, see `peak_between`."""
-    before, after = _places_beside(place, correlations.shape[1])
-    return peak_between(correlations[unit, before], correlations[unit, place], correlations[unit, after])
+    before, after = _places_beside(place, len(correlations))
+    return peak_between(correlations[before], correlations[place], correlations[after])
 
 
-@numba.njit(cache=True, nogil=True)
-def _floors(overlaps, precision, thresholds):
-    """Smallest correlation at a place that can belong to a spike: one comparison skips most places."""
-    floors = np.sqrt((thresholds + precision) * (overlaps.norms + precision)) - precision
-    return (floors * _least_at_place(overlaps.stride)).astype(np.float32)
+@numba.njit(**INNER)
+def _push_block(heap, correlations, blocked, settled, last, norms, precision, limits):
+    """Push the local maxima of each unit, from the place up to which it is settled to the last one."""
+    for unit in range(len(correlations)):
+        own, closed = correlations[unit], blocked[unit]
+        limit = norms[unit], precision, limits[0, unit], limits[1, unit], limits[2, unit]
+        for start in range(settled[unit], last, PUSHED_PLACES):
+            _push_peaks(heap, own, closed, unit, start, min(start + PUSHED_PLACES, last), *limit)
 
 
-@numba.njit(cache=True, nogil=True)
-def _wait(settled, overlaps, unit, place):
-    """Defer a spike near the end of a block, and all that it may overlap with, to the next block of places."""
-    for other in overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]]:
-        settled[other] = min(settled[other], max(0, place - overlaps.num_lags))
-
-
-@numba.njit(cache=True, nogil=True)
-def find_spikes(correlations, overlaps, thresholds, costs, precision, refractory):
+@numba.njit(**COMPILED)
+def find_spikes(
+    correlations, blocked, overlaps, limits, precision, refractory, settled, weights, places, numbers, sizes
+):
     """
-    Find spikes in the correlations of traces with templates; the most probable spikes come first.
+    Find spikes in the correlations of traces with templates, the most probable first; return their number.
 
     Parameters
     ----------
     correlations : np.ndarray, shape (num_units, num_places), float32
         Overwritten by what remains after subtracting all spikes.
-    overlaps : TemplateOverlaps
-    thresholds, costs : np.ndarray, shape (num_units,), float32
-        Smallest score of a spike of each unit, and what is taken from its scores before they are compared with others'.
+    blocked : np.ndarray, shape (num_units, num_places), bool
+        Places at which a unit has no spike: those within `refractory` places of its spikes are added.
+    overlaps : tuple
+        starts, units, values, num_lags, norms and delays of `TemplateOverlaps`.
+    limits : np.ndarray, shape (3, num_units), float32
+        Smallest score of a spike, what is taken from scores before units are compared, and the smallest correlation at
+        a place that can belong to a spike: one comparison skips most places.
     precision : np.float32
         One over the variance of the amplitudes of a unit's spikes.
-    refractory : int
-        Places to either side of a spike at which its unit has no other spike.
-
-    Returns
-    -------
-    places, jitters, units, amplitudes, scores : np.ndarray, shape (num_spikes,)
-        A spike is (jitter / JITTERS - 1/2) places after its place.
+    settled, weights : np.ndarray
+        Room for an integer, 0, for each unit, and for one row of the delays.
+    places, numbers, sizes : np.ndarray, shapes (num_spikes,), (2, num_spikes), (num_spikes,)
+        Filled with places, units and jitters, amplitudes: a spike is (jitter / JITTERS - 1/2) places after its place.
     """
-    num_places, norms, reach = correlations.shape[1], overlaps.norms, overlaps.num_lags
-    floors, blocked = _floors(overlaps, precision, thresholds), np.zeros(correlations.shape, dtype=np.bool_)
+    starts, others, values, reach, norms, delays = overlaps
+    costs, num_places, count, stop = limits[1], correlations.shape[1], 0, 0
     heap = [(np.float32(0.0), 0, 0)]
-    places, units, jitters, amplitudes = [0], [0], [0], [np.float32(0.0)]
-    settled, stop = np.zeros(len(norms), dtype=np.int64), 0
+    heapq.heappop(heap)
     while stop < num_places:
         stop = min(stop + BLOCK_PLACES, num_places)
         last = min(stop + reach, num_places)
-        heap.clear()
-        _push_block(heap, correlations, blocked, settled, last, norms, precision, thresholds, costs, floors)
+        _push_block(heap, correlations, blocked, settled, last, norms, precision, limits)
         settled[:] = stop
         while len(heap) > 0:
             entry, unit, place = heapq.heappop(heap)
-            jitter, height = _height(correlations, unit, place)
+            jitter, height = _height(correlations[unit], place)
             if blocked[unit, place] or costs[unit] - _spike_score(height, norms[unit], precision) != entry:
                 continue
             if place >= settled[unit]:
-                _wait(settled, overlaps, unit, place)
+                # Near the end of a block: it, and all that it may overlap with, waits for the next block of places.
+                for pair in range(starts[unit], starts[unit + 1]):
+                    settled[others[pair]] = min(settled[others[pair]], max(0, place - reach))
                 continue
             amplitude = np.float32((height + precision) / (norms[unit] + precision))
-            places.append(place)
-            units.append(unit)
-            jitters.append(jitter)
-            amplitudes.append(amplitude)
+            places[count], numbers[0, count], numbers[1, count], sizes[count] = place, unit, jitter, amplitude
+            count += 1
             blocked[unit, max(0, place - refractory) : place + refractory + 1] = True
-            weights = amplitude * overlaps.delays[jitter]
-            bounds = max(place - reach, 0), min(place + reach + 1, last)
-            for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
-                other = overlaps.units[pair]
-                _subtract(correlations, overlaps, pair, place, weights)
-                _push_peaks(heap, correlations, blocked, other, bounds, norms, precision, thresholds, costs, floors)
-    found, owners = np.array(places)[1:], np.array(units)[1:]
-    steps, sizes = np.array(jitters)[1:], np.array(amplitudes)[1:]
-    _push_in_order(heap, found)
-    _second_thoughts(heap, correlations, blocked, overlaps, costs, precision, found, owners, steps, sizes)
-    scores = _scores(correlations, overlaps, precision, found, owners, sizes)
-    keep = scores > thresholds[owners]
-    return found[keep], steps[keep], owners[keep], sizes[keep], scores[keep]
+            _weigh(weights, amplitude, delays[jitter])
+            first, end = max(place - reach, 0), min(place + reach + 1, last)
+            for pair in range(starts[unit], starts[unit + 1]):
+                own, closed, other = correlations[others[pair]], blocked[others[pair]], others[pair]
+                _subtract(own, values[pair], reach, place, weights)
+                limit = norms[other], precision, limits[0, other], costs[other], limits[2, other]
+                _push_peaks(heap, own, closed, other, first, end, *limit)
+    return count
 
 
-@numba.njit(cache=True, nogil=True)
-def _push_in_order(heap, places):
-    """Push spikes, to be popped in the order of their places: np.argsort takes numba two seconds to compile."""
-    for spike in range(len(places)):
-        heapq.heappush(heap, (np.float32(0.0), places[spike], spike))
-
-
-@numba.njit(cache=True, nogil=True)
-def _scores(correlations, overlaps, precision, places, units, amplitudes):
-    """Score of each spike after all other spikes have been subtracted."""
-    scores = np.empty(len(places), dtype=np.float32)
-    for spike in range(len(places)):
-        norm = overlaps.norms[units[spike]]
-        # The residual at the place, and the height of the spike itself, wherever between places it is.
-        own = correlations[units[spike], places[spike]] + amplitudes[spike] * norm
-        scores[spike] = _spike_score(own, norm, precision)
-    return scores
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _restored(correlations, overlaps, pair, place, weights, near):
+@numba.njit(**INNER)
+def _restored(correlations, overlaps, num_lags, place, weights, near):
     """The correlation at a place near a spike, had the spike not been subtracted."""
-    value = correlations[overlaps.units[pair], near]
-    first = overlaps.num_lags - 1 + near - place
+    value = correlations[near]
+    first = num_lags - 1 + near - place
     for tap in range(2 * INTERPOLATION_REACH + 1):
-        value += weights[tap] * overlaps.values[pair, first + tap]
+        value += weights[tap] * overlaps[first + tap]
     return value
 
 
-@numba.njit(cache=True, nogil=True)
-def _second_thoughts(heap, correlations, blocked, overlaps, costs, precision, places, units, jitters, amplitudes):
-    """Take out each spike and put it back where it now fits best, as a unit that overlaps with its unit."""
-    # Overlaps reach no farther than a template.
-    reach = min(max(1, SECOND_THOUGHTS_FRAMES // overlaps.stride), overlaps.num_lags - 2)
-    norms, num_places, least = overlaps.norms, correlations.shape[1], _least_at_place(overlaps.stride)
-    while len(heap) > 0:
-        spike = heapq.heappop(heap)[2]
-        unit, place = units[spike], places[spike]
-        weights = amplitudes[spike] * overlaps.delays[jitters[spike]]
-        own_pair = overlaps.starts[unit] + np.searchsorted(
-            overlaps.units[overlaps.starts[unit] : overlaps.starts[unit + 1]], unit
+@numba.njit(**INNER)
+def _best_fit(correlations, blocked, overlaps, costs, precision, reach, least, unit, place, jitter, size, weights):
+    """Unit, place, jitter and height with which a spike fits best, had it not been subtracted."""
+    starts, others, values, num_lags, norms, _, most_overlap = overlaps
+    own_pair, num_places = starts[unit], correlations.shape[1]
+    while others[own_pair] != unit:
+        own_pair += 1
+    best_score, best_unit, best_place, best_jitter, best_height = np.float32(-1e9), unit, place, jitter, np.float32(0.0)
+    own = _restored(correlations[unit], values[own_pair], num_lags, place, weights, place)
+    least_score = _spike_score(own, norms[unit], precision) - costs[unit]
+    first, last = max(0, place - reach), min(num_places - 1, place + reach) + 1
+    for pair in range(starts[unit], starts[unit + 1]):
+        other = others[pair]
+        if costs[other] == np.inf:
+            continue
+        # Skips most units: not even where they overlap most could the spike be theirs.
+        row, overlap, norm, cost = correlations[other], values[pair], norms[other], costs[other]
+        most = size * most_overlap[pair] / least
+        most += _highest_of(row[first:last])
+        if other != unit and _spike_score(most / least, norm, precision) - cost < least_score:
+            continue
+        highest, highest_place = np.float32(-1e9), -1
+        for near in range(first, last):
+            if other != unit and blocked[other, near]:
+                continue
+            value = _restored(row, overlap, num_lags, place, weights, near)
+            if value > highest:
+                highest, highest_place = value, near
+        # Between places the correlation is higher by at most this factor.
+        if _spike_score(highest / least, norm, precision) - cost <= best_score:
+            continue
+        before, after = _places_beside(highest_place, num_places)
+        earlier = _restored(row, overlap, num_lags, place, weights, before)
+        later = _restored(row, overlap, num_lags, place, weights, after)
+        found, height = peak_between(earlier, highest, later)
+        score = _spike_score(height, norm, precision) - cost
+        if score > best_score:
+            best_score, best_unit, best_place, best_jitter, best_height = score, other, highest_place, found, height
+    return best_unit, best_place, best_jitter, best_height
+
+
+@numba.njit(**COMPILED)
+def reconsider_spikes(
+    correlations, blocked, overlaps, costs, precision, reach, least, order, room, places, numbers, sizes
+):
+    """
+    Take out each spike and put it back where it now fits best, as a unit that overlaps with its unit.
+
+    Parameters
+    ----------
+    correlations, blocked, precision
+        As `find_spikes` leaves them.
+    overlaps : tuple
+        starts, units, values, num_lags, norms, delays and highest of `TemplateOverlaps`.
+    costs : np.ndarray, shape (num_units,), float32
+        What is taken from scores before units are compared.
+    reach : int
+        Places by which a spike is moved at most.
+    least : np.float32
+        Correlation at the place nearest to a spike, relative to its height at the spike; at least this.
+    order : np.ndarray, shape (num_spikes,), int
+        Spikes, one after the other.
+    room : np.ndarray, shape (3, 2 * INTERPOLATION_REACH + 1), float32
+        Room for rows of the delays.
+    places, numbers, sizes
+        The spikes, as from `find_spikes`; changed in place.
+    """
+    starts, others, values, num_lags, norms, delays, _ = overlaps
+    weights, new_weights, change = room[0], room[1], room[2]
+    for spike in order:
+        place, unit, jitter, size = places[spike], numbers[0, spike], numbers[1, spike], sizes[spike]
+        _weigh(weights, size, delays[jitter])
+        best_unit, best_place, best_jitter, best_height = _best_fit(
+            correlations, blocked, overlaps, costs, precision, reach, least, unit, place, jitter, size, weights
         )
-        best_score, best_pair, best_place = np.float32(-1e9), own_pair, place
-        best_jitter, best_height = jitters[spike], np.float32(0.0)
-        own = _restored(correlations, overlaps, own_pair, place, weights, place)
-        least_score = _spike_score(own, norms[unit], precision) - costs[unit]
-        first, last = max(0, place - reach), min(num_places - 1, place + reach) + 1
-        for pair in range(overlaps.starts[unit], overlaps.starts[unit + 1]):
-            other = overlaps.units[pair]
-            if costs[other] == np.inf:
-                continue
-            # Skips most units: not even where they overlap most could the spike be theirs.
-            most = amplitudes[spike] * overlaps.highest[pair] / least
-            most += _highest_of(correlations[other, first:last])
-            if other != unit and _spike_score(most / least, norms[other], precision) - costs[other] < least_score:
-                continue
-            highest, highest_place = np.float32(-1e9), -1
-            for near in range(first, last):
-                if other != unit and blocked[other, near]:
-                    continue
-                value = _restored(correlations, overlaps, pair, place, weights, near)
-                if value > highest:
-                    highest, highest_place = value, near
-            # Between places the correlation is higher by at most this factor.
-            if _spike_score(highest / least, norms[other], precision) - costs[other] <= best_score:
-                continue
-            before, after = _places_beside(highest_place, num_places)
-            jitter, height = peak_between(
-                _restored(correlations, overlaps, pair, place, weights, before),
-                highest,
-                _restored(correlations, overlaps, pair, place, weights, after),
-            )
-            score = _spike_score(height, norms[other], precision) - costs[other]
-            if score > best_score:
-                best_score, best_pair, best_place, best_jitter, best_height = score, pair, highest_place, jitter, height
-        best_unit = overlaps.units[best_pair]
         amplitude = np.float32((best_height + precision) / (norms[best_unit] + precision))
-        new_weights = amplitude * overlaps.delays[best_jitter]
-        change = abs(amplitude - amplitudes[spike]) * np.sqrt(norms[unit])
+        _weigh(new_weights, amplitude, delays[best_jitter])
         if best_unit != unit or best_place != place:
-            _subtract_from_all(correlations, overlaps, unit, place, -weights)
-            _subtract_from_all(correlations, overlaps, best_unit, best_place, new_weights)
-        elif best_jitter != jitters[spike] or change > NEGLIGIBLE_CHANGE:
-            _subtract_from_all(correlations, overlaps, unit, place, new_weights - weights)
+            _weigh(change, np.float32(-1.0), weights)
+            _subtract_from_all(correlations, starts, others, values, num_lags, unit, place, change)
+            _subtract_from_all(correlations, starts, others, values, num_lags, best_unit, best_place, new_weights)
+        elif best_jitter != jitter or abs(amplitude - size) * np.sqrt(norms[unit]) > NEGLIGIBLE_CHANGE:
+            for tap in range(len(change)):
+                change[tap] = new_weights[tap] - weights[tap]
+            _subtract_from_all(correlations, starts, others, values, num_lags, unit, place, change)
         else:
             continue
-        units[spike], places[spike], jitters[spike], amplitudes[spike] = best_unit, best_place, best_jitter, amplitude
+        places[spike], numbers[0, spike], numbers[1, spike], sizes[spike] = (
+            best_place,
+            best_unit,
+            best_jitter,
+            amplitude,
+        )

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.fft
 import scipy.linalg
 
+from ...compiled import COMPILED
 from ...threads import each
 from .correlate import squared_norms
 from .kernels import INTERPOLATION_REACH, JITTERS
@@ -153,7 +154,7 @@ def correlate_pairs(
     yield from each(correlate, range(len(templates)), together=UNITS_TOGETHER)
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)
+@numba.njit(fastmath=True, **COMPILED)
 def _add_products(products, spectra, starts, channels, own_rows, others):
     """
     Add the products of the spectra of a unit and the conjugate ones of others, summed over channels, to `products`.

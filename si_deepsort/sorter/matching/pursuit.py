@@ -19,7 +19,14 @@ through three of these places gives the values between them.
 import numpy as np
 
 from .correlate import CorrelatesTemplates
-from .kernels import JITTERS, find_spikes
+from .kernels import (
+    INTERPOLATION_REACH,
+    JITTERS,
+    LEAST_A_FRAME_AWAY,
+    SECOND_THOUGHTS_FRAMES,
+    find_spikes,
+    reconsider_spikes,
+)
 from .overlaps import TemplateOverlaps
 
 # Correlation of a forbidden unit, in units of squared noise standard deviations: less than any other.
@@ -97,15 +104,43 @@ def pursue_correlations(
     # A unit with an infinite threshold is forbidden, also where spikes are put elsewhere later.
     is_forbidden = np.isinf(thresholds)
     correlations[is_forbidden] = FORBIDDEN
-    costs = np.where(is_forbidden, np.inf, 0.0 if prior_costs is None else prior_costs)
-    places, jitters, units, amplitudes, scores = find_spikes(
+    costs = np.where(is_forbidden, np.inf, 0.0 if prior_costs is None else prior_costs).astype("float32")
+    places, jitters, units, amplitudes, scores = _find_spikes(
         correlations,
         overlaps,
         thresholds.astype("float32"),
-        costs.astype("float32"),
+        costs,
         np.float32(1.0 / amplitude_variance),
         max(1, round(refractory_frames / overlaps.stride)),
     )
     frames = places * overlaps.stride + np.rint((jitters / JITTERS - 0.5) * overlaps.stride).astype(int)
     order = np.lexsort((units, frames))
     return frames[order], units[order], amplitudes[order], scores[order]
+
+
+def _find_spikes(correlations, overlaps: TemplateOverlaps, thresholds, costs, precision, refractory):
+    """Places, jitters, units, amplitudes and scores of spikes; the arrays that compiled code fills are made here."""
+    num_units, num_places = correlations.shape
+    # Smallest correlation at the place nearest to a spike, relative to its height at the spike.
+    least = np.float32(LEAST_A_FRAME_AWAY ** (overlaps.stride // 2))
+    floors = (np.sqrt((thresholds + precision) * (overlaps.norms + precision)) - precision) * least
+    limits = np.stack([thresholds, costs, floors])
+    blocked, settled = np.zeros(correlations.shape, dtype=bool), np.zeros(num_units, dtype="int64")
+    room = np.empty((3, 2 * INTERPOLATION_REACH + 1), dtype="float32")
+    most = num_units * (num_places // (refractory + 1) + 1)
+    spikes = np.empty(most, dtype="int64"), np.empty((2, most), dtype="int64"), np.empty(most, dtype="float32")
+    pairs = overlaps.starts, overlaps.units, overlaps.values, overlaps.num_lags, overlaps.norms, overlaps.delays
+    count = find_spikes(correlations, blocked, pairs, limits, precision, refractory, settled, room[0], *spikes)
+    places, numbers, amplitudes = (np.ascontiguousarray(found[..., :count]) for found in spikes)
+    # Overlaps reach no farther than a template.
+    reach = min(max(1, SECOND_THOUGHTS_FRAMES // overlaps.stride), overlaps.num_lags - 2)
+    pairs = *pairs, overlaps.highest
+    order = np.argsort(places, kind="stable")
+    found = order, room, places, numbers, amplitudes
+    reconsider_spikes(correlations, blocked, pairs, costs, precision, reach, least, *found)
+    units, jitters = numbers
+    # The residual at the place, and the height of the spike itself, wherever between places it is.
+    tops = correlations[units, places] + amplitudes * overlaps.norms[units] + precision
+    scores = np.where(tops > 0, tops * tops / (overlaps.norms[units] + precision) - precision, np.float32(-1e9))
+    keep = scores > thresholds[units]
+    return places[keep], jitters[keep], units[keep], amplitudes[keep], scores[keep]

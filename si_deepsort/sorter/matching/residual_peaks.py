@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 
+from ...compiled import COMPILED
 from ...geometry import channel_distances
 from ...spike_vectors import absolute_times
 
@@ -52,19 +53,20 @@ def residual_peaks(
     times, channels = times[order], peak_channels[spikes["unit_index"][order]]
     peak_times = absolute_times(peaks)
     first, last = np.searchsorted(times, [peak_times - reach, peak_times + reach + 1])
-    return ~_have_one_near(is_near, peaks["channel_index"].astype("int64"), channels.astype("int64"), first, last)
+    have_one = np.zeros(len(peaks), dtype=bool)
+    own = peaks["channel_index"].astype("int64")
+    _find_one_near(is_near, own, channels.astype("int64"), first, last, have_one)
+    return ~have_one
 
 
-@numba.njit(cache=True, nogil=True)
-def _have_one_near(is_near, own, channels, first, last):
-    """Which channels `own` are near one of the channels from a first to a last position, (num_own,), bool."""
-    found = np.zeros(len(own), dtype=np.bool_)
+@numba.njit(**COMPILED)
+def _find_one_near(is_near, own, channels, first, last, found):
+    """Say in `found` which channels `own` are near one of the channels from a first to a last position."""
     for place in range(len(own)):
         for other in range(first[place], last[place]):
             if is_near[own[place], channels[other]]:
                 found[place] = True
                 break
-    return found
 
 
 def worth_clustering(

@@ -8,6 +8,7 @@ never isolated. Averages of units, and comparisons between units, are therefore 
 import numba
 import numpy as np
 
+from ...compiled import COMPILED
 from ...geometry import channel_distances
 from ...spike_vectors import absolute_times, main_channels
 
@@ -76,12 +77,14 @@ def overlap_energies(spikes: np.ndarray, templates: np.ndarray, locations: np.nd
     squares = templates[owners, :, channels].astype("float64") ** 2
     cumulative = np.pad(np.cumsum(squares, axis=1), ((0, 0), (1, 0)))
     units = spikes["unit_index"].astype("int64")
-    return _sum_overlaps(absolute_times(spikes), units, is_near, are_near, rows, channels, cumulative)
+    energies = np.zeros(len(spikes))
+    _sum_overlaps(absolute_times(spikes), units, is_near, are_near, rows, channels, cumulative, energies)
+    return energies
 
 
-@numba.njit(cache=True, nogil=True)
-def _sum_overlaps(times, units, is_near, are_near, rows, channels, cumulative):
-    energies = np.zeros(len(times))
+@numba.njit(**COMPILED)
+def _sum_overlaps(times, units, is_near, are_near, rows, channels, cumulative, energies):
+    """Add to the energy of each spike what other spikes have in its window."""
     num_samples = cumulative.shape[1] - 1
     for spike in range(len(times)):
         near = is_near[units[spike]]
@@ -95,4 +98,3 @@ def _sum_overlaps(times, units, is_near, are_near, rows, channels, cumulative):
                         if near[channels[row]]:
                             energies[spike] += cumulative[row, last] - cumulative[row, first]
                 other += step
-    return energies

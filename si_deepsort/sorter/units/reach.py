@@ -11,6 +11,7 @@ import numpy as np
 from spikeinterface.core import BaseRecording
 from spikeinterface.core.base import base_peak_dtype
 
+from ...compiled import COMPILED
 from ...detection.energy import MS_AFTER, MS_BEFORE
 from ...spike_vectors import main_channels, some_of_each
 from ..waveforms import average_waveforms, read_waveforms
@@ -82,7 +83,7 @@ def _halves_on_one_channel(traces: BaseRecording, spikes, channels, reach):
     return sums / np.maximum(counts, 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**COMPILED)
 def _add_waveforms(sums, counts, units, halves, waveforms):
     """Add waveforms (spikes, samples, 1) to the sums and counts of the halves of units; NumPy's add.at is slow."""
     for spike in range(len(units)):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from ...compiled import COMPILED, INNER
 from ..matching.kernels import INTERPOLATION_REACH
 
 # Spike times lie anywhere between two samples: the inverse variance of their distance to the nearest one.
@@ -92,7 +93,7 @@ def spike_costs(
     return energies - explained + threshold * counts
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**COMPILED)
 def _fit_windows(residuals, starts, frames, units, shapes, visible, precisions, products, fits):
     """
     Products of the shapes of the spikes of each window, and their fits to what the spikes leave.
@@ -106,14 +107,18 @@ def _fit_windows(residuals, starts, frames, units, shapes, visible, precisions, 
         for spike in range(starts[window], starts[window + 1]):
             unit, first = units[spike], max(0, frames[spike])
             last = min(length, frames[spike] + num_samples)
-            for channel in np.flatnonzero(visible[unit]):
+            for channel in range(shapes.shape[1]):
+                if not visible[unit, channel]:
+                    continue
                 # Loops, here and below: numba takes four seconds to compile what checks the shapes of two arrays.
                 for frame in range(first, last):
                     rest[channel, frame] -= shapes[unit, channel, 0, frame - frames[spike]]
         for spike in range(starts[window], starts[window + 1]):
             unit, row, first = units[spike], 2 * (spike - starts[window]), max(0, frames[spike])
             last = min(length, frames[spike] + num_samples)
-            for channel in np.flatnonzero(visible[unit]):
+            for channel in range(shapes.shape[1]):
+                if not visible[unit, channel]:
+                    continue
                 seen = shapes[unit, channel, :, first - frames[spike] : last - frames[spike]]
                 for kind in range(2):
                     fits[window, row + kind] += _product(seen[kind], rest[channel, first:last])
@@ -127,7 +132,8 @@ def _fit_windows(residuals, starts, frames, units, shapes, visible, precisions, 
                         products[window, row : row + 2, column : column + 2],
                         shapes[unit, :, :, begin - frames[spike] : end - frames[spike]],
                         shapes[units[other], :, :, begin - frames[other] : end - frames[other]],
-                        np.flatnonzero(visible[unit] & visible[units[other]]),
+                        visible[unit],
+                        visible[units[other]],
                     )
                 for kind in range(2):
                     for other_kind in range(2):
@@ -135,16 +141,18 @@ def _fit_windows(residuals, starts, frames, units, shapes, visible, precisions, 
                         products[window, column + other_kind, row + kind] = product
 
 
-@numba.njit(cache=True, nogil=True)
-def _add_shared(products, seen, met, channels):
+@numba.njit(**INNER)
+def _add_shared(products, seen, met, is_seen, is_met):
     """Add the products (2, 2) of two templates and their slopes on the channels where both are visible."""
-    for channel in channels:
+    for channel in range(len(is_seen)):
+        if not (is_seen[channel] and is_met[channel]):
+            continue
         for kind in range(2):
             for other_kind in range(2):
                 products[kind, other_kind] += _product(seen[channel, kind], met[channel, other_kind])
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)
+@numba.njit(fastmath=True, **INNER)
 def _product(one, other):
     """Inner product of two stretches of one channel, in single precision."""
     total = np.float32(0.0)
@@ -153,8 +161,8 @@ def _product(one, other):
     return total
 
 
-@numba.njit(cache=True, nogil=True)
-def subtract_spikes(correlations, first_place, windows, frames, units, overlaps):
+@numba.njit(**COMPILED)
+def subtract_spikes(correlations, first_place, windows, frames, units, starts, others, values, num_lags):
     """
     Subtract what some spikes, each at the size of its template, add to the correlations of their windows.
 
@@ -166,22 +174,21 @@ def subtract_spikes(correlations, first_place, windows, frames, units, overlaps)
         Frame of the first place.
     windows, frames, units : np.ndarray, shape (num_spikes,), int
         Window of each spike, first frame of its template there, and its unit.
-    overlaps : TemplateOverlaps
-        Overlaps of the templates at all frames.
+    starts, others, values, num_lags
+        `starts`, `units`, `values` and `num_lags` of `TemplateOverlaps` of the templates at all frames.
     """
-    num_lags, num_places = overlaps.num_lags, correlations.shape[2]
+    num_places = correlations.shape[2]
     for spike in range(len(windows)):
         offset = first_place - frames[spike]
         first, last = max(0, 1 - num_lags - offset), min(num_places, num_lags - offset)
         middle = INTERPOLATION_REACH + num_lags - 1 + offset
-        for pair in range(overlaps.starts[units[spike]], overlaps.starts[units[spike] + 1]):
-            row = correlations[windows[spike], overlaps.units[pair]]
+        for pair in range(starts[units[spike]], starts[units[spike] + 1]):
+            row = correlations[windows[spike], others[pair]]
             for place in range(first, last):
-                row[place] -= overlaps.values[pair, middle + place]
+                row[place] -= values[pair, middle + place]
 
 
-@numba.njit(cache=True, nogil=True)
-def best_pairs(correlations, norms, overlaps, precision):
+def best_pairs(correlations: np.ndarray, norms: np.ndarray, overlaps: np.ndarray, precision: np.float32) -> np.ndarray:
     """
     The pair of spikes of two units that explains each window best.
 
@@ -193,7 +200,7 @@ def best_pairs(correlations, norms, overlaps, precision):
         Squared norms of the templates.
     overlaps : np.ndarray, shape (num_units, num_units, 2 * num_places - 1), float32
         Inner products of two templates; at num_places - 1 + lag the second comes `lag` frames after the first.
-    precision : float
+    precision : np.float32
         Inverse variance of the amplitudes.
 
     Returns
@@ -201,20 +208,28 @@ def best_pairs(correlations, norms, overlaps, precision):
     np.ndarray, shape (num_windows, 4), int
         Unit and place of one spike, unit and place of the other; -1 if no pair explains anything.
     """
+    found = np.full((len(correlations), 4), -1, dtype="int64")
+    bottoms = norms + precision
+    # The gain of a pair is largest if the overlap is, and turns the smaller of two fits around.
+    most_shared = np.abs(overlaps).max(axis=2) / np.sqrt(np.multiply.outer(bottoms, bottoms))
+    largest = np.abs(correlations + precision).max(axis=2) / np.sqrt(bottoms)
+    _find_best_pairs(correlations, norms, overlaps, precision, most_shared, largest, found)
+    return found
+
+
+@numba.njit(**COMPILED)
+def _find_best_pairs(correlations, norms, overlaps, precision, most_shared, largest, found):
+    """Fill `found`, all -1, from the largest overlaps of pairs and the largest fits in windows, divided by norms."""
     num_windows, num_units, num_places = correlations.shape
-    found = np.full((num_windows, 4), -1, dtype=np.int64)
     for window in range(num_windows):
         best = np.float32(0.0)
         for one in range(num_units):
             top = norms[one] + precision
             for other in range(one + 1, num_units):
                 bottom = norms[other] + precision
-                # The gain of a pair is largest if the overlap is, and turns the smaller of two fits around.
-                most_shared = np.abs(overlaps[one, other]).max() / np.sqrt(top * bottom)
-                largest = np.abs(correlations[window, other] + precision).max() / np.sqrt(bottom)
                 for place in range(num_places):
                     first = correlations[window, one, place] + precision
-                    bound = _most_gain(abs(first) / np.sqrt(top), largest, most_shared)
+                    bound = _most_gain(abs(first) / np.sqrt(top), largest[window, other], most_shared[one, other])
                     if bound * ROUNDING <= best:
                         continue
                     for later in range(num_places):
@@ -226,10 +241,9 @@ def best_pairs(correlations, norms, overlaps, precision):
                             best = gain / determinant
                             found[window, 0], found[window, 1] = one, place
                             found[window, 2], found[window, 3] = other, later
-    return found
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(**INNER)
 def _most_gain(one, other, most_shared):
     """Largest gain of two spikes whose fits, divided by their norms, are at most so large, and so their overlap."""
     least = max(1 - most_shared * most_shared, np.float32(LEAST_DETERMINANT))

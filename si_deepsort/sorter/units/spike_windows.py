@@ -137,7 +137,8 @@ class WindowTemplates:
         reach = round(PAIR_REACH * num_samples)
         places = (windows.shape[1] - num_samples) // 2 + np.arange(-reach, reach + 1)
         near = np.ascontiguousarray(correlations[:, :, num_samples + places].transpose(1, 0, 2))
-        subtract_spikes(near, places[0], others.windows, others.frames, others.units, self.overlaps)
+        shared = self.overlaps.starts, self.overlaps.units, self.overlaps.values, self.overlaps.num_lags
+        subtract_spikes(near, places[0], others.windows, others.frames, others.units, *shared)
         fits = near.max(axis=2).mean(axis=0) / np.sqrt(np.maximum(self.filters.norms, 1e-9))
         likely = np.argsort(-fits, kind="stable")
         likely = likely[likely != 0][:MOST_PAIRED_UNITS]

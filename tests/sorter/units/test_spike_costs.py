@@ -100,5 +100,7 @@ def test_subtracted_spikes_leave_the_correlations_of_the_rest():
     for window, frame, unit in zip(owners, frames, units, strict=True):
         rest[window] -= placed(templates[unit], frame).reshape(NUM_FRAMES, NUM_CHANNELS)
     found = correlated(windows)
-    subtract_spikes(found, first_place, owners, frames, units, make_template_overlaps(templates))
+    shared = make_template_overlaps(templates)
+    spikes = owners, frames, units
+    subtract_spikes(found, first_place, *spikes, shared.starts, shared.units, shared.values, shared.num_lags)
     np.testing.assert_allclose(found, correlated(rest), atol=0.3 * np.linalg.norm(templates, axis=(1, 2)).max())

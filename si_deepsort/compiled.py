@@ -1,0 +1,11 @@
+"""
+How functions are compiled.
+
+Numba takes about .1 s for each function, and as much again for each new array, list, or reduction of an array in one:
+compiled code fills arrays that it is given. The first sorting after installing waits for all of it.
+"""
+
+# Options of functions that Python calls. A wrapper for calls from C, of which there are none, is left out.
+COMPILED = {"cache": True, "nogil": True, "no_cfunc_wrapper": True}
+# Options of functions that other compiled functions call alone.
+INNER = {**COMPILED, "no_cpython_wrapper": True}
