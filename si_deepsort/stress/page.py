@@ -24,7 +24,7 @@ SCORE_WORDS = {
 # Values of the SNR axis, which is logarithmic.
 SNR_TICKS = (3, 5, 8, 12, 20)
 ABOUT = (
-    "Units with known spikes were added to the recording, which was then sorted again. A unit is found if a unit of "
+    "Units with known spikes were put into the recording, which was then sorted again. A unit is found if a unit of "
     "the sorting agrees with it by half or more: spikes within 0.4 ms, divided by the spikes of either. Recall counts "
     "0 for units that were not found. The SNR is the peak of the template after a band-pass over the noise level of "
     f"its channel. Bars and brackets are {CONFIDENCE:.0%} intervals over the injected units; they do not know how much "

@@ -46,9 +46,11 @@ def score_runs(folder: Path, runs: list[Run], models: Models) -> tuple[pd.DataFr
             table.insert(0, "sorter", run.sorter)
             table.insert(1, "repetition", run.repetition)
             units.append(table)
-            if run.sorter == models.first_sorter and models.first is not None and len(models.first.unit_ids):
-                accuracy = score_sorting(_still_there(models.first, table), found)["units"]["accuracy"]
-                kept = float(np.mean(np.array(accuracy) >= SAME_UNIT))
+            if run.sorter == models.first_sorter and models.first is not None:
+                others = _still_there(models.first, table)
+                if len(others.unit_ids):
+                    accuracy = score_sorting(others, found)["units"]["accuracy"]
+                    kept = float(np.mean(np.array(accuracy) >= SAME_UNIT))
         rows.append(
             dict(
                 sorter=run.sorter,

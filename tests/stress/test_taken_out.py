@@ -80,6 +80,15 @@ def test_units_stay_where_templates_are_given(recording_and_truth, fake_sorters,
     assert (test.units["replaces"] == "").all() and not test.facts["own_units_taken_out"]
 
 
+def test_all_own_units_may_be_replaced(recording_and_truth, fake_sorters):
+    recording, truth = recording_and_truth
+    fake_sorters(truth)
+    settings = StressTestSettings(num_repetitions=1, units_per_repetition=len(truth.unit_ids))
+    test = stress_test(recording, settings=settings)
+    assert set(test.units["replaces"]) == {str(unit) for unit in truth.unit_ids}
+    assert test.runs["own_units_kept"].isna().all() and test.summary()
+
+
 def test_rates_of_own_units_count_all_spikes(recording_and_truth):
     recording, truth = recording_and_truth
     sources, _ = own_templates(truth, look_at(recording, seed=0), seed=0)
