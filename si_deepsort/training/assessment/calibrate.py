@@ -19,6 +19,9 @@ RIDGE_STRENGTH = 3.0
 # (recordings that were left out). Recall has one group: the sorter leaves out fragments by the upper end of its
 # interval, and this rule was tested with one group.
 EDGES: dict[str, tuple[float, ...]] = {"precision": (0.9, 0.98), "recall": ()}
+# Ends are not moved inwards by more than this: a lower end by half of the width, so that the interval stays one, and an
+# upper end not at all, because 1 is the most frequent value.
+LEAST_FACTORS = (-0.5, 0.0)
 # With fewer units, 5 % of a group are one unit.
 FEWEST_IN_GROUP = 40
 # Share of the recordings whose interval is to hold the number of missed neurons.
@@ -116,17 +119,28 @@ def _factors_of_group(quantiles: np.ndarray, values: np.ndarray) -> list[float]:
     tail = QUANTILES[0]
     low, _, high = quantiles.T.astype(float)
     width = high - low + LEAST_WIDTH
-    scores = (low - values) / width, (values - high) / width
-    factors = [_quantile(score, 1 - tail) for score in scores]
-    for end in (0, 1):
+    scores = [
+        np.maximum(np.sort(score), least)
+        for score, least in zip(((low - values) / width, (values - high) / width), LEAST_FACTORS, strict=True)
+    ]
+    factors = [float(score[-1]) for score in scores]
+
+    def left_out(end: int) -> float:
         bounds = widened(quantiles, {"edges": [], "factors": [factors]})
-        beyond_other = float(np.mean(values > bounds[:, 2] if end == 0 else values < bounds[:, 0]))
-        factors[end] = _quantile(scores[end], 1 - max(tail, 2 * tail - beyond_other))
+        return float(np.mean(values < bounds[:, 0] if end == 0 else values > bounds[:, 2]))
+
+    # The upper end first; then what it does not leave out is left to the lower end, and the other way round.
+    for end, share in ((1, lambda: tail), (0, lambda: 2 * tail - left_out(1)), (1, lambda: 2 * tail - left_out(0))):
+        most = max(tail, share())
+        # The smallest factor that leaves out no more. Bounds are cut at 0, 1 and the expected value, so that the shares
+        # are those of the intervals themselves.
+        first, last = 0, len(values) - 1
+        while first < last:
+            middle = (first + last) // 2
+            factors[end] = float(scores[end][middle])
+            first, last = (first, middle) if left_out(end) <= most else (middle + 1, last)
+        factors[end] = float(scores[end][first])
     return factors
-
-
-def _quantile(scores: np.ndarray, share: float) -> float:
-    return float(np.quantile(scores, share, method="inverted_cdf"))
 
 
 def _isotonic(log_odds: np.ndarray, is_right: np.ndarray, weights: np.ndarray) -> dict[str, list[float]]:
