@@ -114,6 +114,7 @@ def _save(folder: Path, identity: dict, recording, sorting):
         saved = counts.save(folder=partial / "recording", n_jobs=1, chunk_duration="2s", progress_bar=False)
     filtered = spre.bandpass_filter(saved, freq_min=150, freq_max=7000, dtype="float32")
     level_uV = GAIN_UV * np.median(recording_noise_levels(filtered, num_chunks=8))
+    del saved, filtered  # Windows does not rename a folder whose files are read
     sorting.set_property("gt_snr", sorting.get_property("gt_peak_uV") / level_uV)
     sorting.save(folder=partial / "sorting")
     (partial / "identity.json").write_text(json.dumps(identity, indent=1), encoding="utf-8")

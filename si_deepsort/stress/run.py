@@ -87,7 +87,9 @@ def stress_test(
     options: dict[str, Any] = dict(engine=engine, engine_kwargs=engine_kwargs, progress_bar=progress_bar)
     sort = partial(sort_all, sorter_params=params, **options)
     request = Request(recording, sorters, params, sorting, library, motion, settings or StressTestSettings(), sort)
-    with nullcontext(folder) if folder is not None else tempfile.TemporaryDirectory(prefix="stress_test_") as place:
+    # An error may still refer to a file there, which Windows does not delete; it must not be hidden by that.
+    scratch = tempfile.TemporaryDirectory(prefix="stress_test_", ignore_cleanup_errors=True) if folder is None else None
+    with nullcontext(folder) if scratch is None else scratch as place:
         return _test_in(Path(place).absolute(), request)
 
 

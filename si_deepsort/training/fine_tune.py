@@ -72,7 +72,7 @@ def fine_tune(
     """
     parent = model if isinstance(model, Network) else load_model(model, **hub_arguments)
     train = _trainer(parent, labels)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         start = save_model(parent, Path(scratch) / "parent", parent.info)
         net = train(start, recording, labels, settings, Path(scratch) / "child" if folder is None else Path(folder))
     name = f"{parent.info.name}-fine-tuned" if folder is None else Path(folder).absolute().name

@@ -46,4 +46,4 @@ class HeldOutScore:
 
 
 def _shown(value: float) -> str:
-    return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3g}"
+    return f"{value:z.3f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3g}"

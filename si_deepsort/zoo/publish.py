@@ -72,7 +72,7 @@ def push_to_hub(
     def ask(call):
         return call_hub(call, reference, place, is_push=True)
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         staged = _stage(model, info, Path(folder))
         ask(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
         if tag is not None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
+from held_files import held_files_stay
 
 from si_deepsort.benchmarking import recipes, recordings, synthesis, templates
 from si_deepsort.benchmarking.external import hybrid_recording, load_ground_truth, save_ground_truth, unit_snr
@@ -78,7 +79,8 @@ def test_spikes_are_where_the_truth_says(no_data, tmp_path):
 
 
 def test_cache_returns_the_same_and_seeds_differ(no_data, tmp_path):
-    first, sorting = recordings.ground_truth_recording("tetrode", seed=0, duration_s=1.0, cache=tmp_path)
+    with held_files_stay(tmp_path):  # as on Windows
+        first, sorting = recordings.ground_truth_recording("tetrode", seed=0, duration_s=1.0, cache=tmp_path)
     again, sorting_again = recordings.ground_truth_recording("tetrode", seed=0, duration_s=1.0, cache=tmp_path)
     other, _ = recordings.ground_truth_recording("tetrode", seed=1, duration_s=1.0, cache=tmp_path)
     np.testing.assert_array_equal(first.get_traces(), again.get_traces())

@@ -149,22 +149,13 @@ def test_units_too_small_to_be_told_apart_are_dropped(scene, tmp_path):
 
 
 @pytest.mark.slow
-def test_same_seed_gives_identical_spike_trains(scene, tmp_path):
-    first, second = (sort(scene[0], tmp_path / name, num_rounds=1) for name in ("a", "b"))
-    assert trains_of(first) == trains_of(second)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [
         dict(matching=None),
-        dict(cache="memory"),
-        dict(cache="none"),
         dict(clustering="dbscan"),
         dict(detection="locally_exclusive"),
         dict(whitening_order=0, common_reference=False),
-        dict(job_kwargs=dict(n_jobs=2, chunk_duration="1s")),
     ],
     ids=str,
 )
@@ -183,12 +174,6 @@ def test_clusters_of_one_unit_hold_no_spike_twice(scene, tmp_path):
     for unit in sorting.unit_ids:
         train = sorting.get_unit_spike_train(unit, 0)
         assert np.diff(train).min() > 0.0005 * recording.get_sampling_frequency()
-
-
-@pytest.mark.slow
-def test_caches_give_the_same_units(scene, tmp_path):
-    sortings = [sort(scene[0], tmp_path / cache, cache=cache) for cache in ("none", "memory")]
-    assert trains_of(sortings[0]) == trains_of(sortings[1])
 
 
 @pytest.mark.slow

@@ -32,6 +32,10 @@ def test_it_is_as_good_where_a_reader_sees_no_difference(value, default):
     assert "energy alone" in text
 
 
+def test_nothing_with_and_without_a_sign_is_the_same():
+    assert score(0.0, -0.0).verdict == "as good" and "-0" not in str(score(0.0, -0.0))
+
+
 def test_a_loss_is_better_if_it_is_lower():
     assert "better than the simple method" in str(score(0.5, 1.0, higher_is_better=False))
     assert "lower is better" in str(score(0.5, 1.0, higher_is_better=False))

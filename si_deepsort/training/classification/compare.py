@@ -70,7 +70,8 @@ def compare_sorting(
         return {}
     traces, labels = _split(recordings, compared_part), _split(sortings, compared_part, recordings)
     accuracies: dict[str, list[float]] = {"known": [], "default": []}
-    with tempfile.TemporaryDirectory() as folder:
+    # What is still read there is left by Windows.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         model = learn([start for start, _ in traces], [start for start, _ in labels], folder=Path(folder) / "model")
         for (_, recording), (_, truth) in zip(traces, labels, strict=True):
             for name, options in (("known", {"classifier": str(model.folder)}), ("default", {})):
@@ -102,7 +103,8 @@ def _sorted_accuracy(recording: si.BaseRecording, truth: si.BaseSorting, unit_id
 
     counts = truth.count_num_spikes_per_unit(outputs="dict")
     scored = [unit for unit in unit_ids if counts[unit] > 0]
-    with tempfile.TemporaryDirectory() as folder:
+    # What is still read there is left by Windows.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         if not any(recording.check_serializability(kind) for kind in ("json", "pickle")):
             recording = recording.save(folder=Path(folder) / "recording", verbose=False, **ONE_JOB)
         found = run_sorter(
