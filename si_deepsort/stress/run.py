@@ -87,10 +87,13 @@ def stress_test(
     options: dict[str, Any] = dict(engine=engine, engine_kwargs=engine_kwargs, progress_bar=progress_bar)
     sort = partial(sort_all, sorter_params=params, **options)
     request = Request(recording, sorters, params, sorting, library, motion, settings or StressTestSettings(), sort)
-    # An error may still refer to a file there, which Windows does not delete; it must not be hidden by that.
-    scratch = tempfile.TemporaryDirectory(prefix="stress_test_", ignore_cleanup_errors=True) if folder is None else None
-    with nullcontext(folder) if scratch is None else scratch as place:
+    with nullcontext(folder) if folder is not None else _scratch_folder() as place:
         return _test_in(Path(place).absolute(), request)
+
+
+def _scratch_folder() -> tempfile.TemporaryDirectory:
+    """A folder for what is not kept. Windows leaves the files to which an error refers, and the error is what counts."""
+    return tempfile.TemporaryDirectory(prefix="stress_test_", ignore_cleanup_errors=True)
 
 
 def units_at_a_time(num_own: int, wanted: int | None, *, are_replaced: bool) -> int:
