@@ -92,7 +92,7 @@ def stress_test(
 
 
 def _scratch_folder() -> tempfile.TemporaryDirectory:
-    """A folder for what is not kept. Windows leaves the files to which an error refers, and the error is what counts."""
+    """A folder for what is not kept. Windows leaves files to which an error refers; the error is what counts."""
     return tempfile.TemporaryDirectory(prefix="stress_test_", ignore_cleanup_errors=True)
 
 
