@@ -58,6 +58,7 @@ def explain_traces(
         templates.values,
         slopes,
         templates.channels,
+        np.zeros((2, len(templates.values)), dtype="float32"),
         amplitudes,
         delays,
         moves,
@@ -102,8 +103,8 @@ def fit_template(own, sloped, norm, slope_norm, precision):
 
 
 @numba.njit(fastmath=True, **COMPILED)
-def _fit_together(residual, frames, units, order, values, slopes, channels, amplitudes, delays, moves, precision):
-    norms, slope_norms = np.zeros(len(values), np.float32), np.zeros(len(values), np.float32)
+def _fit_together(residual, frames, units, order, values, slopes, channels, room, amplitudes, delays, moves, precision):
+    norms, slope_norms = room[0], room[1]
     for unit in range(len(values)):
         norms[unit], slope_norms[unit] = np.sum(values[unit] ** 2), np.sum(slopes[unit] ** 2)
     last = residual.shape[0] - values.shape[1]

@@ -91,6 +91,7 @@ def judge_spikes(
         templates.values,
         np.ascontiguousarray(-np.gradient(templates.values, axis=1)),
         templates.channels,
+        np.zeros((2, len(templates.values)), dtype="float32"),
         neighbours.units,
         neighbours.lags,
         templates.directions,
@@ -118,6 +119,7 @@ def _judge(
     values,
     slopes,
     channels,
+    room,
     neighbours,
     lags,
     directions,
@@ -126,7 +128,7 @@ def _judge(
     others,
     remainders,
 ):
-    norms, slope_norms = np.zeros(len(values), np.float32), np.zeros(len(values), np.float32)
+    norms, slope_norms = room[0], room[1]
     for unit in range(len(values)):
         norms[unit], slope_norms[unit] = np.sum(values[unit] ** 2), np.sum(slopes[unit] ** 2)
     num_samples, num_kept = values.shape[1], channels.shape[1]

@@ -107,6 +107,16 @@ def _find_peaks(residual, rows, channels, is_near, reach, is_peak):
 
 
 @numba.njit(**INNER)
+def _energy(waveforms):
+    """Sum of squares; numba's sum of an array takes several times as long to compile."""
+    total = np.float32(0.0)
+    for sample in range(waveforms.shape[0]):
+        for place in range(waveforms.shape[1]):
+            total += waveforms[sample, place] * waveforms[sample, place]
+    return total
+
+
+@numba.njit(**INNER)
 def _is_largest(residual, row, channel, is_near, reach):
     size = abs(residual[row, channel])
     for other in range(residual.shape[1]):
@@ -136,7 +146,7 @@ def _find_sources(residual, rows, channels, candidates, values, slopes, kept_cha
             for sample in range(values.shape[1]):
                 if abs(values[unit, sample, kept]) > abs(values[unit, peak, kept]):
                     peak = sample
-            norm, slope_norm = np.sum(values[unit] ** 2), np.sum(slopes[unit] ** 2)
+            norm, slope_norm = _energy(values[unit]), _energy(slopes[unit])
             for move in range(-SOURCE_MOVE, SOURCE_MOVE + 1):
                 place = rows[event] - peak + move
                 if place < 0 or place > last:

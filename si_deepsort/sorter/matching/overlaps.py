@@ -211,7 +211,7 @@ def _delay_weights(templates, stride):
     weights = power**2 / max(np.sum(power**2), 1e-30)
     of_taps, of_delays = (part @ weights for part in _delay_waves(size, stride))
     between_taps = of_taps + RIDGE * np.eye(len(of_taps))
-    return scipy.linalg.solve(between_taps, of_delays, assume_a="pos").T.astype("float32")
+    return scipy.linalg.solve(between_taps, of_delays, assume_a="pos").T.astype("float32", order="C")
 
 
 @lru_cache(maxsize=8)

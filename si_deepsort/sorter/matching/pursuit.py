@@ -134,10 +134,10 @@ def _find_spikes(correlations, overlaps: TemplateOverlaps, thresholds, costs, pr
     places, numbers, amplitudes = (np.ascontiguousarray(found[..., :count]) for found in spikes)
     # Overlaps reach no farther than a template.
     reach = min(max(1, SECOND_THOUGHTS_FRAMES // overlaps.stride), overlaps.num_lags - 2)
-    pairs = *pairs, overlaps.highest
+    of_pairs = *pairs, overlaps.highest
     order = np.argsort(places, kind="stable")
     found = order, room, places, numbers, amplitudes
-    reconsider_spikes(correlations, blocked, pairs, costs, precision, reach, least, *found)
+    reconsider_spikes(correlations, blocked, of_pairs, costs, precision, reach, least, *found)
     units, jitters = numbers
     # The residual at the place, and the height of the spike itself, wherever between places it is.
     tops = correlations[units, places] + amplitudes * overlaps.norms[units] + precision
