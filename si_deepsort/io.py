@@ -18,6 +18,9 @@ IDS_ARE_POSITIONS = "channel_ids_are_positions"
 # Readers of probe files by the end of the file's name.
 PROBE_SUFFIXES = (".json", ".prb")
 
+# Files by which a folder for phy is known; Kilosort writes the same.
+PHY_FILES = ("params.py", "spike_times.npy", "spike_clusters.npy")
+
 
 def open_recording(
     path: str | Path, *, file_format: str = "", options: dict[str, Any] | None = None, probe: str | Path | None = None
@@ -99,12 +102,12 @@ def open_saved_recording(path: str | Path) -> si.BaseRecording:
 
 def open_sorting(path: str | Path) -> si.BaseSorting:
     """
-    Open a sorting that SpikeInterface saved, or the result in the output folder of a sorter.
+    Open a sorting that SpikeInterface saved, the result in the output folder of a sorter, or a folder for phy.
 
     Parameters
     ----------
     path : str | Path
-        Folder, zarr or JSON.
+        Folder, zarr or JSON. Kilosort's output is a folder for phy.
 
     Returns
     -------
@@ -115,13 +118,16 @@ def open_sorting(path: str | Path) -> si.BaseSorting:
     ValueError
         If there is nothing at the path, or something else than a sorting.
     """
+    from spikeinterface.extractors import read_phy
     from spikeinterface.sorters import read_sorter_folder
 
-    is_sorter_output = (Path(path) / "spikeinterface_log.json").exists()
-    read = read_sorter_folder if is_sorter_output else si.load
-    return _saved(
-        path, read, si.BaseSorting, "what sorting.save(folder=...) of SpikeInterface wrote, or the output of a sorter"
-    )
+    read: Any = si.load
+    if (Path(path) / "spikeinterface_log.json").exists():
+        read = read_sorter_folder
+    elif all((Path(path) / name).exists() for name in PHY_FILES):
+        read = read_phy
+    expected = "what sorting.save(folder=...) of SpikeInterface wrote, the output of a sorter, or a folder for phy"
+    return _saved(path, read, si.BaseSorting, expected)
 
 
 def format_names() -> list[str]:

@@ -12,6 +12,8 @@ from spikeinterface.core.base import minimum_spike_dtype
 
 # Frames between the starts of two segments that are laid end to end: more than any segment has (over a year at 30 kHz).
 SEGMENT_FRAMES = 2**40
+# Functions of SpikeInterface that open a sorting, and a recording.
+OPENERS = {"sorting": "read_phy, read_kilosort or load", "recording": "read_spikeglx, read_openephys or load"}
 
 
 def make_spike_vector(sample_indices: np.ndarray, unit_indices: np.ndarray, segment_indices: np.ndarray) -> np.ndarray:
@@ -189,6 +191,30 @@ def as_sorting(spikes: np.ndarray, unit_ids: np.ndarray, recording: BaseRecordin
     return sorting
 
 
+def check_kind(given: object, kind: type[BaseSorting] | type[BaseRecording]) -> None:
+    """
+    Check that an argument is a sorting, or a recording.
+
+    Parameters
+    ----------
+    given : object
+    kind : BaseSorting | BaseRecording
+        The class that is expected.
+
+    Raises
+    ------
+    TypeError
+        If it is something else, such as a path, or the arguments were exchanged.
+    """
+    if isinstance(given, kind):
+        return
+    name = "sorting" if kind is BaseSorting else "recording"
+    hint = f"Open it with SpikeInterface, for example by {OPENERS[name]}."
+    if isinstance(given, BaseSorting | BaseRecording):
+        hint = "Were the arguments exchanged?"
+    raise TypeError(f"{name}: got {type(given).__name__}, expected a {name} of SpikeInterface. {hint}")
+
+
 def check_belongs(sorting: BaseSorting, recording: BaseRecording) -> None:
     """
     Check that a sorting can be of a recording.
@@ -202,7 +228,11 @@ def check_belongs(sorting: BaseSorting, recording: BaseRecording) -> None:
     ------
     ValueError
         If they differ in sampling frequency or number of segments, or a spike lies outside of the recording.
+    TypeError
+        If one of them is something else.
     """
+    check_kind(sorting, BaseSorting)
+    check_kind(recording, BaseRecording)
     remedy = "Is it the sorting of another recording? Give the same recording that was sorted."
     rates = sorting.get_sampling_frequency(), recording.get_sampling_frequency()
     if not np.isclose(*rates, rtol=1e-6):

@@ -78,7 +78,9 @@ def assess(
     UserWarning
         If most units are not seen in the recording, or their spike times lie beside their spikes.
     """
-    _check_request(sorting, recording, duration_s)
+    if not duration_s > 0:
+        raise ValueError(f"duration_s: got {duration_s!r}, expected a positive number of seconds.")
+    check_belongs(sorting, recording)
     white = white_traces(recording, seed=seed)
     noise = living_noise_levels(sample_traces(white.get_parent(), seed=seed, chunk_s=0.1))
     return assess_white(
@@ -221,21 +223,6 @@ def _spike_table(spikes, evidence: Evidence, predictions: Predictions) -> pd.Dat
     probability[evidence.judged.positions] = predictions.spikes
     is_judged[evidence.judged.positions] = True
     return pd.DataFrame({"probability": probability, "is_judged": is_judged})
-
-
-def _check_request(sorting, recording, duration_s) -> None:
-    openers = {"sorting": "read_phy, read_kilosort or load", "recording": "read_spikeglx, read_openephys or load"}
-    for name, given, expected in (("sorting", sorting, BaseSorting), ("recording", recording, BaseRecording)):
-        if not isinstance(given, expected):
-            hint = (
-                "The sorting comes first: assess(sorting, recording)."
-                if isinstance(given, BaseSorting | BaseRecording)
-                else f"Open it with SpikeInterface, for example by {openers[name]}."
-            )
-            raise TypeError(f"{name}: got {type(given).__name__}, expected a {name} of SpikeInterface. {hint}")
-    if not duration_s > 0:
-        raise ValueError(f"duration_s: got {duration_s!r}, expected a positive number of seconds.")
-    check_belongs(sorting, recording)
 
 
 def _warn_of_shifted_times(evidence: Evidence, sampling_frequency: float) -> None:

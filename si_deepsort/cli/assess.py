@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from .outputs import check_folder
+from .sort import FileFormat, ProbeFile, ReaderOptions, reader_options
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -15,11 +16,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def assess(
     sorting: Annotated[
-        Path, typer.Argument(help="Folder of the sorting, saved by SpikeInterface or a sorter's output.")
+        Path, typer.Argument(help="Folder of the sorting: saved by SpikeInterface, a sorter's output, or for phy.")
     ],
-    recording: Annotated[
-        Path, typer.Argument(help="Folder of the recording that was sorted, saved by SpikeInterface.")
-    ],
+    recording: Annotated[Path, typer.Argument(help="File or folder of the recording that was sorted; see --format.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="New folder for the tables (units.csv and others).")
     ] = None,
@@ -30,10 +29,13 @@ def assess(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier assessment in --out.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the choice of spikes.")] = 0,
+    file_format: FileFormat = "",
+    reader_option: ReaderOptions = None,
+    probe: ProbeFile = None,
 ) -> None:
     """Expected precision and recall of each unit, labels with reasons, and what was probably missed."""
     from ..assessment import assess as judge
-    from ..io import open_saved_recording, open_sorting
+    from ..io import open_recording, open_sorting
 
     if out is not None:
         check_folder(out, "--out")
@@ -41,7 +43,7 @@ def assess(
             raise ValueError(f"--out {out}: the folder is not empty. Replace an earlier assessment by --overwrite.")
     assessment = judge(
         open_sorting(sorting),
-        open_saved_recording(recording),
+        open_recording(recording, file_format=file_format, options=reader_options(reader_option), probe=probe),
         model=model,
         duration_s=duration_s,
         every_spike=every_spike,

@@ -10,7 +10,7 @@ import spikeinterface.core as si
 from spikeinterface.core import Motion
 
 from ..geometry import recording_geometry
-from ..spike_vectors import check_belongs
+from ..spike_vectors import check_belongs, check_kind
 from .own_units import SourceTemplates, edge_taper
 from .sort import LATER_ENGINES
 
@@ -40,6 +40,7 @@ def check_request(
         _check_sorter(name)
     if len(set(sorters)) < len(sorters):
         raise ValueError(f"A sorter is named twice in {list(sorters)}. Give each once.")
+    check_kind(recording, si.BaseRecording)
     recording_geometry(recording)  # refuses several channels without a probe
     duration_s = recording.get_total_duration()
     if duration_s < SHORTEST_S:

@@ -229,7 +229,7 @@ def test_paths_and_exchanged_arguments_are_refused(scene):
         si_deepsort.assess("phy_folder", recording)
     with pytest.raises(TypeError, match=r"recording: got .*Path"):
         si_deepsort.assess(sorting, Path("recording"))
-    with pytest.raises(TypeError, match="The sorting comes first"):
+    with pytest.raises(TypeError, match="Were the arguments exchanged"):
         si_deepsort.assess(recording, sorting)
 
 

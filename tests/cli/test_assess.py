@@ -1,5 +1,7 @@
 """`si-deepsort assess`: tables of a saved sorting, and messages without tracebacks."""
 
+import numpy as np
+import probeinterface
 import pytest
 import spikeinterface.core as si
 from small_recording import small_recording
@@ -16,6 +18,27 @@ def folder(tmp_path_factory):
     _, truth = small_recording(folder / "recording", duration_s=3.0)
     truth.save(folder=folder / "truth")
     return folder
+
+
+def test_a_folder_for_phy_and_a_file_of_samples_are_read(folder, tmp_path):
+    recording, truth = si.load(folder / "recording"), si.load(folder / "truth")
+    phy, spikes = tmp_path / "phy", truth.to_spike_vector()
+    phy.mkdir()
+    np.save(phy / "spike_times.npy", spikes["sample_index"].astype("uint64"))
+    np.save(phy / "spike_clusters.npy", spikes["unit_index"].astype("int32"))
+    rate = recording.get_sampling_frequency()
+    (phy / "params.py").write_text(f"dat_path = 'samples.bin'\nsample_rate = {rate}\n")
+    recording.get_traces().tofile(tmp_path / "samples.bin")
+    probeinterface.write_probeinterface(tmp_path / "probe.json", recording.get_probegroup())
+    options = [f"sampling_frequency={rate}", f"num_channels={recording.get_num_channels()}"]
+    options.append(f"dtype={recording.get_dtype()}")
+    arguments = ["assess", str(phy), str(tmp_path / "samples.bin"), "--format", "binary"]
+    arguments += ["--probe", str(tmp_path / "probe.json")]
+    for option in options:
+        arguments += ["--reader-option", option]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exception is None, result.output
+    assert f"{len(truth.unit_ids)} units" in result.output
 
 
 def test_tables_are_printed_and_written(folder, tmp_path):

@@ -152,6 +152,13 @@ def test_recordings_that_cannot_be_tested_are_refused(recording_and_truth, tmp_p
         stress_test(recording, sorting=truth, settings=wanted)
 
 
+def test_paths_are_refused(recording_and_truth):
+    with pytest.raises(TypeError, match=r"recording: got str, expected a recording of SpikeInterface\. Open it"):
+        stress_test("my_recording")
+    with pytest.raises(TypeError, match="sorting: got str"):
+        stress_test(recording_and_truth[0], sorting="phy_folder")
+
+
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="snr_max"):
         StressTestSettings(snr_min=10.0, snr_max=5.0)
