@@ -61,8 +61,9 @@ def peak_depths(traces: BaseRecording, whitening: Whitening, peaks: np.ndarray) 
 
     depths, energies = np.zeros(len(peaks)), np.zeros(len(peaks))
     reach = dict(nbefore=filters.nbefore, nafter=filters.directions.shape[1] - filters.nbefore)
-    for positions, found in read_waveforms(traces, peaks, neighbors, **reach, describe=fit):
-        depths[positions], energies[positions] = found.T
+    # Fitted in one thread: small products of a channel each, for which threads take turns in the interpreter.
+    for positions, waveforms in read_waveforms(traces, peaks, neighbors, **reach):
+        depths[positions], energies[positions] = fit(positions, waveforms).T
     return depths, energies
 
 
