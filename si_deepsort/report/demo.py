@@ -43,7 +43,8 @@ def run_demo(folder: str | Path, *, duration_s: float = 30.0, seed: int = 0) -> 
     # Generated traces cost more than the sorting, so they are computed once.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*provenance will not be saved")
-        recording = generated.save(folder=folder / "recording", progress_bar=False, verbose=False)
+        # SpikeInterface searches the memory for garbage after each chunk, which takes longer than to make 1 s of it.
+        recording = generated.save(folder=folder / "recording", chunk_duration="10s", progress_bar=False, verbose=False)
     sorting = run_sorter("deepsort", recording, folder=folder / "sorting")
     comparison = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True)
     table = comparison.get_performance()[["accuracy", "recall", "precision"]].astype(float)
