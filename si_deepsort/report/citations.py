@@ -190,7 +190,9 @@ def _sorting_sentences(params: Mapping[str, Any], references: list[Reference]) -
     # Sortings of 0.1.0 that do not name these settings used neither network.
     detector = params.get("detection", "energy")
     detected = DETECTORS.get(detector, f"the detector '{detector}'")
-    embedding = {"pca": "principal components"}.get(params.get("embedding", "pca"), "an autoencoder's descriptions")
+    embedding = {"pca": "principal components"}.get(
+        params.get("embedding", "pca"), "an autoencoder's descriptions and principal components"
+    )
     sentences = []
     clustering = params.get("clustering", "isosplit")
     if clustering == "isosplit":
