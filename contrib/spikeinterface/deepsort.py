@@ -85,7 +85,7 @@ class DeepsortSorter(BaseSorter):
         'ms_after': 'Length of a template after the spike in ms; longer if waveforms are',
         'min_firing_rate': 'Units with a lower mean firing rate in Hz are dropped',
         'min_amplitude': 'Units whose mean waveform has a smaller peak, in noise levels, are dropped',
-        'min_spike_size': 'Units whose typical spike is smaller, in standard deviations of the whitened noise, are dropped',
+        'min_spike_size': 'Units whose typical spike is smaller, in standard deviations of the whitened noise, are dropped; with assess=True, those at least .9 times as large are kept if they are judged to be good',
         'classifier': 'Folder of a trained classifier; spikes are assigned to its known units. None does not classify',
         'assess': 'Judge the units at the end: their properties say which precision and recall to expect, and assessment.csv in the output folder says why',
         'drop_fragments': 'Leave out units that are judged to be fragments and to hold less than half of the spikes of their neuron (only with assess=True)',

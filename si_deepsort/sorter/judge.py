@@ -1,4 +1,4 @@
-"""Judge the units of a sorting: what to expect of each, and which hold few of the spikes of their neuron."""
+"""Judge the units of a sorting: what to expect of each, and which small units and fragments are left out."""
 
 import logging
 import warnings
@@ -15,7 +15,7 @@ from ..known_units.compatible import name_units
 from ..preprocessing.whitening import Whitening
 from ..spike_vectors import as_sorting, relabelled
 from .run_folder import RunFolder
-from .units.dropped import FRAGMENT
+from .units.dropped import FRAGMENT, NOT_TYPICAL
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ class JudgingValues:
     ----------
     known_ids : sequence
         Ids of all known units; those that were found are the first units, and none of them is left out.
+    spike_size : float
+        Units whose property `spike_size` is smaller are left out unless they are judged to be good.
     drop_fragments : bool
         Whether fragments are left out, see `few_of_their_spikes`.
     seed : int
@@ -42,6 +44,7 @@ class JudgingValues:
     """
 
     known_ids: Sequence
+    spike_size: float
     drop_fragments: bool
     seed: int
 
@@ -55,13 +58,15 @@ def judge_units(
     values: JudgingValues,
 ) -> BaseSorting:
     """
-    Set what is to be expected of each unit as properties, leave out fragments, and keep the table with the reasons.
+    Set what is to be expected of each unit as properties, leave units out, and keep the tables that tell the reasons.
 
-    An error here is told and does not stop the run: the sorting itself is complete.
+    Small units are left out unless they are judged to be good, and fragments with few of their spikes. An error of the
+    judgement is told and does not stop the run; small units are then left out.
 
     Parameters
     ----------
     sorting : BaseSorting
+        With the properties and the annotation that `output.make_sorting` sets.
     white : BaseRecording
         The whole recording, whitened.
     whitening : Whitening
@@ -73,32 +78,43 @@ def judge_units(
     Returns
     -------
     BaseSorting
-        Its annotation `dropped_units`, and the table of the run, name the fragments as well.
+        Its annotation `dropped_units`, and the table of the run, name the units that were left out here as well.
     """
+    is_known = np.isin(sorting.unit_ids, list(values.known_ids))
+    is_small = (sorting.get_property("spike_size") < values.spike_size) & ~is_known
+    is_fragment = np.zeros(len(is_small), dtype=bool)
+    assessment = _assessment(sorting, white, whitening, noise_before, values.seed)
+    if assessment is not None:
+        assessment.set_properties(sorting)
+        is_small &= (assessment.units["label"] != "good").to_numpy(dtype=bool)
+        is_fragment = values.drop_fragments & few_of_their_spikes(assessment) & ~is_known & ~is_small
+    is_left_out = is_small | is_fragment
+    kept = _without(sorting, is_left_out, is_known, values.known_ids, white) if is_left_out.any() else sorting
+    if assessment is not None:
+        table = assessment.units[~is_left_out].reset_index(drop=True)
+        table.insert(0, "unit_id", kept.unit_ids)
+        run.save_table("assessment", table)
+    if is_left_out.any():
+        dropped = _with_left_out(sorting, {NOT_TYPICAL: is_small, FRAGMENT: is_fragment}, white)
+        run.save_table("dropped", dropped)
+        kept.annotate(dropped_units=dropped.to_dict(orient="list"))
+    return kept
+
+
+def _assessment(sorting, white, whitening, noise_before, seed) -> Assessment | None:
+    """The assessment of a sorting; None, with a warning, if it fails: the sorting itself is complete."""
     try:
-        assessment = assess_white(
-            sorting, white, whitening=whitening, noise_before=noise_before, duration_s=MOST_ASSESSED_S, seed=values.seed
+        return assess_white(
+            sorting, white, whitening=whitening, noise_before=noise_before, duration_s=MOST_ASSESSED_S, seed=seed
         )
     except Exception as error:
         logger.exception("The units could not be judged")
         warnings.warn(
             f"The sorting is complete, but its units could not be judged ({type(error).__name__}: {error}). "
             "si_deepsort.assess(sorting, recording) tries again.",
-            stacklevel=2,
+            stacklevel=3,
         )
-        return sorting
-    assessment.set_properties(sorting)
-    is_known = np.isin(sorting.unit_ids, list(values.known_ids))
-    is_left_out = values.drop_fragments & few_of_their_spikes(assessment) & ~is_known
-    kept = _without(sorting, is_left_out, is_known, values.known_ids, white) if is_left_out.any() else sorting
-    table = assessment.units[~is_left_out].reset_index(drop=True)
-    table.insert(0, "unit_id", kept.unit_ids)
-    run.save_table("assessment", table)
-    if is_left_out.any():
-        dropped = _with_fragments(sorting, is_left_out, white)
-        run.save_table("dropped", dropped)
-        kept.annotate(dropped_units=dropped.to_dict(orient="list"))
-    return kept
+        return None
 
 
 def few_of_their_spikes(assessment: Assessment) -> np.ndarray:
@@ -125,19 +141,20 @@ def _without(sorting: BaseSorting, is_left_out, is_known, known_ids, white: Base
     return kept
 
 
-def _with_fragments(sorting: BaseSorting, is_left_out, white: BaseRecording) -> pd.DataFrame:
-    """The table of dropped units with those that are left out now, see `dropped_table`."""
-    logger.info("%d units left out: %s", is_left_out.sum(), FRAGMENT)
-    channels = sorting.get_property("main_channel_id")[is_left_out]
-    fragments = pd.DataFrame(
-        {
-            "num_spikes": sorting.count_num_spikes_per_unit(outputs="array")[is_left_out],
+def _with_left_out(sorting: BaseSorting, reasons: dict[str, np.ndarray], white: BaseRecording) -> pd.DataFrame:
+    """The table of dropped units with those left out now, see `dropped_table`; `reasons` has (num_units,) bool each."""
+    tables = [pd.DataFrame(sorting.get_annotation("dropped_units"))]
+    num_spikes = sorting.count_num_spikes_per_unit(outputs="array")
+    for reason, is_left_out in reasons.items():
+        logger.info("%d judged units left out: %s", is_left_out.sum(), reason)
+        channels = sorting.get_property("main_channel_id")[is_left_out]
+        columns = {
+            "num_spikes": num_spikes[is_left_out],
             "snr": sorting.get_property("snr")[is_left_out].round(1),
             "main_channel_id": channels,
             "depth_um": white.get_channel_locations()[white.ids_to_indices(channels), 1],
-            "reason": FRAGMENT,
+            "reason": reason,
         }
-    )
-    before = pd.DataFrame(sorting.get_annotation("dropped_units"))
-    dropped = pd.concat([before, fragments], ignore_index=True) if len(before) else fragments
+        tables.append(pd.DataFrame(columns))
+    dropped = pd.concat([table for table in tables if len(table)], ignore_index=True)
     return dropped.sort_values("snr", ascending=False, ignore_index=True, kind="stable")

@@ -16,7 +16,7 @@ from .matching.overlaps import waveform_directions
 from .units.dropped import BESIDE_BLANKS, NOT_TYPICAL, RARE, SMALL, dropped_table, dropped_units
 from .units.refine import Refined
 from .units.spike_features import read_spike_features
-from .units.templates import MOST_SHIFT, UnitTemplates
+from .units.templates import MOST_SHIFT
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +80,9 @@ def make_sorting(
     Returns
     -------
     sorting : BaseSorting
-        As many segments as the recording, ids of known units and integers, the properties `snr` (peak in noise levels)
-        and `main_channel_id`. Its annotation `dropped_units` is the table as a dict of columns.
+        As many segments as the recording, ids of known units and integers, the properties `snr` (peak in noise
+        levels), `main_channel_id` and `spike_size` (a typical spike in standard deviations of white noise; nan if there
+        are too few to measure it). Its annotation `dropped_units` is the table as a dict of columns.
     dropped : pd.DataFrame
         Units that were merged or dropped at the end, and why, see `dropped_table`.
     """
@@ -91,8 +92,16 @@ def make_sorting(
     snr, main_channels = peaks.max(axis=1), peaks.argmax(axis=1)
     rates_hz = np.bincount(spikes["unit_index"], minlength=num_units) / recording.get_total_duration()
     is_known = np.arange(num_units) < len(known_ids)
+    sizes, norms = _typical_sizes(traces, units, seed=limits.seed)
     is_kept, dropped = rates_hz > 0, list(units.dropped)
-    for passes, reason in _judgements(traces, units, snr, rates_hz, limits):
+    conditions = [
+        (rates_hz >= limits.firing_rate_hz, RARE),
+        (snr >= limits.snr, SMALL),
+        # A unit is kept if there are too few spikes to measure their size: it is nan.
+        (~(sizes < np.maximum(limits.spike_size, TYPICAL_SHARE * norms)), NOT_TYPICAL),
+        (~live_beside_blanks(traces, units.spikes, num_units, seed=limits.seed), BESIDE_BLANKS),
+    ]
+    for passes, reason in conditions:
         passes = passes | (is_known & (reason in (SMALL, NOT_TYPICAL)))
         dropped += dropped_units(spikes, averages, is_kept & ~passes, reason)
         is_kept &= passes
@@ -104,6 +113,7 @@ def make_sorting(
     sorting = as_sorting(_inside(relabelled(spikes, labels, shifts), recording), unit_ids, recording)
     sorting.set_property("snr", snr[order])
     sorting.set_property("main_channel_id", traces.channel_ids[main_channels[order]])
+    sorting.set_property("spike_size", sizes[order])
     table = dropped_table(dropped, traces, whitening, noise_before)
     sorting.annotate(dropped_units=table.to_dict(orient="list"))
     _tell_dropped(table)
@@ -132,31 +142,14 @@ def _shifts_to_peaks(before_whitening: np.ndarray, main_channels: np.ndarray, nb
     return np.abs(main_traces).argmax(axis=1) - nbefore
 
 
-def _judgements(
-    traces: BaseRecording, units: Refined, snr: np.ndarray, rates_hz: np.ndarray, limits: UnitLimits
-) -> list[tuple[np.ndarray, str]]:
-    """Which units pass each condition, (num_units,) bool, and the reason for dropping those that do not."""
-    spikes, averages, num_units = units.spikes, units.averages, len(snr)
-    return [
-        (rates_hz >= limits.firing_rate_hz, RARE),
-        (snr >= limits.snr, SMALL),
-        (_have_typical_spikes(traces, spikes, averages.templates(), limits), NOT_TYPICAL),
-        (~live_beside_blanks(traces, spikes, num_units, seed=limits.seed), BESIDE_BLANKS),
-    ]
-
-
-def _have_typical_spikes(
-    traces: BaseRecording, spikes: np.ndarray, templates: UnitTemplates, limits: UnitLimits
-) -> np.ndarray:
-    """Which units have spikes that are large enough to be told from those of others, and that look like their mean."""
+def _typical_sizes(traces: BaseRecording, units: Refined, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Size of a typical spike of each unit, and the norm of its template, (num_units,) each; nan if not measured."""
+    templates = units.averages.templates()
     directions = waveform_directions(templates.values)
-    features = read_spike_features(traces, spikes, templates, seed=limits.seed, directions=directions)
-    units = range(len(templates.values))
-    sizes = np.array([features.typical_size(unit) for unit in units])
-    norms = np.array([features.template_norm(unit) for unit in units])
-    smallest = np.maximum(limits.spike_size, TYPICAL_SHARE * norms)
-    # The size is nan, and the unit is kept, if there are too few spikes to measure it.
-    return ~(sizes < smallest)
+    features = read_spike_features(traces, units.spikes, templates, seed=seed, directions=directions)
+    places = range(len(templates.values))
+    sizes = np.array([features.typical_size(unit) for unit in places])
+    return sizes, np.array([features.template_norm(unit) for unit in places])
 
 
 def _inside(spikes: np.ndarray, recording: BaseRecording) -> np.ndarray:

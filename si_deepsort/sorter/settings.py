@@ -134,7 +134,8 @@ class DeepSortSettings(Settings):
     )
     min_spike_size: float = setting(
         7.5,
-        "Units whose typical spike is smaller, in standard deviations of the whitened noise, are dropped",
+        "Units whose typical spike is smaller, in standard deviations of the whitened noise, are dropped; with "
+        "assess=True, those at least .9 times as large are kept if they are judged to be good",
         minimum=0.0,
     )
     classifier: str | None = setting(

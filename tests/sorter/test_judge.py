@@ -1,6 +1,4 @@
-"""Fragments are left out at the end: their rows move from one table to the other, other units keep what they have."""
-
-from types import SimpleNamespace
+"""Small units and fragments are left out at the end: they are in one of two tables, others keep what they have."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +8,7 @@ from small_recording import small_traces
 from spikeinterface.core import NumpyRecording
 
 from si_deepsort.sorter import judge
-from si_deepsort.sorter.units.dropped import FRAGMENT, dropped_table
+from si_deepsort.sorter.units.dropped import FRAGMENT, NOT_TYPICAL, dropped_table
 
 
 class Run:
@@ -40,15 +38,22 @@ def white_recording():
     return recording
 
 
-def judged(monkeypatch, labels, upper, *, unit_ids=(0, 1, 2, 3), **options):
-    recording, run = white_recording(), Run()
+def found_units(recording, unit_ids, sizes):
+    """A sorting as the sorter makes it, of four units that fire 5 to 8 times."""
     trains = {unit: np.arange(5 + place) * 100 + 10 * place for place, unit in enumerate(unit_ids)}
     sorting = si.NumpySorting.from_unit_dict(trains, 30000.0)
     sorting.set_property("snr", np.array([9.0, 4.04, 7.0, 5.0]))
     sorting.set_property("main_channel_id", recording.channel_ids)
     sorting.annotate(dropped_units=dropped_table([], recording, None, None).to_dict(orient="list"))
+    sorting.set_property("spike_size", np.array(sizes))
+    return sorting
+
+
+def judged(monkeypatch, labels, upper, *, unit_ids=(0, 1, 2, 3), sizes=(20.0, 8.0, 15.0, np.nan), **options):
+    recording, run = white_recording(), Run()
+    sorting = found_units(recording, unit_ids, sizes)
     monkeypatch.setattr(judge, "assess_white", lambda *_, **__: Judged(unit_ids, labels, upper))
-    values = judge.JudgingValues(**(dict(known_ids=(), drop_fragments=True, seed=0) | options))
+    values = judge.JudgingValues(**(dict(known_ids=(), spike_size=7.5, drop_fragments=True, seed=0) | options))
     return sorting, judge.judge_units(sorting, recording, None, np.ones(4), run, values), run.tables
 
 
@@ -93,10 +98,25 @@ def test_all_units_may_be_left_out(monkeypatch):
     assert after.get_annotation("dropped_units")["snr"] == [9.0, 7.0, 5.0, 4.0]
 
 
-def test_an_error_of_the_assessment_loses_nothing(monkeypatch):
-    sorting, recording, run = SimpleNamespace(), white_recording(), Run()
+def test_small_units_are_kept_if_they_are_judged_to_be_good(monkeypatch):
+    labels, upper, sizes = ["good", "good", "fragment", "noise"], [1.0, 1.0, 0.2, 0.1], (7.5, 7.0, 7.0, 7.0)
+    _, after, tables = judged(monkeypatch, labels, upper, sizes=sizes)
+    assert after.unit_ids.tolist() == [0, 1] and after.get_property("spike_size").tolist() == [7.5, 7.0]
+    # The reason is the size, whatever else a small unit is judged to be.
+    assert tables["dropped"]["reason"].tolist() == [NOT_TYPICAL, NOT_TYPICAL]
+    _, after, _ = judged(monkeypatch, ["noise"] * 4, upper, sizes=sizes, known_ids=[0, 1])
+    assert after.unit_ids.tolist() == [0, 1]
+
+
+def test_an_error_of_the_assessment_leaves_out_small_units_alone(monkeypatch):
+    recording, run = white_recording(), Run()
     monkeypatch.setattr(judge, "assess_white", lambda *_, **__: 1 / 0)
+    values = judge.JudgingValues(known_ids=(), spike_size=7.5, drop_fragments=True, seed=0)
+    sorting = found_units(recording, (0, 1, 2, 3), (20.0, 7.4, 7.5, np.nan))
     with pytest.warns(UserWarning, match="The sorting is complete"):
-        values = judge.JudgingValues(known_ids=(), drop_fragments=True, seed=0)
-        assert judge.judge_units(sorting, recording, None, np.ones(4), run, values) is sorting
-    assert not run.tables
+        after = judge.judge_units(sorting, recording, None, np.ones(4), run, values)
+    assert after.get_property("snr").tolist() == [9.0, 7.0, 5.0]
+    assert list(run.tables) == ["dropped"] and run.tables["dropped"]["reason"].tolist() == [NOT_TYPICAL]
+    large = found_units(recording, (0, 1, 2, 3), (20.0,) * 4)
+    with pytest.warns(UserWarning, match="tries again"):
+        assert judge.judge_units(large, recording, None, np.ones(4), run, values) is large
