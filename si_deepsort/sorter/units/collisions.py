@@ -17,11 +17,15 @@ from ...geometry import channel_distances
 from ...spike_vectors import main_channels, some_of_each
 from ...threads import alone, each
 from ..matching.kernels import INTERPOLATION_REACH
-from ..matching.overlaps import TemplateOverlaps, make_template_overlaps
+from ..matching.overlaps import TemplateOverlaps, make_template_overlaps, waveform_directions
 from ..matching.pursuit import pursue_correlations
+from ..waveforms import MOST_AVERAGED_SPIKES
 from .spike_windows import make_window_templates, read_spike_windows
 from .templates import UnitTemplates
 
+# A rarer unit that alone explains more than this share of the energy of a unit's template is taken for a part of the
+# unit, or for another collision with the same neuron: half, because all others together then explain less.
+DUPLICATE_SHARE = 0.5
 # A unit is tested if the templates of others leave less than this fraction of the energy of its template. The lags of
 # a collision vary, so its template is smeared and is no exact sum.
 SUSPICIOUS_RESIDUAL = 0.75
@@ -32,8 +36,8 @@ EXPLAINED_FRACTION, EXPLAINED_ENERGY = 0.02, 10.0
 AMPLITUDE_VARIANCE = 0.02
 # Spikes of each unit that are tested: with as many, the share of doubtful ones is known to 6 %.
 MOST_TESTED_SPIKES = 40
-# Half of these spikes are tested first, and decide alone if a unit with just as many doubtful spikes as a share below
-# shows so few of them, or so many, with a smaller probability than this.
+# Half of these spikes are tested first, and decide alone if a unit with just the limiting share of such spikes shows so
+# few of them, or so many, with a smaller probability than this.
 MOST_UNCERTAIN = 0.02
 # Channels within this many um of the main channel of a unit, and those where it is visible, are looked at.
 TEST_RADIUS_UM = 150.0
@@ -47,10 +51,13 @@ MISFIT_FRACTION = 0.01
 # A unit that looks like the sum of several others is a collision if more than this share of its spikes are doubtful:
 # units that are a little contaminated stay. Chosen on the same recordings.
 DOUBTFUL_SHARE = 0.2
-# A unit that looks like one other unit is superfluous if more than this share of its spikes are doubtful: small units
-# that hold the spikes of far neurons keep these from the others. With .2, 48 small units that fire together had 1
-# instead of 7 false units, but a tetrode lost .03 of its accuracy.
+# A unit that looks like one other unit is superfluous if more than this share of its spikes are doubtful. With .2, 48
+# small units that fire together had 1 instead of 7 false units, but a tetrode lost .03 of its accuracy.
 SUPERFLUOUS_SHARE = 0.5
+
+# A unit is one, whatever its other spikes are, if at most this share of them could be spikes of others that cost
+# nothing: contamination makes no collision of a neuron.
+MOST_UNDECIDED = 0.5
 
 
 def find_redundant_units(
@@ -68,7 +75,8 @@ def find_redundant_units(
 
     Units are tested from the rarest one on, each against all others that are left, and against those of them that have
     more spikes: a pair of neurons fires together less often than either of them. Rarer units may be collisions of the
-    same pair with other lags; templates are fitted one after the other, and such a sum comes before its parts.
+    same pair with other lags; templates are fitted one after the other, and such a sum comes before its parts. A rarer
+    unit of a similar shape is a part of the unit rather than the other way round: it explains nothing.
 
     Parameters
     ----------
@@ -98,6 +106,7 @@ def find_redundant_units(
         templates,
         make_template_overlaps(templates.values),
         templates.squared_errors().sum(axis=1),
+        chance_gains(templates),
         seen,
         fewest_others=fewest_others,
         threshold=threshold,
@@ -110,13 +119,14 @@ def find_redundant_units(
 
 @dataclass(frozen=True)
 class _CollisionTests:
-    """Whether units are more than collisions of others; arguments as in `find_redundant_units`, `tested_channels`."""
+    """Whether units are more than collisions of others; arguments as in functions of this file."""
 
     traces: BaseRecording
     tested: np.ndarray
     templates: UnitTemplates
     overlaps: TemplateOverlaps
     errors: np.ndarray
+    chance: np.ndarray
     seen: np.ndarray
     _: KW_ONLY
     fewest_others: int
@@ -125,9 +135,19 @@ class _CollisionTests:
 
     def is_unit(self, unit: int, is_left: np.ndarray) -> bool:
         """Whether a unit is one beside all others that are left, and beside those of them that have more spikes."""
-        others = np.flatnonzero(is_left & (np.arange(len(is_left)) != unit))
-        larger = others[self.templates.num_spikes[others] > self.templates.num_spikes[unit]]
+        others, counts = np.flatnonzero(is_left & (np.arange(len(is_left)) != unit)), self.templates.num_spikes
+        larger = others[counts[others] > counts[unit]]
+        if self.fewest_others > 1:  # else a part was judged before, beside the unit alone
+            others = others[(counts[others] >= counts[unit]) | (self._shared_energies(unit)[others] < DUPLICATE_SHARE)]
         return self._is_unit_beside(unit, larger) and (len(larger) == len(others) or self._is_unit_beside(unit, others))
+
+    def _shared_energies(self, unit: int) -> np.ndarray:
+        """Share of the energy of a unit's template that each other one explains alone, (num_units,)."""
+        norms, pairs = self.overlaps.norms, slice(self.overlaps.starts[unit], self.overlaps.starts[unit + 1])
+        shares, others = np.zeros(len(norms)), self.overlaps.units[pairs]
+        best = self.overlaps.values[pairs].max(axis=1, initial=0.0)
+        shares[others] = best**2 / np.maximum(norms[unit] * norms[others], 1e-9)
+        return shares
 
     def _is_unit_beside(self, unit, others) -> bool:
         templates, norm = self.templates, self.overlaps.norms[unit]
@@ -137,8 +157,7 @@ class _CollisionTests:
             return True
         own = self.tested[self.tested["unit_index"] == unit]
         gains = spike_gains(
-            self.traces,
-            [own[::2], own[1::2]],
+            *(self.traces, [own[::2], own[1::2]]),
             templates,
             unit,
             others,
@@ -147,7 +166,11 @@ class _CollisionTests:
             amplitude_variance=self.amplitude_variance,
         )
         share = DOUBTFUL_SHARE if num_others > 1 else SUPERFLUOUS_SHARE
-        return _most_gain(gains, len(own), least=LEAST_GAIN + MISFIT_FRACTION * norm, share=share)
+        least = LEAST_GAIN + self.chance[unit]
+        misfit = MISFIT_FRACTION * norm
+        # One other unit has no lags that could vary: what it leaves of the spikes is a difference.
+        decisive = self.threshold + least + (misfit if num_others > 1 else 0.0)
+        return _most_gain(gains, len(own), least=least + misfit, decisive=decisive, share=share)
 
 
 def tested_channels(templates: UnitTemplates, locations: np.ndarray) -> np.ndarray:
@@ -156,21 +179,32 @@ def tested_channels(templates: UnitTemplates, locations: np.ndarray) -> np.ndarr
     return is_near[main_channels(templates.values)] | templates.visible
 
 
-def _most_gain(gains: Iterator[np.ndarray], num_spikes: int, *, least: float, share: float) -> bool:
-    """Whether all spikes but a share gain more than `least`; the first half of them decides if it is certain."""
-    tested = np.zeros(0)
+def chance_gains(templates: UnitTemplates) -> np.ndarray:
+    """
+    How much better units explain spikes because their templates were made from these spikes as well, (num_units,).
+
+    Left out of its mean of n, a spike has a twice log likelihood that is 2 / n smaller in each dimension.
+    """
+    num_dimensions = len(waveform_directions(templates.values)) * templates.visible.sum(axis=1)
+    return 2 * num_dimensions / np.clip(templates.num_spikes, 1, MOST_AVERAGED_SPIKES)
+
+
+def _most_gain(gains: Iterator[np.ndarray], num_spikes: int, *, least: float, decisive: float, share: float) -> bool:
+    """Whether all spikes but a share gain more than `least`, or most more than `decisive`; half decides if certain."""
+    tested, limits = np.zeros(0), ((least, share), (decisive, MOST_UNDECIDED))
     for some in gains:
         tested = np.concatenate([tested, some])
-        num_doubtful = int(np.count_nonzero(tested <= least))
-        if len(tested) < num_spikes and _is_certain(num_doubtful, len(tested), share):
-            return num_doubtful < share * len(tested)
-    return len(tested) > 0 and bool(np.quantile(tested, share) > least)
+        if len(tested) < num_spikes:
+            passes = [_certainly_fewer(int(np.count_nonzero(tested <= limit)), len(tested), of) for limit, of in limits]
+            if True in passes or passes == [False, False]:
+                return True in passes
+    return len(tested) > 0 and any(np.quantile(tested, of) > limit for limit, of in limits)
 
 
-def _is_certain(num_doubtful: int, num_tested: int, share: float) -> bool:
-    """Whether so many doubtful spikes, or so few, would be rare in a unit of whose spikes just a share is doubtful."""
-    fewer, more = binom.cdf(num_doubtful, num_tested, share), binom.sf(num_doubtful - 1, num_tested, share)
-    return bool(min(fewer, more) < MOST_UNCERTAIN)
+def _certainly_fewer(num_below: int, num_tested: int, share: float) -> bool | None:
+    """Whether a smaller share of a unit's spikes is below a limit than `share`, by those tested; None: not certain."""
+    fewer, more = binom.cdf(num_below, num_tested, share), binom.sf(num_below - 1, num_tested, share)
+    return bool(fewer < more) if min(fewer, more) < MOST_UNCERTAIN else None
 
 
 def _kept_one_by_one(is_unit: Callable[[int, np.ndarray], bool], order: np.ndarray, depends: np.ndarray) -> np.ndarray:

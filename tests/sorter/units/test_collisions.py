@@ -6,7 +6,7 @@ from small_recording import as_recording
 from unit_scenes import NUM_CHANNELS, as_templates, padded_templates, spikes_of
 
 from si_deepsort.sorter.units import collisions
-from si_deepsort.sorter.units.collisions import _kept_one_by_one, _most_gain, find_redundant_units
+from si_deepsort.sorter.units.collisions import _kept_one_by_one, _most_gain, chance_gains, find_redundant_units
 from si_deepsort.sorter.units.templates import UnitTemplates
 from si_deepsort.threads import threads
 
@@ -94,6 +94,61 @@ def test_a_rarer_unit_does_not_keep_a_collision_that_larger_units_explain(monkey
     assert find_redundant_units(traces, spikes, templates, **RULES).tolist() == [False, False, True, False]
 
 
+def test_a_neuron_with_spikes_of_others_is_no_collision():
+    """Three of ten spikes of the third unit are pairs of the others; the rest are its own."""
+    traces, spikes, templates = scene(np.zeros(NUM_SPIKES, dtype=int), extra=12.0)
+    pairs, _, _ = scene(np.zeros(NUM_SPIKES, dtype=int))
+    mixed = traces.get_traces().copy()
+    for onset in 3000 * np.arange(1, NUM_SPIKES + 1)[np.arange(NUM_SPIKES) % 10 < 3]:
+        mixed[onset - 100 : onset + 300] = pairs.get_traces(start_frame=onset - 100, end_frame=onset + 300)
+    assert not find_redundant_units(as_recording(mixed), spikes, templates, **RULES).any()
+
+
+def test_a_part_of_a_neuron_and_another_unit_do_not_explain_the_neuron():
+    """A few noisy spikes of a neuron made a unit of their own, and a wave of another unit explains the difference."""
+    rng = np.random.default_rng(0)
+    neuron = padded_templates(1)[0]
+    wave = np.zeros_like(neuron)
+    wave[:, -1] = 6.0 * np.hanning(len(neuron))
+    traces = rng.standard_normal((NUM_FRAMES, NUM_CHANNELS)).astype("float32")
+    onsets = 1000 * np.arange(1, NUM_SPIKES + 1)
+    for onset in onsets:
+        traces[onset : onset + len(neuron)] += neuron
+        traces[onset + 500 : onset + 500 + len(neuron)] += wave
+    templates = as_templates([neuron, neuron - 0.9 * wave, wave], [NUM_SPIKES - 9, 9, NUM_SPIKES])
+    trains = [train + templates.nbefore for train in (onsets[9:], onsets[:9], onsets + 500)]
+    found = find_redundant_units(as_recording(traces), spikes_of(trains), templates, **RULES)
+    assert not found[0] and not found[2]
+
+
+@pytest.mark.parametrize("fewest_others", [1, 2])
+def test_large_neurons_of_one_shape_and_two_sizes_are_two(fewest_others):
+    """On one channel the shapes of neurons are much alike; 3 noise levels of difference tell every spike."""
+    rng = np.random.default_rng(0)
+    small = 50.0 * np.gradient(np.hanning(60))[:, None] / np.gradient(np.hanning(60)).max()
+    large = 1.4 * small + 3.0 * np.hanning(60)[:, None]
+    traces = rng.standard_normal((NUM_FRAMES, 1)).astype("float32")
+    onsets = 1000 * np.arange(1, 2 * NUM_SPIKES + 1)
+    for onset, shape in zip(onsets, NUM_SPIKES * [small, large], strict=True):
+        traces[onset : onset + 60] += (1 + 0.03 * rng.standard_normal()) * shape
+    counts = np.full(2, NUM_SPIKES)
+    templates = UnitTemplates(np.stack([small, large]).astype("float32"), 28, counts, np.full(1, 15.0))
+    spikes = spikes_of([onsets[::2] + 28, onsets[1::2] + 28])
+    rules = {**RULES, "fewest_others": fewest_others}
+    assert not find_redundant_units(as_recording(traces), spikes, templates, **rules).any()
+
+
+def test_a_spike_fits_a_mean_of_which_it_is_part_better_by_chance_alone():
+    rng = np.random.default_rng(0)
+    spikes = rng.standard_normal((2000, 12, 30))
+    means = spikes.mean(axis=1, keepdims=True)
+    without = (12 * means - spikes) / 11
+    lost = np.mean(np.sum((spikes - without) ** 2 - (spikes - means) ** 2, axis=2))
+    values = np.zeros((1, 30, NUM_CHANNELS))
+    values[0, :, 0] = np.hanning(30)
+    np.testing.assert_allclose(chance_gains(as_templates(values, 12)), lost / 30, rtol=0.1)
+
+
 def test_a_unit_that_looks_like_a_sum_but_explains_its_spikes_better_is_kept():
     traces, spikes, templates = scene(np.zeros(NUM_SPIKES, dtype=int), extra=5.0)
     assert not find_redundant_units(traces, spikes, templates, **RULES).any()
@@ -171,7 +226,11 @@ def test_half_of_the_spikes_seldom_decides_otherwise_than_all(share):
         gains = np.where(rng.random(40) < doubtful, -1.0, 1.0)
         asked = []
         decided = _most_gain(
-            (asked.append(part) or part for part in (gains[::2], gains[1::2])), 40, least=0.0, share=share
+            (asked.append(part) or part for part in (gains[::2], gains[1::2])),
+            40,
+            least=0.0,
+            decisive=2.0,
+            share=share,
         )
         differ += decided != bool(np.quantile(gains, share) > 0)
         early += len(asked) == 1
