@@ -94,14 +94,7 @@ def make_sorting(
     is_known = np.arange(num_units) < len(known_ids)
     sizes, norms = _typical_sizes(traces, units, seed=limits.seed)
     is_kept, dropped = rates_hz > 0, list(units.dropped)
-    conditions = [
-        (rates_hz >= limits.firing_rate_hz, RARE),
-        (snr >= limits.snr, SMALL),
-        # A unit is kept if there are too few spikes to measure their size: it is nan.
-        (~(sizes < np.maximum(limits.spike_size, TYPICAL_SHARE * norms)), NOT_TYPICAL),
-        (~live_beside_blanks(traces, units.spikes, num_units, seed=limits.seed), BESIDE_BLANKS),
-    ]
-    for passes, reason in conditions:
+    for passes, reason in _judgements(traces, units, snr, rates_hz, sizes, norms, limits):
         passes = passes | (is_known & (reason in (SMALL, NOT_TYPICAL)))
         dropped += dropped_units(spikes, averages, is_kept & ~passes, reason)
         is_kept &= passes
@@ -140,6 +133,18 @@ def _shifts_to_peaks(before_whitening: np.ndarray, main_channels: np.ndarray, nb
     """
     main_traces = before_whitening[np.arange(len(main_channels)), :, main_channels]
     return np.abs(main_traces).argmax(axis=1) - nbefore
+
+
+def _judgements(traces: BaseRecording, units: Refined, snr, rates_hz, sizes, norms, limits: UnitLimits):
+    """Which units pass each condition, (num_units,) bool, and the reason for dropping those that do not."""
+    is_beside_blanks = live_beside_blanks(traces, units.spikes, len(snr), seed=limits.seed)
+    return [
+        (rates_hz >= limits.firing_rate_hz, RARE),
+        (snr >= limits.snr, SMALL),
+        # A unit is kept if there are too few spikes to measure their size: it is nan.
+        (~(sizes < np.maximum(limits.spike_size, TYPICAL_SHARE * norms)), NOT_TYPICAL),
+        (~is_beside_blanks, BESIDE_BLANKS),
+    ]
 
 
 def _typical_sizes(traces: BaseRecording, units: Refined, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
