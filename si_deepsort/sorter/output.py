@@ -80,16 +80,14 @@ def make_sorting(
     Returns
     -------
     sorting : BaseSorting
-        As many segments as the recording, ids of known units and integers, the properties `snr` (peak in noise
-        levels), `main_channel_id` and `spike_size` (a typical spike in standard deviations of white noise; nan if there
-        are too few to measure it). Its annotation `dropped_units` is the table as a dict of columns.
+        As many segments as the recording, ids of known units and integers, properties `snr` (peak in noise levels),
+        `main_channel_id`, `spike_size` (typical, in sd of white noise; nan: unknown), annotation `dropped_units`.
     dropped : pd.DataFrame
-        Units that were merged or dropped at the end, and why, see `dropped_table`.
+        Units that were merged or dropped at the end, and why, see `dropped_table`; the annotation as a table.
     """
     averages, num_units = units.averages, len(units.averages.values)
     before_whitening = whitening.unwhiten(averages.values)
-    peaks = np.abs(before_whitening).max(axis=1) / np.where(noise_before > 0, noise_before, np.inf)
-    snr, main_channels = peaks.max(axis=1), peaks.argmax(axis=1)
+    snr, main_channels = _largest_peaks(before_whitening, noise_before)
     rates_hz = np.bincount(spikes["unit_index"], minlength=num_units) / recording.get_total_duration()
     is_known = np.arange(num_units) < len(known_ids)
     sizes, norms = _typical_sizes(traces, units, seed=limits.seed)
@@ -104,13 +102,18 @@ def make_sorting(
     labels = np.full(num_units, -1)
     labels[order] = np.arange(len(order))
     sorting = as_sorting(_inside(relabelled(spikes, labels, shifts), recording), unit_ids, recording)
-    sorting.set_property("snr", snr[order])
-    sorting.set_property("main_channel_id", traces.channel_ids[main_channels[order]])
-    sorting.set_property("spike_size", sizes[order])
+    channel_ids = traces.channel_ids[main_channels]
+    for name, of_units in dict(snr=snr, main_channel_id=channel_ids, spike_size=sizes).items():
+        sorting.set_property(name, of_units[order])
     table = dropped_table(dropped, traces, whitening, noise_before)
-    sorting.annotate(dropped_units=table.to_dict(orient="list"))
-    _tell_dropped(table)
+    _tell_dropped(sorting, table)
     return sorting, table
+
+
+def _largest_peaks(waveforms: np.ndarray, noise_levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Largest peak of each unit in noise levels, and its channel."""
+    peaks = np.abs(waveforms).max(axis=1) / np.where(noise_levels > 0, noise_levels, np.inf)
+    return peaks.max(axis=1), peaks.argmax(axis=1)
 
 
 def _in_order(is_kept: np.ndarray, is_known: np.ndarray, depths: np.ndarray) -> np.ndarray:
@@ -120,7 +123,9 @@ def _in_order(is_kept: np.ndarray, is_known: np.ndarray, depths: np.ndarray) -> 
     return order[is_kept[order]]
 
 
-def _tell_dropped(table: pd.DataFrame) -> None:
+def _tell_dropped(sorting: BaseSorting, table: pd.DataFrame) -> None:
+    """Annotate the sorting with the table of dropped units, and say in the log how many there are."""
+    sorting.annotate(dropped_units=table.to_dict(orient="list"))
     for reason, rows in table.groupby("reason"):
         logger.info("%d units left out, the largest of SNR %.1f: %s", len(rows), rows["snr"].max(), reason)
 

@@ -14,12 +14,13 @@ from scipy.stats import binom
 from spikeinterface.core import BaseRecording
 
 from ...geometry import channel_distances
-from ...spike_vectors import main_channels, some_of_each
+from ...spike_vectors import main_channels, some_of_each, trains_of
 from ...threads import alone, each
 from ..matching.kernels import INTERPOLATION_REACH
 from ..matching.overlaps import TemplateOverlaps, make_template_overlaps, waveform_directions
 from ..matching.pursuit import pursue_correlations
 from ..waveforms import MOST_AVERAGED_SPIKES
+from .merge import fire_as_two
 from .spike_windows import make_window_templates, read_spike_windows
 from .templates import UnitTemplates
 
@@ -46,7 +47,8 @@ TEST_RADIUS_UM = 150.0
 LEAST_GAIN = 3.0
 # To it comes this fraction of the energy of the template: the spikes of a unit differ in shape, and the sum of two
 # others leaves as much. True units that look like a sum gain 4 % and more. Chosen on development recordings (a tetrode,
-# seed 1, and 45 units that fire together, seed 1).
+# seed 1, and 45 units that fire together, seed 1). It decides nothing if the unit looks like one other unit alone, and
+# the two coincide as one neuron does not.
 MISFIT_FRACTION = 0.01
 # A unit that looks like the sum of several others is a collision if more than this share of its spikes are doubtful:
 # units that are a little contaminated stay. Chosen on the same recordings.
@@ -54,7 +56,6 @@ DOUBTFUL_SHARE = 0.2
 # A unit that looks like one other unit is superfluous if more than this share of its spikes are doubtful. With .2, 48
 # small units that fire together had 1 instead of 7 false units, but a tetrode lost .03 of its accuracy.
 SUPERFLUOUS_SHARE = 0.5
-
 # A unit is one, whatever its other spikes are, if at most this share of them could be spikes of others that cost
 # nothing: contamination makes no collision of a neuron.
 MOST_UNDECIDED = 0.5
@@ -105,6 +106,7 @@ def find_redundant_units(
         spikes[some_of_each(spikes["unit_index"], MOST_TESTED_SPIKES, seed)],
         templates,
         make_template_overlaps(templates.values),
+        trains_of(spikes, len(templates.values)),
         templates.squared_errors().sum(axis=1),
         chance_gains(templates),
         seen,
@@ -125,6 +127,7 @@ class _CollisionTests:
     tested: np.ndarray
     templates: UnitTemplates
     overlaps: TemplateOverlaps
+    trains: list[np.ndarray]
     errors: np.ndarray
     chance: np.ndarray
     seen: np.ndarray
@@ -151,9 +154,9 @@ class _CollisionTests:
 
     def _is_unit_beside(self, unit, others) -> bool:
         templates, norm = self.templates, self.overlaps.norms[unit]
-        num_others, residual = _explain_template(templates.values, self.overlaps, unit, others)
+        explaining, residual = _explain_template(templates.values, self.overlaps, unit, others)
         is_similar = residual - self.errors[unit] < SUSPICIOUS_RESIDUAL * norm
-        if not is_similar or num_others < self.fewest_others:
+        if not is_similar or len(explaining) < self.fewest_others:
             return True
         own = self.tested[self.tested["unit_index"] == unit]
         gains = spike_gains(
@@ -165,11 +168,12 @@ class _CollisionTests:
             threshold=self.threshold,
             amplitude_variance=self.amplitude_variance,
         )
-        share = DOUBTFUL_SHARE if num_others > 1 else SUPERFLUOUS_SHARE
-        least = LEAST_GAIN + self.chance[unit]
-        misfit = MISFIT_FRACTION * norm
-        # One other unit has no lags that could vary: what it leaves of the spikes is a difference.
-        decisive = self.threshold + least + (misfit if num_others > 1 else 0.0)
+        share = DOUBTFUL_SHARE if len(explaining) > 1 else SUPERFLUOUS_SHARE
+        least, misfit = LEAST_GAIN + self.chance[unit], MISFIT_FRACTION * norm
+        decisive = self.threshold + least
+        trains, frequency = [self.trains[one] for one in (unit, explaining[0])], self.traces.get_sampling_frequency()
+        if len(explaining) > 1 or not fire_as_two(*trains, frequency):
+            decisive += misfit
         return _most_gain(gains, len(own), least=least + misfit, decisive=decisive, share=share)
 
 
@@ -229,7 +233,7 @@ def _kept_one_by_one(is_unit: Callable[[int, np.ndarray], bool], order: np.ndarr
 
 
 def _explain_template(templates, overlaps: TemplateOverlaps, unit, candidates):
-    """How many templates of candidates explain the template of a unit, and the energy that they leave."""
+    """Candidates whose templates explain the template of a unit, and the energy that they leave."""
     num_samples = overlaps.num_lags
     pairs = slice(overlaps.starts[unit], overlaps.starts[unit + 1])
     correlations = np.zeros((len(overlaps.norms), 2 * num_samples - 1), dtype="float32")
@@ -248,7 +252,7 @@ def _explain_template(templates, overlaps: TemplateOverlaps, unit, candidates):
     residual[num_samples - 1 : 2 * num_samples - 1] = templates[unit]
     for frame, other, amplitude in zip(frames, others, amplitudes, strict=True):
         residual[frame : frame + num_samples] -= amplitude * templates[other]
-    return len(others), np.sum(residual**2)
+    return others, np.sum(residual**2)
 
 
 def spike_gains(

@@ -9,7 +9,7 @@ rule says that both are one: their templates or their spikes cannot be distingui
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import pdtr
+from scipy.special import pdtr, pdtrc
 from scipy.stats import norm
 
 from .coincidences import count_coincidences, expected_coincidences
@@ -171,3 +171,15 @@ def seldom_coincide(first: np.ndarray, second: np.ndarray, sampling_frequency: f
     """Whether two spike trains hardly coincide, also where they fire at different times anyway."""
     reach = REFRACTORY_S * sampling_frequency
     return count_coincidences(first, second, reach) <= AVOIDANCE * expected_coincidences(first, second, reach)
+
+
+def fire_as_two(first: np.ndarray, second: np.ndarray, sampling_frequency: float) -> bool:
+    """
+    Whether two spike trains coincide within the refractory period as one neuron does not.
+
+    Parameters as in `share_refractory_period`. Because of spikes of others, parts of one neuron may coincide in a
+    fraction of the cases that chance explains, `AVOIDANCE`; these coincide significantly more often.
+    """
+    reach = REFRACTORY_S * sampling_frequency
+    observed, expected = count_coincidences(first, second, reach), expected_coincidences(first, second, reach)
+    return bool(observed > 0 and pdtrc(observed - 1, max(AVOIDANCE * expected, 1e-9)) < SIGNIFICANCE)

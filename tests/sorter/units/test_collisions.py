@@ -121,21 +121,22 @@ def test_a_part_of_a_neuron_and_another_unit_do_not_explain_the_neuron():
     assert not found[0] and not found[2]
 
 
-@pytest.mark.parametrize("fewest_others", [1, 2])
-def test_large_neurons_of_one_shape_and_two_sizes_are_two(fewest_others):
-    """On one channel the shapes of neurons are much alike; 3 noise levels of difference tell every spike."""
+@pytest.mark.parametrize("share_together", [0.0, 0.2])
+def test_large_units_of_one_shape_and_two_sizes_are_two_if_they_fire_together(share_together):
+    """On one channel the shapes of neurons are much alike. Units that never fire together may be parts of a neuron."""
     rng = np.random.default_rng(0)
     small = 50.0 * np.gradient(np.hanning(60))[:, None] / np.gradient(np.hanning(60)).max()
     large = 1.4 * small + 3.0 * np.hanning(60)[:, None]
     traces = rng.standard_normal((NUM_FRAMES, 1)).astype("float32")
-    onsets = 1000 * np.arange(1, 2 * NUM_SPIKES + 1)
-    for onset, shape in zip(onsets, NUM_SPIKES * [small, large], strict=True):
-        traces[onset : onset + 60] += (1 + 0.03 * rng.standard_normal()) * shape
-    counts = np.full(2, NUM_SPIKES)
-    templates = UnitTemplates(np.stack([small, large]).astype("float32"), 28, counts, np.full(1, 15.0))
-    spikes = spikes_of([onsets[::2] + 28, onsets[1::2] + 28])
-    rules = {**RULES, "fewest_others": fewest_others}
-    assert not find_redundant_units(as_recording(traces), spikes, templates, **rules).any()
+    onsets = 1500 * np.arange(1, 2 * NUM_SPIKES + 1)
+    own = [onsets[::2], onsets[1::2] - np.where(rng.random(NUM_SPIKES) < share_together, 1465, 700)]
+    for frames, shape in zip(own, (small, large), strict=True):
+        for onset in frames:
+            traces[onset : onset + 60] += (1 + 0.03 * rng.standard_normal()) * shape
+    templates = UnitTemplates(np.float32([small, large]), 28, np.full(2, NUM_SPIKES), np.full(1, 15.0))
+    spikes = spikes_of([frames + 28 for frames in own])
+    found = find_redundant_units(as_recording(traces), spikes, templates, **{**RULES, "fewest_others": 1})
+    assert found.any() == (share_together == 0.0)
 
 
 def test_a_spike_fits_a_mean_of_which_it_is_part_better_by_chance_alone():
