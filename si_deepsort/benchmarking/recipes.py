@@ -36,8 +36,8 @@ class Recipe:
         Line noise, stimulation artefacts, dead channels. None: none.
     jump_um : float
         Standard deviation of sudden jumps of the tissue.
-    is_plain : bool
-        Whether the recording comes from SpikeInterface's own generator, noise included.
+    plain_channels : int
+        Channels of a recording of SpikeInterface's own generator, noise included. 0: of this package's generator.
     """
 
     description: str
@@ -53,7 +53,7 @@ class Recipe:
     synchrony: float = 0.0
     disturbances: Disturbances | None = None
     jump_um: float = 0.0
-    is_plain: bool = False
+    plain_channels: int = 0
 
 
 _BASE = {
@@ -181,7 +181,9 @@ RECIPES: dict[str, Recipe] = {
         "warning example: 32 channels, the usual simulated noise", "linear32", "linear32", 26, simulated_noise=True
     ),
     **_REALISTIC,
-    "plain": Recipe("SpikeInterface's own generator, as users try it", None, "", 25, is_plain=True),
+    "plain": Recipe("SpikeInterface's own generator, as users try it", None, "", 25, plain_channels=64),
+    "plain_crowded": Recipe("the same, two neurons for each channel", None, "", 60, plain_channels=32),
+    "plain_one_channel": Recipe("the same, one channel", None, "", 3, plain_channels=1),
     **{
         f"{name}_synchronous": replace(
             recipe, description=recipe.description + ", 20 % of a neighbour's spikes joined", synchrony=0.2

@@ -23,7 +23,7 @@ from .synthesis import available_origin, synthesize
 # Part of the identity of a cached recording: raise it when the same recipe gives other traces.
 RECIPE_VERSION = 2
 # Fields that a recipe did not have at first: they belong to the identity of a recording only where they are in use.
-_LATER_FIELDS = ("statistics", "burst_fraction", "synchrony", "disturbances", "jump_um", "is_plain")
+_LATER_FIELDS = ("statistics", "burst_fraction", "synchrony", "disturbances", "jump_um", "plain_channels")
 # Step of the counts in uV, as of Intan and Neuropixels amplifiers.
 GAIN_UV = 0.195
 

@@ -61,8 +61,9 @@ def synthesize(recipe: Recipe, *, seed: int, duration_s: float) -> tuple[si.Base
     sorting : BaseSorting
         With the properties `gt_peak_uV` and `gt_firing_rate`.
     """
-    if recipe.is_plain:
-        recording, sorting = plain_recording(recipe.num_units, seed=seed, duration_s=duration_s)
+    if recipe.plain_channels > 0:
+        sizes = dict(num_units=recipe.num_units, num_channels=recipe.plain_channels)
+        recording, sorting = plain_recording(**sizes, seed=seed, duration_s=duration_s)
         peaks_uV = np.abs(recording.templates).max(axis=(1, 2))
     else:
         rng = np.random.default_rng([seed, 20])
@@ -135,13 +136,17 @@ def _spikes(units, recipe, settings, rng) -> Population:
     return with_synchrony(population, locations, settings, amplitude_sd=AMPLITUDE_VARIATION)
 
 
-def plain_recording(num_units: int, *, seed: int, duration_s: float) -> tuple[InjectTemplatesRecording, si.BaseSorting]:
+def plain_recording(
+    num_units: int, num_channels: int, *, seed: int, duration_s: float
+) -> tuple[InjectTemplatesRecording, si.BaseSorting]:
     """
-    A recording of SpikeInterface's own generator on 64 channels in two columns, as users try it.
+    A recording of SpikeInterface's own generator in two columns of channels, as users try it.
 
     Parameters
     ----------
     num_units : int
+    num_channels : int
+        Even, or 1.
     seed : int
         Seed of the generator.
     duration_s : float
@@ -153,12 +158,13 @@ def plain_recording(num_units: int, *, seed: int, duration_s: float) -> tuple[In
     sorting : BaseSorting
     """
     shape = dict(contact_shapes="square", contact_shape_params={"width": 12})
-    probe = generate_multi_columns_probe(num_columns=2, num_contact_per_column=32, xpitch=32, ypitch=20, **shape)
-    probe.set_device_channel_indices(np.arange(64))
+    columns = dict(num_columns=min(num_channels, 2), num_contact_per_column=max(num_channels // 2, 1))
+    probe = generate_multi_columns_probe(**columns, xpitch=32, ypitch=20, **shape)
+    probe.set_device_channel_indices(np.arange(num_channels))
     recording, sorting = generate_ground_truth_recording(
         durations=[duration_s],
         sampling_frequency=30_000.0,
-        num_channels=64,
+        num_channels=num_channels,
         num_units=num_units,
         probe=probe,
         seed=seed,

@@ -170,9 +170,12 @@ def test_units_of_independent_recordings_fire_apart(no_data):
     assert pairs_within(together, 0.8) > pairs_within(alone, 0.8) + 0.1
 
 
-def test_plain_recordings_are_those_of_spikeinterface():
-    recording, sorting = synthesis.synthesize(recordings.RECIPES["plain"], seed=42, duration_s=2.0)
-    assert recording.get_num_channels() == 64 and len(sorting.unit_ids) == 25
+@pytest.mark.parametrize(
+    "name, num_channels, num_units", [("plain", 64, 25), ("plain_crowded", 32, 60), ("plain_one_channel", 1, 3)]
+)
+def test_plain_recordings_are_those_of_spikeinterface(name, num_channels, num_units):
+    recording, sorting = synthesis.synthesize(recordings.RECIPES[name], seed=42, duration_s=2.0)
+    assert recording.get_num_channels() == num_channels and len(sorting.unit_ids) == num_units
     template = recording.templates[0]
     assert sorting.get_property("gt_peak_uV")[0] == np.abs(template).max()
 

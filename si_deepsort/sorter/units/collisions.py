@@ -171,8 +171,8 @@ class _CollisionTests:
         share = DOUBTFUL_SHARE if len(explaining) > 1 else SUPERFLUOUS_SHARE
         least, misfit = LEAST_GAIN + self.chance[unit], MISFIT_FRACTION * norm
         decisive = self.threshold + least
-        trains, frequency = [self.trains[one] for one in (unit, explaining[0])], self.traces.get_sampling_frequency()
-        if len(explaining) > 1 or not fire_as_two(*trains, frequency):
+        first, second = self.trains[unit], self.trains[explaining[0]]
+        if len(explaining) > 1 or not fire_as_two(first, second, self.traces.get_sampling_frequency()):
             decisive += misfit
         return _most_gain(gains, len(own), least=least + misfit, decisive=decisive, share=share)
 
