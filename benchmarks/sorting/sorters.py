@@ -15,7 +15,8 @@ from pathlib import Path
 from si_deepsort.cli import main
 
 DEFAULTS = {
-    "--recordings": "tetrode,linear32,hybrid,plain,plain_crowded,plain_one_channel,bursting,synchronous_dense,synchronous_small",
+    "--recordings": "tetrode,linear32,hybrid,plain,plain_crowded,plain_one_channel,bursting,synchronous_dense,"
+    "synchronous_small",
     "--sorters": "deepsort,lupin,spykingcircus2",
     "--seeds": "201,202,203",
     "--duration": "60",
