@@ -160,7 +160,8 @@ class _CollisionTests:
             return True
         own = self.tested[self.tested["unit_index"] == unit]
         gains = spike_gains(
-            *(self.traces, [own[::2], own[1::2]]),
+            self.traces,
+            [own[::2], own[1::2]],
             templates,
             unit,
             others,
