@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 # What a page asks of the reader's own files, and what stands for it here.
 STAND_INS = {'si.read_openephys("my_recording")': "own_recording()"}
 # Properties of units, and arguments of other functions, that the pages name beside settings.
-UNIT_PROPERTIES = {"main_channel_id", "model"}
+UNIT_PROPERTIES = {"main_channel_id", "model", "spike_size"}
 # Settings with which training takes seconds: module, name and values.
 SHORT_TRAINING = [
     ("detection", "DetectorTrainingSettings", dict(num_epochs=1, num_negatives=2000)),

@@ -133,7 +133,7 @@ def test_resuming_after_a_kill_gives_the_same_weights(tmp_path, killed_in_epoch)
 
 VICTIM = """
 import sys, time
-sys.path.insert(0, sys.argv[1])
+sys.path += [sys.argv[1], sys.argv[1] + "/.."]
 from test_loop import make_batches, run
 
 def slow(epoch):

@@ -58,7 +58,7 @@ def judged(monkeypatch, labels, upper, *, unit_ids=(0, 1, 2, 3), sizes=(20.0, 8.
 
 
 def test_fragments_with_few_of_their_spikes_are_left_out(monkeypatch):
-    labels, upper = ["good", "fragment", "fragment", "noise"], [1.0, 0.2, 0.7, 0.1]
+    labels, upper = ["good", "fragment", "fragment", "noise"], [1.0, 0.4, 0.7, 0.4]
     before, after, tables = judged(monkeypatch, labels, upper)
     assert after.unit_ids.tolist() == [0, 1, 2]
     assert after.get_property("label").tolist() == ["good", "fragment", "noise"]
@@ -70,6 +70,13 @@ def test_fragments_with_few_of_their_spikes_are_left_out(monkeypatch):
     (row,) = tables["dropped"].to_dict(orient="records")
     assert (row["num_spikes"], row["snr"], row["depth_um"], row["reason"]) == (6, 4.0, 20.0, FRAGMENT)
     assert after.get_annotation("dropped_units")["reason"] == [FRAGMENT]
+
+
+def test_noise_with_hardly_any_of_the_spikes_of_a_neuron_is_left_out(monkeypatch):
+    labels, upper = ["noise", "noise", "good", "multi-unit"], [0.1, 0.3, 0.1, 0.1]
+    _, after, tables = judged(monkeypatch, labels, upper)
+    assert after.get_property("label").tolist() == ["noise", "good", "multi-unit"]
+    assert tables["dropped"]["reason"].tolist() == [FRAGMENT]
 
 
 def test_fragments_stay_on_request_and_known_units_always(monkeypatch):

@@ -16,7 +16,7 @@ SATELLITE = "its spikes are what a larger unit leaves over"
 RARE = "fires too rarely (min_firing_rate)"
 SMALL = "peak too small (min_amplitude)"
 NOT_TYPICAL = "spikes too small, or unlike their mean (min_spike_size)"
-FRAGMENT = "a fragment: most spikes of its neuron are missing (drop_fragments)"
+FRAGMENT = "a fragment or noise: most spikes of its neuron are missing (drop_fragments)"
 BESIDE_BLANKS = "its spikes lie beside blanked artefacts alone"
 
 
