@@ -1,23 +1,34 @@
 """
 Pages of the documentation that are made from the code when it is built: nothing in them can be out of date.
 
-MkDocs calls `on_files`. The functions return Markdown, and the tests call them, too.
+MkDocs calls `on_files`. The functions return Markdown, and the tests call them, too. Who reads the pages in a checkout,
+without building the site, finds shorter pages in the same places: `python docs/generated_pages.py` writes them.
 """
 
+import inspect
 import re
 from dataclasses import MISSING, fields
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+NOTE = "<!-- Written by: python docs/generated_pages.py -->\n"
 
 
 def on_files(files, config):
-    """Add the generated pages to those that MkDocs found."""
+    """Put the generated pages in place of those that MkDocs found in the checkout."""
     from mkdocs.structure.files import File
 
     for name, make in PAGES.items():
+        if (written := files.get_file_from_path(name)) is not None:
+            files.remove(written)
         files.append(File.generated(config, name, content=make()))
     return files
+
+
+def write_pages_of_checkout():
+    """Write the pages that are read where no site is built."""
+    for name, make in PAGES_OF_CHECKOUT.items():
+        (ROOT / "docs" / name).write_text(NOTE + make(), encoding="utf-8")
 
 
 def api_page() -> str:
@@ -34,6 +45,46 @@ def api_page() -> str:
             place = f"{public.__module__}.{public.__qualname__}"
             lines += [f"::: {place}", "    options:", "      heading_level: 2", f"      heading: {name}", ""]
     return "\n".join(lines)
+
+
+def api_list() -> str:
+    """Every public name with its first sentence and its file; the site has the whole docstrings."""
+    import si_deepsort
+    from si_deepsort.preprocessing import PREPROCESSORS
+
+    lines = [
+        "# Python",
+        "",
+        "Everything below is imported as `from si_deepsort import NAME`; `help(NAME)` explains its arguments.",
+        "",
+        "| name | what it is |",
+        "| --- | --- |",
+    ]
+    for name in sorted(si_deepsort.__all__, key=str.lower):
+        public = PREPROCESSORS[name][0] if name in PREPROCESSORS else getattr(si_deepsort, name)
+        if callable(public):
+            file = public.__module__.replace(".", "/") + ".py"
+            file = file if (ROOT / file).is_file() else public.__module__.replace(".", "/") + "/__init__.py"
+            first = re.split(r"(?<=\.)\s", " ".join(inspect.getdoc(public).split("\n\n")[0].split()))[0]
+            lines.append(f"| [`{name}`](../../{file}) | {_in_cell(first)} |")
+    return "\n".join(lines) + "\n"
+
+
+def models_list() -> str:
+    """Links to the cards of the bundled models."""
+    cards = sorted((ROOT / "model_cards").glob("*.md"))
+    lines = [f"- [{card.stem}](../../model_cards/{card.name})" for card in cards]
+    return "\n".join(["# Bundled models", "", "`si-deepsort models list` shows a table of them.", "", *lines]) + "\n"
+
+
+def glossary_link() -> str:
+    """Where the glossary is in a checkout."""
+    return "# Glossary\n\nIt is in [CONTRIBUTING.md](../../CONTRIBUTING.md#glossary).\n"
+
+
+def changelog_link() -> str:
+    """Where the changelog is in a checkout."""
+    return "# Changelog\n\nIt is [CHANGELOG.md](../CHANGELOG.md).\n"
 
 
 def settings_page() -> str:
@@ -130,3 +181,14 @@ PAGES = {
     "reference/glossary.md": glossary_page,
     "changelog.md": changelog_page,
 }
+PAGES_OF_CHECKOUT = {
+    "reference/api.md": api_list,
+    "reference/settings.md": settings_page,
+    "reference/command_line.md": command_line_page,
+    "reference/models.md": models_list,
+    "reference/glossary.md": glossary_link,
+    "changelog.md": changelog_link,
+}
+
+if __name__ == "__main__":
+    write_pages_of_checkout()
