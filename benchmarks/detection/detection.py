@@ -5,7 +5,9 @@ Recordings are made from biophysical templates that no detector was trained on. 
 its own score is then swept to the point where 95 % of what it reports, over all recordings of one front end, are
 spikes of the known units. A detection of a far background unit counts as wrong for every detector alike ("strict");
 a second column leaves those detections out. The networks and the detection by energy see white traces; of each peer's
-settings and traces the best on these recordings is shown.
+settings and traces the best on these recordings is shown. `find_peaks` drops the second peaks of large spikes from the
+peaks of any method; each detector is shown with and without this step, for which its scores serve as sizes if it has
+no others.
 """
 
 import argparse
@@ -13,28 +15,28 @@ import os
 import time
 import warnings
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
 from probeinterface import Probe
+from true_spikes import SNR_EDGES, Truth
 
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.detection.node import SHADOW_RATIO
 from si_deepsort.detection.prepare import prepare_detector
+from si_deepsort.detection.second_peaks import are_second_peaks
 from si_deepsort.generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording
-from si_deepsort.geometry import channel_distances
 from si_deepsort.noise import noise_levels, sample_traces
 from si_deepsort.preprocessing.band_pass import band_pass
 from si_deepsort.preprocessing.whiten import whiten_time_space
-from si_deepsort.training.detection.examples import clean_labels
 
-SNR_EDGES = (0.0, 3.0, 4.0, 5.0, 6.5, 8.0, np.inf)
 LAYOUTS = {"linear32": 26, "neuropixels1_64": 40, "neuropixels2_64": 40, "tetrode": 8}
 PRECISION = 0.95
-MATCH_MS, MATCH_UM = 0.4, 100.0
 RADIUS_UM, EXCLUSIVE_MS = 60.0, 0.4
+# Name of the cost in the results.
+CPU_S = "cpu_s_per_recorded_s_of_32_channels"
 # Smallest size of a peak that the detection by energy reports here.
 SMALLEST_SIZE = 4.0
 # Settings of the peers, radius in um, exclusion in ms and sign: those of our detector, and SpikeInterface's defaults.
@@ -69,7 +71,7 @@ def front_ends(recording):
 
 
 def own_scores(white, traces, model: str):
-    """Peaks of the energy with their size, or with the probability that a network gives them, and the CPU time."""
+    """Peaks of the energy with their score, a network's probability or their size, and their size; and the CPU time."""
     detector = prepare_detector(white, "cnn" if model == "energy" else model)
 
     def scored(stretch):
@@ -84,7 +86,7 @@ def own_scores(white, traces, model: str):
     for first in range(0, len(traces), chunk):
         begin = max(0, first - detector.margin)
         found, scores = scored(traces[begin : first + chunk + detector.margin])
-        parts.append((found.frames + begin, found.channels, scores))
+        parts.append((found.frames + begin, found.channels, scores, found.sizes))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True)), time.process_time() - start
 
 
@@ -113,7 +115,7 @@ def peer_scores(recording, method: str, radius_um: float, exclusive_ms: float, p
     scores = np.abs(peaks["amplitude"])
     if method == "locally_exclusive":
         scores = scores / levels[peaks["channel_index"]]
-    return (peaks["sample_index"], peaks["channel_index"], scores), cpu_s
+    return (peaks["sample_index"], peaks["channel_index"], scores, scores), cpu_s
 
 
 def _scored(detector_class):
@@ -135,62 +137,26 @@ def _scored(detector_class):
     return Scored
 
 
-class Truth:
-    """Spikes of the known units, with the SNR of each, and of the far ones."""
-
-    def __init__(self, recording, raw_sorting, far, filtered, unit_snrs=None):
-        sampled = sample_traces(filtered)
-        scaled = filtered.get_traces() / noise_levels(sampled)
-        frequency = recording.get_sampling_frequency()
-        self.distances = channel_distances(recording.get_channel_locations())
-        self.tolerance = round(MATCH_MS * frequency / 1000)
-        labels = clean_labels([scaled], raw_sorting, frequency)
-        self.frames, units = labels.frames[0], labels.units[0]
-        self.unit_snrs = np.abs(labels.peaks).max(axis=1) if unit_snrs is None else unit_snrs
-        self.channels = np.abs(labels.peaks).argmax(axis=1)[units]
-        self.bins = np.digitize(self.unit_snrs[units], SNR_EDGES) - 1
-        far_labels = clean_labels([scaled], far, frequency)
-        self.far_frames = far_labels.frames[0]
-        self.far_channels = np.abs(far_labels.peaks).argmax(axis=1)[far_labels.units[0]]
-
-    def match(self, frames, channels):
-        """Which known spikes are found, which detections find one, which find a far spike."""
-        order = np.argsort(frames, kind="stable")
-        found, used = one_to_one(
-            self.frames, self.channels, frames[order], channels[order], self.tolerance, self.distances
-        )
-        rest = order[~used]
-        _, far_used = one_to_one(
-            self.far_frames, self.far_channels, frames[rest], channels[rest], self.tolerance, self.distances
-        )
-        return found, int(used.sum()), int(far_used.sum())
+def second_peaks_cpu_s(outputs, truths, threshold):
+    """CPU time in which the second peaks among those above a threshold are found."""
+    start = time.process_time()
+    for (*peaks, scores, sizes), truth in zip(outputs, truths, strict=True):
+        keep = scores >= threshold
+        are_second_peaks(*(values[keep] for values in (*peaks, sizes)), truth.distances, truth.frequency)
+    return time.process_time() - start
 
 
-def one_to_one(frames, channels, found_frames, found_channels, tolerance: int, distances):
-    """Pair known and found spikes near in time and space, the nearest in time first; each is used once."""
-    first = np.searchsorted(found_frames, frames - tolerance)
-    number = np.searchsorted(found_frames, frames + tolerance, side="right") - first
-    known = np.repeat(np.arange(len(frames)), number)
-    found = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number) + first[known]
-    apart = distances[channels[known], found_channels[found]]
-    near = apart <= MATCH_UM
-    known, found, apart = known[near], found[near], apart[near]
-    lag = np.abs(frames[known] - found_frames[found])
-    is_known, is_used = np.zeros(len(frames), bool), np.zeros(len(found_frames), bool)
-    for pair in np.lexsort((apart, lag)):
-        if not is_known[known[pair]] and not is_used[found[pair]]:
-            is_known[known[pair]] = is_used[found[pair]] = True
-    return is_known, is_used
-
-
-def at_threshold(outputs, truths, threshold, leave_out_far):
+def at_threshold(outputs, truths, threshold, *, leave_out_far, with_second_peaks):
     """Precision and recall per SNR bin over all recordings."""
     hits = np.zeros(len(SNR_EDGES) - 1)
     total = np.zeros(len(SNR_EDGES) - 1)
     num_right = num_reported = 0
-    for (frames, channels, scores), truth in zip(outputs, truths, strict=True):
+    for (frames, channels, scores, sizes), truth in zip(outputs, truths, strict=True):
         keep = scores >= threshold
         frames, channels = frames[keep], channels[keep]
+        if not with_second_peaks:
+            keep = ~are_second_peaks(frames, channels, sizes[keep], truth.distances, truth.frequency)
+            frames, channels = frames[keep], channels[keep]
         found, right, far = truth.match(frames, channels)
         num_right += right
         num_reported += len(frames) - (far if leave_out_far else 0)
@@ -199,17 +165,17 @@ def at_threshold(outputs, truths, threshold, leave_out_far):
     return num_right / max(num_reported, 1), hits / np.maximum(total, 1), float(hits.sum() / total.sum())
 
 
-def recall_at_precision(outputs, truths, leave_out_far: bool):
+def recall_at_precision(outputs, truths, **choices):
     """The lowest threshold with the wanted precision, by bisection on the ranks of the scores."""
     scores = np.unique(np.concatenate([output[2] for output in outputs]))
     low, high = 0, len(scores) - 1
     while low < high:
         middle = (low + high) // 2
-        if at_threshold(outputs, truths, scores[middle], leave_out_far)[0] >= PRECISION:
+        if at_threshold(outputs, truths, scores[middle], **choices)[0] >= PRECISION:
             high = middle
         else:
             low = middle + 1
-    precision, recalls, recall = at_threshold(outputs, truths, scores[low], leave_out_far)
+    precision, recalls, recall = at_threshold(outputs, truths, scores[low], **choices)
     return dict(
         threshold=float(scores[low]),
         precision=round(precision, 4),
@@ -223,15 +189,17 @@ def table(results):
     bins = [f"{low:g}-{high:g}" if np.isfinite(high) else f"over {low:g}" for low, high in pairwise(SNR_EDGES)]
     best = {}
     for row in results:
-        key = row["front_end"], row["detector"].split(",")[0]
+        key = row["front_end"], row["detector"].split(",")[0], row["with_second_peaks"]
         if key not in best or row["strict"]["recall"] > best[key]["strict"]["recall"]:
             best[key] = row
     rows = [
-        [front_end, name, *row["strict"]["recall_by_snr"], row["cpu_s_per_recorded_s_of_32_channels"]]
-        for (front_end, name), row in best.items()
+        [*key[:2], "kept" if key[2] else "dropped", *row["strict"]["recall_by_snr"], row[CPU_S]]
+        for key, row in best.items()
     ]
     caption = f"Recall at {PRECISION:.0%} precision, by the SNR of the unit (peak / noise level after the band-pass)."
-    return dict(columns=["traces", "detector", *bins, "CPU-s per s, 32 channels"], rows=rows, caption=caption)
+    return dict(
+        columns=["traces", "detector", "second peaks", *bins, "CPU-s per s, 32 channels"], rows=rows, caption=caption
+    )
 
 
 def main():
@@ -248,11 +216,13 @@ def main():
     warnings.filterwarnings("ignore")
     truths, outputs, cpu_s, channel_s = collect(options)
     results = []
-    for (front_end, detector), found in outputs.items():
-        row = dict(front_end=front_end, detector=detector)
-        row["strict"] = recall_at_precision(found, truths[front_end], leave_out_far=False)
-        row["far_left_out"] = recall_at_precision(found, truths[front_end], leave_out_far=True)
-        row["cpu_s_per_recorded_s_of_32_channels"] = round(32 * cpu_s[front_end, detector] / channel_s, 4)
+    for ((front_end, detector), found), second in product(outputs.items(), (True, False)):
+        row = dict(front_end=front_end, detector=detector, with_second_peaks=second)
+        for name, leave_out_far in (("strict", False), ("far_left_out", True)):
+            choices = dict(leave_out_far=leave_out_far, with_second_peaks=second)
+            row[name] = recall_at_precision(found, truths[front_end], **choices)
+        own = 0.0 if second else second_peaks_cpu_s(found, truths[front_end], row["strict"]["threshold"])
+        row[CPU_S] = round(32 * (cpu_s[front_end, detector] + own) / channel_s, 4)
         results.append(row)
         print(row, flush=True)
     document = dict(

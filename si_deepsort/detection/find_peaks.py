@@ -8,6 +8,7 @@ from spikeinterface.core.base import base_peak_dtype
 from spikeinterface.core.node_pipeline import PeakDetector
 
 from ..chunk_jobs import run_node
+from ..geometry import channel_distances
 from ..nets.network import Network
 from ..noise import noise_levels, sample_signal
 from ..on_device import device_for
@@ -19,6 +20,7 @@ from .front_end import DEFAULT_FRONT_END, FrontEnd, apply_front_end, traces_for
 from .node import ENERGY_THRESHOLD, EnergyPeakDetector, NetworkPeakDetector
 from .on_device import detector_on_device, finder_on_device
 from .prepare import load_detector, prepare_detector, separated_locations, whitening_of
+from .second_peaks import are_second_peaks
 from .threshold_detectors import THRESHOLD_METHODS, threshold_detector, with_locations
 
 
@@ -30,6 +32,7 @@ def find_peaks(
     radius_um: float = RADIUS_UM,
     exclusive_ms: float | None = None,
     only_standing_out: bool = False,
+    with_second_peaks: bool = False,
     applied_front_end: FrontEnd | None = None,
     whitening: Whitening | None = None,
     seed: int = 0,
@@ -54,6 +57,10 @@ def find_peaks(
     only_standing_out : bool, default: False
         If the heights of a channel's peaks fall into two separate groups, drop the lower one: the multi-unit
         background of a single channel with few large units.
+    with_second_peaks : bool, default: False
+        Keep the further peaks of large spikes, too: along dendrites and on the flanks of their footprint. They are told
+        by coming back with the larger peak, see `second_peaks`. A small neuron that follows more than a tenth of the
+        spikes of a large one after the same delay, within .15 ms, loses these spikes.
     applied_front_end, whitening : list of dict | None, Whitening | None, default: None
         Steps of the front end that the recording has been through, and its whitening if that is not its last step; it
         is white then. None applies the model's own.
@@ -79,6 +86,8 @@ def find_peaks(
         recording, method, threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed, device
     )
     peaks = _run_node(traces, node, job_kwargs, device)
+    if not with_second_peaks:
+        peaks = peaks[~_are_second_peaks(peaks, traces)]
     if only_standing_out:
         peaks = _standing_out(peaks, traces, seed, is_white=method not in THRESHOLD_METHODS)
     return peaks[np.lexsort((peaks["channel_index"], peaks["sample_index"], peaks["segment_index"]))]
@@ -91,6 +100,17 @@ def _run_node(traces, node: PeakDetector, job_kwargs: dict | None, device: str) 
         jobs["pool_engine"] = "thread"  # one process feeds a device
     peaks = run_node(traces, node, jobs, job_name=f"detect spikes ({node.name})")
     return peaks[[name for name, _ in base_peak_dtype]].astype(base_peak_dtype)
+
+
+def _are_second_peaks(peaks: np.ndarray, traces: BaseRecording) -> np.ndarray:
+    """Which peaks are further peaks of larger ones."""
+    # Segments follow each other, farther apart than any two peaks of a spike.
+    lengths = np.array([traces.get_num_samples(index) for index in range(traces.get_num_segments())])
+    starts = np.cumsum(lengths + round(traces.get_sampling_frequency())) - lengths
+    frames = peaks["sample_index"] + starts[peaks["segment_index"]]
+    distances_um = channel_distances(separated_locations(traces))
+    sizes = np.abs(peaks["amplitude"])
+    return are_second_peaks(frames, peaks["channel_index"], sizes, distances_um, traces.get_sampling_frequency())
 
 
 def _standing_out(peaks, traces, seed, *, is_white):

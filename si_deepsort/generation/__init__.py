@@ -1,11 +1,12 @@
 """
 Recordings with known spikes and realistic noise, from a seed: for training, demonstrations and benchmarks.
 
-Templates come from SpikeInterface's generator (parametric waveforms, randomised far beyond its defaults) or are given;
-noise has the spectrum and the spatial correlation of real Neuropixels recordings; a crowd of far, small units makes
-the background hash without which every sorter looks better than it is.
+Templates come from SpikeInterface's generator (parametric waveforms, randomised far beyond its defaults), from neurons
+with dendrites (cable theory), or are given; noise has the spectrum and the spatial correlation of real Neuropixels
+recordings; a crowd of far, small units makes the background hash without which every sorter looks better than it is.
 """
 
+from .cable import cable_templates
 from .colored_noise import ColoredNoiseRecording
 from .disturbances import DisturbedRecording
 from .injection import MovingTemplates, inject_moving_units, inject_units
@@ -27,6 +28,7 @@ __all__ = [
     "MovingTemplates",
     "Population",
     "SpikeStatistics",
+    "cable_templates",
     "draw_population",
     "generate_recording",
     "inject_moving_units",
