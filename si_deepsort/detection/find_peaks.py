@@ -45,8 +45,8 @@ def find_peaks(
     Parameters
     ----------
     recording : BaseRecording
-        Unfiltered traces in any unit for "energy" and networks, which apply their front end: a band-pass, a common
-        reference and a whitening. Band-passed traces for the threshold detectors of SpikeInterface.
+        Unfiltered traces in any unit for "energy" and networks, which apply their front end and whiten. Band-passed
+        traces for the threshold detectors of SpikeInterface.
     method : "cnn" | "gru" | "energy" | "locally_exclusive" | "matched_filtering" | str | Path | Network, default: "cnn"
         A network, a model folder, the energy alone, or a threshold detector of SpikeInterface.
     threshold : float | None, default: None
@@ -54,43 +54,37 @@ def find_peaks(
         ("energy"; None is 6.5), or smallest height in noise levels (threshold detectors; None is 5).
     radius_um, exclusive_ms : float | None, default: 60.0, None
         The largest of several peaks this close in space and time stays. None takes the model's own time, or 0.4 ms.
-    only_standing_out : bool, default: False
-        If the heights of a channel's peaks fall into two separate groups, drop the lower one: the multi-unit
-        background of a single channel with few large units.
-    with_second_peaks : bool, default: False
-        Keep the further peaks of large spikes, too: along dendrites and on the flanks of their footprint. They are told
-        by coming back with the larger peak, see `second_peaks`. A small neuron that follows more than a tenth of the
-        spikes of a large one after the same delay, within .15 ms, loses these spikes.
+    only_standing_out, with_second_peaks : bool, default: False
+        If the heights of a channel's peaks fall into two groups, drop the lower one: the multi-unit background. Keep
+        the further peaks of large spikes, too, which come back with the larger peak, see `second_peaks`.
     applied_front_end, whitening : list of dict | None, Whitening | None, default: None
-        Steps of the front end that the recording has been through, and its whitening if that is not its last step; it
-        is white then. None applies the model's own.
+        Steps of the front end that the recording has been through, and its whitening if that is not its last step.
     seed : int, default: 0
         Random seed of the chunks on which the threshold detectors estimate noise.
     job_kwargs : dict | None, default: None
-        SpikeInterface's job_kwargs: n_jobs, chunk_duration, progress_bar...
+        SpikeInterface's: n_jobs, chunk_duration, progress_bar...
     device : "cpu" | "auto" | "cuda" | "cuda:N" | "mps", default: "cpu"
-        Where energy and networks are computed, see `on_device.device_for`. Threshold detectors compute on the CPU.
+        Where energy and networks are computed, see `on_device.device_for`.
 
     Returns
     -------
     np.ndarray
-        Peaks with SpikeInterface's `base_peak_dtype`, sorted by segment and sample. The amplitude is the size of the
-        waveform in noise standard deviations, and for threshold detectors the trace in its unit.
+        Peaks with SpikeInterface's `base_peak_dtype`, sorted by segment and sample. Amplitudes are sizes of waveforms
+        in noise standard deviations, for threshold detectors the trace in its unit.
 
     Raises
     ------
     ValueError
         If there is no such model or device, or several channels and no probe.
     """
-    node, traces = _node_and_traces(
-        recording, method, threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed, device
-    )
+    values = threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed, device
+    node, traces = _node_and_traces(recording, method, *values)
     peaks = _run_node(traces, node, job_kwargs, device)
     if not with_second_peaks:
         peaks = peaks[~_are_second_peaks(peaks, traces)]
     if only_standing_out:
         peaks = _standing_out(peaks, traces, seed, is_white=method not in THRESHOLD_METHODS)
-    return peaks[np.lexsort((peaks["channel_index"], peaks["sample_index"], peaks["segment_index"]))]
+    return peaks[np.lexsort([peaks[name] for name in ("channel_index", "sample_index", "segment_index")])]
 
 
 def _run_node(traces, node: PeakDetector, job_kwargs: dict | None, device: str) -> np.ndarray:
