@@ -45,20 +45,19 @@ def find_peaks(
     Parameters
     ----------
     recording : BaseRecording
-        Unfiltered traces in any unit for "energy" and networks, which apply their front end and whiten. Band-passed
-        traces for the threshold detectors of SpikeInterface.
+        Unfiltered for "energy" and networks, which filter and whiten; band-passed for threshold detectors.
     method : "cnn" | "gru" | "energy" | "locally_exclusive" | "matched_filtering" | str | Path | Network, default: "cnn"
         A network, a model folder, the energy alone, or a threshold detector of SpikeInterface.
     threshold : float | None, default: None
-        Smallest probability of a spike (None takes the network's own), smallest size in noise standard deviations
-        ("energy"; None is 6.5), or smallest height in noise levels (threshold detectors; None is 5).
+        Smallest probability of a spike (None: the network's own), size in noise standard deviations ("energy"; None:
+        6.5), or height in noise levels (threshold detectors; None: 5).
     radius_um, exclusive_ms : float | None, default: 60.0, None
         The largest of several peaks this close in space and time stays. None takes the model's own time, or 0.4 ms.
     only_standing_out, with_second_peaks : bool, default: False
         If the heights of a channel's peaks fall into two groups, drop the lower one: the multi-unit background. Keep
         the further peaks of large spikes, too, which come back with the larger peak, see `second_peaks`.
     applied_front_end, whitening : list of dict | None, Whitening | None, default: None
-        Steps of the front end that the recording has been through, and its whitening if that is not its last step.
+        Steps of the front end that the traces have been through, and their whitening if that is not the last step.
     seed : int, default: 0
         Random seed of the chunks on which the threshold detectors estimate noise.
     job_kwargs : dict | None, default: None
@@ -80,8 +79,7 @@ def find_peaks(
     values = threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed, device
     node, traces = _node_and_traces(recording, method, *values)
     peaks = _run_node(traces, node, job_kwargs, device)
-    if not with_second_peaks:
-        peaks = peaks[~_are_second_peaks(peaks, traces)]
+    peaks = peaks if with_second_peaks else peaks[~_are_second_peaks(peaks, traces)]
     if only_standing_out:
         peaks = _standing_out(peaks, traces, seed, is_white=method not in THRESHOLD_METHODS)
     return peaks[np.lexsort([peaks[name] for name in ("channel_index", "sample_index", "segment_index")])]
