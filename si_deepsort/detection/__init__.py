@@ -3,7 +3,7 @@ Spike detection: peaks of the energy in white traces, by a threshold or judged b
 
 - `find_peaks.py`: `find_peaks`, the peaks of a recording by any method;
 - `probability.py`: `detection_probability`, the probability of a spike at each sample and channel;
-- `energy.py`: energy of white traces in the subspace of spike waveforms;
+- `energy.py`, `energy_kernels.py`: energy of white traces in the subspace of spike waveforms, and its compiled part;
 - `candidates.py`: peaks of this energy;
 - `windows.py`: the window around each candidate that a network looks at;
 - `spike_detector.py`: a network with all that it must know of one probe: white traces in, probabilities out;

@@ -136,8 +136,10 @@ class CandidateFinder:
         energy = spike_energy(traces, self.filters, self.stride)
         is_highest = np.zeros(energy.shape, dtype=bool)
         _find_local_maxima(energy, threshold, self.neighbors, self.exclusive_places, is_highest)
-        places, channels = np.divmod(np.flatnonzero(is_highest), energy.shape[1])
-        return places, channels, energy[places, channels]
+        channels, places = np.divmod(np.flatnonzero(is_highest), max(energy.shape[1], 1))
+        order = np.lexsort((channels, places))
+        places, channels = places[order], channels[order]
+        return places, channels, energy[channels, places]
 
     def _largest(self, places, channels, heights, radius_um, reach):
         """Position of the largest peak within a radius and a number of places of each, itself included."""
@@ -161,22 +163,25 @@ class CandidateFinder:
 @numba.njit(**COMPILED)
 def _find_local_maxima(energy, threshold, neighbors, reach, is_highest):
     """Say in `is_highest`, all False, at which places no place within reach on any neighbour is higher."""
-    num_places, num_channels = energy.shape
-    for place in range(num_places):
-        first, last = max(0, place - reach), min(num_places, place + reach + 1)
-        for channel in range(num_channels):
-            height = energy[place, channel]
+    num_channels, num_places = energy.shape
+    for channel in range(num_channels):
+        for place in range(num_places):
+            height = energy[channel, place]
             if height <= threshold:
                 continue
-            is_highest[place, channel] = True
+            first, last = max(0, place - reach), min(num_places, place + reach + 1)
+            # Most places have a higher one beside them.
+            if energy[channel, max(place - 1, first)] > height or energy[channel, min(place + 1, last - 1)] > height:
+                continue
+            is_highest[channel, place] = True
             for neighbor in neighbors[channel]:
                 if neighbor < 0:
                     break
                 for other in range(first, last):
-                    if energy[other, neighbor] > height:
-                        is_highest[place, channel] = False
+                    if energy[neighbor, other] > height:
+                        is_highest[channel, place] = False
                         break
-                if not is_highest[place, channel]:
+                if not is_highest[channel, place]:
                     break
 
 

@@ -12,15 +12,14 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numba
 import numpy as np
 import scipy.fft
 import scipy.signal
 
-from ..compiled import COMPILED
 from ..generation import GenerationSettings, random_templates
 from ..geometry import channel_distances
 from ..preprocessing.whitening import Whitening
+from .energy_kernels import find_highest_energy, measure_energies
 
 # Rate in Hz at which traces are compared with waveforms at least: spikes hold next to nothing above half of it.
 COMPARISON_FREQUENCY = 14_000.0
@@ -177,13 +176,13 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
 
     Returns
     -------
-    np.ndarray, shape (num_places, num_channels), float32
-        In noise standard deviations, at [p, c] for the waveform on channel c that starts at frame `p * stride` and has
+    np.ndarray, shape (num_channels, num_places), float32
+        In noise standard deviations, at [c, p] for the waveform on channel c that starts at frame `p * stride` and has
         its peak `filters.nbefore` later.
     """
     num_directions, num_samples = filters.directions.shape
     num_places = max(0, (len(traces) - num_samples) // stride + 1)
-    energy = np.empty((num_places, traces.shape[1]), dtype="float32")
+    energy = np.empty((traces.shape[1], num_places), dtype="float32")
     num_blocks = max(1, math.ceil(num_places / MOST_BLOCK_PLACES))
     step = max(1, math.ceil(num_places / num_blocks))
     block_frames = (step - 1) * stride + num_samples
@@ -192,21 +191,19 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
     # The inverse transform divides by the number of places instead of frames.
     spectra /= np.float32(stride)
     (order, groups), room = _local_groups(filters.profiles), np.empty((3, size), dtype="float32")
+    block = np.zeros((size * stride, traces.shape[1]), dtype="float32")
     for start in range(0, num_places, step):
         stretch = traces[start * stride : start * stride + block_frames]
-        block = np.zeros((traces.shape[1], size * stride), dtype="float32")
-        block[:, : len(stretch)] = stretch.T[order]
-        products = scipy.fft.rfft(block, axis=1)[:, None, : size // 2 + 1] * spectra
-        projected = scipy.fft.irfft(products, size, axis=2, overwrite_x=True)
-        stop = min(start + step, num_places)
+        block[: len(stretch)], block[len(stretch) :] = stretch, 0
+        # The transform reads along time without a transposed copy.
+        spectrum = scipy.fft.rfft(block.T, axis=1)[order, : size // 2 + 1]
+        projected = scipy.fft.irfft(spectrum[:, None] * spectra, size, axis=2, overwrite_x=True)
         for rows, parts in groups:
             near, far = (
                 (weights @ projected[columns].reshape(-1, num_directions * size)).reshape(-1, num_directions, size)
                 for columns, weights in parts
             )
-            highest = np.empty((len(rows), size), dtype="float32")
-            _find_highest_energy(near, far, filters.mixing[rows], room, highest)
-            energy[start:stop, rows] = np.sqrt(highest[:, : stop - start]).T
+            find_highest_energy(near, far, filters.mixing, rows, room, energy[:, start : start + step])
     return energy
 
 
@@ -228,34 +225,12 @@ def spike_energy_at(traces: np.ndarray, filters: EnergyFilters, starts: np.ndarr
     -------
     np.ndarray, shape (num_spikes,), float32
     """
+    energies, seen = np.empty(len(starts), dtype="float32"), np.empty((2, filters.directions.shape[1]), dtype="float32")
+    profiles = filters.profiles[0], filters.profiles[-1], filters.mixing
     reached = np.any(filters.profiles != 0, axis=0)
     bounds = np.column_stack([reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)])
-    energies, widest = np.zeros(len(starts), dtype="float32"), int(np.diff(bounds, axis=1).max(initial=0))
-    room = np.empty((len(filters.directions), widest), dtype="float32")
-    _add_energies(traces, starts, channels, filters.directions, filters.profiles, bounds, room, energies)
+    measure_energies(traces, starts, channels, filters.directions, *profiles, bounds, seen, energies)
     return np.sqrt(energies)
-
-
-@numba.njit(fastmath=True, **COMPILED)
-def _add_energies(traces: np.ndarray, starts, channels, directions, profiles, bounds, projected, energies):
-    """Add the largest energy over profiles to the energies, all 0; `projected` is room for (directions, channels)."""
-    for spike in range(len(starts)):
-        first, last = bounds[channels[spike]]
-        projected[:, : last - first] = 0
-        for sample in range(directions.shape[1]):
-            row = traces[starts[spike] + sample, first:last]
-            for direction in range(len(directions)):
-                own, weight = projected[direction], directions[direction, sample]
-                for place in range(len(row)):
-                    own[place] += weight * row[place]
-        for decay in range(len(profiles)):
-            total = np.float32(0.0)
-            for direction in range(len(directions)):
-                seen = np.float32(0.0)
-                for place in range(last - first):
-                    seen += profiles[decay, channels[spike], first + place] * projected[direction, place]
-                total += seen * seen
-            energies[spike] = max(energies[spike], total)
 
 
 def _local_groups(profiles):
@@ -277,22 +252,3 @@ def _local_groups(profiles):
             parts.append((columns, np.ascontiguousarray(profile[:, columns])))
         groups.append((rows, parts))
     return order, groups
-
-
-@numba.njit(fastmath=True, **COMPILED)
-def _find_highest_energy(near, far, mixing, room, highest):
-    """Largest energy of three profiles, from the products of two, (channels, directions, places), and their mixing."""
-    num_rows, num_directions, num_places = near.shape
-    of_near, of_far, of_both = room
-    for row in range(num_rows):
-        of_near[:], of_far[:], of_both[:] = 0.0, 0.0, 0.0
-        for direction in range(num_directions):
-            one, other = near[row, direction], far[row, direction]
-            for place in range(num_places):
-                of_near[place] += one[place] * one[place]
-                of_far[place] += other[place] * other[place]
-                of_both[place] += one[place] * other[place]
-        weights = mixing[row, 0] ** 2, mixing[row, 1] ** 2, np.float32(2.0) * mixing[row, 0] * mixing[row, 1]
-        for place in range(num_places):
-            mixed = weights[0] * of_near[place] + weights[1] * of_far[place] + weights[2] * of_both[place]
-            highest[row, place] = max(of_near[place], of_far[place], mixed)

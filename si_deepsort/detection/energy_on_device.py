@@ -38,7 +38,7 @@ class EnergyOnDevice:
 
     def at_places(self, traces: torch.Tensor, stride: int) -> torch.Tensor:
         """
-        Energy at every place, as `energy.spike_energy`, but (num_channels, num_places).
+        Energy at every place, as `energy.spike_energy`.
 
         Parameters
         ----------

@@ -6,7 +6,7 @@ from ..nets.detector import Detector
 from ..preprocessing.whitening import Whitening
 from .candidates import EXCLUSIVE_MS, RADIUS_UM, CandidateFinder, Candidates
 from .energy import make_energy_filters
-from .windows import cut_windows, make_window_plan, with_empty_channel
+from .windows import cut_windows, make_window_plan
 
 # Windows per call of the network: so few that they stay in the processor's cache. It does not change the result.
 BATCH = 512
@@ -93,12 +93,11 @@ class SpikeDetector:
 
     def _probabilities(self, traces: np.ndarray, found: Candidates) -> np.ndarray:
         """Probability of each candidate in traces."""
-        channel_traces = with_empty_channel(traces)
         context = found.context
         probabilities = np.zeros(len(found), dtype="float32")
         for start in range(0, len(found), BATCH):
             batch = slice(start, start + BATCH)
-            windows = cut_windows(channel_traces, found.frames[batch], found.channels[batch], self.plan)
+            windows = cut_windows(traces, found.frames[batch], found.channels[batch], self.plan)
             distances_um = self.plan.distances_um[found.channels[batch]]
             probabilities[batch] = probabilities_of(self.net, windows, distances_um, context[batch])
         return probabilities

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
+from ..compiled import COMPILED
 from ..geometry import channel_distances, neighbor_indices
 from ..nets.detector import DetectorConfig
 
@@ -74,27 +76,34 @@ def _resampling_matrix(before, sampling_frequency, target_s, target_frequency) -
     return (kernel / kernel.sum(0, keepdims=True)).astype("float32")
 
 
-def cut_windows(channel_traces: np.ndarray, frames: np.ndarray, channels: np.ndarray, plan: WindowPlan) -> np.ndarray:
+def cut_windows(traces: np.ndarray, frames: np.ndarray, channels: np.ndarray, plan: WindowPlan) -> np.ndarray:
     """
     Cut the windows around candidates.
 
     Parameters
     ----------
-    channel_traces : np.ndarray, shape (num_channels + 1, num_frames), float32
-        White traces, as `with_empty_channel` lays them out.
+    traces : np.ndarray, shape (num_frames, num_channels), float32
+        White traces.
     frames, channels : np.ndarray, shape (num_candidates,), int
         At least `plan.before` frames from either end.
 
     Returns
     -------
     np.ndarray, shape (num_candidates, num_neighbors, window_frames), float32
+        0 at empty places.
     """
-    stretches = np.lib.stride_tricks.sliding_window_view(channel_traces, 2 * plan.before + 1, axis=1)
-    return stretches[plan.neighbors[channels], (frames - plan.before)[:, None]] @ plan.resampling
+    neighbors = plan.neighbors[channels]
+    stretches = np.zeros((*neighbors.shape, 2 * plan.before + 1), dtype="float32")
+    _cut_stretches(traces, frames - plan.before, neighbors, stretches)
+    windows = stretches.reshape(-1, stretches.shape[2]) @ plan.resampling
+    return windows.reshape(*neighbors.shape, -1)
 
 
-def with_empty_channel(traces: np.ndarray) -> np.ndarray:
-    """Traces (frames, channels) as (channels + 1, frames), the last channel 0: what an empty place (-1) shows."""
-    channel_traces = np.zeros((traces.shape[1] + 1, traces.shape[0]), dtype="float32")
-    channel_traces[:-1] = traces.T
-    return channel_traces
+@numba.njit(**COMPILED)
+def _cut_stretches(traces: np.ndarray, starts, channels, stretches):
+    """Write the traces of some channels from a first frame on to `stretches`, which are 0, but for channels -1."""
+    for window in range(len(starts)):
+        for frame in range(stretches.shape[2]):
+            for place in range(channels.shape[1]):
+                if channels[window, place] >= 0:
+                    stretches[window, place, frame] = traces[starts[window] + frame, channels[window, place]]

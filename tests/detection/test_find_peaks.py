@@ -16,7 +16,7 @@ from si_deepsort.detection.node import NetworkPeakDetector
 from si_deepsort.detection.prepare import load_detector, prepare_detector
 from si_deepsort.detection.probability import detection_probability
 from si_deepsort.detection.spike_detector import probabilities_of
-from si_deepsort.detection.windows import cut_windows, make_window_plan, with_empty_channel
+from si_deepsort.detection.windows import cut_windows, make_window_plan
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 from si_deepsort.nets.detector import CNNDetector, DetectorConfig, GRUDetector
 from si_deepsort.sorter.front_end.steps import front_end_steps
@@ -210,7 +210,7 @@ def test_window_at_another_rate_shows_the_same_signal():
         plan = make_window_plan(config, np.zeros((1, 2)), frequency)
         t = np.arange(-1000, 1001) / frequency
         traces = np.exp(-((t / 0.0003) ** 2))[:, None].astype("float32")
-        windows.append(cut_windows(with_empty_channel(traces), np.array([1000]), np.array([0]), plan)[0, 0])
+        windows.append(cut_windows(traces, np.array([1000]), np.array([0]), plan)[0, 0])
     np.testing.assert_allclose(windows[0], windows[1], atol=0.02)
     np.testing.assert_allclose(windows[2], windows[1], atol=0.02)
 

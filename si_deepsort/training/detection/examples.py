@@ -8,7 +8,7 @@ from spikeinterface.core import BaseRecording, BaseSorting
 from ...detection.candidates import Candidates
 from ...detection.energy import EnergyFilters, spike_energy
 from ...detection.spike_detector import SpikeDetector
-from ...detection.windows import cut_windows, with_empty_channel
+from ...detection.windows import cut_windows
 from .labels import CleanLabels, clean_labels, mean_waveforms
 
 # A candidate is the peak of a spike if it is this close to it in ms, on a channel where the unit has at least this
@@ -135,8 +135,8 @@ def unit_sizes(
     offsets = np.zeros(num_units, dtype=int)
     for unit, waveform in enumerate(waveforms):
         energy = spike_energy(waveform, filters)
-        sizes[unit] = energy.max(axis=0)
-        offsets[unit] = energy.max(axis=1).argmax() + filters.nbefore - reach
+        sizes[unit] = energy.max(axis=1)
+        offsets[unit] = energy.max(axis=0).argmax() + filters.nbefore - reach
     return sizes, offsets
 
 
@@ -199,7 +199,7 @@ def _choose(parts, num_negatives, rng):
 
 def _cut(traces, found: Candidates, classes, weights, detector: SpikeDetector) -> Examples:
     plan = detector.plan
-    windows = cut_windows(with_empty_channel(traces), found.frames, found.channels, plan)
+    windows = cut_windows(traces, found.frames, found.channels, plan)
     windows = windows.clip(-LARGEST_VALUE, LARGEST_VALUE).astype("float16")
     context = found.context
     times_s = (found.frames / detector.sampling_frequency).astype("float32")
