@@ -43,7 +43,8 @@ def api_page() -> str:
         if callable(public):
             # The place of its definition, because packages import names from their files.
             place = f"{public.__module__}.{public.__qualname__}"
-            lines += [f"::: {place}", "    options:", "      heading_level: 2", f"      heading: {name}", ""]
+            options = ["heading_level: 2", f"heading: {name}", f"toc_label: {name}"]
+            lines += [f"::: {place}", "    options:", *(f"      {option}" for option in options), ""]
     return "\n".join(lines)
 
 

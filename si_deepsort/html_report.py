@@ -39,7 +39,11 @@ h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.2rem; margin-top: 
   border-bottom: 1px solid var(--line); }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 pre { background: var(--panel); padding: .6rem; overflow-x: auto; }
-.wide { overflow-x: auto; max-width: 100%; } figure { margin: 1rem 0; }
+@media (prefers-color-scheme: dark) { figure img { filter: invert(.92) hue-rotate(180deg); } }
+.wide { overflow-x: auto; max-width: 100%; background:
+  linear-gradient(to left, var(--page) 50%, transparent) right / 3rem 100% no-repeat local,
+  linear-gradient(to left, var(--line), transparent) right / .8rem 100% no-repeat scroll; }
+figure { margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .88rem; overflow-wrap: normal; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: middle; }
 th { font-weight: 600; } tbody th, .facts td, .text td, .text th { text-align: left; }

@@ -81,7 +81,7 @@ def denoiser_report(
     blend: Annotated[str, typer.Option(help="Weight of the raw trace, 0 to 1, or 'auto'.")] = "auto",
 ) -> None:
     """Measure what a denoiser would do to small units of a recording."""
-    from ..benchmarking.artifact_report import artifact_report
+    from ..benchmarking.artifact_report import artifact_report, verdict
     from ..io import open_saved_recording
 
     check_different({"the recording": recording, "--report": report})
@@ -89,7 +89,7 @@ def denoiser_report(
     scores = artifact_report(open_saved_recording(recording), model, report, blend=_blend(blend))
     for name, score in scores.items():
         print(f"{name:>10}: amplitude kept {score.gain:.2f}, small units {score.gain_small:.2f}, d' {score.dprime:.2f}")
-    print(f"Report: {report}")
+    print(*verdict(scores), f"Report: {report}", sep="\n")
 
 
 def _blend(text: str) -> str | float:

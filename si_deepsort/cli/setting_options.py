@@ -127,6 +127,10 @@ def read_settings_file(settings_class: type[Settings], file: Path) -> dict[str, 
     ValueError
         If it is missing or not TOML.
     """
+    if not file.exists():
+        raise ValueError(
+            f"--config: there is no file {file}. si-deepsort settings --toml > {file} writes one with all settings."
+        )
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

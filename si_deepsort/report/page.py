@@ -70,7 +70,7 @@ def report_page(
     labels = labels_by_unit(worries)
     parts = [html_report.section("What to worry about first", *_summary(recording, units, worries, labels, left_out))]
     if units is not None:
-        parts.append(html_report.section("Units", unit_table(units, labels)))
+        parts.append(html_report.section("Units", unit_table(units, labels, peaks)))
         cards = [unit_card(units, unit, labels.get(name, []), peaks) for unit, name in enumerate(units.unit_ids)]
         parts.append(html_report.section("Each unit", *cards))
         parts += _overview(units, peaks, filtered)

@@ -6,7 +6,7 @@ if (table) {
   const rows = [...body.rows];
   const valueOf = (row, column) => {
     const text = row.cells[column].textContent.trim();
-    // "0.93 [0.88, 0.97]" counts as its first number.
+    // "0.93 0.88 to 0.97" counts as its first number.
     const number = Number(text.split(" ")[0]);
     return text !== "" && !Number.isNaN(number) ? number : text;
   };
@@ -40,13 +40,15 @@ if (table) {
       return typeof value === "number" && (sign === ">" ? value >= limit : value <= limit);
     };
   };
+  // Words are looked for in the unit, its label and its failed checks.
+  const named = [0, titles.indexOf("label"), titles.length - 1].filter((column) => column >= 0);
   const update = () => {
     const wanted = filter.value.trim().toLowerCase();
     const compared = comparison(wanted);
     let shown = 0;
     for (const row of rows) {
       const label = row.cells[row.cells.length - 1].textContent.trim();
-      const text = (row.cells[0].textContent + " " + label).toLowerCase();
+      const text = named.map((column) => row.cells[column].textContent).join(" ").toLowerCase();
       row.hidden = !(compared ? compared(row) : text.includes(wanted)) || (onlyChecked.checked && label === "");
       shown += row.hidden ? 0 : 1;
     }

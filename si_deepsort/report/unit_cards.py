@@ -4,6 +4,7 @@ import html
 
 import numpy as np
 
+from ..assessment.reasons import NOTHING
 from .measured import MeasuredUnits
 from .sampled_peaks import SampledPeaks
 from .svg import bars, dots, drawing, line, vertical_line
@@ -107,8 +108,10 @@ def judgement(units: MeasuredUnits, unit: int) -> str:
         f"Judged {row['label']} (probability {row['confidence']:.2f}). "
         f"Expected precision {row['expected_precision']:.2f}, expected recall {row['expected_recall']:.2f}."
     )
-    reasons = "" if units.reasons is None else f" Why: {units.reasons[unit]}."
-    return f"<p>{html.escape(text + reasons)}</p>"
+    if units.reasons is not None:
+        found = str(units.reasons[unit])
+        text += " Nothing speaks against it." if found == NOTHING else f" What speaks against it: {found}."
+    return f"<p>{html.escape(text)}</p>"
 
 
 def template_drawing(units: MeasuredUnits, unit: int) -> str:

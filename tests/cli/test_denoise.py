@@ -52,4 +52,4 @@ def test_denoiser_report_writes_a_page(saved, tmp_path):
     long.save(folder=tmp_path / "long", verbose=False)
     result = run("denoiser-report", tmp_path / "long", "--report", tmp_path / "page.html", "--model", model)
     assert result.exit_code == 0, result.output
-    assert "amplitude kept" in result.output and (tmp_path / "page.html").exists()
+    assert "amplitude kept" in result.output and "enoising" in result.output and (tmp_path / "page.html").exists()

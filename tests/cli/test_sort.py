@@ -98,7 +98,7 @@ def test_bare_samples_with_a_probe_and_none_and_json(folder, tmp_path):
         (["REC", "--probe", "TEXT"], "cannot be read as a probe"),
         (["REC", "--probe", "PROBE"], "7 connected contacts, the recording 4 channels"),
         (["REC", "--config", "TEXT"], "cannot be read as TOML"),
-        (["REC", "--config", "none.toml"], "none.toml cannot be read"),
+        (["REC", "--config", "none.toml"], "there is no file none.toml.*settings --toml"),
         (["REC", "--config", "WRONG"], "^freq_mni in .*wrong.toml: there is no such setting. Did you mean freq_min"),
         (["REC", "--clustering", "kmeans"], "^--clustering: got 'kmeans', expected one of"),
         (["REC", "--num-rounds", "-1"], "^--num-rounds: got -1, expected a whole number from 0 to 10"),

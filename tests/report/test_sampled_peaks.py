@@ -7,7 +7,7 @@ from small_recording import small_recording
 from si_deepsort.report.analyze import analyze
 from si_deepsort.report.figures import drift_map, traces_with_spikes
 from si_deepsort.report.measured import measure_units
-from si_deepsort.report.sampled_peaks import sample_peaks
+from si_deepsort.report.sampled_peaks import SampledPeaks, sample_peaks
 
 QUIET = dict(progress_bar=False)
 
@@ -36,3 +36,19 @@ def test_peaks_belong_to_the_units_that_are_known_and_to_no_other(scene):
         place = units.channel_locations[units.main_channel(unit), 1]
         assert abs(np.median(peaks.depths_um[peaks.units == unit]) - place) < 50
     assert drift_map(peaks, units).axes and traces_with_spikes(units, analyzer.recording).axes
+
+
+def test_drift_is_how_far_the_peaks_of_a_unit_move():
+    times = np.arange(0.0, 100.0, 0.25)
+    rng = np.random.default_rng(1)
+    depths = 200 + rng.normal(0, 5, (3, len(times)))
+    depths[1] += 30 * times / 100
+    some = slice(0, len(times), 20)
+    peaks = SampledPeaks(
+        times_s=np.concatenate([times, times, times[some]]),
+        depths_um=np.concatenate([depths[0], depths[1], depths[2][some]]),
+        sizes=np.ones(2 * len(times) + len(times[some])),
+        units=np.repeat([0, 1, 2], [len(times), len(times), len(times[some])]),
+    )
+    assert peaks.drift_um(0) < 5 and 24 < peaks.drift_um(1) < 33
+    assert np.isnan(peaks.drift_um(2)) and np.isnan(peaks.drift_um(7))

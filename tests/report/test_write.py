@@ -11,6 +11,7 @@ import spikeinterface.core as si
 from small_recording import SAMPLING_FREQUENCY, as_recording, small_recording, small_traces
 
 from si_deepsort.assessment import assess
+from si_deepsort.assessment.reasons import NOTHING
 from si_deepsort.report import write_report
 from si_deepsort.report.environment import describe_environment
 from si_deepsort.report.measured import measure_units
@@ -56,10 +57,11 @@ def test_what_is_expected_of_each_unit_is_in_the_table_and_in_phy(scene, tmp_pat
     judged = truth.select_units(truth.unit_ids)
     assess(truth, recording).set_properties(judged)
     page = write_report(judged, recording, tmp_path / "report", phy=True).read_text(encoding="utf-8")
-    assert "expected precision" in page and f"{judged.get_property('expected_recall')[0]:.2f} (" in page
+    assert "expected precision" in page and f"{judged.get_property('expected_recall')[0]:.2f} <small>" in page
     cards = re.findall(r'<details class="unit".*?<p>(.*?)</p>', page)
     for card, reasons in zip(cards, judged.get_property("reasons"), strict=True):
-        assert html.unescape(card).endswith(f"Why: {reasons}."), "the reasons stand in the card of the unit"
+        expected = "Nothing speaks against it." if reasons == NOTHING else f"What speaks against it: {reasons}."
+        assert html.unescape(card).endswith(expected), "the reasons are in the card of the unit"
     assert len(pd.read_csv(tmp_path / "report" / "phy" / "cluster_expected_precision.tsv", sep="\t")) == 3
     unjudged = write_report(truth, recording, tmp_path / "other").read_text(encoding="utf-8")
     assert "not assessed" in unjudged and "not assessed" not in page
