@@ -17,6 +17,7 @@ from ..noise import noise_levels
 from .confidence import FEWEST_SURE, Candidates
 from .fit_shape import FittedEvents, fit_events
 from .simulate import add_events
+from .stored import CHUNK_FRAMES, ChangedFrames, Frames
 from .waveform import biexponential
 
 # Candidates at least this sure are subtracted, so that noise is left over: they are events rather than not.
@@ -33,8 +34,6 @@ SPECTRUM_FRAMES, FILTER_FRAMES = 2048, 4096
 # noise level from every second, third ... frame. At 10 kHz they last 5 and 17 minutes.
 MOST_FRAMES_OF_SPECTRUM, MOST_FRAMES_OF_LEVEL = 3_000_000, 10_000_000
 SPECTRUM_PIECE_FRAMES = 10 * SPECTRUM_FRAMES
-# Frames that are filtered at once: bounds the memory and does not change the result.
-CHUNK_FRAMES = 1_000_000
 # What is left over counts up to this many noise levels, so that artefacts do not make the spectrum; noise that is
 # normally distributed exceeds it once in 500 million frames.
 LARGEST_NOISE = 6.0
@@ -45,14 +44,14 @@ SMALLEST_POWER = 1e-2
 
 
 def agreement_with_mean_event(
-    values: Sequence[np.ndarray], rate: float, candidates: Sequence[Candidates], *, time_scale: float = 1.0
+    values: Sequence[Frames], rate: float, candidates: Sequence[Candidates], *, time_scale: float = 1.0
 ) -> list[np.ndarray] | None:
     """
     Output of a filter that is matched to the mean event, at each candidate.
 
     Parameters
     ----------
-    values : sequence of np.ndarray, shape (num_frames,), float
+    values : sequence of Frames, shape (num_frames,), float
         Each segment without drift, events upwards, in noise levels.
     rate : float
         Frames per second.
@@ -95,7 +94,7 @@ def agreement_with_mean_event(
     return [output / level for output in outputs]
 
 
-def matched_taps(shape: np.ndarray, noise: Sequence[np.ndarray], rate: float) -> np.ndarray:
+def matched_taps(shape: np.ndarray, noise: Sequence[Frames], rate: float) -> np.ndarray:
     """
     The matched filter of a shape in coloured noise.
 
@@ -103,7 +102,7 @@ def matched_taps(shape: np.ndarray, noise: Sequence[np.ndarray], rate: float) ->
     ----------
     shape : np.ndarray, shape (num_frames,), float
         An event from its onset on.
-    noise : sequence of np.ndarray, shape (num_frames,), float
+    noise : sequence of Frames, shape (num_frames,), float
         Stretches without events, in noise levels.
     rate : float
         Frames per second.
@@ -143,19 +142,20 @@ def _time_constants(fit, chosen):
 
 
 def _without_events(trace, fit, rate):
-    """Trace without the fitted events, float32."""
+    """Trace without the fitted events, float32, computed where it is read."""
     found = fit.amplitude > 0
     rise, decay = _time_constants(fit, found)
     heights = -fit.amplitude[found]
     columns = dict(onset_s=fit.onset_ms[found] / 1000, amplitude=heights, tau_rise_ms=rise, decay_ms=decay)
-    return add_events(np.array(trace, dtype="float32"), pandas.DataFrame(columns), rate)
+    events = pandas.DataFrame(columns)
+    return ChangedFrames(trace, lambda first, piece: add_events(np.array(piece, "float32"), events, rate, first))
 
 
 def _evenly_spread(traces, most_frames):
     """All traces after each other, or pieces of them, spread evenly, where they are longer than this together."""
     num_frames = sum(map(len, traces))
     if num_frames <= most_frames:
-        return np.concatenate(traces)
+        return np.concatenate([trace[:] for trace in traces])
     share, pieces = most_frames / num_frames, []
     for trace in traces:
         num_pieces = max(1, round(share * len(trace) / SPECTRUM_PIECE_FRAMES))

@@ -20,8 +20,9 @@ from .confidence import (
     rated_confidences,
     second_time_scale,
 )
-from .prepare import PreparedTrace, network_input, prepare_trace, trace_noise_level
+from .prepare import PreparedTrace, in_noise_levels, network_input, prepare_trace, trace_noise_level
 from .probability import probability_blocks
+from .stored import FrameStore
 
 logger = logging.getLogger(__name__)
 
@@ -167,12 +168,12 @@ def find_in_recording(
     seconds = _find_at(second_time_scale(found, time_scale), find, recording, exclude_s)
     tolerance_s = CLOSEST_MS * time_scale / 1000
     merged = [merge_time_scales(pair, tolerance_s) for pair in zip(found, seconds, strict=True)]
-    duration_s = sum(trace.is_valid.sum() / trace.rate for trace in traces) / time_scale
+    duration_s = sum(trace.valid_s() for trace in traces) / time_scale
     candidates = _with_confidence(merged, [calibration.evidence(odds) for _, _, odds in merged], duration_s)
     calibration = agreement_calibration_of(settings)
     if calibration is None:
         return candidates
-    values = [polarity * trace.values / level for trace in traces]
+    values = [in_noise_levels(trace.values, level, polarity) for trace in traces]
     agreements = agreement_with_mean_event(values, traces[0].rate, candidates, time_scale=time_scale)
     if agreements is None:
         return candidates
@@ -183,9 +184,11 @@ def find_in_recording(
 def _find_at(time_scale, find, recording, exclude_s):
     """Candidates of each segment at another time scale; its traces are not kept."""
     segments = range(recording.get_num_segments())
-    traces = [prepare_trace(recording, index, time_scale=time_scale, exclude_s=exclude_s) for index in segments]
-    level = trace_noise_level(traces)
-    return [find(trace, level, time_scale=time_scale) for trace in traces]
+    options = dict(time_scale=time_scale, exclude_s=exclude_s)
+    with FrameStore() as store:
+        traces = [prepare_trace(recording, index, store=store, **options) for index in segments]
+        level = trace_noise_level(traces)
+        return [find(trace, level, time_scale=time_scale) for trace in traces]
 
 
 def _with_confidence(merged, evidence, duration_s) -> list[Candidates]:

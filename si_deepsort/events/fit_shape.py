@@ -64,7 +64,7 @@ def fit_events(values, rate: float, onset_ms, length_ms, noise_level: float, *, 
 
     Parameters
     ----------
-    values : np.ndarray, shape (num_frames,), float
+    values : Frames, shape (num_frames,), float
         Trace without drift, events upwards.
     rate : float
         Frames per second.
@@ -81,10 +81,7 @@ def fit_events(values, rate: float, onset_ms, length_ms, noise_level: float, *, 
     frames_per_ms = rate * time_scale / 1000  # inside, a millisecond lasts `time_scale` milliseconds
     onset_ms, length_ms = np.asarray(onset_ms, float) / time_scale, np.asarray(length_ms, float) / time_scale
     groups = _groups(_first_frames(onset_ms, frames_per_ms), round(WINDOW_MS * frames_per_ms))
-    fits = [
-        _fit_group(np.asarray(values), frames_per_ms, onset_ms[group], length_ms[group], noise_level)
-        for group in groups
-    ]
+    fits = [_fit_group(values, frames_per_ms, onset_ms[group], length_ms[group], noise_level) for group in groups]
     columns = {field.name: np.concatenate([getattr(fit, field.name) for fit in fits]) for field in fields(FittedEvents)}
     times = {name: columns[name] * time_scale for name in ("onset_ms", "tau_rise_ms", "tau_decay_ms")}
     return FittedEvents(**columns | times)

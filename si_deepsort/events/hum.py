@@ -1,5 +1,7 @@
 """Mains hum: sharp lines of the spectrum at multiples of 50 or 60 Hz are brought down to their surroundings."""
 
+from typing import Any
+
 import numpy as np
 import scipy.fft
 
@@ -17,43 +19,37 @@ LONGEST_PIECE_S, OVERLAP_S = 300.0, 10.0
 SHARPNESS = 40.0
 
 
-def remove_hum(values: np.ndarray, rate: float) -> np.ndarray:
+def remove_hum(values: Any, rate: float) -> None:
     """
-    Remove mains hum where there is some.
+    Remove mains hum where there is some, in place.
 
     Only lines that stand far above their surroundings are touched, and only within 0.6 Hz, so an event keeps its shape
-    and a trace without hum comes back unchanged.
+    and a trace without hum stays as it is.
 
     Parameters
     ----------
-    values : np.ndarray, shape (num_frames,), float32
+    values : np.ndarray | StoredFrames, shape (num_frames,), float32
     rate : float
         Frames per second.
-
-    Returns
-    -------
-    np.ndarray, shape (num_frames,), float32
     """
     num_frames, longest, overlap = len(values), round(LONGEST_PIECE_S * rate), round(OVERLAP_S * rate)
     if num_frames <= longest:
-        return _remove_hum(values, rate)
+        values[:] = _without_hum(values[:], rate)
+        return
     num_pieces = -(-(num_frames - overlap) // (longest - overlap))
     starts = np.linspace(0, num_frames - overlap, num_pieces + 1).astype(int)
-    cleaned, weight = values, np.linspace(0, 1, overlap, dtype="float32")
+    weight, with_hum = np.linspace(0, 1, overlap, dtype="float32"), np.zeros(0, "float32")
     for start, stop in zip(starts[:-1], starts[1:] + overlap, strict=True):
-        piece = _remove_hum(values[start:stop], rate)
-        if cleaned is values and np.shares_memory(piece, values):
-            continue  # no hum so far
-        cleaned = values.copy() if cleaned is values else cleaned
-        if start:  # from one piece to the next without a step
-            before = cleaned[start : start + overlap]
-            before += weight * (piece[:overlap] - before)
-        first = start + overlap if start else 0
-        cleaned[first:stop] = piece[first - start :]
-    return cleaned
+        piece = np.array(values[start:stop])
+        before = piece[: len(with_hum)].copy()  # the end of the piece before, from which hum is removed already
+        piece[: len(with_hum)] = with_hum
+        with_hum = piece[-overlap:].copy()
+        piece = _without_hum(piece, rate)
+        piece[: len(before)] = before + weight[: len(before)] * (piece[: len(before)] - before)  # without a step
+        values[start:stop] = piece
 
 
-def _remove_hum(values, rate):
+def _without_hum(values, rate):
     """A trace without hum; the same array if there is none."""
     num_frames = len(values)
     if num_frames < SHORTEST_S * rate:

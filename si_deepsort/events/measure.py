@@ -6,7 +6,7 @@ import numpy as np
 import pandas
 
 from .fit_shape import FittedEvents, fit_events
-from .prepare import PreparedTrace
+from .prepare import PreparedTrace, in_noise_levels
 from .waveform import area_of_unit_ms, end_time_ms, peak_time_ms, rise_time_ms
 
 COLUMNS = {
@@ -97,7 +97,7 @@ def measure_events(
         return empty_table()
     length_ms = (np.asarray(end_s) - onset_s) * 1000
     guesses = np.asarray(onset_s) * 1000
-    values = polarity * trace.values / noise_level  # a trace in A is of the order of 1e-12
+    values = in_noise_levels(trace.values, noise_level, polarity)
     shape = fit_events(values, trace.rate, guesses, length_ms, 1.0, time_scale=time_scale)
     shape = _measure_unfitted(shape, values, trace.rate / 1000, guesses, time_scale)
     shape = replace(shape, amplitude=shape.amplitude * noise_level)

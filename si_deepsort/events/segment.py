@@ -17,6 +17,7 @@ from .decisions import added_by_hand, apply_decisions, check_has_corrections
 from .find import detect_polarity, find_events, find_in_recording
 from .measure import COLUMNS, Convention, empty_table, mark_neighbours, measure_events
 from .prepare import prepare_trace, trace_noise_level
+from .stored import CHUNK_FRAMES, FrameStore
 from .tables import check_events_fit, read_events
 from .traces import read_trace, unit_of
 from .waveform import check_end
@@ -42,7 +43,7 @@ def segment_events(
     device: str = "cpu",
 ) -> pandas.DataFrame:
     """
-    Find and measure every miniature potential or current of an intracellular recording.
+    Find and measure every miniature potential or current of an intracellular recording, in bounded memory.
 
     Parameters
     ----------
@@ -83,9 +84,15 @@ def segment_events(
     net = load_network(DEFAULT_MODEL if model is None else model, EventUNet, purpose="events", device=device)
     threshold = _check_options(net, polarity, threshold, time_scale)
     earlier, convention = _check_corrections(corrections, recording), _convention(net, end)
-    traces = _prepare_all(recording, time_scale, _check_intervals(exclude_s))
-    sign, candidates = _find(net, recording, traces, polarity, _check_intervals(exclude_s), time_scale, device)
-    events = _measured(traces, candidates, convention, sign, threshold, time_scale, earlier, unit_of(recording))
+    exclude_s = _check_intervals(exclude_s)
+    with FrameStore() as store:
+        traces = _prepare_all(recording, time_scale, exclude_s, store)
+        sign, candidates = _find(net, recording, traces, polarity, exclude_s, time_scale, device)
+        events = _measured(traces, candidates, convention, sign, threshold, time_scale, earlier, unit_of(recording))
+    return _with_origin(events, net, exclude_s)
+
+
+def _with_origin(events, net, exclude_s):
     events.attrs |= dict(model=net.info.name if net.info else "unnamed", version=__version__, exclude_s=list(exclude_s))
     return events
 
@@ -98,9 +105,10 @@ def _convention(net, end) -> Convention:
     )
 
 
-def _prepare_all(recording, time_scale, exclude_s):
+def _prepare_all(recording, time_scale, exclude_s, store):
     segments = range(recording.get_num_segments())
-    traces = [prepare_trace(recording, segment, time_scale=time_scale, exclude_s=exclude_s) for segment in segments]
+    options = dict(time_scale=time_scale, exclude_s=exclude_s, store=store)
+    traces = [prepare_trace(recording, segment, **options) for segment in segments]
     _warn_of_gaps(traces, exclude_s)
     return traces
 
@@ -127,7 +135,7 @@ def _measured(traces, candidates, convention, polarity, threshold, time_scale, e
     events.attrs |= dict(
         end=convention.end,
         duration_s=float(sum(len(trace.values) / trace.rate for trace in traces)),
-        analysed_s=float(sum(trace.is_valid.sum() / trace.rate for trace in traces)),
+        analysed_s=float(sum(trace.valid_s() for trace in traces)),
     )
     return events
 
@@ -248,10 +256,12 @@ def _check_corrections(corrections, recording):
 def _warn_of_gaps(traces, exclude_s):
     bad, total = 0, sum(len(trace.values) for trace in traces)
     for trace in traces:
-        is_bad = ~trace.is_valid
-        for start, stop in exclude_s:
-            is_bad[max(0, int(start * trace.rate) - 1) : int(stop * trace.rate) + 2] = False
-        bad += int(is_bad.sum())
+        for first in range(0, len(trace.values), CHUNK_FRAMES):
+            is_bad = ~trace.is_valid[first : first + CHUNK_FRAMES]
+            for start, stop in exclude_s:
+                edges = int(start * trace.rate) - 1 - first, int(stop * trace.rate) + 2 - first
+                is_bad[max(0, edges[0]) : max(0, edges[1])] = False
+            bad += int(is_bad.sum())
     if bad:
         warnings.warn(
             f"{100 * bad / total:.2g} % of the recording is NaN or saturated; events there are not reported.",

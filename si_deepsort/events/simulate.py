@@ -134,15 +134,17 @@ def event_sum(events: pandas.DataFrame, num_frames: int, rate: float) -> np.ndar
     return add_events(np.zeros(num_frames), events, rate)
 
 
-def add_events(trace: np.ndarray, events: pandas.DataFrame, rate: float) -> np.ndarray:
-    """Add all events of a table to a trace of shape (num_frames,), in place, and return it."""
-    num_frames = len(trace)
-    columns = zip(events.onset_s, events.amplitude, events.tau_rise_ms, events.decay_ms, strict=True)
-    for onset, amplitude, tau_rise, tau_decay in columns:
-        start = max(0, int(np.ceil(onset * rate)))
-        stop = min(num_frames, start + int(10 * tau_decay * rate / 1000) + 2)
-        times = (np.arange(start, stop) / rate - onset) * 1000
-        trace[start:stop] += amplitude * biexponential(times, tau_rise, tau_decay)
+def add_events(trace: np.ndarray, events: pandas.DataFrame, rate: float, first_frame: int = 0) -> np.ndarray:
+    """Add all events of a table to a trace, or to frames of it from `first_frame` on, in place, and return it."""
+    starts = np.maximum(0, np.ceil(events.onset_s.to_numpy() * rate)).astype(int)
+    stops = starts + (10 * events.decay_ms.to_numpy() * rate / 1000).astype(int) + 2
+    starts, stops = np.maximum(starts, first_frame), np.minimum(stops, first_frame + len(trace))
+    columns = events[["onset_s", "amplitude", "tau_rise_ms", "decay_ms"]].to_numpy(float)
+    for index in np.flatnonzero(starts < stops):
+        onset, amplitude, tau_rise, tau_decay = columns[index]
+        times = (np.arange(starts[index], stops[index]) / rate - onset) * 1000
+        added = amplitude * biexponential(times, tau_rise, tau_decay)
+        trace[starts[index] - first_frame : stops[index] - first_frame] += added
     return trace
 
 
