@@ -82,9 +82,8 @@ def segment_events(
     """
     recording = one_channel(recording, channel_id)
     net = load_network(DEFAULT_MODEL if model is None else model, EventUNet, purpose="events", device=device)
-    threshold = _check_options(net, polarity, threshold, time_scale)
+    threshold, exclude_s = _check_options(net, polarity, threshold, time_scale), _check_intervals(exclude_s)
     earlier, convention = _check_corrections(corrections, recording), _convention(net, end)
-    exclude_s = _check_intervals(exclude_s)
     with FrameStore() as store:
         traces = _prepare_all(recording, time_scale, exclude_s, store)
         sign, candidates = _find(net, recording, traces, polarity, exclude_s, time_scale, device)
