@@ -1,5 +1,6 @@
 """What other projects get agrees with the package: settings and results of the wrapper, dependencies of the recipe."""
 
+import importlib.metadata
 import importlib.util
 import re
 import sys
@@ -60,7 +61,37 @@ def test_the_wrapper_sorts(wrapper, tmp_path):
 def test_the_recipe_has_the_dependencies_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     recipe = (ROOT / "contrib" / "conda-forge" / "recipe.yaml").read_text(encoding="utf-8")
-    for dependency in project["project"]["dependencies"]:
+    for dependency in project_dependencies():
         name, versions = re.fullmatch(r"([\w-]+)(?:\[.*\])?(.*)", dependency).groups()
         assert f"- {CONDA_NAMES.get(name, name)} {versions}\n" in recipe, f"the recipe lacks {dependency}"
     assert f"- {project['build-system']['requires'][0].replace('>=', ' >=')}\n" in recipe
+
+
+def test_the_recipe_has_what_the_extras_of_spikeinterface_need():
+    recipe = (ROOT / "contrib" / "conda-forge" / "recipe.yaml").read_text(encoding="utf-8")
+    named = set(re.findall(r"^    - ([\w-]+)", recipe, re.MULTILINE))
+    (dependency,) = [name for name in project_dependencies() if name.startswith("spikeinterface[")]
+    extras = set(re.search(r"\[(.*)\]", dependency).group(1).split(","))
+    needed = set()
+    for requirement in importlib.metadata.requires("spikeinterface"):
+        name, inner, extra = re.match(r"([\w-]+)(?:\[(\w+)\])?.*?(?:extra == [\"'](\w+)[\"'])?$", requirement).groups()
+        if extra in extras and inner is None:
+            needed.add(CONDA_NAMES.get(name, name))
+    assert {"numba", "hdbscan"} <= needed <= named, f"the recipe lacks {needed - named}"
+
+
+def project_dependencies() -> list[str]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+
+
+def test_the_recipe_renders():
+    rattler_build = pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
+    recipe = rattler_build.Stage0Recipe.from_file(ROOT / "contrib" / "conda-forge" / "recipe.yaml")
+    variants = rattler_build.VariantConfig(variants={"python_min": ["3.11"]})
+    (rendered,) = recipe.render(variants)
+    package = rendered.recipe.to_dict()
+    assert package["build"]["noarch"] == "python" and "python >=3.11" in package["requirements"]["run"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["requires-python"] == ">=3.11"
+    (entry_point,) = package["build"]["python"]["entry_points"]
+    assert entry_point == " = ".join(*project["scripts"].items())
