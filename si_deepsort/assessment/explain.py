@@ -48,7 +48,6 @@ def explain_traces(
     residual = traces.copy()
     amplitudes, delays = np.ones(len(frames), dtype="float32"), np.zeros(len(frames), dtype="float32")
     moves = np.zeros(len(frames), dtype="int64")
-    slopes = np.ascontiguousarray(-np.gradient(templates.values, axis=1))
     order = np.argsort(-templates.norms[units], kind="stable")
     _fit_together(
         residual,
@@ -56,9 +55,9 @@ def explain_traces(
         units,
         order,
         templates.values,
-        slopes,
+        templates.slopes,
         templates.channels,
-        np.zeros((2, len(templates.values)), dtype="float32"),
+        *templates.energies,
         amplitudes,
         delays,
         moves,
@@ -103,10 +102,21 @@ def fit_template(own, sloped, norm, slope_norm, precision):
 
 
 @numba.njit(fastmath=True, **COMPILED)
-def _fit_together(residual, frames, units, order, values, slopes, channels, room, amplitudes, delays, moves, precision):
-    norms, slope_norms = room[0], room[1]
-    for unit in range(len(values)):
-        norms[unit], slope_norms[unit] = np.sum(values[unit] ** 2), np.sum(slopes[unit] ** 2)
+def _fit_together(
+    residual,
+    frames,
+    units,
+    order,
+    values,
+    slopes,
+    channels,
+    norms,
+    slope_norms,
+    amplitudes,
+    delays,
+    moves,
+    precision,
+):
     last = residual.shape[0] - values.shape[1]
     for spike in range(len(frames)):
         unit = units[spike]

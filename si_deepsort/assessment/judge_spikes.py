@@ -89,9 +89,9 @@ def judge_spikes(
         units,
         chosen,
         templates.values,
-        np.ascontiguousarray(-np.gradient(templates.values, axis=1)),
+        templates.slopes,
         templates.channels,
-        np.zeros((2, len(templates.values)), dtype="float32"),
+        *templates.energies,
         neighbours.units,
         neighbours.lags,
         templates.directions,
@@ -119,7 +119,8 @@ def _judge(
     values,
     slopes,
     channels,
-    room,
+    norms,
+    slope_norms,
     neighbours,
     lags,
     directions,
@@ -128,9 +129,6 @@ def _judge(
     others,
     remainders,
 ):
-    norms, slope_norms = room[0], room[1]
-    for unit in range(len(values)):
-        norms[unit], slope_norms[unit] = np.sum(values[unit] ** 2), np.sum(slopes[unit] ** 2)
     num_samples, num_kept = values.shape[1], channels.shape[1]
     last = residual.shape[0] - num_samples
     for row in range(len(chosen)):

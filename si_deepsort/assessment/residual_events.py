@@ -90,7 +90,7 @@ def find_residual_events(
         channels,
         candidates,
         templates.values,
-        np.ascontiguousarray(-np.gradient(templates.values, axis=1)) if len(templates.values) else templates.values,
+        templates.slopes,
         templates.channels,
         np.float32(1 / AMPLITUDE_VARIANCE),
         sources,

@@ -41,6 +41,10 @@ class WhiteTemplates:
         Orthonormal waveforms over time that the templates are made of.
     counts : np.ndarray, shape (num_units,), int
         Spikes that were averaged.
+    slopes : np.ndarray, shape (num_units, num_samples, num_kept), float32
+        What moves a template by a sample: minus its slope.
+    energies : np.ndarray, shape (2, num_units), float32
+        Squared norms of templates and slopes.
     """
 
     values: np.ndarray
@@ -48,6 +52,8 @@ class WhiteTemplates:
     nbefore: int
     directions: np.ndarray
     counts: np.ndarray
+    slopes: np.ndarray
+    energies: np.ndarray
 
     @property
     def norms(self) -> np.ndarray:
@@ -120,7 +126,10 @@ def make_templates(sums: np.ndarray, counts: np.ndarray, locations: np.ndarray, 
         values[unit, :, : len(order)] = averages[unit][:, order]
     directions = common_directions(values)
     values = np.einsum("ds,usk,dt->utk", directions, values, directions, optimize=True).astype("float32")
-    return WhiteTemplates(values, channels, nbefore, directions, counts)
+    # Computed once: hundreds of short stretches are explained with the same templates.
+    slopes = np.ascontiguousarray(-np.gradient(values, axis=1)) if num_units else values
+    energies = np.stack([np.sum(part**2, axis=(1, 2)) for part in (values, slopes)])
+    return WhiteTemplates(values, channels, nbefore, directions, counts, slopes, energies)
 
 
 def common_directions(values: np.ndarray) -> np.ndarray:
