@@ -5,9 +5,9 @@ Magland & Barnett (2015), arXiv:1508.04841. Many small clusters are merged pair 
 are one if their points, projected on the line between them, have a density with a single peak. Otherwise the points are
 cut where the density is lowest, and each side gets its points.
 
-SpikeInterface's version compiles for most of a minute when it is used for the first time. Here only the isotonic
-regression is compiled. The statistic and the cut are the same; there, points on the wrong side of a cut stay where they
-are (0.105), because the sides are exchanged.
+SpikeInterface's version compiles for most of a minute when it is used for the first time. Here only the loops over
+points on a line are compiled. The statistic and the cut are the same; there, points on the wrong side of a cut stay
+where they are (0.105), because the sides are exchanged.
 """
 
 import warnings
@@ -24,6 +24,8 @@ MOST_ITERATIONS = 500
 FEWEST_GAPS = 4
 # Smallest gap between two points, relative to the range of all: equal points have no gap, and no finite density.
 SMALLEST_GAP = 1e-12
+# Smallest number that is divided by.
+TINY = np.finfo(float).tiny
 # Variance that is added in all directions, relative to the mean variance, so that the covariance can be inverted.
 RIDGE = 1e-9
 
@@ -61,7 +63,7 @@ def isosplit(
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="One of the clusters is empty")
-        labels = kmeans2(points, min(num_initial, len(points)), minit="points", seed=seed)[1]
+        labels = kmeans2(points, min(num_initial, len(points)), minit="points", seed=seed, check_finite=False)[1]
     clusters = _Clusters(points, np.unique(labels, return_inverse=True)[1], min_size, threshold)
     has_merged = False
     while True:
@@ -183,56 +185,74 @@ def cut_of_projection(projection: np.ndarray) -> tuple[float, float]:
     """
     projection = np.sort(projection)
     gaps = np.diff(projection)
-    smallest = max(SMALLEST_GAP * (projection[-1] - projection[0]), np.finfo(float).tiny)
+    smallest = max(SMALLEST_GAP * (projection[-1] - projection[0]), TINY)
     log_density = -np.log(np.maximum(gaps, smallest))
-    fit = _one_peak(log_density)
-    peak = int(np.argmax(fit))
+    fit, fits, sizes = np.empty(len(gaps)), np.empty((4, len(gaps))), np.empty(len(gaps), dtype="int64")
+    peak = _fit_one_peak(log_density, fit, fits, sizes)
     expected = np.exp(fit) * gaps
-    left, left_end = _largest_distance(expected[: peak + 1])
-    right, right_end = _largest_distance(expected[peak:][::-1])
+    totals = fits[0]
+    left, left_end = _largest_distance(expected[: peak + 1], totals)
+    right, right_end = _largest_distance(expected[peak:][::-1], totals)
     near = slice(0, left_end) if left > right else slice(len(gaps) - right_end, len(gaps))
-    lowest = near.start + int(np.argmin(-_one_peak(fit[near] - log_density[near])))
+    valley = np.empty(near.stop - near.start)
+    _fit_one_peak(fit[near] - log_density[near], valley, fits, sizes)
+    lowest = near.start + int(np.argmin(-valley))
     return max(left, right), (projection[lowest] + projection[lowest + 1]) / 2
 
 
-def _largest_distance(expected):
+@numba.njit(**COMPILED)
+def _largest_distance(expected, totals):
     """
     Largest distance between the distribution of points and the expected one, from an end of the line up to the peak.
 
     It is sought in all of the gaps, in the half of them that is farthest from the peak, in a quarter and so on, so that
-    a small cluster far out is not lost among many points. Also returns the number of gaps where it was found.
+    a small cluster far out is not lost among many points. Also returns the number of gaps where it was found. `totals`
+    is room for a number for each gap.
     """
-    largest, found = -np.inf, len(expected)
-    totals, length = np.cumsum(expected), len(expected)
+    total = 0.0
+    for place in range(len(expected)):
+        total += expected[place]
+        totals[place] = total
+    largest, found, length = -np.inf, len(expected), len(expected)
     while length >= FEWEST_GAPS or length == len(expected):
-        seen, total = np.arange(1, length + 1) / length, totals[length - 1]
-        apart = np.abs(seen - totals[:length] / max(total, np.finfo(float).tiny)).max()
-        distance = apart * np.sqrt((length + total) / 2)
+        apart, all_of_them = 0.0, max(totals[length - 1], TINY)
+        for place in range(length):
+            apart = max(apart, abs((place + 1) / length - totals[place] / all_of_them))
+        distance = apart * np.sqrt((length + totals[length - 1]) / 2)
         if distance > largest:
             largest, found = distance, length
         length //= 2
     return largest, found
 
 
-def _one_peak(values):
-    """The sequence that first rises and then falls and is closest to some values."""
-    _, rising = _rising_fit(values)
-    _, falling = _rising_fit(values[::-1].copy())
-    peak = int(np.argmin(rising + falling[::-1]))
-    before, _ = _rising_fit(values[:peak])
-    after, _ = _rising_fit(-values[peak:])
-    return np.concatenate([before, -after])
-
-
-def _rising_fit(values):
+@numba.njit(**COMPILED)
+def _fit_one_peak(values, fit, fits, sizes):
     """
-    The never falling sequence closest to some values, by pooling adjacent values that fall.
+    Fill `fit` with the sequence that first rises and then falls and is closest to some values; return its peak.
 
-    Also returns the squared error of the fit to the first, the first two, ... values alone.
+    `fits`, of four rows, and `sizes` are room for as many numbers as there are values, or more.
     """
-    fit, errors = np.empty(len(values)), np.empty(len(values))
-    _pool(values, fit, errors, np.empty(len(values), dtype="int64"))
-    return fit, errors
+    num_values = len(values)
+    rising, falling, backward, errors = fits[0], fits[1], fits[2], fits[3]
+    for place in range(num_values):
+        backward[place] = values[num_values - 1 - place]
+    _pool(values, fit, rising, sizes)
+    _pool(backward[:num_values], fit, falling, sizes)
+    peak = 0
+    for place in range(1, num_values):
+        if rising[place] + falling[num_values - 1 - place] < rising[peak] + falling[num_values - 1 - peak]:
+            peak = place
+    _pool(values[:peak], fit, errors, sizes)
+    for place in range(peak, num_values):
+        backward[place] = -values[place]
+    _pool(backward[peak:num_values], fit[peak:], errors, sizes)
+    for place in range(peak, num_values):
+        fit[place] = -fit[place]
+    highest = 0
+    for place in range(num_values):
+        if fit[place] > fit[highest]:
+            highest = place
+    return highest
 
 
 @numba.njit(**COMPILED)

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import isotonic_regression
 from sklearn.metrics import adjusted_rand_score
 
-from si_deepsort.sorter.clusters.isosplit import _rising_fit, cut_of_projection, isosplit
+from si_deepsort.sorter.clusters.isosplit import _pool, cut_of_projection, isosplit
 
 
 def rng(seed=0):
@@ -19,7 +19,8 @@ def clustered(points, seed=0, threshold=2.0):
 @pytest.mark.parametrize("num_values", [0, 1, 2, 50, 400])
 def test_rising_fit_is_that_of_scipy_for_every_beginning(num_values):
     values = np.cumsum(rng(num_values).standard_normal(num_values))
-    fit, errors = _rising_fit(values)
+    fit, errors = np.empty((2, num_values))
+    _pool(values, fit, errors, np.empty(num_values, dtype="int64"))
     for length in range(1, num_values + 1):
         expected = isotonic_regression(values[:length]).x
         np.testing.assert_allclose(errors[length - 1], np.sum((values[:length] - expected) ** 2), atol=1e-9)
