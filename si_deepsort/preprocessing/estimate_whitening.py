@@ -1,9 +1,8 @@
 """
 Estimate the whitening of a recording from its noise.
 
-One autoregressive filter flattens the spectrum of the noise, then each channel is decorrelated from its neighbours
-(zero-phase component analysis of the local covariance). Frames near threshold crossings and stretches in which a
-channel is dead do not count.
+One autoregressive filter flattens the spectrum of the noise, then each channel is decorrelated from its neighbours.
+Frames near threshold crossings and stretches in which a channel is dead do not count.
 """
 
 import logging
@@ -156,8 +155,12 @@ def living_noise_levels(traces: np.ndarray) -> np.ndarray:
 
 
 def _levels_of_living(traces, living):
-    pairs = zip(traces.T, living.T, strict=True)
-    return np.array(list(each(lambda pair: noise_levels(pair[0][pair[1]]), pairs)))
+    def levels_of(first):
+        # The values of some channels are brought together: one channel alone is spread over as much memory.
+        parts = (np.ascontiguousarray(part[:, first : first + GROUP_CHANNELS].T) for part in (traces, living))
+        return [noise_levels(own[lives]) for own, lives in zip(*parts, strict=True)]
+
+    return np.concatenate([[], *each(levels_of, range(0, traces.shape[1], GROUP_CHANNELS))])
 
 
 def living_stretches(traces: np.ndarray) -> np.ndarray:
@@ -204,8 +207,8 @@ def quiet_frames(scaled_traces: np.ndarray, reach: int) -> np.ndarray:
     """
 
     def find(some_channels):
-        crossings = (np.abs(some_channels) > QUIET_THRESHOLD).astype("uint8")
-        return maximum_filter1d(crossings, 2 * reach + 1, axis=0, mode="constant") == 0
+        is_crossing = np.abs(some_channels) > QUIET_THRESHOLD
+        return maximum_filter1d(is_crossing.astype("uint8"), 2 * reach + 1, axis=0, mode="constant") == 0
 
     groups = np.array_split(scaled_traces, range(GROUP_CHANNELS, scaled_traces.shape[1], GROUP_CHANNELS), axis=1)
     return np.concatenate(list(each(find, groups)), axis=1)
@@ -260,8 +263,7 @@ def local_whitening_matrix(traces: np.ndarray, quiet: np.ndarray, nearby: np.nda
     np.ndarray, shape (num_channels, num_channels), float
         Multiplies traces (frames, channels) from the right; rows and columns of dead channels are 0.
     """
-    num_channels = traces.shape[1]
-    alive = np.diag(nearby)
+    num_channels, alive = traces.shape[1], np.diag(nearby)
     sums, pairs = np.zeros((2, num_channels, num_channels))
     living = np.ix_(alive, alive)
     for start in range(0, len(traces), BLOCK_FRAMES):
@@ -290,8 +292,7 @@ def local_whitening_matrix(traces: np.ndarray, quiet: np.ndarray, nearby: np.nda
 
 def _scales_of_outliers(levels):
     """Factors that bring the levels of channels near their median; exactly 1 for those that are near, and for 0."""
-    alive = levels > 0
-    scales = np.ones(len(levels))
+    alive, scales = levels > 0, np.ones(len(levels))
     if alive.any():
         median = np.median(levels[alive])
         near = np.clip(levels[alive], median / MOST_LEVEL_RATIO, median * MOST_LEVEL_RATIO)

@@ -73,7 +73,7 @@ class UnitAverages:
         counts = np.zeros(num_new, dtype=self.num_spikes.dtype)
         np.add.at(counts, labels[kept], self.num_spikes[kept])
         values, length = np.zeros((num_new, *self.values.shape[1:]), dtype="float32"), self.values.shape[1]
-        differences = np.zeros_like(values)
+        differences = np.zeros(values.shape, dtype="float32")  # memory that is 0 already, unlike that of zeros_like
 
         def join(new):
             units = np.flatnonzero(labels == new)
