@@ -198,6 +198,9 @@ def recording_geometry(recording: BaseRecording) -> tuple[np.ndarray, np.ndarray
     _, shanks = np.unique(contacts[keys], return_inverse=True)
     axes = [name for name in ("x", "y", "z") if name in contacts.dtype.names]
     positions = np.column_stack([contacts[name] for name in axes]).astype(float)
+    unknown = sorted({str(unit) for unit in contacts["si_units"]} - set(UM_PER_UNIT))
+    if unknown:
+        raise ValueError(f"The probe is in the unit {unknown[0]!r}, expected one of {list(UM_PER_UNIT)} (si_units).")
     positions *= np.array([UM_PER_UNIT[unit] for unit in contacts["si_units"]])[:, None]
     _check_positions(recording, positions)
     _warn_if_groups_divide(recording, shanks)

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -118,14 +119,13 @@ def open_sorting(path: str | Path) -> si.BaseSorting:
     ValueError
         If there is nothing at the path, or something else than a sorting.
     """
-    from spikeinterface.extractors import read_phy
     from spikeinterface.sorters import read_sorter_folder
 
     read: Any = si.load
     if (Path(path) / "spikeinterface_log.json").exists():
         read = read_sorter_folder
     elif all((Path(path) / name).exists() for name in PHY_FILES):
-        read = read_phy
+        read = _read_phy
     expected = "what sorting.save(folder=...) of SpikeInterface wrote, the output of a sorter, or a folder for phy"
     return _saved(path, read, si.BaseSorting, expected)
 
@@ -155,8 +155,29 @@ def _saved(path, read, kind, expected):
 
 def _reason(error):
     """Words of an error; SpikeInterface fails on a folder of another kind because it finds none of its files."""
-    is_foreign_folder = isinstance(error, UnboundLocalError)
-    return "it holds no file that SpikeInterface wrote" if is_foreign_folder else f"{type(error).__name__}: {error}"
+    if isinstance(error, UnboundLocalError):
+        return "it holds no file that SpikeInterface wrote"
+    return str(error).rstrip(".") if type(error) is ValueError else f"{type(error).__name__}: {error}"
+
+
+def _read_phy(folder: Path) -> si.BaseSorting:
+    """A folder for phy; a ValueError where SpikeInterface would take over spikes that cannot be right."""
+    from spikeinterface.extractors import read_phy
+
+    times, clusters = (np.load(folder / name).ravel() for name in PHY_FILES[1:])
+    if len(times) != len(clusters):
+        raise ValueError(f"spike_times.npy holds {len(times)} spikes, spike_clusters.npy {len(clusters)}")
+    for name, values in zip(PHY_FILES[1:], (times, clusters), strict=True):
+        is_number = values.dtype.kind in "iuf"
+        if not is_number or not np.array_equal(values, np.round(values)) or (values < 0).any():
+            wrong = values if not is_number else values[(values != np.round(values)) | (values < 0)]
+            kind = "frames, not in seconds" if name == "spike_times.npy" else "numbers of units"
+            raise ValueError(f"{name} holds {wrong[0]!s}, expected whole numbers from 0: {kind}")
+    if (np.diff(times.astype("int64")) < 0).any():
+        raise ValueError(
+            "the times in spike_times.npy do not increase; bring them in order, and spike_clusters.npy with them"
+        )
+    return read_phy(folder)
 
 
 def _class_name(found):
@@ -178,6 +199,7 @@ def _set_probe(recording: si.BaseRecording, file: Path) -> None:
             )
         indices = np.arange(contacts)
         group.set_global_device_channel_indices(indices)
+    _check_wiring(indices[indices >= 0], file)
     connected = int(np.sum(indices >= 0))
     if connected != recording.get_num_channels():
         raise ValueError(
@@ -186,6 +208,29 @@ def _set_probe(recording: si.BaseRecording, file: Path) -> None:
             "no contact (synchronisation), read and sort in Python: recording.select_channels(...) leaves it out."
         )
     recording.set_probegroup(group)
+
+
+def _check_wiring(indices, file):
+    """An error if the channels of the contacts are not 0, 1, 2, ... in any order."""
+    indices = np.sort(indices)
+    if np.array_equal(indices, np.arange(len(indices))):
+        return
+    hint = "list each channel once, and -1 for a contact that is not connected"
+    if np.array_equal(indices, np.arange(1, len(indices) + 1)):
+        hint = "they count from 1: subtract 1 from each"
+    raise ValueError(
+        f"The channels that {file} gives its contacts (device_channel_indices, or channels in a .prb file) are "
+        f"{indices[:8].tolist()}{' ...' if len(indices) > 8 else ''} in ascending order, expected 0 to "
+        f"{len(indices) - 1}, each once; {hint}."
+    )
+
+
+def _check_positions(file):
+    """An error if a position in the JSON of probeinterface is no number."""
+    for number, probe in enumerate(json.loads(file.read_text(encoding="utf-8")).get("probes", [])):
+        for contact, position in enumerate(probe.get("contact_positions", [])):
+            if not all(isinstance(value, int | float) and np.isfinite(value) for value in position):
+                raise ValueError(f"contact {contact} of probe {number} has the position {position}, expected numbers")
 
 
 def _read_probe(file: Path):
@@ -201,13 +246,15 @@ def _read_probe(file: Path):
     # A .prb file is a Python program, which probeinterface runs: many of them make their contacts in a loop.
     read = read_prb if file.suffix.lower() == ".prb" else read_probeinterface
     try:
+        if read is read_probeinterface:
+            _check_positions(file)
         group = read(file)
         if not group.probes:
             raise ValueError("it holds no contacts")
         return group
     except Exception as error:
         raise ValueError(
-            f"{file} cannot be read as a probe ({type(error).__name__}: {error}). Expected JSON written by "
+            f"{file} cannot be read as a probe ({_reason(error)}). Expected JSON written by "
             "probeinterface.write_probeinterface, or a .prb file with channel_groups."
         ) from error
 

@@ -59,6 +59,11 @@ def test_positions_are_in_um(si_units, um):
     np.testing.assert_allclose(locations, GRID)
 
 
+def test_an_unknown_unit_of_positions_is_refused():
+    with pytest.raises(ValueError, match=r"in the unit 'nm', expected one of \['um', 'mm', 'm'\]"):
+        recording_geometry(recording_of(GRID, si_units="nm"))
+
+
 def test_positions_in_mm_that_are_said_to_be_in_um_are_refused():
     with pytest.raises(ValueError, match="probably in mm"):
         recording_geometry(recording_of(GRID / 1e3))

@@ -1,12 +1,14 @@
 """Recordings from disk: formats by their names, gains and channel ids of binary files, probe files of several kinds."""
 
+import json
+
 import numpy as np
 import pytest
 import spikeinterface.core as si
-from probeinterface import ProbeGroup, write_prb, write_probeinterface
+from probeinterface import ProbeGroup, generate_linear_probe, write_prb, write_probeinterface
 from small_recording import SAMPLING_FREQUENCY, line_probe, small_recording
 
-from si_deepsort.io import IDS_ARE_POSITIONS, format_names, open_recording
+from si_deepsort.io import IDS_ARE_POSITIONS, format_names, open_recording, open_sorting
 
 BINARY = dict(sampling_frequency=SAMPLING_FREQUENCY, num_channels=4, dtype="int16")
 
@@ -127,3 +129,62 @@ def test_recording_saved_by_spikeinterface_needs_no_format(tmp_path):
     opened = open_recording(str(tmp_path / "recording"))
     assert isinstance(opened, si.BaseRecording)
     np.testing.assert_array_equal(opened.get_traces(), recording.get_traces())
+
+
+def phy_folder(folder, times, clusters):
+    folder.mkdir()
+    np.save(folder / "spike_times.npy", times)
+    np.save(folder / "spike_clusters.npy", clusters)
+    (folder / "params.py").write_text(
+        "sample_rate = 30000.\ndat_path = 'x.dat'\nn_channels_dat = 8\ndtype = 'int16'\noffset = 0\n", encoding="utf-8"
+    )
+    return folder
+
+
+TIMES, CLUSTERS = np.array([100, 200, 300, 400]), np.array([0, 1, 1, 2])
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+@pytest.mark.parametrize("kind", ["uint64", "int32", "float64"])
+def test_spikes_of_a_folder_for_phy_are_as_they_were_written(shape, kind, tmp_path):
+    folder = phy_folder(tmp_path / "phy", TIMES.astype(kind).reshape(shape), CLUSTERS.reshape(shape))
+    sorting = open_sorting(folder)
+    assert sorting.get_unit_spike_train(1).tolist() == [200, 300]
+
+
+@pytest.mark.parametrize(
+    ("times", "clusters", "words"),
+    [
+        (TIMES / 30_000, CLUSTERS, "spike_times.npy holds 0.003.*frames, not in seconds"),
+        (TIMES - 150, CLUSTERS, "spike_times.npy holds -50"),
+        (TIMES[::-1], CLUSTERS, "do not increase"),
+        (TIMES, CLUSTERS[:3], "4 spikes, spike_clusters.npy 3"),
+        (TIMES, CLUSTERS + 0.5, "numbers of units"),
+        (TIMES.astype(str), CLUSTERS, "spike_times.npy holds 100"),
+    ],
+)
+def test_spikes_that_cannot_be_right_are_refused(times, clusters, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        open_sorting(phy_folder(tmp_path / "phy", times, clusters))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (dict(device_channel_indices=[1, 2, 3, 4]), "they count from 1: subtract 1"),
+        (dict(device_channel_indices=[0, 0, 1, 2]), "each once; list each channel once"),
+        (dict(contact_positions=[[0, 0], [0, None], [0, 50], [0, 75]]), "contact 1 of probe 0 has the position"),
+        (dict(contact_positions=[[0, 0], [0, float("nan")], [0, 50], [0, 75]]), "contact 1 of probe 0"),
+        (dict(contact_positions=[["0", "0"], ["0", "25"], ["0", "50"], ["0", "75"]]), "contact 0 of probe 0"),
+    ],
+)
+def test_probe_files_that_cannot_be_right_are_refused(change, words, tmp_path):
+    probe = generate_linear_probe(4, ypitch=25.0)
+    probe.set_device_channel_indices(np.arange(4))
+    write_probeinterface(tmp_path / "probe.json", probe)
+    content = json.loads((tmp_path / "probe.json").read_text(encoding="utf-8"))
+    content["probes"][0] |= change
+    (tmp_path / "probe.json").write_text(json.dumps(content), encoding="utf-8")
+    si.NumpyRecording([np.zeros((100, 4), "int16")], 30_000.0).save(folder=tmp_path / "saved", progress_bar=False)
+    with pytest.raises(ValueError, match=words):
+        open_recording(tmp_path / "saved", probe=tmp_path / "probe.json")

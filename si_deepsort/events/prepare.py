@@ -17,6 +17,8 @@ from .traces import scaled_traces
 
 # Rate of the network, in Hz; traces are resampled by a whole factor to near it. The bundled model was trained at it.
 MODEL_RATE = 10_000.0
+# Slowest recording in which an event of some ms can be seen, in Hz: one frame every 2 ms.
+SLOWEST_RATE = 500.0
 # The drift is the running median, over this many blocks, of the medians of blocks of this length. 225 ms are long
 # against an event (decay up to 25 ms), so that events hardly count.
 BLOCK_MS = 25.0
@@ -102,8 +104,19 @@ def prepare_trace(
     Returns
     -------
     PreparedTrace
+
+    Raises
+    ------
+    ValueError
+        If the recording is too slow for such events.
     """
     rate, num_frames = recording.get_sampling_frequency(), recording.get_num_frames(segment_index)
+    if rate * time_scale < SLOWEST_RATE:
+        raise ValueError(
+            f"The recording has {rate:g} frames per second, in which events of some milliseconds cannot be seen; "
+            f"expected at least {SLOWEST_RATE / time_scale:g} Hz. If its rate is in kHz or its times are in ms, say so "
+            "where it was made; for events that are many times as slow set time_scale."
+        )
     up, down = resampling_factors(rate, time_scale)
     zeros = np.zeros if store is None else store.zeros
     values, is_valid = zeros(-(-num_frames * up // down), "float32"), zeros(-(-num_frames * up // down), "bool")

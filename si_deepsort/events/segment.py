@@ -165,7 +165,7 @@ def one_channel(recording: BaseRecording | str | Path, channel_id: str | int | N
             f"Got {type(recording).__name__}, expected a SpikeInterface recording or a path. "
             "Wrap an array as si.NumpyRecording([trace[:, None]], sampling_frequency)."
         )
-    channel_ids = list(recording.channel_ids)
+    channel_ids = recording.channel_ids.tolist()
     units = recording.get_property("physical_unit")
     named = (
         [f"{name} ({unit})" for name, unit in zip(channel_ids, units, strict=True)]

@@ -91,9 +91,10 @@ def read_text(path: str | Path) -> tuple[str, str]:
     Raises
     ------
     ValueError
-        If the file is binary, or ends within a number.
+        If the file is binary, a web page or JSON, or ends within a number.
     """
     text, encoding = _decoded(Path(path).read_bytes())
+    _check_is_plain(text)
     _check_is_whole(text)
     return text, encoding
 
@@ -116,6 +117,15 @@ def _decoded(content):
         has_mark = content.startswith(b"\xef\xbb\xbf")
         return text, "utf-8" if encoding == "utf-8-sig" and not has_mark else encoding
     raise ValueError("the file is text in an unknown encoding; save it as UTF-8")
+
+
+def _check_is_plain(text):
+    """An error if the text is a web page, XML or JSON, as some programs call .xls or .csv."""
+    start = text[:200].lstrip("\ufeff \t\r\n")
+    is_json = re.match(r"[{\[]\s*[{\[\"]", start) is not None
+    other = "a web page or XML" if re.match(r"<[!?a-zA-Z]", start) else "JSON" if is_json else ""
+    if other:
+        raise ValueError(f"the file is {other}, not a table of text; open it in a spreadsheet and save it as CSV")
 
 
 def _check_is_whole(text):

@@ -50,6 +50,7 @@ def read_text_trace(path: str | Path) -> BaseRecording:
     """
     text, _ = read_text(path)
     head, heading, values = _read_columns(text.lstrip("\ufeff"))
+    _check_width_of_atf(head, values.shape[1])
     if values.shape[1] < 2:
         raise ValueError(
             "there is one column; expected a column of times and one of values (without times, save an .npz with "
@@ -87,6 +88,13 @@ def unit_in_name(name: str) -> str:
         return clean_unit(brackets.group(1))
     ending = clean_unit(re.split(r"[\s_,/]+", name.strip())[-1])
     return ending if re.fullmatch(r"[munp]?[VA]", ending) and ending != name.strip() else ""
+
+
+def _check_width_of_atf(head, width):
+    """An error if an Axon text file has not as many columns as its second line says."""
+    counts = re.split(r"[\s,]+", head[1].strip()) if len(head) > 1 and head[0].startswith("ATF") else []
+    if len(counts) > 1 and counts[1].isdigit() and int(counts[1]) != width:
+        raise ValueError(f"the second line says that there are {counts[1]} columns, but there are {width}")
 
 
 def _num_sweeps(head):

@@ -13,6 +13,8 @@ from .units import UV_PER_SI_UNIT, clean_unit
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv", ".dat", ".asc", ".atf")
 # Readers of neo that read any bytes as numbers, with a rate and a number of channels of their own.
 GUESSING_READERS = ("RawBinarySignalIO",)
+# What to do with files that hold variables of any name, if neo did not write them.
+REMEDIES = {".mat": "a .mat file does not say which variable is the trace; save an .npz, or a text file with times"}
 # Readers that a message names at most.
 MOST_PROBLEMS = 3
 # Relative difference of two gains below which they are the same: those of neo are 32-bit numbers.
@@ -177,6 +179,8 @@ def _read_with_neo(path):
             problems.append(f"{io_class.__name__} {remedy}")
         except Exception as error:  # each reader of neo fails in its own way on files that it does not know
             problems.append(f"{io_class.__name__}: {error}")
+    if path.suffix.lower() in REMEDIES:
+        raise ValueError(REMEDIES[path.suffix.lower()])
     others = f"; and {len(problems) - MOST_PROBLEMS} other readers" if len(problems) > MOST_PROBLEMS else ""
     raise ValueError("; ".join(problems[:MOST_PROBLEMS]) + others)
 

@@ -95,8 +95,12 @@ def find_model(name_or_folder_or_repo: str | Path) -> Path | HubReference:
     if isinstance(name_or_folder_or_repo, str):
         if text.startswith(HUB_PREFIX):
             return _hub_reference(text.removeprefix(HUB_PREFIX))
+        if not text.strip():
+            raise ValueError(f"Got an empty name of a model. Known names: {sorted({*bundled_names(), *REGISTRY})}.")
         if text.lower().startswith(("http://", "https://")):
             return _reference_of_address(text)
+        if text.split("/")[0].lower() in _PUBLIC_HOSTS and not folder.exists():
+            return _reference_of_address(f"https://{text}")
         if _PINNED.fullmatch(text):
             return _hub_reference(text)
         # A name means the same wherever the program runs: a folder of this name is written "./name".

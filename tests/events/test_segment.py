@@ -69,3 +69,10 @@ def test_an_event_that_began_before_the_sweep_is_none_of_it(simulated):
     sweeps = si.NumpyRecording([trace[start : start + int(0.5 * rate)] for start in starts], rate)
     events = segment_events(sweeps, polarity=1)
     assert len(starts) >= 3 and (events.onset_s < 0.001).sum() == 0
+
+
+@pytest.mark.parametrize(("rate", "time_scale", "least"), [(20.0, 1.0, "500"), (499.0, 1.0, "500"), (20.0, 4.0, "125")])
+def test_a_recording_too_slow_to_show_events_is_refused(rate, time_scale, least):
+    recording = si.NumpyRecording([np.random.default_rng(0).normal(size=(4000, 1)).astype("float32")], rate)
+    with pytest.raises(ValueError, match=f"{rate:g} frames per second.*at least {least} Hz.*in kHz"):
+        segment_events(recording, time_scale=time_scale)

@@ -73,3 +73,19 @@ def test_a_long_table_is_read_in_seconds(tmp_path):
         again = read_events(tmp_path / "events.csv")
         assert time.process_time() - start < 5.0  # under one second alone, four before columns were read at once
         np.testing.assert_allclose(again["onset_s"], onset_s, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("<table><tr><th>onset_s</th></tr><tr><td>0.5</td></tr></table>", "a web page or XML"),
+        ('<?xml version="1.0"?><Workbook><Cell>0.5</Cell></Workbook>', "a web page or XML"),
+        ('[{"onset_s": 0.5}, {"onset_s": 1.5}]', "JSON"),
+        ('{"onset_s": [0.5, 1.5]}', "JSON"),
+    ],
+)
+@pytest.mark.parametrize("name", ["marks.csv", "marks.xls", "marks.json"])
+def test_files_that_are_no_table_are_named(text, kind, name, tmp_path):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"the file is {kind}, not a table of text"):
+        read_events(tmp_path / name)

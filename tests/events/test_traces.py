@@ -8,6 +8,7 @@ import neo
 import numpy as np
 import pytest
 import quantities as pq
+import scipy.io
 import spikeinterface.core as si
 from spikeinterface.preprocessing import scale_to_physical_units, scale_to_uV
 
@@ -242,3 +243,20 @@ def test_a_file_that_ends_within_a_number_is_refused(encoding, tmp_path):
             continue
         with pytest.raises(ValueError, match="ends within its last number"):
             read_trace(tmp_path / "cell.csv")
+
+
+@pytest.mark.parametrize(("columns", "is_right"), [(2, True), (3, False), (1, False)])
+def test_an_axon_text_file_has_the_columns_that_it_announces(columns, is_right, tmp_path):
+    rows = "".join(f"{frame / 20:.3f}\t{frame % 7}\n" for frame in range(200))
+    (tmp_path / "a.atf").write_text(f'ATF\t1.0\n0\t{columns}\n"Time (ms)"\t"Im (pA)"\n{rows}', encoding="utf-8")
+    if is_right:
+        assert read_trace(tmp_path / "a.atf").get_sampling_frequency() == pytest.approx(20_000)
+        return
+    with pytest.raises(ValueError, match=f"says that there are {columns} columns, but there are 2"):
+        read_trace(tmp_path / "a.atf")
+
+
+def test_a_file_of_variables_is_refused_with_the_remedy(tmp_path):
+    scipy.io.savemat(tmp_path / "m.mat", dict(x=np.zeros(100)))
+    with pytest.raises(ValueError, match=r"does not say which variable is the trace; save an \.npz"):
+        read_trace(tmp_path / "m.mat")

@@ -56,6 +56,18 @@ def test_an_unknown_name_names_the_nearest():
         load_model(name[:-1] + "_")
 
 
+@pytest.mark.parametrize("name", ["", "  "])
+def test_an_empty_name_is_called_so(name):
+    with pytest.raises(ValueError, match=f"Got an empty name of a model. Known names: .*{bundled_names()[0]}"):
+        find_model(name)
+
+
+def test_an_address_may_come_without_its_scheme():
+    for host in ("huggingface.co", "hf.co"):
+        assert find_model(f"{host}/lab/probe") == HubReference(repo_id="lab/probe", revision="main")
+        assert find_model(f"{host}/lab/probe/tree/v2") == HubReference(repo_id="lab/probe", revision="v2")
+
+
 def test_repositories_are_read_with_their_revision():
     assert find_model("lab/probe@v2") == HubReference(repo_id="lab/probe", revision="v2")
     assert find_model("hf://lab/probe") == HubReference(repo_id="lab/probe", revision="main")
