@@ -68,8 +68,15 @@ def resampling_factors(sampling_frequency: float, time_scale: float = 1.0) -> tu
     """
     Integers (up, down), one of them 1, that bring a trace near `MODEL_RATE / time_scale`.
 
-    Whole factors keep the frames on the recording's own clock, so that times are exact at any odd rate.
+    Whole factors keep the frames on the recording's own clock, so that times are exact at any odd rate. A ValueError if
+    the recording is too slow for such events.
     """
+    if sampling_frequency * time_scale < SLOWEST_RATE:
+        raise ValueError(
+            f"The recording has {sampling_frequency:g} frames per second, in which events of some milliseconds cannot be seen; "
+            f"expected at least {SLOWEST_RATE / time_scale:g} Hz. If its rate is in kHz or its times are in ms, say so "
+            "where it was made; for events that are many times as slow set time_scale."
+        )
     ratio = sampling_frequency * time_scale / MODEL_RATE
     return (1, max(1, round(ratio))) if ratio >= 1 else (max(1, round(1 / ratio)), 1)
 
@@ -111,12 +118,6 @@ def prepare_trace(
         If the recording is too slow for such events.
     """
     rate, num_frames = recording.get_sampling_frequency(), recording.get_num_frames(segment_index)
-    if rate * time_scale < SLOWEST_RATE:
-        raise ValueError(
-            f"The recording has {rate:g} frames per second, in which events of some milliseconds cannot be seen; "
-            f"expected at least {SLOWEST_RATE / time_scale:g} Hz. If its rate is in kHz or its times are in ms, say so "
-            "where it was made; for events that are many times as slow set time_scale."
-        )
     up, down = resampling_factors(rate, time_scale)
     zeros = np.zeros if store is None else store.zeros
     values, is_valid = zeros(-(-num_frames * up // down), "float32"), zeros(-(-num_frames * up // down), "bool")
