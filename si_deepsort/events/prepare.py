@@ -73,9 +73,9 @@ def resampling_factors(sampling_frequency: float, time_scale: float = 1.0) -> tu
     """
     if sampling_frequency * time_scale < SLOWEST_RATE:
         raise ValueError(
-            f"The recording has {sampling_frequency:g} frames per second, in which events of some milliseconds cannot be "
-            f"seen; expected at least {SLOWEST_RATE / time_scale:g} Hz. If its rate is in kHz or its times are in ms, say so "
-            "where it was made; for events that are many times as slow set time_scale."
+            f"The recording has {sampling_frequency:g} frames per second, in which events of some milliseconds cannot "
+            f"be seen; expected at least {SLOWEST_RATE / time_scale:g} Hz. If its rate is in kHz or its times are in "
+            "ms, say so where it was made; for events that are many times as slow set time_scale."
         )
     ratio = sampling_frequency * time_scale / MODEL_RATE
     return (1, max(1, round(ratio))) if ratio >= 1 else (max(1, round(1 / ratio)), 1)
