@@ -138,10 +138,9 @@ def prepare_trace(
     for first, stop in flat.saturated(num_frames):
         is_valid[-(-first * up // down) : -(-stop * up // down)] = False
     bridge_stored(values, is_valid)
-    model_rate = rate * up / down
-    remove_hum(values, model_rate)
-    _remove_drift(values, model_rate * time_scale)
-    return PreparedTrace(values=values, is_valid=is_valid, rate=model_rate)
+    remove_hum(values, rate * up / down)
+    _remove_drift(values, rate * up / down * time_scale)
+    return PreparedTrace(values=values, is_valid=is_valid, rate=rate * up / down)
 
 
 def running_baseline(values: Frames, rate: float) -> tuple[np.ndarray, np.ndarray]:
