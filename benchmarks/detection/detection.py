@@ -24,7 +24,8 @@ from true_spikes import SNR_EDGES, Truth
 
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
-from si_deepsort.detection.node import SHADOW_RATIO
+from si_deepsort.detection.node import ENERGY_THRESHOLD, SHADOW_RATIO
+from si_deepsort.detection.peak_times import extremum_frames
 from si_deepsort.detection.prepare import prepare_detector
 from si_deepsort.detection.second_peaks import are_second_peaks
 from si_deepsort.generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording
@@ -73,6 +74,7 @@ def front_ends(recording):
 def own_scores(white, traces, model: str):
     """Peaks of the energy with their score, a network's probability or their size, and their size; and the CPU time."""
     detector = prepare_detector(white, "cnn" if model == "energy" else model)
+    default_threshold = ENERGY_THRESHOLD if model == "energy" else detector.threshold
 
     def scored(stretch):
         if model != "energy":
@@ -81,13 +83,21 @@ def own_scores(white, traces, model: str):
         found = found.where(found.shares >= SHADOW_RATIO)
         return found, found.sizes
 
-    scored(traces[:10_000])
-    start, parts, chunk = time.process_time(), [], 30_000
+    def moved(stretch, found):
+        return extremum_frames(stretch, detector.finder.filters, found.frames, found.channels)
+
+    moved(traces[:10_000], scored(traces[:10_000])[0])
+    cpu_s, parts, chunk = 0.0, [], 30_000
     for first in range(0, len(traces), chunk):
         begin = max(0, first - detector.margin)
-        found, scores = scored(traces[begin : first + chunk + detector.margin])
-        parts.append((found.frames + begin, found.channels, scores, found.sizes))
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True)), time.process_time() - start
+        stretch = traces[begin : first + chunk + detector.margin]
+        start = time.process_time()
+        found, scores = scored(stretch)
+        moved(stretch, found.where(scores >= default_threshold))
+        cpu_s += time.process_time() - start
+        # Peaks that `find_peaks` would not report are moved for the sweep alone.
+        parts.append((moved(stretch, found) + begin, found.channels, scores, found.sizes))
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True)), cpu_s
 
 
 def peer_scores(recording, method: str, radius_um: float, exclusive_ms: float, peak_sign: str):

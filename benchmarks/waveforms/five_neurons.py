@@ -111,7 +111,8 @@ def find_by_networks(labelled: dict, targets: dict, seed: int = 0) -> dict:
         )
         recording = NumpyRecording([smoothed(noisy)], frequency)
         chosen = {name: best[name] for name in ("threshold", "exclusive_ms")}
-        peaks = find_peaks(recording, method=detector, **chosen, job_kwargs=dict(progress_bar=False))["sample_index"]
+        options = dict(as_candidates=True, job_kwargs=dict(progress_bar=False))
+        peaks = find_peaks(recording, method=detector, **chosen, **options)["sample_index"]
         scaled = in_noise_levels(recording.get_traces())
         units, _ = assign_peaks(scaled, peaks, classifier, min_probability=0.0)
         kept = units >= 0

@@ -32,7 +32,7 @@ def find_peaks(
     radius_um: float = RADIUS_UM,
     exclusive_ms: float | None = None,
     only_standing_out: bool = False,
-    with_second_peaks: bool = False,
+    as_candidates: bool = False,
     applied_front_end: FrontEnd | None = None,
     whitening: Whitening | None = None,
     seed: int = 0,
@@ -53,9 +53,10 @@ def find_peaks(
         6.5), or height in noise levels (threshold detectors; None: 5).
     radius_um, exclusive_ms : float | None, default: 60.0, None
         The largest of several peaks this close in space and time stays. None takes the model's own time, or 0.4 ms.
-    only_standing_out, with_second_peaks : bool, default: False
-        If the heights of a channel's peaks fall into two groups, drop the lower one: the multi-unit background. Keep
-        the further peaks of large spikes, too, which come back with the larger peak, see `second_peaks`.
+    only_standing_out : bool, default: False
+        If the heights of a channel's peaks fall into two groups, drop the lower one: the multi-unit background.
+    as_candidates : bool, default: False
+        As the sorter takes peaks: with further peaks of large spikes, at times of the largest energy, not extremum.
     applied_front_end, whitening : list of dict | None, Whitening | None, default: None
         Steps of the front end that the traces have been through, and their whitening if that is not the last step.
     seed : int, default: 0
@@ -77,9 +78,9 @@ def find_peaks(
         If there is no such model or device, or several channels and no probe.
     """
     values = threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed, device
-    node, traces = _node_and_traces(recording, method, *values)
+    node, traces = _node_and_traces(recording, method, not as_candidates, *values)
     peaks = _run_node(traces, node, job_kwargs, device)
-    peaks = peaks if with_second_peaks else peaks[~_are_second_peaks(peaks, traces)]
+    peaks = peaks if as_candidates else peaks[~_are_second_peaks(peaks, traces)]
     if only_standing_out:
         peaks = _standing_out(peaks, traces, seed, is_white=method not in THRESHOLD_METHODS)
     return peaks[np.lexsort([peaks[name] for name in ("channel_index", "sample_index", "segment_index")])]
@@ -115,7 +116,7 @@ def _standing_out(peaks, traces, seed, *, is_white):
 
 
 def _node_and_traces(
-    recording, method, threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed, device
+    recording, method, at_extremum, threshold, radius_um, exclusive_ms, applied_front_end, whitening, seed, device
 ) -> tuple[PeakDetector, BaseRecording]:
     """The detector as a node of SpikeInterface's pipelines, and the traces that it takes."""
     reach = dict(radius_um=radius_um, exclusive_ms=exclusive_ms)
@@ -126,11 +127,13 @@ def _node_and_traces(
         traces = apply_front_end(recording, DEFAULT_FRONT_END) if applied_front_end is None else recording
         finder = _energy_finder(traces, whitening, radius_um, exclusive_ms)
         threshold = ENERGY_THRESHOLD if threshold is None else threshold
-        return EnergyPeakDetector(traces, finder_on_device(finder, device), threshold=threshold), traces
+        finder = finder_on_device(finder, device)
+        return EnergyPeakDetector(traces, finder, threshold=threshold, at_extremum=at_extremum), traces
     net = load_detector(method)
     traces = traces_for(recording, net, applied_front_end)
     detector = prepare_detector(traces, net, whitening=whitening, **reach)
-    return NetworkPeakDetector(traces, detector_on_device(detector, device), threshold=threshold), traces
+    detector = detector_on_device(detector, device)
+    return NetworkPeakDetector(traces, detector, threshold=threshold, at_extremum=at_extremum), traces
 
 
 def _energy_finder(traces, whitening, radius_um, exclusive_ms) -> CandidateFinder:

@@ -10,6 +10,8 @@ from spikeinterface.core.node_pipeline import PeakDetector
 from ..nets import network_class
 from ..nets.network import Network
 from .candidates import CandidateFinder, Candidates
+from .energy import EnergyFilters
+from .peak_times import extremum_frames
 from .spike_detector import SpikeDetector
 
 # Threshold of the detection by energy: the norm, in noise standard deviations, of a spike's part in its subspace. Noise
@@ -21,7 +23,13 @@ SHADOW_RATIO = 0.5
 
 
 class _CandidateNode(PeakDetector):
-    """What both nodes share: candidates become peaks of SpikeInterface."""
+    """
+    What both nodes share: candidates become peaks of SpikeInterface.
+
+    `at_extremum` moves them from where the energy is largest to where the waveform is.
+    """
+
+    at_extremum: bool
 
     engine = "numpy"
     need_noise_levels = False
@@ -36,15 +44,22 @@ class _CandidateNode(PeakDetector):
         """The candidates that are spikes."""
         raise NotImplementedError
 
+    def filters(self) -> EnergyFilters:
+        """Those by which the candidates were found."""
+        raise NotImplementedError
+
     def compute(
         self, traces: np.ndarray, start_frame: int, end_frame: int, segment_index: int, max_margin: int
     ) -> tuple[np.ndarray]:
         """Peaks of a chunk of traces (frames, channels); sample indices count from the start of its margin."""
-        found = self.chosen(traces.astype("float32", copy=False), max_margin)
+        traces = traces.astype("float32", copy=False)
+        found = self.chosen(traces, max_margin)
         peaks = np.zeros(len(found), dtype=self.get_dtype())
         peaks["sample_index"], peaks["channel_index"] = found.frames, found.channels
         peaks["amplitude"] = found.sizes
         peaks["segment_index"] = segment_index
+        if self.at_extremum:
+            peaks["sample_index"] = extremum_frames(traces, self.filters(), found.frames, found.channels)
         return (peaks,)
 
 
@@ -59,6 +74,8 @@ class EnergyPeakDetector(_CandidateNode):
     finder : CandidateFinder
     threshold : float
         Smallest size, in noise standard deviations.
+    at_extremum : bool, default: False
+        Give the times at which waveforms are largest, instead of those at which their energy is.
     """
 
     name = "energy"
@@ -69,11 +86,13 @@ class EnergyPeakDetector(_CandidateNode):
         finder: CandidateFinder,
         *,
         threshold: float = ENERGY_THRESHOLD,
+        at_extremum: bool = False,
         return_output: bool = True,
     ):
         PeakDetector.__init__(self, recording, return_output=return_output)
         self.finder = finder
         self.threshold = threshold
+        self.at_extremum = at_extremum
 
     def get_margin(self) -> int:
         """Frames on either side of a chunk that its spikes depend on."""
@@ -82,6 +101,9 @@ class EnergyPeakDetector(_CandidateNode):
     def chosen(self, traces: np.ndarray, margin: int) -> Candidates:
         found = self.finder.find(traces, threshold=self.threshold, margin=margin)
         return found.where(found.shares >= SHADOW_RATIO)
+
+    def filters(self) -> EnergyFilters:
+        return self.finder.filters
 
 
 class NetworkPeakDetector(_CandidateNode):
@@ -96,6 +118,8 @@ class NetworkPeakDetector(_CandidateNode):
         Made ready for this recording by `prepare_detector`.
     threshold : float | None, default: None
         Smallest probability of a spike. None takes the model's.
+    at_extremum : bool, default: False
+        As for `EnergyPeakDetector`.
     """
 
     name = "network"
@@ -107,11 +131,13 @@ class NetworkPeakDetector(_CandidateNode):
         detector: SpikeDetector,
         *,
         threshold: float | None = None,
+        at_extremum: bool = False,
         return_output: bool = True,
     ):
         PeakDetector.__init__(self, recording, return_output=return_output)
         self.detector = detector
         self.threshold = detector.threshold if threshold is None else threshold
+        self.at_extremum = at_extremum
 
     def __getstate__(self) -> dict[str, Any]:
         """Worker processes get the weights as arrays; they load nothing from disk."""
@@ -130,6 +156,9 @@ class NetworkPeakDetector(_CandidateNode):
     def chosen(self, traces: np.ndarray, margin: int) -> Candidates:
         found, probabilities = self.detector.judged(traces, margin=margin)
         return found.where(probabilities >= self.threshold)
+
+    def filters(self) -> EnergyFilters:
+        return self.detector.finder.filters
 
 
 def _packed(net: Network) -> tuple:

@@ -18,7 +18,8 @@ def detection_probability(recording: BaseRecording, model: str | Path | Network 
     """
     Probability that each sample of each channel is the peak of a spike.
 
-    It is 0 wherever there is no candidate, which is a peak of the energy in white traces.
+    It is 0 wherever there is no candidate, which is a peak of the energy in white traces; the waveform itself may be
+    largest up to half a millisecond away, where `find_peaks` puts the spike.
 
     Parameters
     ----------

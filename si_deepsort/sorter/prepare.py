@@ -144,8 +144,8 @@ def _prepared(
             method=settings.detection,
             threshold=settings.detect_threshold,
             radius_um=settings.detect_radius_um,
-            # The units that second peaks make are merged later.
-            with_second_peaks=True,
+            # Matching finds the times anew, and the units that second peaks make are merged.
+            as_candidates=True,
             seed=settings.seed,
             job_kwargs=fixed_chunks(job_kwargs),
             applied_front_end=front_end_steps(settings),

@@ -193,7 +193,7 @@ def test_probability_is_zero_away_from_peaks_and_above_the_threshold_at_them(tet
     assert probability.shape == recording.get_traces().shape
     assert probability.min() == 0 and probability.max() <= 1
     assert (probability > 0).mean() < 0.02
-    peaks = find_peaks(recording, threshold=0.5, job_kwargs=QUIET)
+    peaks = find_peaks(recording, threshold=0.5, as_candidates=True, job_kwargs=QUIET)
     found = probability[peaks["sample_index"], peaks["channel_index"]] >= 0.5
     assert found.mean() > 0.99 and abs(int((probability >= 0.5).sum()) - len(peaks)) <= 0.01 * len(peaks)
 

@@ -75,5 +75,5 @@ def test_a_neuron_with_dendrites_is_found_once():
     recording = recording.save(format="memory", progress_bar=False)
     num_spikes = sorting.count_total_num_spikes()
     options = dict(method="energy", threshold=9.0, job_kwargs=QUIET)
-    once, often = (len(find_peaks(recording, with_second_peaks=second, **options)) for second in (False, True))
+    once, often = (len(find_peaks(recording, as_candidates=second, **options)) for second in (False, True))
     assert once == pytest.approx(num_spikes, rel=0.15) and often > 1.2 * num_spikes
