@@ -20,9 +20,11 @@ from event_peers import PEERS, Template
 from event_scores import network_method, pooled, tuned_peer
 from other_maker_parts import (
     LEARNING_SEEDS,
+    MORE_SEEDS,
     OTHER_SEEDS,
     OTHER_TUNING_SEEDS,
     learnt_marks,
+    more_currents,
     other_maker,
     other_maker_tables,
 )
@@ -61,7 +63,7 @@ def main():
     results = json.loads(path.read_text(encoding="utf-8")) if options.only and path.exists() else {}
     seeds = {"test": list(TEST_SEEDS), "tuning of the peers": list(TUNING_SEEDS)}
     seeds |= {"other maker": list(OTHER_SEEDS), "tuning of the peers on it": list(OTHER_TUNING_SEEDS)}
-    seeds |= {"marked traces": list(LEARNING_SEEDS)}
+    seeds |= {"marked traces": list(LEARNING_SEEDS), "more receptor currents": list(MORE_SEEDS)}
     results |= provenance(seeds=seeds, earlier=results)
     for name in options.only or PARTS:
         results[name] = PARTS[name]()
@@ -231,6 +233,7 @@ PARTS = {
     "endplate": endplate,
     "other_maker": other_maker,
     "learnt": learnt_marks,
+    "more_currents": more_currents,
     "whole_cell": whole_cell,
     "windows": cerebellar_windows,
     "recorded": recorded_currents,
