@@ -162,16 +162,17 @@ def other_maker_tables(results):
         + [str(scores["learnt"]["end"]), f"{scores['learnt']['threshold']:g}"]
         for kind, scores in results.get("learnt", {}).items()
     ]
-    many = [
-        [name, *(f"{scores[key]:.3f}" for key in keys[:3]), "{:.3f} to {:.3f}".format(*scores["interval of f1"])]
-        + [f"{scores['iou']:.3f}"]
-        for name, scores in results.get("more_currents", {}).items()
-    ]
+    many = []
+    for name, scores in results.get("more_currents", {}).items():
+        low, high = scores["interval of f1"]
+        many.append(
+            [name, *(f"{scores[key]:.3f}" for key in keys[:3]), f"{low:.3f} to {high:.3f}", f"{scores['iou']:.3f}"]
+        )
     made["events-more-currents"] = dict(
         columns=["method", "precision", "recall", "F1", "95 % interval of F1", "IoU with the marks"],
         rows=many,
-        caption=f"Receptor currents of the same maker in {len(MORE_SEEDS)} other recordings of 30 s: with the defaults, "
-        "and after learning from three marked traces. The marks end one decay constant after the peak.",
+        caption=f"Receptor currents of the same maker in {len(MORE_SEEDS)} other recordings of 30 s: with the "
+        "defaults, and after learning from three marked traces. The marks end one decay constant after the peak.",
     )
     made["events-learnt"] = dict(
         columns=["preparation", "F1", "F1 learnt", "IoU", "IoU learnt", "end learnt", "threshold learnt"],
