@@ -95,10 +95,10 @@ def _draw_cables(rng: np.random.Generator) -> list[_Cable]:
         )
     if rng.random() < APICAL_SHARE:
         angle, side = rng.uniform(0, APICAL_ANGLE), rng.uniform(0, 2 * np.pi)
-        direction = [np.sin(angle) * np.cos(side), rng.choice([-1, 1]) * np.cos(angle), np.sin(angle) * np.sin(side)]
+        pointing = [np.sin(angle) * np.cos(side), rng.choice([-1, 1]) * np.cos(angle), np.sin(angle) * np.sin(side)]
         length_constant = np.exp(rng.uniform(*np.log(LENGTH_CONSTANT_UM)))
         weight = np.exp(rng.uniform(*np.log(APICAL_WEIGHT)))
-        cables.append(_Cable(np.array(direction), rng.uniform(*APICAL_UM), length_constant, time_constant, weight))
+        cables.append(_Cable(np.array(pointing), rng.uniform(*APICAL_UM), length_constant, time_constant, weight))
     return cables
 
 
