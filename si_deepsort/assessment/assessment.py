@@ -207,7 +207,7 @@ class Assessment:
             raise ValueError(f"{folder} holds no {WHOLE_FILE}: it was not written by Assessment.save.")
         whole = json.loads((folder / WHOLE_FILE).read_text(encoding="utf-8"))
         sorting = load(folder / SORTING_FOLDER)
-        units = pd.read_csv(folder / UNITS_FILE, index_col="unit_id", float_precision="round_trip")
+        units = pd.read_csv(folder / UNITS_FILE, index_col="unit_id")
         units.index = pd.Index(sorting.unit_ids, name="unit_id")
         return cls(
             sorting=sorting,

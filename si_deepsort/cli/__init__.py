@@ -68,7 +68,7 @@ def main() -> None:
     """Entry point of `si-deepsort`."""
     try:
         app()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, NotImplementedError) as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """What every preprocessor promises beside `test_contract`: gains, serialisation, workers, gaps, messages."""
 
 import gc
+import importlib.metadata
 import inspect
 import pickle
 import subprocess
@@ -98,6 +99,10 @@ def test_workers_agree(preprocessed, case, engine, tmp_path):
         )
 
 
+@pytest.mark.skipif(
+    int(importlib.metadata.version("zarr").split(".")[0]) > 2,
+    reason="SpikeInterface does not write with zarr 3, the version for Python 3.14",
+)
 def test_zarr(preprocessed, tmp_path):
     saved = preprocessed.save(folder=tmp_path / "saved.zarr", format="zarr", verbose=False, progress_bar=False)
     np.testing.assert_array_equal(saved.get_traces(segment_index=1), preprocessed.get_traces(segment_index=1))
