@@ -1,5 +1,5 @@
 """
-How functions are compiled.
+Options of Numba with which all compiled functions are made.
 
 Numba takes about .1 s for each function, and as much again for each new array, list, or reduction of an array in one:
 compiled code fills arrays that it is given. The first sorting after installing waits for all of it.

@@ -57,7 +57,7 @@ def artifact_report(
     Parameters
     ----------
     recording : BaseRecording
-        As it would be denoised.
+        Filtered as it would be before denoising.
     model : str | Path
         As for `deep_interpolate`.
     file : str | Path

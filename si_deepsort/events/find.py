@@ -223,7 +223,7 @@ def detect_polarity(traces: Sequence[PreparedTrace], find: Finder, unit: str) ->
             if left_s <= 0:
                 break
         scores[sign] = score
-    logger.info("Polarity: events up %.1f, down %.1f", scores[1], scores[-1])
+    logger.info("Polarity: summed confidence of events that go up %.1f, down %.1f", scores[1], scores[-1])
     if scores[1] == scores[-1]:
         return -1 if unit.endswith("A") else 1
     return max(scores, key=lambda sign: scores[sign])

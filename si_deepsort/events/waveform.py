@@ -86,7 +86,7 @@ def check_end(end: str | float) -> str | float:
 
 
 def end_words(end: str | float) -> str:
-    """Where an event ends, for people."""
+    """Where an event ends, in words."""
     if end == "decay_constant":
         return "one decay time constant after the peak"
     return f"where the event has decayed to {100 * (TENTH if end == 'tenth' else float(end)):.3g} % of its amplitude"

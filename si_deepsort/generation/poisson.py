@@ -1,4 +1,4 @@
-"""Independent Poisson trains: what simulations usually take, and real neurons never do."""
+"""Independent Poisson trains: usual in simulations, but unlike the trains of real neurons."""
 
 import numpy as np
 import spikeinterface.core as si

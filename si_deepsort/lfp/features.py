@@ -227,7 +227,7 @@ def _describe_band(analytic, rate, edges, settings, *, has_phase) -> list:
 
 
 def _change_rate(traces, rate, bands, settings):
-    """To a rate that is neither wastefully high nor, when the future may be seen, coarse against the bins."""
+    """Resample: rates far above the bands waste time; rates below those of the bins (if not causal) are too coarse."""
     bin_rate = 1000 / settings.bin_ms
     wanted = max(4 * bin_rate, 5 * max(high for _, high in bands.values()))
     if rate >= 2 * wanted:

@@ -1,4 +1,4 @@
-"""The device of a run: found before anything is computed, and told."""
+"""The device of a run: chosen before anything is computed, and named in the log."""
 
 import logging
 from dataclasses import replace

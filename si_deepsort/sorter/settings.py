@@ -195,7 +195,7 @@ class DeepSortSettings(Settings):
 
 
 def _check_job_kwargs(job_kwargs: dict) -> None:
-    """Names and values, by SpikeInterface's own rules, which it would apply only after the run has begun."""
+    """Check names and values by SpikeInterface's rules, which it would apply only after the run has begun."""
     if not job_kwargs:
         return
     import numpy as np

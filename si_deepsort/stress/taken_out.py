@@ -17,7 +17,7 @@ CHUNK_FRAMES = 100_000
 
 def without_units(spikes: InjectedSpikes, models: Models, chosen: np.ndarray) -> InjectedSpikes:
     """
-    Add the spikes of own units with negative amplitudes to those that are injected.
+    Take own units out of the recording: their spikes are injected with negative amplitudes.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 """
-The one door for weights: save them, load them, list them, publish them.
+Weights of networks: all code that saves, loads, lists or publishes them.
 
 A model is a folder: `config.json` (what it is and where it comes from), `model.safetensors` (the weights) and
 `README.md` (the card). Nothing is loaded that is not exactly what the config says: sha256, names and shapes of all

@@ -1,4 +1,4 @@
-"""What there is: bundled models, registered ones, and what the cache holds."""
+"""List the models: bundled ones, registered ones, and those in the cache."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

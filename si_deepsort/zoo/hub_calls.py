@@ -189,7 +189,7 @@ class _Explanation:
         return f" It has {names}." if names else ""
 
     def _ask(self, question: "Callable[[HfApi], list]") -> list:
-        """A list that makes an error message better; empty if the Hub does not answer this one."""
+        """Ask the Hub for a list that an error message shows; empty if it does not answer."""
         from huggingface_hub.errors import HfHubHTTPError
 
         network_error: type[Exception] = HfHubHTTPError.__mro__[1]

@@ -45,7 +45,7 @@ def test_where_a_class_is_empty_the_scores_decide(caplog):
     waveforms, _ = make_channel()
     scores = np.full(len(waveforms), -1.0)
     np.testing.assert_array_equal(separate_neuron(scale_to_noise(waveforms), scores=scores), scores)
-    assert "nothing to adapt" in caplog.text
+    assert "scores are not adapted" in caplog.text
     assert len(separate_neuron(np.zeros((0, 42)))) == 0
 
 

@@ -1,5 +1,5 @@
 """
-Clusters of peaks, and parts of units.
+Cluster peaks, and split units into parts.
 
 - `find`      all steps from peaks to clusters
 - `select`    a limited number of peaks of each channel

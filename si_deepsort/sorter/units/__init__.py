@@ -1,5 +1,5 @@
 """
-Units: average waveforms and templates, and which units are one or none.
+Units: average waveforms and templates, which units are merged, and which are dropped.
 
 - `refine`          the refinements of the flow, each made of the steps below
 - `background`      what noise and other units add to a waveform

@@ -1,5 +1,5 @@
 """
-Which units are one unit.
+Merge units that are the same neuron.
 
 Units are compared pair by pair, the largest units first, and a smaller unit joins the nearest larger one for which a
 rule says that both are one: their templates or their spikes cannot be distinguished, they share a refractory period, or

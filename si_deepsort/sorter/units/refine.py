@@ -1,5 +1,5 @@
 """
-Refinement of units: align, merge, and drop those that are none.
+Refinement of units: align, merge, and drop false units.
 
 Each function below serves one situation in the flow of the sorter and is made of the same steps. What differs is how
 far the spikes can be trusted: clusters hold few spikes of a unit, and may hold large peaks of one unit together with

@@ -212,7 +212,7 @@ def _fit_network(net, inputs, targets, training, held_out, settings):
     noise = measure_class_noise(inputs[training].numpy(), targets[training].numpy())
     variation["residuals"] = torch.from_numpy(noise.residuals)
     variation["noise_factor"] = noise.largest_factor if settings.noise_factor is None else settings.noise_factor
-    logger.info("Up to %.3g times the noise of the waveforms is added to them", variation["noise_factor"])
+    logger.info("In training, up to %.3g times their own noise is added to the waveforms", variation["noise_factor"])
 
     def training_batches(epoch):
         generator = torch.Generator().manual_seed(settings.seed * 10_007 + epoch)

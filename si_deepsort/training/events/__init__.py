@@ -1,0 +1,1 @@
+"""Train networks for miniature events: the bundled one on simulated traces, others on marked recordings."""

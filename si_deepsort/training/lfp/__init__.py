@@ -1,0 +1,1 @@
+"""Train and cross-validate predictors of spikes from field potentials."""

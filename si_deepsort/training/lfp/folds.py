@@ -59,8 +59,8 @@ def block_folds(spans: list[Span], num_folds: int, gap: int) -> list[Fold]:
     trained = min((sum(last - first for _, first, last in fold.training) for fold in folds), default=0)
     if used == 0 or trained < used / 4:
         raise ValueError(
-            f"{used} bins are too few for {num_folds} blocks with a gap of {gap} bins on each side: as little as "
-            f"{trained} bins would be left to train on. Use a longer recording, faster lowest band, or fewer blocks."
+            f"{used} bins are too few for {num_folds} blocks with a gap of {gap} bins on each side: only "
+            f"{trained} bins would be left to train on. Use a longer recording, a higher lowest band, or fewer blocks."
         )
     return folds
 
