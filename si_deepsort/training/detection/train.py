@@ -143,7 +143,8 @@ def _held_out_scores(metrics: dict[str, float]) -> dict[str, HeldOutScore | str]
 def _labelled_examples(recordings, sortings, net, settings):
     if len(recordings) != len(sortings):
         raise ValueError(
-            f"{len(recordings)} recordings and {len(sortings)} sortings were given; expected one sorting for each recording."
+            f"{len(recordings)} recordings and {len(sortings)} sortings were given; expected one sorting for each "
+            "recording."
         )
     pairs = [
         examples_from_recording(
