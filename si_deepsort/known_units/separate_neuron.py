@@ -126,11 +126,7 @@ def separate_neuron(
     ]
     fits = [fit for fit in fits if fit is not None]
     if not fits or not _is_enough(scores > 0, num_background):
-        logger.warning(
-            "%d of %d waveforms look like the neuron's, too few or too many: scores are not adapted",
-            (scores > 0).sum(),
-            len(scores),
-        )
+        logger.warning("%d of %d waveforms are the neuron's: scores are not adapted", (scores > 0).sum(), len(scores))
         return scores
     return fits[_most_agreed([fit > 0 for fit in fits], scores)] - BORDER
 
