@@ -59,27 +59,6 @@ def channels_within(channel_locations: np.ndarray, radius_um: float) -> np.ndarr
     return neighbors
 
 
-def channel_runs(is_chosen: np.ndarray) -> np.ndarray:
-    """
-    Runs of successive channels, which compiled code reads faster than single ones.
-
-    Parameters
-    ----------
-    is_chosen : np.ndarray, shape (num_choices, num_channels), bool
-
-    Returns
-    -------
-    np.ndarray, shape (num_choices, most_runs, 2), int
-        First channel and end of each run of chosen channels, ascending; both 0 where there are fewer.
-    """
-    steps = np.diff(np.pad(is_chosen, ((0, 0), (1, 1))).astype("int8"), axis=1)
-    (rows, firsts), (_, ends) = np.nonzero(steps == 1), np.nonzero(steps == -1)
-    counts = np.bincount(rows, minlength=len(is_chosen))
-    runs = np.zeros((len(is_chosen), max(1, counts.max(initial=0)), 2), dtype="int64")
-    runs[rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)] = np.column_stack([firsts, ends])
-    return runs
-
-
 def neighbor_indices(
     channel_locations: np.ndarray,
     num_neighbors: int,

@@ -8,7 +8,7 @@ import spikeinterface.core as si
 from probeinterface import Probe, ProbeGroup
 from small_recording import line_probe
 
-from si_deepsort.geometry import channel_distances, channel_runs, recording_geometry
+from si_deepsort.geometry import channel_distances, recording_geometry
 
 GRID = np.array([[0.0, 0.0], [25.0, 0.0], [0.0, 25.0], [25.0, 25.0], [0.0, 80.0]])
 
@@ -121,15 +121,3 @@ def test_one_channel_needs_no_probe_and_several_do():
     several = si.NumpyRecording([np.zeros((100, 3), "float32")], 30_000.0)
     with pytest.raises(ValueError, match=r"3 channels and no probe.*set_probe"):
         recording_geometry(several)
-
-
-def test_runs_hold_the_chosen_channels_and_no_others():
-    is_chosen = np.random.default_rng(0).random((50, 12)) < np.linspace(0, 1, 50)[:, None]
-    found = np.zeros_like(is_chosen)
-    runs = channel_runs(is_chosen)
-    for row, own in zip(found, runs, strict=True):
-        for first, end in own:
-            assert not row[first:end].any(), "no channel is in two runs"
-            row[first:end] = True
-    np.testing.assert_array_equal(found, is_chosen)
-    assert np.any(runs[:, -1, 1] > 0), "there is no room for more runs than any choice has"

@@ -15,7 +15,7 @@ from spikeinterface.core import BaseRecording
 
 from ..chunks import chunk_frames
 from ..compiled import COMPILED
-from ..geometry import channel_distances, channel_runs
+from ..geometry import channel_distances
 from ..preprocessing.half_precision import single_from_bits, stored_halves
 from ..spike_vectors import some_of_each
 from ..threads import each, num_threads
@@ -186,7 +186,8 @@ def average_waveforms(
     seed : int
         Seed of the choice of spikes.
     main_channels : np.ndarray, shape (num_units,), int | None, default: None
-        Main channel of each unit. Channels farther away than `AVERAGE_RADIUS_UM` are skipped and stay 0.
+        Main channel of each unit. Channels outside the smallest range that holds all channels within
+        `AVERAGE_RADIUS_UM` of it are skipped and stay 0, which saves most of the work on a long probe.
     chunk_s : float, default: CHUNK_S
         Longest chunk in seconds.
     subtract : callable | None, default: None
@@ -203,18 +204,18 @@ def average_waveforms(
     sums = np.zeros((2, num_units, nbefore + nafter, recording.get_num_channels()), dtype="float32")
     counts = np.zeros((2, num_units), dtype=int)
     spikes = spikes[some_of_each(spikes["unit_index"], MOST_AVERAGED_SPIKES, seed)]
-    runs = _runs_around(recording, main_channels, num_units)
+    bounds = _bounds_around(recording, main_channels, num_units)
 
     def add(traces, first, own):
         onsets = own["sample_index"].astype("int64") - first
-        _add_waveforms(sums, counts, traces, onsets, own["unit_index"].astype("int64"), runs)
+        _add_waveforms(sums, counts, traces, onsets, own["unit_index"].astype("int64"), bounds)
 
     def chunks_of(own):
         return _chunks_with_events(recording, own, chunk_s)
 
     read = partial(_read_chunk, recording, nbefore=nbefore, nafter=nafter, subtract=subtract)
     _add_in_order(add, read, chunks_of, spikes, is_stored=subtract is None and stored_halves(recording) is not None)
-    return _averages_and_differences(sums, counts, runs)
+    return _averages_and_differences(sums, counts, bounds)
 
 
 def _add_in_order(add, read, chunks_of, spikes, *, is_stored: bool) -> None:
@@ -245,15 +246,15 @@ def _read_chunk(recording: BaseRecording, chunk, *, nbefore, nafter, subtract) -
     return traces, begin + nbefore, positions
 
 
-def _runs_around(recording: BaseRecording, main_channels: np.ndarray | None, num_units: int) -> np.ndarray:
-    """Runs of the channels near each main channel, or one of all channels, see `geometry.channel_runs`."""
+def _bounds_around(recording: BaseRecording, main_channels: np.ndarray | None, num_units: int) -> np.ndarray:
+    """First channel and end of the smallest range that holds all channels near each main channel, or all channels."""
     if main_channels is None:
-        return np.tile([[0, recording.get_num_channels()]], (num_units, 1, 1))
-    distances = channel_distances(recording.get_channel_locations()[:, :2])
-    return channel_runs(distances[main_channels] <= AVERAGE_RADIUS_UM)
+        return np.tile([0, recording.get_num_channels()], (num_units, 1))
+    is_near = channel_distances(recording.get_channel_locations()[:, :2])[main_channels] <= AVERAGE_RADIUS_UM
+    return np.column_stack([is_near.argmax(axis=1), is_near.shape[1] - is_near[:, ::-1].argmax(axis=1)])
 
 
-def _averages_and_differences(sums, counts, runs):
+def _averages_and_differences(sums, counts, bounds):
     """
     Averages of all spikes, and half the differences between those of two halves, (units, samples, channels).
 
@@ -261,7 +262,7 @@ def _averages_and_differences(sums, counts, runs):
     """
 
     def divide(unit):
-        _divide(sums, counts, unit, runs[unit])
+        _divide(sums, counts, unit, bounds[unit, 0], bounds[unit, 1])
 
     for _ in each(divide, range(sums.shape[1]), together=UNITS_TOGETHER):
         pass
@@ -269,32 +270,29 @@ def _averages_and_differences(sums, counts, runs):
 
 
 @numba.njit(**COMPILED)
-def _divide(sums, counts, unit, runs):
+def _divide(sums, counts, unit, start, stop):
     """Turn the sums of two halves of the spikes of a unit into the average of all and half their difference."""
     one, other = counts[0, unit], counts[1, unit]
     total = np.float32(max(one + other, 1))
     one_count, other_count, two = np.float32(max(one, 1)), np.float32(max(other, 1)), np.float32(2.0)
     for sample in range(sums.shape[2]):
-        for run in range(len(runs)):
-            near = slice(runs[run, 0], runs[run, 1])
-            first, second = sums[0, unit, sample, near], sums[1, unit, sample, near]
-            for place in range(len(first)):
-                average = (first[place] + second[place]) / total
-                second[place] = (first[place] / one_count - second[place] / other_count) / two
-                first[place] = average
+        first, second = sums[0, unit, sample, start:stop], sums[1, unit, sample, start:stop]
+        for place in range(len(first)):
+            average = (first[place] + second[place]) / total
+            second[place] = (first[place] / one_count - second[place] / other_count) / two
+            first[place] = average
 
 
 @numba.njit(**COMPILED)
-def _add_waveforms(sums, counts, traces: np.ndarray, onsets, units, runs):
+def _add_waveforms(sums, counts, traces: np.ndarray, onsets, units, bounds):
     num_samples = sums.shape[2]
     for spike in range(len(onsets)):
         onset, unit = onsets[spike], units[spike]
         if onset >= 0 and onset + num_samples <= len(traces):
+            first, last = bounds[unit]
             half = 1 if counts[1, unit] < counts[0, unit] else 0
             for sample in range(num_samples):
-                for run in range(runs.shape[1]):
-                    near = slice(runs[unit, run, 0], runs[unit, run, 1])
-                    total, waveform = sums[half, unit, sample, near], traces[onset + sample, near]
-                    for place in range(len(total)):
-                        total[place] += _single(waveform[place])
+                total, waveform = sums[half, unit, sample, first:last], traces[onset + sample, first:last]
+                for place in range(len(total)):
+                    total[place] += _single(waveform[place])
             counts[half, unit] += 1
