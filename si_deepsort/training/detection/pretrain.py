@@ -119,9 +119,9 @@ of the peak, and of the largest one around it. One contact, tetrodes, linear and
 
 Trained on generated recordings alone. A peak of the energy below {candidate_threshold:g} noise standard deviations is
 never reported. If two spikes lie within 60 um and 0.4 ms, the larger one is reported. A neuron whose dendrites reach
-along the probe is reported twice. Compare with energy alone on data like yours
-(`find_peaks(recording, method="energy")`); `benchmarks/detection/detection.py` does so on recordings made from detailed
-neuron models.
+along the probe has second peaks, which `find_peaks` drops because they come back. Compare with energy alone on data
+like yours (`find_peaks(recording, method="energy")`); `benchmarks/detection/detection.py` does so on recordings made
+from detailed neuron models.
 
 ## How to fine-tune
 
