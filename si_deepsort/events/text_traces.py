@@ -82,12 +82,15 @@ def read_text_trace(path: str | Path) -> BaseRecording:
 
 
 def unit_in_name(name: str) -> str:
-    """Unit in the name of a column: "pA" of "I (pA)", "I [pA]" and "I_pA"; "" if there is none."""
+    """Unit in the name of a column: "pA" of "I (pA)", "I [pA]", "I_pA" and "pA"; "" if there is none."""
     brackets = re.search(r"[\[(]\s*([^\])]+?)\s*[\])]\s*$", name)
     if brackets:
         return clean_unit(brackets.group(1))
-    ending = clean_unit(re.split(r"[\s_,/]+", name.strip())[-1])
-    return ending if re.fullmatch(r"[munp]?[VA]", ending) and ending != name.strip() else ""
+    words = re.split(r"[\s_,/]+", name.strip())
+    ending = clean_unit(words[-1])
+    # Alone, "V" and "A" may be names, and "NA" a missing value.
+    is_name = len(words) == 1 and (len(ending) == 1 or words[0] == "NA")
+    return ending if re.fullmatch(r"[munp]?[VA]", ending) and not is_name else ""
 
 
 def _check_width_of_atf(head, width):

@@ -14,6 +14,7 @@ from spikeinterface.preprocessing import scale_to_physical_units, scale_to_uV
 
 from si_deepsort.events.segment import one_channel, segment_events
 from si_deepsort.events.simulate import simulate_events
+from si_deepsort.events.text_traces import unit_in_name
 from si_deepsort.events.traces import _recording_of_block, read_trace, scaled_traces, unit_of
 from si_deepsort.events.units import clean_unit
 
@@ -67,6 +68,24 @@ SPELLINGS |= {"": "", "dimensionless": "", "MV": "MV", "a.u.": "a.u."}
 @pytest.mark.parametrize("spelling, unit", SPELLINGS.items())
 def test_spellings_of_units(spelling, unit):
     assert clean_unit(spelling) == unit
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("I (pA)", "pA"),
+        ("Vm [mV]", "mV"),
+        ("I_pA", "pA"),
+        ("mV", "mV"),
+        ("pa", "pA"),
+        ("V", ""),
+        ("A", ""),
+        ("NA", ""),
+        ("Vm", ""),
+    ],
+)
+def test_units_in_names_of_columns(name, unit):
+    assert unit_in_name(name) == unit
 
 
 @pytest.mark.parametrize("unit", ["V", "mV", "uV", "A", "nA", "pA"])
