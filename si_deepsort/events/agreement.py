@@ -129,12 +129,12 @@ def _fit(trace, rate, found, chosen, time_scale) -> FittedEvents:
 def _mean_shape(fits, sure, rate, time_scale):
     """Mean of the fitted shapes of the sure events, each with peak 1, from the onset on; None if there are few."""
     times_ms = np.arange(round(SHAPE_MS * time_scale * rate / 1000)) / rate * 1000
-    shapes = [
-        biexponential(times_ms, rise, decay)
-        for fit, is_sure in zip(fits, sure, strict=True)
-        for rise, decay in zip(*_time_constants(fit, is_sure & (fit.amplitude > 0)), strict=True)
-    ]
-    return np.mean(shapes, axis=0) if len(shapes) >= FEWEST_SURE else None
+    total, count = np.zeros(len(times_ms)), 0
+    for fit, is_sure in zip(fits, sure, strict=True):
+        for rise, decay in zip(*_time_constants(fit, is_sure & (fit.amplitude > 0)), strict=True):
+            total += biexponential(times_ms, rise, decay)
+            count += 1
+    return total / count if count >= FEWEST_SURE else None
 
 
 def _time_constants(fit, chosen):

@@ -82,7 +82,7 @@ def segment_events(
     """
     recording = one_channel(recording, channel_id)
     net = load_network(DEFAULT_MODEL if model is None else model, EventUNet, purpose="events", device=device)
-    threshold, exclude_s = _check_options(net, polarity, threshold, time_scale), _check_intervals(exclude_s)
+    threshold, exclude_s = _check_options(net, polarity, threshold, time_scale), _check_intervals(exclude_s, recording)
     earlier, convention = _check_corrections(corrections, recording), _convention(net, end)
     with FrameStore() as store:
         traces = _prepare_all(recording, time_scale, exclude_s, store)
@@ -233,10 +233,18 @@ def _check_options(net, polarity, threshold, time_scale) -> float:
     return float(threshold)
 
 
-def _check_intervals(exclude_s):
+def _check_intervals(exclude_s, recording):
     intervals = [tuple(map(float, interval)) for interval in exclude_s]
     if any(len(interval) != 2 or not 0 <= interval[0] < interval[1] < np.inf for interval in intervals):
         raise ValueError(f"exclude_s={list(exclude_s)}, expected pairs (start, stop) in s with 0 <= start < stop.")
+    longest_s = max(map(recording.get_num_frames, range(recording.get_num_segments())), default=0)
+    longest_s /= recording.get_sampling_frequency()
+    outside = [interval for interval in intervals if interval[0] >= longest_s]
+    if outside:
+        raise ValueError(
+            f"exclude_s holds {outside[0]}, but the longest segment lasts {longest_s:.6g} s. The times are in s from "
+            "the start of each segment."
+        )
     return tuple(intervals)
 
 

@@ -76,3 +76,12 @@ def test_a_recording_too_slow_to_show_events_is_refused(rate, time_scale, least)
     recording = si.NumpyRecording([np.random.default_rng(0).normal(size=(4000, 1)).astype("float32")], rate)
     with pytest.raises(ValueError, match=f"{rate:g} frames per second.*at least {least} Hz.*in kHz"):
         segment_events(recording, time_scale=time_scale)
+
+
+@pytest.mark.parametrize("interval", [(100.0, 200.0), (2.0, 2.1)])
+def test_an_interval_outside_of_every_segment_is_refused(interval):
+    noise = np.random.default_rng(0).normal(size=20_000).astype("float32")
+    sweeps = si.NumpyRecording([noise[:5000, None], noise[:, None]], 10_000.0)
+    with pytest.raises(ValueError, match=r"exclude_s holds .*the longest segment lasts 2 s.*in s from the start"):
+        segment_events(sweeps, exclude_s=[(0.1, 0.2), interval])
+    segment_events(sweeps, polarity=1, exclude_s=[(1.9, 200.0)])
