@@ -30,9 +30,8 @@ from si_deepsort.benchmarking.recipes import RECIPES
 from si_deepsort.benchmarking.recordings import ground_truth_recording
 from si_deepsort.benchmarking.repeatable import unseeded_generators_seeded
 from si_deepsort.benchmarking.report import write_results
-from si_deepsort.noise import sample_traces
 from si_deepsort.preprocessing.band_pass import band_pass
-from si_deepsort.preprocessing.estimate_whitening import living_noise_levels
+from si_deepsort.preprocessing.shared_noise import own_noise_levels
 from si_deepsort.training.assessment.calibrate import calibration_error
 from si_deepsort.training.assessment.data import load_examples
 from si_deepsort.training.assessment.labels import FOUND_ACCURACY, true_quality
@@ -116,7 +115,7 @@ def measure_case(case: dict, sorting: si.BaseSorting, trees) -> tuple[dict, pd.D
     start = time.process_time()
     white = white_traces(recording, seed=0)
     evidence, features = examine(sorting, white, duration_s=DURATION_S)
-    noise = living_noise_levels(sample_traces(white.get_parent(), chunk_s=0.1))
+    noise = own_noise_levels(white.get_parent(), seed=0)
     snr = signal_to_noise(evidence, white.whitening, noise)
     assessment = conclude(sorting, white, evidence, features, snr=snr)
     cpu_s = time.process_time() - start

@@ -77,6 +77,19 @@ def with_dead_channel(seed: int):
     return with_traces(traces, recording), truth
 
 
+def with_shared_noise(seed: int, num_channels: int, noise_uV: float, slope: float = 0.0):
+    """Traces of SpikeInterface's generator with slow noise that all channels share, more of it on the last ones."""
+    recording, truth = generate_ground_truth_recording(
+        durations=[SMALL_S], num_channels=num_channels, num_units=num_channels, seed=seed, sampling_frequency=RATE
+    )
+    traces = recording.get_traces(0).astype("float64")
+    spectrum = np.fft.rfft(np.random.default_rng([seed, 1]).standard_normal(len(traces)))
+    spectrum /= np.maximum(np.fft.rfftfreq(len(traces), 1 / RATE), 0.5) ** 0.9
+    shared = np.fft.irfft(spectrum, len(traces))
+    gains = 1 + slope * np.linspace(-0.5, 0.5, num_channels)
+    return with_traces(traces + noise_uV * np.outer(shared / shared.std(), gains), recording), truth
+
+
 def with_artefacts(seed: int, disturbed: bool):
     """The benchmark recording `artefacts`, and its like without artefacts and hum."""
     recipe = RECIPES["artefacts"]
@@ -92,6 +105,16 @@ KINDS = {
         "50 Hz, 1 mV": lambda seed: with_hum(seed, 1000.0),
         "50 Hz, 5 mV": lambda seed: with_hum(seed, 5000.0),
         "60 Hz, 1 mV, with harmonics": lambda seed: with_hum(seed, 1000.0, harmonics=0.1, line_hz=60.0),
+    },
+    "shared noise, tetrode": {
+        "none": lambda seed: with_shared_noise(seed, 4, 0.0),
+        "30 uV in the band of spikes": lambda seed: with_shared_noise(seed, 4, 300.0),
+    },
+    "shared noise, 16 channels": {
+        "none": lambda seed: with_shared_noise(seed, 16, 0.0),
+        "30 uV, three times as much on the last channel as on the first": lambda seed: with_shared_noise(
+            seed, 16, 300.0, slope=1.0
+        ),
     },
     "offset, 8 channels": {
         "none": lambda seed: in_counts(seed, False),

@@ -62,7 +62,7 @@ class DeepsortSorter(BaseSorter):
         'apply_preprocessing': 'Band-pass filter and reference the recording first. Use False if it is filtered already',
         'freq_min': 'Lower edge of the band-pass filter in Hz',
         'freq_max': 'Upper edge of the band-pass filter in Hz',
-        'common_reference': 'Subtract the median over the channels of each shank that has at least 32 channels',
+        'common_reference': 'Subtract the median over the channels of each shank that has at least 32 channels, and from fewer channels the noise that they share, where it is strong',
         'motion_correction': "Drift correction: 'auto' estimates drift and corrects it if there is some, None never corrects, and a preset of SpikeInterface's compute_motion always corrects. One of ('auto', 'dredge', 'medicine', 'dredge_fast', 'nonrigid_accurate', 'nonrigid_fast_and_accurate', 'rigid_fast', 'kilosort_like', None).",
         'whitening_order': 'Order in samples of the filter that whitens noise over time; 0 switches it off',
         'whitening_radius_um': 'Channels within this distance in um are whitened together; 0 only scales each channel',

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from spikeinterface.core import BaseRecording, BaseSorting
 
-from ..noise import sample_traces
-from ..preprocessing.estimate_whitening import living_noise_levels
+from ..preprocessing.shared_noise import own_noise_levels
 from ..preprocessing.whitening import Whitening
 from ..spike_vectors import check_belongs
 from .assessment import Assessment
@@ -82,7 +81,7 @@ def assess(
         raise ValueError(f"duration_s: got {duration_s!r}, expected a positive number of seconds.")
     check_belongs(sorting, recording)
     white = white_traces(recording, seed=seed)
-    noise = living_noise_levels(sample_traces(white.get_parent(), seed=seed, chunk_s=0.1))
+    noise = own_noise_levels(white.get_parent(), seed=seed)
     return assess_white(
         sorting,
         white,

@@ -8,8 +8,9 @@ Preprocessors for users, which `PREPROCESSORS` lists as function name -> (class,
 - `matched_filter`: correlation with the waveform of a spike.
 
 Recordings of the sorter, in the order of its flow: `fill_blanks`, `band_pass`, `line_noise` (with `find_lines`),
-`reference`, `motion_interpolation`, `whiten` (with `estimate_whitening`, `whitening` and `artefacts`), and
-`half_precision`. `white_on_device` computes them on a GPU, with `device_steps` and `device_lines`.
+`reference` (with `shared_noise`), `motion_interpolation`, `whiten` (with `estimate_whitening`, `local_whitening`,
+`whitening` and `artefacts`), and `half_precision`. `white_on_device` computes them on a GPU, with `device_steps` and
+`device_lines`.
 
 Importing this package does not import torch.
 """

@@ -6,6 +6,7 @@ from torch.nn.functional import conv1d, max_pool1d, pad
 
 from ..on_device import DeviceStep
 from .artefacts import FAR_LEVEL, ArtefactRule
+from .shared_noise import MANY_CHANNELS
 
 # Frames that are whitened by one matrix product: enough to occupy a GPU, and few beside a chunk of a second.
 TILE_FRAMES = 4096
@@ -41,23 +42,30 @@ def band_pass_tiles(
     return filtered.reshape(num_channels, -1)
 
 
-def subtract_group_medians(traces: torch.Tensor, groups: list[torch.Tensor], step: DeviceStep) -> None:
+def subtract_shared(
+    traces: torch.Tensor, groups: list[torch.Tensor], gains: list[torch.Tensor | None], step: DeviceStep
+) -> None:
     """
-    Subtract the median over each group of channels at each frame, in place.
+    Subtract what each group of channels shares at each frame, in place; see `shared_noise.shared_signal`.
 
     Parameters
     ----------
     traces : torch.Tensor, shape (num_channels, num_frames), float32
     groups : list of torch.Tensor, int
         Channels of each group.
+    gains : list of torch.Tensor | None
+        What each channel of a group holds of the shared signal; None subtracts the median.
     step : DeviceStep
     """
-    for group in groups:
+    for group, own_gains in zip(groups, gains, strict=True):
         for part in step.parts(traces.shape[1]):
             own = traces[group, part]
-            # PyTorch's median of an even number of values is the lower one of the two in the middle.
-            medians = 0.5 * own.median(dim=0).values - 0.5 * (-own).median(dim=0).values
-            traces[group, part] = own - medians
+            if own_gains is not None and len(group) < MANY_CHANNELS:
+                shared = (own_gains / (own_gains @ own_gains)) @ own
+            else:
+                # PyTorch's median of an even number of values is the lower one of the two in the middle.
+                shared = 0.5 * own.median(dim=0).values - 0.5 * (-own).median(dim=0).values
+            traces[group, part] = own - (shared if own_gains is None else own_gains[:, None] * shared)
 
 
 def whiten_channels(

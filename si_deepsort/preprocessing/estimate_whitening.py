@@ -15,6 +15,7 @@ from spikeinterface.core import BaseRecording
 from ..geometry import channel_distances, recording_geometry
 from ..noise import noise_levels, sample_traces
 from ..threads import each
+from .local_whitening import local_whitening_matrix
 from .traces import check_finite
 from .whitening import Whitening, filter_over_time
 
@@ -24,8 +25,6 @@ logger = logging.getLogger(__name__)
 NUM_CHUNKS, CHUNK_S = 20, 0.25
 # The filter over time is the same for all channels, so that about this many channels are enough to estimate it.
 MOST_FILTER_CHANNELS = 16
-# Frames whose products are summed at once, which bounds the memory.
-BLOCK_FRAMES = 20_000
 # Channels that a thread looks at together. Chosen by speed.
 GROUP_CHANNELS = 16
 # Frames near a sample beyond this, in noise levels, may hold a spike and do not count as noise; normal noise exceeds it
@@ -34,11 +33,6 @@ QUIET_THRESHOLD = 4.0
 # White noise that is added to the covariance over time, relative to the variance: it keeps the filter from amplifying
 # the frequencies that the band-pass has removed.
 RIDGE = 1e-3
-# Smallest eigenvalue of the covariance between neighbours, relative to the largest, for the same reason.
-SMALLEST_EIGENVALUE = 1e-3
-# Channels whose noise differs more than by this factor from the median are scaled to it before they are decorrelated:
-# the smallest eigenvalue would take a quiet channel beside a very noisy one for one without a signal.
-MOST_LEVEL_RATIO = 4.0
 # Channels with fewer quiet frames than this are whitened with all their frames.
 MIN_QUIET_FRAMES = 100
 # A channel whose noise level is below this share of the median is dead: the band-pass leaves rounding noise on it.
@@ -244,57 +238,3 @@ def prediction_error_filter(scaled_traces: np.ndarray, quiet: np.ndarray, order:
     covariance[0] *= 1.0 + RIDGE
     coefficients = scipy.linalg.solve_toeplitz(covariance[:-1], covariance[1:])
     return np.concatenate(([1.0], -coefficients))
-
-
-def local_whitening_matrix(traces: np.ndarray, quiet: np.ndarray, nearby: np.ndarray) -> np.ndarray:
-    """
-    Matrix that decorrelates each channel from its neighbours (zero-phase component analysis of the local covariance).
-
-    Parameters
-    ----------
-    traces : np.ndarray, shape (num_frames, num_channels), float
-    quiet : np.ndarray, shape (num_frames, num_living_channels), bool
-        Frames of each living channel that count.
-    nearby : np.ndarray, shape (num_channels, num_channels), bool
-        Which channels are decorrelated from which; the row of a dead channel is False throughout.
-
-    Returns
-    -------
-    np.ndarray, shape (num_channels, num_channels), float
-        Multiplies traces (frames, channels) from the right; rows and columns of dead channels are 0.
-    """
-    num_channels, alive = traces.shape[1], np.diag(nearby)
-    sums, pairs = np.zeros((2, num_channels, num_channels))
-    living = np.ix_(alive, alive)
-    for start in range(0, len(traces), BLOCK_FRAMES):
-        block = slice(start, start + BLOCK_FRAMES)
-        counts = quiet[block].astype("float32")
-        masked = counts * traces[block, alive]
-        sums[living] += masked.T @ masked
-        pairs[living] += counts.T @ counts
-    covariance = sums / np.maximum(pairs, 1.0)
-    scales = _scales_of_outliers(np.sqrt(np.diag(covariance)))
-    covariance /= np.outer(scales, scales)
-    matrix = np.zeros((num_channels, num_channels))
-
-    def decorrelate(channel):
-        members = np.flatnonzero(nearby[channel])
-        values, vectors = np.linalg.eigh(covariance[np.ix_(members, members)])
-        values = np.maximum(values, SMALLEST_EIGENVALUE * values.max())
-        root = (vectors / np.sqrt(values)) @ vectors.T
-        return members, root[:, np.searchsorted(members, channel)]
-
-    own = np.flatnonzero(alive)
-    for channel, (members, weights) in zip(own, each(decorrelate, own), strict=True):
-        matrix[members, channel] = weights
-    return matrix / scales[:, None]
-
-
-def _scales_of_outliers(levels):
-    """Factors that bring the levels of channels near their median; exactly 1 for those that are near, and for 0."""
-    alive, scales = levels > 0, np.ones(len(levels))
-    if alive.any():
-        median = np.median(levels[alive])
-        near = np.clip(levels[alive], median / MOST_LEVEL_RATIO, median * MOST_LEVEL_RATIO)
-        scales[alive] = levels[alive] / near
-    return scales

@@ -18,7 +18,7 @@ from ..chunks import tiles
 from ..on_device import DeviceStep, device_for, made_on_device
 from .band_pass import TILE_MARGINS, _BandPassSegment
 from .device_lines import LineFitOnDevice
-from .device_steps import band_pass_tiles, blank_loud_frames, reflected, subtract_group_medians, whiten_channels
+from .device_steps import band_pass_tiles, blank_loud_frames, reflected, subtract_shared, whiten_channels
 from .half_precision import to_half_precision, to_single_precision
 from .line_noise import _RemoveLinesSegment
 from .motion_interpolation import _FollowMotionSegment
@@ -180,18 +180,19 @@ class _Lines:
 
 
 class _Reference:
-    """Traces minus the median of their group of channels."""
+    """Traces minus what their group of channels shares."""
 
     def __init__(self, segment: _MedianReferenceSegment, step: DeviceStep):
         self.parent, self.step = _computed(segment.parent_recording_segment, step), step
-        self.groups = [torch.from_numpy(np.asarray(group)).to(step.device) for group in segment.groups]
+        self.groups = [torch.from_numpy(group).to(step.device) for group in segment.groups]
+        self.gains = [None if own is None else torch.from_numpy(own).to(step.device) for own in segment.gains]
 
     def read(self, start: int, stop: int) -> np.ndarray:
         return self.parent.read(start, stop)
 
     def compute(self, traces: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         traces = self.parent.compute(traces, start, stop)
-        subtract_group_medians(traces, self.groups, self.step)
+        subtract_shared(traces, self.groups, self.gains, self.step)
         return traces
 
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting
 
-from ..noise import sample_traces
-from ..preprocessing.estimate_whitening import living_noise_levels
+from ..preprocessing.shared_noise import own_noise_levels
 from ..preprocessing.whitening import Whitening
 from ..spike_vectors import without_doubles
 from .cluster_stream import run_on_cluster
@@ -114,7 +113,7 @@ def _found_units(
         run.begin("units")
         refine = last_refinement(known, is_corrected=prepared.is_corrected)
         units, spikes = refine_in_stretches(refine, traces, spikes, prepared.stretches, background, refinement)
-    noise_before = living_noise_levels(sample_traces(prepared.white.get_parent(), seed=settings.seed, chunk_s=0.1))
+    noise_before = own_noise_levels(prepared.white.get_parent(), seed=settings.seed)
     made = noise_before, units, spikes, unit_limits(settings), labelled.unit_ids if labelled else ()
     sorting, dropped = make_sorting(prepared.whole, traces, whitening, *made)
     run.save_table("dropped", dropped)

@@ -34,7 +34,9 @@ class DeepSortSettings(Settings):
     freq_min: float = setting(150.0, "Lower edge of the band-pass filter in Hz", minimum=1.0)
     freq_max: float = setting(7000.0, "Upper edge of the band-pass filter in Hz", minimum=100.0)
     common_reference: bool = setting(
-        True, "Subtract the median over the channels of each shank that has at least 32 channels"
+        True,
+        "Subtract the median over the channels of each shank that has at least 32 channels, and from fewer channels "
+        "the noise that they share, where it is strong",
     )
     motion_correction: str | None = setting(
         "auto",

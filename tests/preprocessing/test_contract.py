@@ -61,6 +61,10 @@ CASES = {
     "blanks": (FillBlanksRecording, dict(values=list(range(8)))),
     "lines": (RemoveLinesRecording, dict(frequencies_hz=[50.0, 250.0], levels=[40.0] * 5 + [0.0, 0.0, 40.0])),
     "median reference": (MedianReferenceRecording, dict(groups=[[0, 2, 4], [1, 3, 7]])),
+    "scaled reference": (
+        MedianReferenceRecording,
+        dict(groups=[[0, 2, 4, 7], [1, 3]], gains=[[0.5, 1.0, 1.5, 0.9], None]),
+    ),
     "whitening": (WhitenTimeSpaceRecording, dict(order=12, radius_um=100.0)),
     "whitening over channels": (WhitenTimeSpaceRecording, dict(order=0, radius_um=500.0)),
     "whitening on a device": (WhiteOnDeviceRecording, dict(device="torch-cpu")),

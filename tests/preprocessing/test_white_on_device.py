@@ -15,7 +15,7 @@ from si_deepsort.preprocessing.device_lines import LineFitOnDevice
 from si_deepsort.preprocessing.half_precision import round_to_half_precision
 from si_deepsort.preprocessing.line_noise import remove_lines
 from si_deepsort.preprocessing.motion_interpolation import follow_motion
-from si_deepsort.preprocessing.reference import common_reference
+from si_deepsort.preprocessing.reference import common_reference, subtract_medians
 from si_deepsort.preprocessing.white_on_device import WhiteOnDeviceRecording, _BandPass, _Lines, _White
 from si_deepsort.preprocessing.whiten import whiten_time_space
 
@@ -60,6 +60,11 @@ def drifting(recording):
 
 CHAINS = {
     "filtered": lambda recording: common_reference(band_pass(recording, freq_min=150.0, freq_max=7000.0)),
+    "scaled reference": lambda recording: subtract_medians(
+        band_pass(recording, freq_min=150.0, freq_max=7000.0),
+        groups=[range(5), range(5, 25)],
+        gains=[[0.5, 1.0, 1.5, 0.9, 1.0], np.linspace(0.5, 1.5, 20).tolist()],
+    ),
     "low": lambda recording: band_pass(recording, freq_min=15.0, freq_max=7000.0),
     "drifting": lambda recording: drifting(common_reference(band_pass(recording, freq_min=300.0, freq_max=6000.0))),
     "hum": lambda recording: common_reference(

@@ -10,10 +10,10 @@ from small_recording import as_recording, line_probe, small_traces, white_record
 
 from si_deepsort.preprocessing.estimate_whitening import (
     living_stretches,
-    local_whitening_matrix,
     prediction_error_filter,
     quiet_frames,
 )
+from si_deepsort.preprocessing.local_whitening import local_whitening_matrix
 from si_deepsort.preprocessing.whiten import whiten_time_space
 from si_deepsort.preprocessing.whitening import filter_over_time
 

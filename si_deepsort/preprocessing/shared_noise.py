@@ -1,0 +1,145 @@
+"""
+Noise that many channels share, such as muscle activity or that of a far reference: how much each channel holds of it.
+
+Whitening cannot remove strong shared noise: its spectrum differs from that of the other noise, so that no single filter
+over time makes both white, and what is left of it splits units.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from spikeinterface.core import BaseRecording
+
+from ..geometry import recording_geometry
+from ..noise import noise_levels, sample_traces
+from .estimate_whitening import living_noise_levels
+from .frame_medians import frame_medians
+
+# Duration in s of each of the chunks in which noise is measured.
+CHUNK_S = 0.1
+
+# The median over this many channels, or more, holds next to nothing of a spike, which few channels see.
+MANY_CHANNELS = 16
+# With fewer channels than this nothing tells shared noise from spikes that all of them see.
+FEWEST_CHANNELS = 4
+# Shared noise is removed from many channels if this halves the power of their noise: in generated recordings (seeds 2
+# and 3, 16 channels) weaker noise cost less than what the median holds of spikes.
+HALF_POWER = 0.5
+# From few channels it is removed if less than this share of the power of their noise is left: whitening makes next to
+# no use of a direction that holds ten times the noise of the others.
+SMALL_POWER = 1 / 11
+# Frames beyond this many levels of the shared noise do not decide the gains: they may hold spikes of many neurons.
+LARGEST_SHARED = 4.0
+# The gains of few channels and their shared noise are estimated in turn this often.
+NUM_TURNS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class SharedNoise:
+    """
+    Noise that channels share.
+
+    Attributes
+    ----------
+    gains : np.ndarray, shape (num_channels,), float
+        What each channel holds of it.
+    levels : np.ndarray, shape (num_channels,), float
+        Noise levels of the channels without it, in the unit of the traces.
+    power_left : float
+        Power of the noise of most channels without it, relative to that with it.
+    """
+
+    gains: np.ndarray
+    levels: np.ndarray
+    power_left: float
+
+    @property
+    def is_strong(self) -> bool:
+        """Whether spikes are found better without it."""
+        return self.power_left < (HALF_POWER if len(self.gains) >= MANY_CHANNELS else SMALL_POWER)
+
+
+def shared_signal(traces: np.ndarray, gains: np.ndarray | None) -> np.ndarray:
+    """
+    What channels share at each frame: the median over many channels, or without gains; else a least-squares estimate.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float32
+    gains : np.ndarray | None, shape (num_channels,), float
+
+    Returns
+    -------
+    np.ndarray, shape (num_frames,), float32
+    """
+    if gains is None or traces.shape[1] >= MANY_CHANNELS:
+        return frame_medians(np.ascontiguousarray(traces))
+    weights = (gains / max(float(gains @ gains), np.finfo(float).tiny)).astype("float32")
+    # Not a matrix product: its last bits would depend on the number of frames.
+    return np.sum(np.ascontiguousarray(traces) * weights, axis=1)
+
+
+def measure_shared_noise(traces: np.ndarray) -> SharedNoise:
+    """
+    Measure the noise that channels share.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float32
+        Band-passed traces, in any unit.
+
+    Returns
+    -------
+    SharedNoise
+    """
+    num_channels = traces.shape[1]
+    before = noise_levels(traces)
+    alive = before > 0
+    if num_channels < FEWEST_CHANNELS or alive.sum() < FEWEST_CHANNELS:
+        return SharedNoise(np.zeros(num_channels), before, power_left=1.0)
+    gains = _gains(traces, shared_signal(traces, None))
+    if num_channels < MANY_CHANNELS:
+        for _ in range(NUM_TURNS):
+            gains = _gains(traces, shared_signal(traces, gains))
+    without = traces - shared_signal(traces, gains)[:, None] * gains.astype("float32")
+    # Each channel is a part of what is subtracted from it.
+    share = gains**2 / max(float(gains @ gains), np.finfo(float).tiny)
+    after = noise_levels(without) / np.sqrt(np.maximum(1 - share, 1 / num_channels))
+    return SharedNoise(gains, after, power_left=float(np.median((after[alive] / before[alive]) ** 2)))
+
+
+def _gains(traces, shared):
+    """What each channel holds of a shared signal of shape (num_frames,): (num_channels,) float."""
+    quiet = np.abs(shared) <= LARGEST_SHARED * noise_levels(shared[:, None])
+    power = float(shared[quiet] @ shared[quiet])
+    return shared[quiet].astype(float) @ traces[quiet] / max(power, np.finfo(float).tiny)
+
+
+def own_noise_levels(recording: BaseRecording, *, seed: int) -> np.ndarray:
+    """
+    Noise levels of channels without what the few channels of a shank share, where that is most of their noise.
+
+    Such noise is left to the whitening, and hides no spike.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Band-passed traces, in any unit, with a probe.
+    seed : int
+        Seed of the chunks in which noise is measured.
+
+    Returns
+    -------
+    np.ndarray, shape (num_channels,), float
+        In the unit of the traces; 0 for a dead channel.
+    """
+    traces = sample_traces(recording, seed=seed, chunk_s=CHUNK_S)
+    levels = living_noise_levels(traces)
+    _, shanks = recording_geometry(recording)
+    for shank in np.unique(shanks):
+        group = np.flatnonzero(shanks == shank)
+        if len(group) < MANY_CHANNELS:
+            noise = measure_shared_noise(traces[:, group])
+            if noise.power_left < HALF_POWER:
+                levels[group] = np.minimum(levels[group], noise.levels)
+    return levels
