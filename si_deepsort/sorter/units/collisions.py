@@ -37,8 +37,8 @@ EXPLAINED_FRACTION, EXPLAINED_ENERGY = 0.02, 10.0
 AMPLITUDE_VARIANCE = 0.02
 # Spikes of each unit that are tested: with as many, the share of doubtful ones is known to 6 %.
 MOST_TESTED_SPIKES = 40
-# Half of these spikes are tested first, and decide alone if a unit with just the limiting share of such spikes shows so
-# few of them, or so many, with a smaller probability than this.
+# A quarter of these spikes is tested first, then half of them: they decide alone if a unit with just the limiting share
+# of such spikes shows so few of them, or so many, with a smaller probability than this.
 MOST_UNCERTAIN = 0.02
 # Channels within this many um of the main channel of a unit, and those where it is visible, are looked at.
 TEST_RADIUS_UM = 150.0
@@ -161,7 +161,7 @@ class _CollisionTests:
         own = self.tested[self.tested["unit_index"] == unit]
         gains = spike_gains(
             self.traces,
-            [own[::2], own[1::2]],
+            [own[::4], own[2::4], own[1::2]],
             templates,
             unit,
             others,
@@ -195,7 +195,7 @@ def chance_gains(templates: UnitTemplates) -> np.ndarray:
 
 
 def _most_gain(gains: Iterator[np.ndarray], num_spikes: int, *, least: float, decisive: float, share: float) -> bool:
-    """Whether all spikes but a share gain more than `least`, or most more than `decisive`; half decides if certain."""
+    """Whether all spikes but a share gain more than `least`, or most more than `decisive`; some decide if certain."""
     tested, limits = np.zeros(0), ((least, share), (decisive, MOST_UNDECIDED))
     for some in gains:
         tested = np.concatenate([tested, some])
