@@ -12,7 +12,7 @@ import spikeinterface.preprocessing as spre
 from probeinterface import Probe
 from spikeinterface.core import BaseRecording, BaseSorting
 
-from ..generation import GenerationSettings, cable_templates, generate_recording, named_probe, random_templates
+from ..generation import GenerationSettings, generate_recording, named_probe, random_templates
 from ..noise import NEUROPIXELS_NOISE_FREQUENCIES, NEUROPIXELS_NOISE_POWER
 from ..preprocessing.band_pass import band_pass
 from ..preprocessing.reference import common_reference
@@ -31,8 +31,8 @@ SINGLE_SHARE = 0.15
 CROWD_SHARE = 0.7
 # Groups of units in a recording; the spikes of each group have their own width.
 NUM_GROUPS = 4
-# Part of these groups whose neurons have dendrites, along which a spike is seen a second time.
-DENDRITE_SHARE = 0.5
+# Part of the units whose spike appears a second time along a dendrite or axon.
+DENDRITE_SHARE = 0.35
 
 
 def random_recording(
@@ -60,6 +60,7 @@ def random_recording(
         settings = replace(settings, sampling_frequency=sampling_frequency)
     locations = probe.contact_positions[:, :2]
     templates_uV, nbefore = varied_templates(locations, settings, rng)
+    templates_uV = with_dendrites(templates_uV, locations, settings.sampling_frequency, rng)
     templates_uV, is_labelled = with_small_units(templates_uV, rng)
     recording, sorting = generate_recording(
         probe, settings, templates_uV=templates_uV, nbefore=nbefore, noise_power=random_noise_power(rng)
@@ -119,8 +120,7 @@ def varied_templates(locations: np.ndarray, settings: GenerationSettings, rng) -
     Templates in groups that differ in the width of the spikes over space and time.
 
     A group is generated for a smaller or larger copy of the probe, at another sampling rate, and then taken as it is:
-    near neurons may reach as wide as far ones, so only their size tells them apart. In other groups the spike spreads
-    along dendrites, and its size is not largest in one place alone.
+    near neurons may reach as wide as far ones, so only their size tells them apart.
 
     Returns
     -------
@@ -132,17 +132,40 @@ def varied_templates(locations: np.ndarray, settings: GenerationSettings, rng) -
     before, after = (round(ms * settings.sampling_frequency / 1000) for ms in (0.8, 2.0))
     groups = []
     for group in range(NUM_GROUPS):
-        own = replace(settings, num_units=len(range(group, settings.num_units, NUM_GROUPS)))
-        if rng.random() < DENDRITE_SHARE:
-            templates, nbefore = cable_templates(locations, own, rng)
-        else:
-            stretch_um = np.exp(rng.uniform(np.log(0.7), np.log(4.0)))
-            stretch_s = np.exp(rng.uniform(np.log(0.8), np.log(2.0)))
-            own = replace(own, sampling_frequency=settings.sampling_frequency * stretch_s)
-            templates, nbefore = random_templates((locations - locations.mean(axis=0)) / stretch_um, own, rng)
+        stretch_um = np.exp(rng.uniform(np.log(0.7), np.log(4.0)))
+        stretch_s = np.exp(rng.uniform(np.log(0.8), np.log(2.0)))
+        own = replace(
+            settings,
+            sampling_frequency=settings.sampling_frequency * stretch_s,
+            num_units=len(range(group, settings.num_units, NUM_GROUPS)),
+        )
+        templates, nbefore = random_templates((locations - locations.mean(axis=0)) / stretch_um, own, rng)
         templates = np.nan_to_num(templates[:, nbefore - before : nbefore + after])
         groups.append(templates)
     return np.concatenate(groups), before
+
+
+def with_dendrites(templates: np.ndarray, locations: np.ndarray, sampling_frequency: float, rng) -> np.ndarray:
+    """
+    Templates of which some appear a second time: smaller, later and elsewhere, as along a large dendrite or an axon.
+
+    Parameters
+    ----------
+    templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
+    locations : np.ndarray, shape (num_channels, 2), float
+        In um.
+    """
+    result = templates.copy()
+    for template, changed in zip(templates, result, strict=True):
+        if rng.random() > DENDRITE_SHARE:
+            continue
+        step = np.array([rng.uniform(-40, 40), rng.uniform(30, 170) * rng.choice([-1, 1])])
+        apart = np.linalg.norm(locations[:, None] - step - locations[None], axis=-1)
+        copy = template[:, apart.argmin(axis=1)] * np.exp(-apart.min(axis=1) / 30.0)
+        copy = np.roll(copy, round(rng.uniform(0, 0.0003) * sampling_frequency), axis=0)
+        changed += copy * rng.uniform(0.2, 0.9) * rng.choice([-1, 1], p=[0.2, 0.8])
+        changed *= np.abs(template).max() / np.abs(changed).max()
+    return result
 
 
 def with_small_units(templates: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:

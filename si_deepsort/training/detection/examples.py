@@ -12,13 +12,10 @@ from ...detection.windows import cut_windows
 from .labels import CleanLabels, clean_labels, mean_waveforms
 
 # A candidate is the peak of a spike if it is this close to it in ms, on a channel where the unit has at least this
-# share of its size; the largest one is the one, and further ones are second peaks of the same spike and no spikes. If
-# there is none, those with a share between the two are unclear and not used.
+# share of its size; the candidate on the channel with the largest share is the one. Candidates with a share between
+# the two are unclear and not used, and so are further ones above the upper share.
 PEAK_MS = 0.25
 PEAK_SHARE, FLANK_SHARE = 0.6, 0.4
-# A candidate that is this many times as large as its unit on its channel is mixed with another spike: what is above
-# does not count.
-LARGEST_EXCESS = 1.2
 # Candidates of units whose mean waveform is smaller than this, in noise standard deviations, are unclear, too: half of
 # the smallest candidate, so that noise decides whether there is one.
 SMALLEST_UNIT = 2.5
@@ -171,16 +168,15 @@ def classify_candidates(
     largest = sizes.max(axis=1)[units[spike]]
     share = sizes[units[spike], candidates.channels[candidate]] / np.maximum(largest, 1e-6)
     lag = np.abs(candidates.frames[candidate] - times[spike])
-    is_peak = (share >= PEAK_SHARE) & (largest >= SMALLEST_UNIT)
-    size = np.minimum(candidates.sizes[candidate], LARGEST_EXCESS * share * largest)
-    # The best candidate of each spike comes first among those of its spike.
-    order = np.lexsort((lag, -size, spike))
-    order = order[is_peak[order]]
-    best = order[np.r_[True, np.diff(spike[order]) > 0]] if len(order) else order
-    has_peak = np.zeros(len(times), dtype=bool)
-    has_peak[spike[best]] = True
     classes = np.zeros(len(candidates), dtype="int8")
-    classes[candidate[(share >= FLANK_SHARE) & ~has_peak[spike]]] = -1
+    is_seen = share >= FLANK_SHARE
+    classes[candidate[is_seen]] = -1
+    is_peak = (share >= PEAK_SHARE) & (largest >= SMALLEST_UNIT)
+    spike, candidate, share, lag = spike[is_peak], candidate[is_peak], share[is_peak], lag[is_peak]
+    # The best candidate of each spike comes first among those of its spike.
+    order = np.lexsort((lag, -share, spike))
+    is_best = np.r_[True, np.diff(spike[order]) > 0] if len(order) else np.zeros(0, bool)
+    best = order[is_best]
     classes[candidate[best]] = 1
     spikes = np.full(len(candidates), -1)
     spikes[candidate[best]] = spike[best]
