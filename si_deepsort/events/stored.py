@@ -89,7 +89,7 @@ class StoredFrames:
         start, stop = self._range(frames)
         values = np.empty(stop - start, self.dtype)
         self.file.seek(self.offset + start * self.dtype.itemsize)
-        left = memoryview(values).cast("B")
+        left = values.data.cast("B")
         while len(left):
             num_read = self.file.readinto(left)
             if not num_read:
@@ -102,7 +102,7 @@ class StoredFrames:
         start, stop = self._range(frames)
         written = np.ascontiguousarray(np.broadcast_to(np.asarray(values, self.dtype), stop - start))
         self.file.seek(self.offset + start * self.dtype.itemsize)
-        left = memoryview(written).cast("B")
+        left = written.data.cast("B")
         while len(left):
             left = left[self.file.write(left) :]
 
