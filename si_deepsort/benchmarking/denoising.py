@@ -14,8 +14,9 @@ import numpy as np
 from ..noise import noise_levels
 from ..preprocessing.surrogate import noise_crossings
 
-SIGNIFICANT_FRACTION = 0.25
-MAX_CHANNELS = 8
+# Channels on which a unit is scored: peaks of at least this share of its largest one, and at most so many channels.
+SIGNIFICANT_FRACTION, MAX_CHANNELS = 0.25, 8
+# Units below this peak, in noise levels, count as small: a little above the usual detection threshold of 5.
 SMALL_UNIT_NOISE_LEVELS = 6.0
 
 

@@ -7,6 +7,7 @@ from scipy.stats import binomtest
 
 from .cells import KnownCells
 
+# Bootstrap samples of animals, enough for two digits of an interval, and the level of all intervals.
 NUM_RESAMPLES = 2000
 CONFIDENCE = 0.95
 
