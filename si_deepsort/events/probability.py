@@ -7,8 +7,8 @@ import torch
 
 from ..inference import predict_in_batches
 
-# Frames of a window at the rate of the network (power of two, many times the length of an event), and windows in a batch,
-# which bounds memory. Neighbouring windows overlap by half.
+# Frames of a window at the rate of the network (a power of two, many times the length of an event), and windows in a
+# batch, which bounds memory. Neighbouring windows overlap by half.
 WINDOW_FRAMES = 4096
 BATCH_SIZE = 64
 
