@@ -1,5 +1,6 @@
 """Events of a maker that no network was trained on: found, and marked as others mark them. See `other_maker.py`."""
 
+import functools
 import itertools
 import os
 from pathlib import Path
@@ -67,7 +68,7 @@ def more_currents():
     tests = [as_marked(*make_recording(HARDEST, seed)) for seed in MORE_SEEDS]
     results = {}
     for name, model in (("events-unet", "events-unet"), ("learnt", net)):
-        method = network_method(model, polarity=preparation.direction)
+        method = functools.cache(network_method(model, polarity=preparation.direction))
         results[name] = pooled(method, tests) | {"interval of f1": list(interval_of_f1(method, tests))}
     return results
 
