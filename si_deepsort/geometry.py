@@ -15,6 +15,8 @@ from spikeinterface.core import BaseRecording
 UM_PER_UNIT = {"um": 1.0, "mm": 1e3, "m": 1e6}
 # Contacts whose distance from a plane, in um, differs by less than this lie in it; less than the size of a contact.
 FLATNESS_UM = 1.0
+# Distance in um by which probes are moved apart: farther than any radius in this package.
+PROBE_DISTANCE_UM = 10_000.0
 # Least distance between contacts in um: those of real probes are at least some um wide. Positions in mm that are taken
 # for um are closer.
 LEAST_PITCH_UM = 1.0
@@ -189,6 +191,33 @@ def recording_geometry(recording: BaseRecording) -> tuple[np.ndarray, np.ndarray
             planar[shanks == shank] = _in_plane(positions[shanks == shank])
         positions = planar
     return positions, shanks
+
+
+def separated_locations(recording: BaseRecording) -> np.ndarray:
+    """
+    Locations of the channels at which distance alone tells what may see the same neuron.
+
+    Probes are moved far apart, because their positions say nothing about each other. The shanks of a probe stay where
+    they are: a neuron between two near shanks is seen on both. They are moved apart as well if they are drawn at the
+    same place, or lie in planes of their own.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+
+    Returns
+    -------
+    np.ndarray, shape (num_channels, 2), float
+        In um.
+    """
+    locations, shanks = recording_geometry(recording)
+    if shanks.max(initial=0) == 0:
+        return locations
+    contacts = recording.get_probegroup().to_numpy(complete=True)
+    is_apart = channel_distances(locations) >= LEAST_PITCH_UM
+    is_placed = "z" not in contacts.dtype.names and bool(np.all(is_apart | (shanks[:, None] == shanks[None])))
+    places = np.unique(contacts["probe_index"], return_inverse=True)[1] if is_placed else shanks
+    return locations + np.outer(places, [PROBE_DISTANCE_UM, 0.0])
 
 
 def _check_positions(recording, positions):

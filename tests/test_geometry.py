@@ -8,7 +8,7 @@ import spikeinterface.core as si
 from probeinterface import Probe, ProbeGroup
 from small_recording import line_probe
 
-from si_deepsort.geometry import channel_distances, recording_geometry
+from si_deepsort.geometry import PROBE_DISTANCE_UM, channel_distances, recording_geometry, separated_locations
 
 GRID = np.array([[0.0, 0.0], [25.0, 0.0], [0.0, 25.0], [25.0, 25.0], [0.0, 80.0]])
 
@@ -121,3 +121,41 @@ def test_one_channel_needs_no_probe_and_several_do():
     several = si.NumpyRecording([np.zeros((100, 3), "float32")], 30_000.0)
     with pytest.raises(ValueError, match=r"3 channels and no probe.*set_probe"):
         recording_geometry(several)
+
+
+def two_shanks(pitch_um, sides=None):
+    """A probe whose two shanks of three contacts are drawn `pitch_um` apart."""
+    probe = Probe(ndim=2)
+    positions = np.array([[pitch_um * (i // 3), 20.0 * (i % 3)] for i in range(6)])
+    probe.set_contacts(positions, contact_sides=sides)
+    probe.set_shank_ids(["0"] * 3 + ["1"] * 3)
+    probe.set_device_channel_indices(range(6))
+    return probe
+
+
+def test_shanks_of_a_probe_stay_where_they_are():
+    recording = si.NumpyRecording([np.zeros((100, 6), "float32")], 30_000.0)
+    recording.set_probe(two_shanks(200.0))
+    np.testing.assert_array_equal(separated_locations(recording), recording.get_channel_locations())
+
+
+def test_sides_of_a_shank_are_moved_apart():
+    recording = si.NumpyRecording([np.zeros((100, 6), "float32")], 30_000.0)
+    recording.set_probe(two_shanks(0.0, sides=["front"] * 3 + ["back"] * 3))
+    distances = channel_distances(separated_locations(recording))
+    assert np.all(distances[:3, 3:] >= PROBE_DISTANCE_UM - 100)
+    np.testing.assert_allclose(distances[:3, :3], distances[3:, 3:])
+
+
+def test_probes_are_moved_apart():
+    probes = ProbeGroup()
+    for number in range(2):
+        probe = two_shanks(200.0)
+        probe.move([500.0 * number, 0.0])
+        probe.set_device_channel_indices(np.arange(6) + 6 * number)
+        probes.add_probe(probe)
+    recording = si.NumpyRecording([np.zeros((100, 12), "float32")], 30_000.0)
+    recording.set_probegroup(probes)
+    distances = channel_distances(separated_locations(recording))
+    assert np.all(distances[:6, 6:] >= PROBE_DISTANCE_UM - 1000)
+    assert distances[0, 3] == 200.0

@@ -2,7 +2,7 @@
 
 from spikeinterface.core import BaseRecording
 
-from ..geometry import recording_geometry
+from ..geometry import separated_locations
 from ..preprocessing.band_pass import band_pass
 from ..preprocessing.reference import common_reference
 from ..preprocessing.whiten import WhitenTimeSpaceRecording, whiten_time_space
@@ -11,8 +11,6 @@ from ..preprocessing.whiten import WhitenTimeSpaceRecording, whiten_time_space
 # sorter, so that its cached white traces are the same.
 FREQ_MIN, FREQ_MAX = 150.0, 7000.0
 WHITENING_ORDER, WHITENING_RADIUS_UM = 24, 100.0
-# Distance in um by which shanks are moved apart: farther than any radius in this package.
-SHANK_DISTANCE_UM = 10_000.0
 
 
 def white_traces(recording: BaseRecording, *, seed: int) -> WhitenTimeSpaceRecording:
@@ -32,17 +30,14 @@ def white_traces(recording: BaseRecording, *, seed: int) -> WhitenTimeSpaceRecor
     Returns
     -------
     WhitenTimeSpaceRecording
-        float32; the noise of each channel has standard deviation 1. Shanks lie far apart.
+        float32; the noise of each channel has standard deviation 1. Probes lie far apart, see `separated_locations`.
 
     Raises
     ------
     ValueError
         If there are several channels and no probe, or if traces hold NaN or inf.
     """
-    locations, shanks = recording_geometry(recording)
     filtered = common_reference(band_pass(recording, freq_min=FREQ_MIN, freq_max=FREQ_MAX))
     white = whiten_time_space(filtered, order=WHITENING_ORDER, radius_um=WHITENING_RADIUS_UM, seed=seed)
-    locations = locations.copy()
-    locations[:, 0] += shanks * SHANK_DISTANCE_UM
-    white.set_dummy_probe_from_locations(locations)
+    white.set_dummy_probe_from_locations(separated_locations(recording))
     return white

@@ -8,7 +8,7 @@ from spikeinterface.core.base import base_peak_dtype
 from spikeinterface.core.node_pipeline import PeakDetector
 
 from ..chunk_jobs import run_node
-from ..geometry import channel_distances
+from ..geometry import channel_distances, separated_locations
 from ..nets.network import Network
 from ..noise import noise_levels, sample_signal
 from ..on_device import device_for
@@ -19,7 +19,7 @@ from .energy import make_energy_filters
 from .front_end import DEFAULT_FRONT_END, FrontEnd, apply_front_end, traces_for
 from .node import ENERGY_THRESHOLD, EnergyPeakDetector, NetworkPeakDetector
 from .on_device import detector_on_device, finder_on_device
-from .prepare import load_detector, prepare_detector, separated_locations, whitening_of
+from .prepare import load_detector, prepare_detector, whitening_of
 from .second_peaks import are_second_peaks
 from .threshold_detectors import THRESHOLD_METHODS, threshold_detector, with_locations
 

@@ -3,10 +3,9 @@
 import warnings
 from os import PathLike
 
-import numpy as np
 from spikeinterface.core import BaseRecording
 
-from ..geometry import recording_geometry
+from ..geometry import separated_locations
 from ..nets.detector import CNNDetector, Detector, GRUDetector
 from ..nets.network import Network
 from ..preprocessing.whitening import Whitening
@@ -18,8 +17,6 @@ from .spike_detector import SpikeDetector
 BUNDLED = {"cnn": "detector-cnn", "gru": "detector-gru"}
 # Relative difference of two sampling rates that counts as none: clocks of one nominal rate differ by less.
 SAME_RATE = 0.01
-# Distance in um by which shanks are moved apart: farther than any radius of a detector.
-SHANK_DISTANCE_UM = 10_000.0
 
 
 def load_detector(model: str | PathLike | Network) -> Detector:
@@ -83,12 +80,6 @@ def prepare_detector(
         radius_um=radius_um,
         exclusive_ms=exclusive_ms,
     )
-
-
-def separated_locations(recording: BaseRecording) -> np.ndarray:
-    """Locations of the channels in um, (num_channels, 2), shanks so far apart that distance alone separates them."""
-    locations, shanks = recording_geometry(recording)
-    return locations + np.outer(shanks, [SHANK_DISTANCE_UM, 0.0])
 
 
 def whitening_of(traces: BaseRecording) -> Whitening:

@@ -2,7 +2,7 @@
 
 from spikeinterface.core import BaseRecording, Motion
 
-from ...detection.prepare import separated_locations
+from ...geometry import separated_locations
 from ...preprocessing.band_pass import band_pass
 from ...preprocessing.motion_interpolation import follow_motion
 from ...preprocessing.reference import common_reference
@@ -60,8 +60,8 @@ def white_recording(
     Returns
     -------
     WhitenTimeSpaceRecording
-        Lazy, float32; the noise of each channel has standard deviation 1. Shanks lie so far apart that distance alone
-        separates them in all later steps.
+        Lazy, float32; the noise of each channel has standard deviation 1. Probes lie so far apart that distance
+        alone separates them in all later steps, see `geometry.separated_locations`.
     """
     if motion is not None:
         filtered = follow_motion(filtered, motion, seed=seed)

@@ -3,9 +3,9 @@
 import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting
 
-from ...detection.prepare import prepare_detector, separated_locations, whitening_of
+from ...detection.prepare import prepare_detector, whitening_of
 from ...detection.probability import probability_in
-from ...geometry import channel_distances
+from ...geometry import channel_distances, separated_locations
 from ...nets.network import Network
 from .labels import clean_labels
 
