@@ -80,7 +80,7 @@ def random_trace(rng: np.random.Generator, duration_s: float, real_noise=()):
     recording = si.NumpyRecording([trace.astype("float32")[:, None]], MODEL_RATE)
     prepared = prepare_trace(recording, 0)
     noise_level = trace_noise_level([prepared]) * np.exp(rng.normal(0, 0.1))
-    inputs, targets = network_input(prepared.values, noise_level, 1), event_targets(events, num_frames, MODEL_RATE)
+    inputs, targets = network_input(prepared.values[:], noise_level, 1), event_targets(events, num_frames, MODEL_RATE)
     if rng.random() < 0.1:
         _cut_into_sweeps(inputs, targets, rng)
     return inputs, targets

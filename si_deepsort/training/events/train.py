@@ -233,8 +233,8 @@ def _marked_traces(recording, table, polarity) -> list[MarkedTrace]:
             trace, onset_s, end_s, np.full(len(onset_s), np.nan), noise_level=noise_level, polarity=polarity
         )
         targets = event_targets(fitted, len(trace.values), trace.rate)
-        targets[:, ~trace.is_valid] = -1
-        inputs = network_input(trace.values, noise_level, polarity)
+        targets[:, ~trace.is_valid[:]] = -1
+        inputs = network_input(trace.values[:], noise_level, polarity)
         marked.append(MarkedTrace(trace, noise_level, marks, fitted, inputs, targets))
     return marked
 
