@@ -88,7 +88,7 @@ class DeepsortSorter(BaseSorter):
         'min_spike_size': 'Units whose typical spike is smaller, in standard deviations of the whitened noise, are dropped; with assess=True, those at least .9 times as large are kept if they are judged to be good',
         'classifier': 'Folder of a trained classifier; spikes are assigned to its known units. None does not classify',
         'assess': 'Judge the units at the end: their properties say which precision and recall to expect, and assessment.csv in the output folder says why',
-        'drop_fragments': 'Leave out units that are judged to be fragments and to hold less than half of the spikes of their neuron, or to be noise and to hold less than a fifth (only with assess=True)',
+        'drop_fragments': 'Leave out units that are judged to be fragments and to hold less than half of the spikes of their neuron, or to be rare noise and to hold less than a fifth (only with assess=True)',
         'seed': 'Random seed',
         'job_kwargs': "SpikeInterface's options for parallel processing: n_jobs, chunk_duration, progress_bar and others. None of them changes the spikes: detection and matching always use chunks of 1 s and one thread in each worker",
         'device': "Where traces are filtered and whitened, spikes detected and templates correlated: 'cpu' (compiled code, the reference), or by PyTorch on a GPU: 'auto' (CUDA if there is one, else 'cpu'), 'cuda', 'cuda:1', 'mps'. The spikes are the same but for rounding. 'torch-cpu' computes as on a GPU, without one, to test it",

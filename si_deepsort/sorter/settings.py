@@ -151,7 +151,7 @@ class DeepSortSettings(Settings):
     drop_fragments: bool = setting(
         True,
         "Leave out units that are judged to be fragments and to hold less than half of the spikes of their neuron, or "
-        "to be noise and to hold less than a fifth (only with assess=True)",
+        "to be rare noise and to hold less than a fifth (only with assess=True)",
     )
     seed: int = setting(0, "Random seed", minimum=0, maximum=LARGEST_SEED)
     job_kwargs: dict = setting(

@@ -79,6 +79,17 @@ def test_noise_with_hardly_any_of_the_spikes_of_a_neuron_is_left_out(monkeypatch
     assert tables["dropped"]["reason"].tolist() == [FRAGMENT]
 
 
+def test_noise_stays_if_its_intervals_tell_more_than_its_label():
+    """Ten minutes of spikes at random times, 0.2 and 20 a second."""
+    rng, frames = np.random.default_rng(0), 600 * 30_000
+    trains = {unit: np.sort(rng.integers(0, frames, num_spikes)) for unit, num_spikes in enumerate((120, 12_000))}
+    sorting = si.NumpySorting.from_unit_dict([trains], 30_000.0)
+    assessment = Judged([0, 1], ["noise", "noise"], [0.1, 0.1])
+    assert judge.few_of_their_spikes(assessment, sorting).tolist() == [True, False]
+    fragments = Judged([0, 1], ["fragment", "fragment"], [0.1, 0.1])
+    assert judge.few_of_their_spikes(fragments, sorting).all()
+
+
 def test_fragments_stay_on_request_and_known_units_always(monkeypatch):
     labels, upper = ["fragment"] * 4, [0.1] * 4
     _, after, tables = judged(monkeypatch, labels, upper, drop_fragments=False)

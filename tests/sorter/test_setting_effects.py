@@ -191,7 +191,7 @@ def test_no_unit_is_judged_before_a_classifier_assigns_its_spikes(tmp_path, monk
     labelled, truth = make_recording()
     quick = ClassifierTrainingSettings(num_epochs=3, batch_size=32, progress_bar=False, device="cpu")
     train_classifier(labelled, truth, folder=tmp_path / "model", settings=quick)
-    monkeypatch.setattr(judge, "few_of_their_spikes", lambda assessment: np.ones(len(assessment.units), dtype=bool))
+    monkeypatch.setattr(judge, "few_of_their_spikes", lambda assessment, _: np.ones(len(assessment.units), dtype=bool))
     options = dict(classifier=tmp_path / "model", matching=None, assess=True)
     saved = labelled.save(folder=tmp_path / "recording")
     sorting = run_sorter("deepsort", saved, folder=tmp_path / "out", **(QUICK | options))
