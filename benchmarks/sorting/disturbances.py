@@ -1,5 +1,6 @@
 """
-What the room and the experiment cost: the same recordings with and without hum, artefacts, blanks and a dying channel.
+What the room and the experiment cost: the same recordings with and without hum, shared noise, artefacts, blanks and a
+dying channel.
 
 `python benchmarks/sorting/disturbances.py` writes benchmarks/results/disturbances.json. Each kind of recording is
 sorted undisturbed first. True spikes that a blank hides count as missed.
