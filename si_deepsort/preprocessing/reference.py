@@ -9,7 +9,14 @@ from ..chunks import CACHED_FRAMES
 from ..geometry import recording_geometry
 from ..noise import sample_traces
 from .frame_medians import frame_medians
-from .shared_noise import CHUNK_S, FEWEST_CHANNELS, MANY_CHANNELS, measure_shared_noise, shared_signal
+from .shared_noise import (
+    CHUNK_S,
+    FEWEST_CHANNELS,
+    MANY_CHANNELS,
+    living_frames,
+    measure_shared_noise,
+    shared_signal,
+)
 
 # A spike is seen on several channels. The median of fewer channels than this holds spikes, not only common noise, so
 # that it is subtracted only where channels share much noise.
@@ -93,7 +100,7 @@ def common_reference(recording: BaseRecording) -> BaseRecording:
     own = [np.flatnonzero(shanks == shank) for shank in np.unique(shanks)]
     if max(map(len, own)) < FEWEST_CHANNELS and len(shanks) < MANY_CHANNELS:
         return recording
-    traces = sample_traces(recording, chunk_s=CHUNK_S).astype("float32", copy=False)
+    traces = living_frames(sample_traces(recording, chunk_s=CHUNK_S))
     groups, gains = [], []
     for group in _groups(traces, own):
         noise = measure_shared_noise(traces[:, group])

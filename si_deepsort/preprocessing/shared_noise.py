@@ -12,7 +12,7 @@ from spikeinterface.core import BaseRecording
 
 from ..geometry import recording_geometry
 from ..noise import noise_levels, sample_traces
-from .estimate_whitening import living_noise_levels
+from .estimate_whitening import living_noise_levels, living_stretches
 from .frame_medians import frame_medians
 
 # Duration in s of each of the chunks in which noise is measured.
@@ -28,6 +28,8 @@ HALF_POWER = 0.5
 # From few channels it is removed if less than this share of the power of their noise is left: whitening makes next to
 # no use of a direction that holds ten times the noise of the others.
 SMALL_POWER = 1 / 11
+# Channels of which a smaller share of the power is left hold the same signal, such as shorted contacts: no noise.
+NO_POWER = 1e-8
 # Frames beyond this many levels of the shared noise do not decide the gains: they may hold spikes of many neurons.
 LARGEST_SHARED = 4.0
 # The gains of few channels and their shared noise are estimated in turn this often.
@@ -56,7 +58,8 @@ class SharedNoise:
     @property
     def is_strong(self) -> bool:
         """Whether spikes are found better without it."""
-        return self.power_left < (HALF_POWER if len(self.gains) >= MANY_CHANNELS else SMALL_POWER)
+        most = HALF_POWER if len(self.gains) >= MANY_CHANNELS else SMALL_POWER
+        return NO_POWER < self.power_left < most
 
 
 def shared_signal(traces: np.ndarray, gains: np.ndarray | None) -> np.ndarray:
@@ -115,6 +118,12 @@ def _gains(traces, shared):
     return shared[quiet].astype(float) @ traces[quiet] / max(power, np.finfo(float).tiny)
 
 
+def living_frames(traces: np.ndarray) -> np.ndarray:
+    """Frames of traces (num_frames, num_channels) in which most channels carry a neural signal; all if none does."""
+    lives = living_stretches(traces).mean(axis=1) > 0.5
+    return traces if lives.all() or not lives.any() else traces[lives]
+
+
 def own_noise_levels(recording: BaseRecording, *, seed: int) -> np.ndarray:
     """
     Noise levels of channels without what the few channels of a shank share, where that is most of their noise.
@@ -134,12 +143,12 @@ def own_noise_levels(recording: BaseRecording, *, seed: int) -> np.ndarray:
         In the unit of the traces; 0 for a dead channel.
     """
     traces = sample_traces(recording, seed=seed, chunk_s=CHUNK_S)
-    levels = living_noise_levels(traces)
+    levels, living = living_noise_levels(traces), living_frames(traces)
     _, shanks = recording_geometry(recording)
     for shank in np.unique(shanks):
         group = np.flatnonzero(shanks == shank)
         if len(group) < MANY_CHANNELS:
-            noise = measure_shared_noise(traces[:, group])
-            if noise.power_left < HALF_POWER:
+            noise = measure_shared_noise(living[:, group])
+            if NO_POWER < noise.power_left < HALF_POWER:
                 levels[group] = np.minimum(levels[group], noise.levels)
     return levels

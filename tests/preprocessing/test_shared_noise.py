@@ -96,3 +96,15 @@ def test_levels_without_moderate_shared_noise_are_those_of_the_channels():
     np.testing.assert_allclose(levels, 5.0, rtol=0.1)
     ordinary = on_probe(noisy(4, 2.0))
     np.testing.assert_allclose(own_noise_levels(ordinary, seed=0), ordinary.get_traces().std(axis=0), rtol=0.05)
+
+
+@pytest.mark.parametrize("num_channels", [4, 20])
+def test_channels_that_hold_the_same_signal_are_not_silenced(num_channels):
+    recording = on_probe(np.repeat(noisy(1, 0.0), num_channels, axis=1))
+    assert common_reference(recording) is recording
+
+
+def test_a_silent_half_does_not_hide_shared_noise():
+    traces = noisy(8, 80.0)
+    traces[NUM_FRAMES // 2 :] = 0
+    assert common_reference(on_probe(traces)).get_traces()[: NUM_FRAMES // 2].std() == pytest.approx(5.0, rel=0.15)
