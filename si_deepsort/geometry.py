@@ -209,14 +209,20 @@ def separated_locations(recording: BaseRecording) -> np.ndarray:
     -------
     np.ndarray, shape (num_channels, 2), float
         In um.
+
+    Raises
+    ------
+    ValueError
+        As `recording_geometry`.
     """
     locations, shanks = recording_geometry(recording)
     if shanks.max(initial=0) == 0:
         return locations
     contacts = recording.get_probegroup().to_numpy(complete=True)
-    is_apart = channel_distances(locations) >= LEAST_PITCH_UM
-    is_placed = "z" not in contacts.dtype.names and bool(np.all(is_apart | (shanks[:, None] == shanks[None])))
-    places = np.unique(contacts["probe_index"], return_inverse=True)[1] if is_placed else shanks
+    probes = np.unique(contacts["probe_index"], return_inverse=True)[1]
+    are_shanks_of_one = (probes[:, None] == probes[None]) & (shanks[:, None] != shanks[None])
+    are_drawn_together = are_shanks_of_one & (channel_distances(locations) < LEAST_PITCH_UM)
+    places = shanks if "z" in contacts.dtype.names or are_drawn_together.any() else probes
     return locations + np.outer(places, [PROBE_DISTANCE_UM, 0.0])
 
 

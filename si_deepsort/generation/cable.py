@@ -50,24 +50,9 @@ def cable_templates(
     channel_locations: np.ndarray, settings: GenerationSettings, rng: np.random.Generator
 ) -> tuple[np.ndarray, int]:
     """
-    Templates of neurons whose spike spreads into dendrites.
+    Templates of neurons whose spike spreads into dendrites; arguments and result as of `templates.random_templates`.
 
-    Amplitudes are drawn so that their logarithm is uniform: small units are as common as large ones.
-
-    Parameters
-    ----------
-    channel_locations : np.ndarray, shape (num_channels, 2), float
-        In um.
-    settings : GenerationSettings
-        Number of units, amplitudes and sampling frequency are taken from it.
-    rng : np.random.Generator
-
-    Returns
-    -------
-    templates : np.ndarray, shape (num_units, num_samples, num_channels), float32
-        In uV.
-    nbefore : int
-        Sample of the peak.
+    The polarity comes from the cables and not from the settings.
     """
     frequency = settings.sampling_frequency
     nbefore, nafter = round(MS_BEFORE * frequency / 1000), round(MS_AFTER * frequency / 1000)
