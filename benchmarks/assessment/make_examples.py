@@ -4,9 +4,9 @@ Sort generated recordings and make the examples that the assessor is trained on.
     python benchmarks/assessment/make_examples.py --folder FOLDER [--cpu-s 3600]
 
 Templates of detailed neuron models and of real units may not be used for weights that are shipped, so that every
-recording is generated. Each is sorted by deepsort, short ones by lupin or spykingcircus2 too, and some by both;
-tridesclous2 stays unseen. True sortings with known faults are added, which cost no sorter. An interrupted run goes on
-where it stopped.
+recording is generated: by this package, and by SpikeInterface (`simple_recordings.py`). Each is sorted by deepsort,
+short ones by lupin or spykingcircus2 too, and some by both; tridesclous2 stays unseen. True sortings with known faults
+are added, which cost no sorter. An interrupted run goes on where it stopped.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import spikeinterface.core as si
+from simple_recordings import SIMPLE_KINDS, simple_recording
 
 from si_deepsort.benchmarking.peers import default_params, run_peer
 from si_deepsort.benchmarking.recipes import RECIPES
@@ -64,6 +65,8 @@ SORTED_BY_BOTH = {
     ("artefacts_generated", 1),
     ("synchronous_small_generated", 2),
 }
+# Seeds of the recordings of SpikeInterface's generator, of which the first ones are sorted by one peer, too.
+SIMPLE_SEEDS, SIMPLE_PEER_SEEDS = range(1, 6), range(1, 3)
 # Sortings with known faults of each recording.
 NUM_DEGRADED = 1
 
@@ -72,10 +75,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seeds", default="1-20", help="first and last seed")
+    parser.add_argument("--only-simple", action="store_true", help="recordings of SpikeInterface's generator alone")
     parser.add_argument("--cpu-s", type=float, default=np.inf, help="stop after so many CPU seconds")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     si.set_global_job_kwargs(n_jobs=1, progress_bar=False)
+    for seed in SIMPLE_SEEDS:
+        for number, name in enumerate(SIMPLE_KINDS):
+            if time.process_time() > options.cpu_s:
+                return
+            peers = PEERS[(number + seed) % len(PEERS) :][:1] if seed in SIMPLE_PEER_SEEDS else ()
+            make_one(
+                name, seed, DURATIONS_S[(number + 2 * seed) % len(DURATIONS_S)], ("deepsort", *peers), options.folder
+            )
+    if options.only_simple:
+        return
     first, last = map(int, options.seeds.split("-"))
     for seed in range(first, last + 1):
         for number, name in enumerate(NAMES):
@@ -94,12 +108,14 @@ def make_one(name: str, seed: int, duration_s: float, sorters: tuple[str, ...], 
     case = f"{name}-{seed}-{duration_s}"
     if (folder / "examples" / f"{case}.degraded{NUM_DEGRADED - 1}.npz").exists():
         return
-    recording, truth = ground_truth_recording(name, seed, float(duration_s))
-    if recording.get_annotation("templates_origin") != "generated":
+    is_simple = name in SIMPLE_KINDS
+    recording, truth = (simple_recording if is_simple else ground_truth_recording)(name, seed, float(duration_s))
+    if not is_simple and recording.get_annotation("templates_origin") != "generated":
         raise ValueError(f"{name} is not generated here, and its templates may not be used to train what is shipped.")
+    drifts = not is_simple and RECIPES[name].drift_um > 0
     sortings = {}
     for sorter in sorters:
-        found = sorted_spikes(recording, sorter, folder / "sortings" / case / sorter, RECIPES[name].drift_um > 0, seed)
+        found = sorted_spikes(recording, sorter, folder / "sortings" / case / sorter, drifts, seed)
         if found is not None:
             sortings[sorter] = found
     make_all_examples(recording, truth, sortings, folder / "examples", name=case, num_degraded=NUM_DEGRADED, seed=seed)
