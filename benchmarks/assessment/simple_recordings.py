@@ -133,7 +133,7 @@ def _probe(kind: SimpleKind, rng: np.random.Generator) -> Probe:
     pitch = rng.uniform(18.0, 30.0)
     columns, rows = np.meshgrid(np.arange(kind.columns), np.arange(kind.rows))
     one = np.stack([columns.ravel(), rows.ravel()], axis=1) * pitch
-    positions = np.concatenate([one + [PITCH_UM * group, 0] for group in range(kind.groups)])
+    positions = np.concatenate([one + np.array([PITCH_UM * group, 0.0]) for group in range(kind.groups)])
     probe = Probe(ndim=2)
     probe.set_contacts(
         positions, shapes="circle", shape_params={"radius": 6}, shank_ids=np.repeat(np.arange(kind.groups), len(one))

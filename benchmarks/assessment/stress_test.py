@@ -8,6 +8,7 @@ Does a stress test predict what a sorter finds? Recall by SNR of injected units 
 
 import argparse
 import warnings
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +33,10 @@ CASES = ",".join(
 )
 # Neurons of these recordings ignore each other.
 INDEPENDENT = ("plain", "tetrode", "linear32", "neuropixels1", "neuropixels2", "hybrid", "small", "bursting")
+# Recordings with so few units that two or three are injected at a time are sorted this often.
+REPETITIONS_OF_FEW = {"tetrode": 6}
+# With fewer injected units, a bin of a recording was not tested: its true units are counted, not compared.
+FEWEST_INJECTED = 3
 # Resamples of recordings and units for the interval of a difference.
 NUM_RESAMPLES = 400
 # Predictions are to be this exact.
@@ -83,7 +88,8 @@ def measure(name: str, seed: int, options: argparse.Namespace) -> tuple[pd.DataF
     """SNR and recall of the true units of a recording, and of those injected into it."""
     recording, truth = ground_truth_recording(name, seed, options.duration)
     folder = Path(options.folder) / f"{name}-{seed}-{options.duration:g}s"
-    settings = StressTestSettings(num_repetitions=options.repetitions, seed=seed)
+    repetitions = max(options.repetitions, REPETITIONS_OF_FEW.get(name, 0))
+    settings = StressTestSettings(num_repetitions=repetitions, seed=seed)
     first = None
     if options.sortings is not None:
         first = si.load(options.sortings / f"{name}-seed{seed}-{options.duration:g}s" / options.sorter / "sorting")
@@ -109,20 +115,34 @@ def compare(true: pd.DataFrame, injected: pd.DataFrame) -> pd.DataFrame:
     """
     True and predicted recall by SNR, for recordings of independent neurons and for each other one.
 
-    The prediction for a true unit is that of the stress test of its recording for its SNR and firing rate.
+    The prediction for a true unit is that of the stress test of its recording for its SNR and firing rate. Units of a
+    bin in which hardly any units were injected into their recording are "not tested".
     """
+    is_tested = tested(true, injected)
     groups = [("independent neurons", true["recording"].isin(INDEPENDENT))]
     groups += [(name, true["recording"] == name) for name in true["recording"].unique() if name not in INDEPENDENT]
     rows, rng, predictions = [], np.random.default_rng(0), resampled_predictions(true, injected)
     for name, is_own in groups:
         for low, high in [*pairwise(SNR_EDGES), (SNR_EDGES[0], SNR_EDGES[-1])]:
-            units = true[is_own & true["snr"].between(low, high)]
+            inside = is_own & true["snr"].between(low, high)
+            units = true[inside & is_tested]
             if units.empty:
                 continue
             others = injected[injected["recording"].isin(units["recording"]) & injected["snr"].between(low, high)]
             own = predictions[:, true.index.get_indexer(units.index)]
-            rows.append(dict(recordings=name, snr_from=low, snr_to=high, **_difference(units, others, own, rng)))
+            row = dict(recordings=name, snr_from=low, snr_to=high, **_difference(units, others, own, rng))
+            rows.append(row | dict(not_tested=int((inside & ~is_tested).sum())))
     return pd.DataFrame(rows)
+
+
+def tested(true: pd.DataFrame, injected: pd.DataFrame) -> pd.Series:
+    """Whether enough units were injected into the recording of each true unit, in its bin of SNR."""
+
+    def bins(units):
+        return list(zip(units["recording"], units["seed"], np.digitize(units["snr"], SNR_EDGES), strict=True))
+
+    counts = Counter(bins(injected))
+    return pd.Series([counts[one] >= FEWEST_INJECTED for one in bins(true)], index=true.index)
 
 
 def resampled_predictions(true: pd.DataFrame, injected: pd.DataFrame) -> np.ndarray:
@@ -166,6 +186,7 @@ def as_table(bins: pd.DataFrame, cases: list[str], options: argparse.Namespace) 
             row.recordings,
             f"{row.snr_from:g} to {row.snr_to:g}",
             row.true_units,
+            row.not_tested,
             f"{row.true_recall:.3f}",
             row.injected_units,
             f"{row.predicted_recall:.3f}",
@@ -175,14 +196,15 @@ def as_table(bins: pd.DataFrame, cases: list[str], options: argparse.Namespace) 
         ]
         for row in bins.itertuples()
     ]
-    columns = ["recordings", "SNR", "true units", "recall", "injected units", "predicted", "difference", "by chance"]
+    columns = ["recordings", "SNR", "true units", "not tested", "recall", "injected units", "predicted", "difference"]
     return dict(
         title="Recall predicted by a stress test, and the true recall",
         caption=f"{options.sorter} on {', '.join(cases)} (name:seed), {options.duration:g} s, {options.repetitions} "
-        "repetitions each. Predicted: for SNR and firing rate of each true unit. 90 % intervals resample true and "
-        f"injected units. By chance: probability that the difference is within {WITHIN:g} if the prediction is right "
-        "on average.",
-        columns=[*columns, f"within {WITHIN:g}"],
+        f"repetitions each ({', '.join(f'{name}: {times}' for name, times in REPETITIONS_OF_FEW.items())}). Predicted: "
+        "for SNR and firing rate of each true unit. 90 % intervals resample true and injected units. Not tested: "
+        f"further true units of recordings with fewer than {FEWEST_INJECTED} injected units in the bin. By chance: "
+        f"probability that the difference is within {WITHIN:g} if the prediction is right on average.",
+        columns=[*columns, "by chance", f"within {WITHIN:g}"],
         rows=rows,
     )
 

@@ -21,6 +21,8 @@ NUM_DEPTHS = 4
 # deviation. The means are those of the 126 true units of six development recordings (seeds 1-3); a stress test alone
 # has too few units to tell how steep the rise is.
 SLOPES, SLOPE_SDS = np.array([5.5, 0.5]), np.array([1.0, 0.3])
+# Sizes below this share of the smallest injected unit's were not tested: the curve says nothing of them but its slope.
+TESTED_SHARE = 0.9
 # Resamples of injected units for the interval of the expected recall.
 NUM_RESAMPLES = 200
 # Confidence of all intervals.
@@ -155,6 +157,8 @@ def recall_bounds(units: pd.DataFrame, snr: np.ndarray, firing_rate: np.ndarray)
     """
     The 90 % interval of the mean recall of units of given sizes and rates.
 
+    It begins at 0 for units that are smaller than all injected ones, and ends at 1 for larger ones.
+
     Parameters
     ----------
     units : pandas.DataFrame
@@ -170,7 +174,9 @@ def recall_bounds(units: pd.DataFrame, snr: np.ndarray, firing_rate: np.ndarray)
     resamples = [curve.at(snr, firing_rate) for curve in resampled_curves(units, NUM_RESAMPLES)]
     low, high = np.quantile(resamples, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
     # Where all units are alike, resamples are, too.
-    return np.minimum(low, expected * (1 - unseen)), np.maximum(high, expected + (1 - expected) * unseen)
+    low, high = np.minimum(low, expected * (1 - unseen)), np.maximum(high, expected + (1 - expected) * unseen)
+    smallest, largest = units["snr"].min() * TESTED_SHARE, units["snr"].max() / TESTED_SHARE
+    return np.where(snr < smallest, 0.0, low), np.where(snr > largest, 1.0, high)
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:

@@ -124,7 +124,9 @@ class StressTest:
         """
         The 90 % interval of `expected_recall`, by a bootstrap over the injected units; arguments as there.
 
-        It tells how far the mean recall of units of this size and rate is known, not how single units differ.
+        It tells how far the mean recall of units of this size and rate is known, not how single units differ. Units
+        that are smaller than all injected ones were not tested: their interval begins at 0. That of larger ones ends
+        at 1.
 
         Returns
         -------

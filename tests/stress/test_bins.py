@@ -89,3 +89,11 @@ def test_bounds_of_the_expected_recall_narrow_with_more_units():
     assert widths[1] < widths[0] / 2
     test = StressTest(units=units([4, 8, 12], [1.0] * 3), runs=pd.DataFrame(), facts=dict(sorters=["one"]))
     assert test.expected_recall_bounds(np.array([5.0]), np.array([2.0]))[0] < 0.7, "three units prove little"
+
+
+def test_sizes_that_were_not_tested_have_wide_intervals():
+    snr = np.linspace(6, 12, 30)
+    test = StressTest(units=units(snr, np.ones(30)), runs=pd.DataFrame(), facts=dict(sorters=["one"]))
+    low, high = test.expected_recall_bounds(np.array([3.0, 8.0, 30.0]), np.full(3, 2.0))
+    assert low[0] == 0 and low[1] > 0.8, "nothing is known of smaller units"
+    assert low[2] > 0.8 and high[2] == 1
