@@ -35,7 +35,8 @@ FLOORS = [
 # The parts of the sorter, the lowest first; those on one line do not import each other.
 SORTER_FLOORS = [
     {"settings", "waveforms", "run_folder", "reproducible", "run_log", "stretches"},
-    {"matching", "cluster_stream"},
+    {"matching", "cluster_stream", "average_waveforms"},
+    {"spike_limits"},
     {"front_end", "units"},
     {"clusters"},
     {"prepare", "rounds", "output", "judge"},

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from spikeinterface.core import BaseRecording
 
 from ...spike_vectors import main_channels, some_of_each
 from ...threads import each
-from ..waveforms import UNITS_TOGETHER, average_waveforms
+from ..average_waveforms import UNITS_TOGETHER, average_waveforms
+from ..spike_limits import spike_limits
 from .background import Background
 from .isolated import are_isolated
 from .templates import MOST_SHIFT, UnitTemplates, clean_averages
@@ -102,7 +104,7 @@ def average_units(
     Average the isolated spikes of each unit.
 
     A rough average of a few spikes tells how much energy each unit adds to the waveforms of others; the final average
-    uses the spikes to which others add little.
+    uses the spikes to which others add little, and values near those of most spikes, see `spike_limits`.
 
     Parameters
     ----------
@@ -123,14 +125,10 @@ def average_units(
     counts = np.bincount(some["unit_index"], minlength=num_units)
     rough = clean_averages(values, differences, counts, nbefore, background)
     isolated = spikes[are_isolated(spikes, rough.values, traces.get_channel_locations()[:, :2])]
-    values, differences = average_waveforms(
-        traces,
-        isolated,
-        num_units,
-        nbefore=nbefore + MOST_SHIFT,
-        nafter=nafter + MOST_SHIFT,
-        seed=seed,
-        main_channels=main_channels(values),
+    reach: dict[str, Any] = dict(
+        nbefore=nbefore + MOST_SHIFT, nafter=nafter + MOST_SHIFT, seed=seed, main_channels=main_channels(values)
     )
+    limits = spike_limits(traces, isolated, num_units, **reach)
+    values, differences = average_waveforms(traces, isolated, num_units, limits=limits, **reach)
     counts = np.bincount(isolated["unit_index"], minlength=num_units)
     return UnitAverages(values, differences, nbefore, counts, background)

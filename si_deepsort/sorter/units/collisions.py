@@ -16,10 +16,10 @@ from spikeinterface.core import BaseRecording
 from ...geometry import channel_distances
 from ...spike_vectors import main_channels, some_of_each, trains_of
 from ...threads import alone, each
+from ..average_waveforms import MOST_AVERAGED_SPIKES
 from ..matching.kernels import INTERPOLATION_REACH
 from ..matching.overlaps import TemplateOverlaps, make_template_overlaps, waveform_directions
 from ..matching.pursuit import pursue_correlations
-from ..waveforms import MOST_AVERAGED_SPIKES
 from .merge import fire_as_two
 from .spike_windows import make_window_templates, read_spike_windows
 from .templates import UnitTemplates

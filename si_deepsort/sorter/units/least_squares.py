@@ -8,7 +8,7 @@ import numpy as np
 from spikeinterface.core import BaseRecording
 
 from ...spike_vectors import absolute_times, main_channels
-from ..waveforms import average_waveforms
+from ..average_waveforms import average_waveforms
 from .averages import UnitAverages
 from .templates import MOST_SHIFT
 

@@ -14,7 +14,8 @@ from spikeinterface.core.base import base_peak_dtype
 from ...compiled import COMPILED
 from ...detection.energy import MS_AFTER, MS_BEFORE
 from ...spike_vectors import main_channels, some_of_each
-from ..waveforms import average_waveforms, read_waveforms
+from ..average_waveforms import average_waveforms
+from ..waveforms import read_waveforms
 
 # Stretch of traces in ms to either side of a spike in which its waveform is looked for. The slowest spikes that are
 # known, complex spikes of Purkinje cells aside, last less.

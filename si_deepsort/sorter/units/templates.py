@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 
 from ...threads import each
+from ..average_waveforms import MOST_AVERAGED_SPIKES, UNITS_TOGETHER
 from ..matching.overlaps import correlate_pairs
-from ..waveforms import MOST_AVERAGED_SPIKES, UNITS_TOGETHER
 from .background import Background
 from .directions import detail_directions, shared_directions
 

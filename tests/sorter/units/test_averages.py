@@ -4,10 +4,10 @@ import numpy as np
 from small_recording import as_recording
 from unit_scenes import NUM_CHANNELS, spikes_of, white_scene
 
+from si_deepsort.sorter.average_waveforms import average_waveforms
 from si_deepsort.sorter.units.averages import UnitAverages, average_units
 from si_deepsort.sorter.units.background import measure_background
 from si_deepsort.sorter.units.templates import MOST_SHIFT
-from si_deepsort.sorter.waveforms import average_waveforms
 
 
 def test_a_larger_unit_that_fires_beside_some_spikes_does_not_change_their_average():

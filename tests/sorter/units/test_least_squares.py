@@ -50,7 +50,7 @@ def test_a_unit_beside_larger_spikes_keeps_its_waveform():
         np.sum((averages.templates().values - shapes) ** 2, axis=(1, 2))
         for averages in both_averages(recording, spikes)
     ]
-    assert errors[1][0] < 0.1 * errors[0][0]
+    assert errors[1][0] < 0.6 * errors[0][0]
     assert errors[1][1] < errors[0][1]
 
 

@@ -4,9 +4,9 @@ import numpy as np
 from small_recording import as_recording, unit_templates
 from unit_scenes import NUM_CHANNELS, as_templates, white_scene
 
+from si_deepsort.sorter.average_waveforms import average_waveforms
 from si_deepsort.sorter.units.background import measure_background
 from si_deepsort.sorter.units.templates import clean_averages, template_distances
-from si_deepsort.sorter.waveforms import average_waveforms
 
 
 def test_cleaning_keeps_the_units_and_is_0_where_they_are_not_seen():

@@ -1,0 +1,152 @@
+"""
+What a spike can add to the average of its unit: values near those of most spikes.
+
+A plain mean is spoilt by what does not belong to the unit: spikes of other units in the same window, and spikes that
+were assigned to the wrong unit. A unit with few spikes has no isolated ones to choose from where neurons are crowded or
+seen on many channels. Clipped to limits around the median, such a value adds a little more than noise, whatever its
+size, and the mean of a pure unit keeps its precision (Huber 1964, The Annals of Mathematical Statistics 35:73).
+"""
+
+from collections.abc import Iterator
+
+import numba
+import numpy as np
+from spikeinterface.core import BaseRecording
+
+from ..compiled import COMPILED
+from ..preprocessing.half_precision import stored_halves, to_half_precision, to_single_precision
+from ..spike_vectors import some_of_each
+from ..threads import each
+from .average_waveforms import SpikeLimits, channel_ranges
+from .waveforms import CHUNK_S, chunks_with_events, cut_out, stored_traces
+
+# Spikes of a unit from which medians and quartiles are found. They only have to show where most spikes lie: an error of
+# the median hardly moves a mean that is clipped around it.
+MOST_COMPARED_SPIKES = 25
+# Fewest spikes that show where most of them lie.
+FEWEST_COMPARED_SPIKES = 4
+# Limits in standard deviations from the median: a mean clipped there has 99 % of the precision of a plain one if all
+# values are normally distributed.
+CLIPPED_SDS = 2.5
+# Distance between the quartiles of a normal distribution, in standard deviations.
+QUARTILE_DISTANCE = 1.349
+
+
+def spike_limits(
+    recording: BaseRecording,
+    spikes: np.ndarray,
+    num_units: int,
+    *,
+    nbefore: int,
+    nafter: int,
+    seed: int,
+    main_channels: np.ndarray,
+) -> SpikeLimits:
+    """
+    Find limits around the median of some spikes of each unit.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        White traces, so that noise has a standard deviation of 1.
+    spikes : np.ndarray
+        Sorted spike vector.
+    num_units : int
+    nbefore, nafter : int
+        Samples before and from the spike time on.
+    seed : int
+        Seed of the choice of spikes.
+    main_channels : np.ndarray, shape (num_units,), int
+        Main channel of each unit; limits are found on the channels that `average_waveforms` uses.
+
+    Returns
+    -------
+    SpikeLimits
+        Infinite where a unit has fewer than `FEWEST_COMPARED_SPIKES` spikes.
+    """
+    shape = num_units, nbefore + nafter, recording.get_num_channels()
+    limits = SpikeLimits(np.full(shape, -np.inf, dtype="float32"), np.full(shape, np.inf, dtype="float32"))
+    bounds = channel_ranges(recording, main_channels, num_units)
+    onsets = spikes["sample_index"].astype("int64") - nbefore
+    ends = np.array([recording.get_num_frames(i) for i in range(recording.get_num_segments())])
+    inside = spikes[(onsets >= 0) & (onsets + shape[1] <= ends[spikes["segment_index"]])]
+    some = inside[some_of_each(inside["unit_index"], MOST_COMPARED_SPIKES, seed)]
+
+    def find(unit_and_windows):
+        unit, windows = unit_and_windows
+        if len(windows) >= FEWEST_COMPARED_SPIKES:
+            near = slice(*bounds[unit])
+            _find_limits(windows, limits.low[unit, :, near], limits.high[unit, :, near])
+
+    for _ in each(find, _windows_of_units(recording, some, bounds, nbefore=nbefore, num_samples=shape[1])):
+        pass
+    return limits
+
+
+def _windows_of_units(
+    recording: BaseRecording, spikes, bounds, *, nbefore, num_samples
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Each unit with spikes and its windows, (spikes, samples, channels in its bounds), float32."""
+    if len(spikes) == 0:
+        return
+    order = np.argsort(spikes["unit_index"], kind="stable")
+    units, firsts = np.unique(spikes["unit_index"][order], return_index=True)
+    of_units = np.split(order, firsts[1:])
+    if stored_halves(recording) is not None:
+        segments = [
+            stored_traces(recording, i, 0, recording.get_num_frames(i)) for i in range(recording.get_num_segments())
+        ]
+        for unit, own in zip(units, of_units, strict=True):
+            yield int(unit), _cut_out_of(segments, spikes[own], bounds[unit], nbefore, num_samples)
+        return
+    width = int((bounds[:, 1] - bounds[:, 0]).max())
+    # In half precision, which white traces are rounded to: of many units, these windows are much of the memory.
+    held = np.zeros((len(spikes), num_samples, width), dtype="float16")
+    places = bounds[:, :1] + np.arange(width)
+    channels = np.where(places < bounds[:, 1:], places, -1)
+
+    def read(chunk):
+        segment_index, start, stop, positions = chunk
+        begin = max(0, start - num_samples)
+        end = min(recording.get_num_frames(segment_index), stop + num_samples)
+        traces = stored_traces(recording, segment_index, begin, end)
+        own = spikes[positions]
+        windows = cut_out(
+            traces, own["sample_index"].astype("int64") - begin - nbefore, channels[own["unit_index"]], num_samples
+        )
+        return positions, to_half_precision(windows)
+
+    for positions, windows in each(read, chunks_with_events(recording, spikes, CHUNK_S)):
+        held[positions] = windows
+    for unit, own in zip(units, of_units, strict=True):
+        yield int(unit), to_single_precision(held[own])[:, :, : bounds[unit, 1] - bounds[unit, 0]]
+
+
+def _cut_out_of(segments, spikes, bounds, nbefore, num_samples) -> np.ndarray:
+    windows = []
+    for segment_index, traces in enumerate(segments):
+        onsets = spikes["sample_index"][spikes["segment_index"] == segment_index].astype("int64") - nbefore
+        windows.append(cut_out(traces, onsets, np.tile(np.arange(*bounds), (len(onsets), 1)), num_samples))
+    return np.concatenate(windows)
+
+
+@numba.njit(**COMPILED)
+def _find_limits(windows: np.ndarray, low: np.ndarray, high: np.ndarray):
+    """Fill the limits (samples, channels) around the medians of windows (spikes, samples, channels)."""
+    num_spikes, num_samples, num_channels = windows.shape
+    values = np.empty(num_spikes, dtype=np.float32)
+    for sample in range(num_samples):
+        for channel in range(num_channels):
+            for spike in range(num_spikes):
+                # Sorted as they come: so few values are sorted fastest by insertion.
+                value, place = windows[spike, sample, channel], spike
+                while place > 0 and values[place - 1] > value:
+                    values[place] = values[place - 1]
+                    place -= 1
+                values[place] = value
+            quarter = num_spikes // 4
+            median = (values[(num_spikes - 1) // 2] + values[num_spikes // 2]) / np.float32(2.0)
+            spread = (values[num_spikes - 1 - quarter] - values[quarter]) / np.float32(QUARTILE_DISTANCE)
+            # Noise alone spreads by 1.
+            reach = np.float32(CLIPPED_SDS) * max(np.float32(1.0), spread)
+            low[sample, channel], high[sample, channel] = median - reach, median + reach
