@@ -112,6 +112,9 @@ def make_one(name: str, seed: int, duration_s: float, sorters: tuple[str, ...], 
     recording, truth = (simple_recording if is_simple else ground_truth_recording)(name, seed, float(duration_s))
     if not is_simple and recording.get_annotation("templates_origin") != "generated":
         raise ValueError(f"{name} is not generated here, and its templates may not be used to train what is shipped.")
+    if is_simple:
+        # Sorters take recordings from disk alone.
+        recording = recording.save(folder=folder / "recordings" / case, overwrite=True)
     drifts = not is_simple and RECIPES[name].drift_um > 0
     sortings = {}
     for sorter in sorters:
@@ -119,6 +122,7 @@ def make_one(name: str, seed: int, duration_s: float, sorters: tuple[str, ...], 
         if found is not None:
             sortings[sorter] = found
     make_all_examples(recording, truth, sortings, folder / "examples", name=case, num_degraded=NUM_DEGRADED, seed=seed)
+    shutil.rmtree(folder / "recordings" / case, ignore_errors=True)
     print(f"{case}: {time.process_time():.0f} CPU s", flush=True)
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import spikeinterface.core as si
 from probeinterface import Probe
-from spikeinterface.core.generate import (
+from spikeinterface.core.generate import generate_sorting
+from spikeinterface.generation import (
     InjectTemplatesRecording,
     NoiseGeneratorRecording,
-    generate_sorting,
     generate_templates,
     generate_unit_locations,
 )
@@ -26,6 +26,8 @@ RATE = 30_000.0
 MS_BEFORE, MS_AFTER = 1.0, 3.0
 # Ranges of firing rates in Hz, one for each recording: rare, usual, and SpikeInterface's default.
 FIRING_RATES = ((0.3, 4.0), (1.0, 12.0), (15.0, 15.0))
+# Smaller neurons are part of the background: no sorter is expected to find them.
+LEAST_SNR = 2.0
 # Distance of tetrodes and of shanks in um.
 PITCH_UM = 200.0
 
@@ -76,6 +78,8 @@ def simple_recording(name: str, seed: int, duration_s: float) -> tuple[si.BaseRe
     """
     A recording of SpikeInterface's generator in memory, and its true sorting with the property `gt_snr`.
 
+    Neurons with an SNR below 2 are in the recording, but not in the sorting.
+
     Parameters
     ----------
     name : str
@@ -121,7 +125,7 @@ def simple_recording(name: str, seed: int, duration_s: float) -> tuple[si.BaseRe
     recording.set_channel_gains(1.0)
     recording.set_channel_offsets(0.0)
     truth.set_property("gt_snr", unit_snr(recording, truth))
-    return recording, truth
+    return recording, truth.select_units(truth.unit_ids[truth.get_property("gt_snr") >= LEAST_SNR])
 
 
 def _seed(rng: np.random.Generator) -> int:
