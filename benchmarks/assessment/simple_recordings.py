@@ -11,13 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import spikeinterface.core as si
 from probeinterface import Probe
-from spikeinterface.core.generate import generate_sorting
-from spikeinterface.generation import (
-    InjectTemplatesRecording,
-    NoiseGeneratorRecording,
-    generate_templates,
-    generate_unit_locations,
-)
+from spikeinterface.core.generate import generate_sorting, generate_unit_locations
+from spikeinterface.generation import InjectTemplatesRecording, NoiseGeneratorRecording, generate_templates
 
 from si_deepsort.benchmarking.external import unit_snr
 
