@@ -16,8 +16,10 @@ FAULTS = {
     "double": 0.04,
     "drop": 0.08,
 }
-# Junk units of events that belong to no neuron, as a share of the units.
-JUNK_SHARE = 0.15
+# Junk units, as a share of the units: of events that belong to no neuron, and of times that belong to nothing.
+JUNK_SHARE, CHANCE_SHARE = 0.15, 0.15
+# Spikes of a unit of chance times, at least and at most.
+CHANCE_SPIKES = (3, 500)
 
 
 def degraded_sorting(
@@ -77,6 +79,9 @@ def degraded_sorting(
     for _ in range(round(JUNK_SHARE * num_units)):
         pool = events[event_units == int(rng.integers(num_units))]
         found += [pool if len(pool) >= 5 else rng.integers(0, num_frames, 60)]
+    for _ in range(max(1, round(CHANCE_SHARE * num_units))):
+        num_spikes = round(float(np.exp(rng.uniform(*np.log(CHANCE_SPIKES)))))
+        found += [rng.integers(0, num_frames, num_spikes)]
     return _as_spikes(found, num_frames)
 
 
