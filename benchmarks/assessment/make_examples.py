@@ -66,7 +66,7 @@ SORTED_BY_BOTH = {
     ("synchronous_small_generated", 2),
 }
 # Seeds of the recordings of SpikeInterface's generator, of which the first ones are sorted by one peer, too.
-SIMPLE_SEEDS, SIMPLE_PEER_SEEDS = range(1, 6), range(1, 3)
+SIMPLE_SEEDS, SIMPLE_PEER_SEEDS = range(1, 5), range(1, 2)
 # Sortings with known faults of each recording.
 NUM_DEGRADED = 1
 
