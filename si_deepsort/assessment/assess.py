@@ -17,6 +17,7 @@ from .features import Features, compute_features
 from .missed import MissedModel, missed_by_depth, missed_neurons, recording_features, size_counts, unexplained
 from .predict import Predictions, predict
 from .reasons import unit_reasons
+from .trains import NUM_PARTS, parts_of_recording
 from .white_traces import white_traces
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ MOST_INVISIBLE = 0.7
 # Spike times lie on the peaks of white waveforms to about .1 ms, whatever the sorter; from this lag in ms on they are
 # doubted, if as many units have it. Only units with this many averaged spikes and this squared norm have a peak.
 MOST_LAG_MS, FEWEST_AVERAGED, LEAST_NORM = 0.35, 20, 25.0
+# The recording is longer than what was sorted if this share of it or more, at its start or its end, has no spikes, and
+# this many would be expected there: by chance that happens in one of e^20 sortings.
+SILENT_SHARE, FEWEST_EXPECTED = 0.1, 20
 
 
 def assess(
@@ -68,20 +72,24 @@ def assess(
     Raises
     ------
     ValueError
-        If the recording cannot be the one that was sorted, has no probe, or `duration_s` is not positive.
+        If the recording cannot be the one that was sorted, has no probe or no signal, or `duration_s` is not positive.
     TypeError
         If one of both is something else, such as a path.
 
     Warns
     -----
     UserWarning
-        If most units are not seen in the recording, or their spike times lie beside their spikes.
+        If most units are not seen in the recording, their spike times lie beside their spikes, or the first or last
+        part of the recording has no spikes.
     """
     if not duration_s > 0:
         raise ValueError(f"duration_s: got {duration_s!r}, expected a positive number of seconds.")
     check_belongs(sorting, recording)
     white = white_traces(recording, seed=seed)
     noise = own_noise_levels(white.get_parent(), seed=seed)
+    if not (noise > 0).any():
+        raise ValueError("All channels of the recording are silent: there is nothing by which spikes can be judged.")
+    _warn_of_other_length(sorting, recording)
     return assess_white(
         sorting,
         white,
@@ -222,6 +230,24 @@ def _spike_table(spikes, evidence: Evidence, predictions: Predictions) -> pd.Dat
     probability[evidence.judged.positions] = predictions.spikes
     is_judged[evidence.judged.positions] = True
     return pd.DataFrame({"probability": probability, "is_judged": is_judged})
+
+
+def _warn_of_other_length(sorting: BaseSorting, recording: BaseRecording) -> None:
+    """Warn if the recording seems to be longer than what was sorted."""
+    lengths = [recording.get_num_frames(segment) for segment in range(recording.get_num_segments())]
+    spikes = sorting.to_spike_vector()
+    has_spikes = parts_of_recording(spikes, len(sorting.unit_ids), lengths).sum(axis=0) > 0
+    if not has_spikes.any():
+        return
+    first, last = has_spikes.argmax() / NUM_PARTS, 1 - has_spikes[::-1].argmax() / NUM_PARTS
+    silent = max(first, 1 - last)
+    if silent >= SILENT_SHARE and silent * len(spikes) > FEWEST_EXPECTED:
+        total_s = sum(lengths) / recording.get_sampling_frequency()
+        warnings.warn(
+            f"All spikes lie between {first * total_s:.3g} and {last * total_s:.3g} s of {total_s:.3g} s. Was a part "
+            "of the recording sorted? Then give this part: recording.frame_slice(start_frame, end_frame).",
+            stacklevel=3,
+        )
 
 
 def _warn_of_shifted_times(evidence: Evidence, sampling_frequency: float) -> None:

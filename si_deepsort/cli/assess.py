@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .outputs import check_folder
-from .sort import FileFormat, ProbeFile, ReaderOptions, reader_options
+from .sort import FileFormat, ProbeFile, ReaderOptions, check_probe, reader_options
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -41,9 +41,11 @@ def assess(
         check_folder(out, "--out")
         if out.exists() and any(out.iterdir()) and not overwrite:
             raise ValueError(f"--out {out}: the folder is not empty. Replace an earlier assessment by --overwrite.")
+    loaded = open_recording(recording, file_format=file_format, options=reader_options(reader_option), probe=probe)
+    check_probe(loaded, recording)
     assessment = judge(
         open_sorting(sorting),
-        open_recording(recording, file_format=file_format, options=reader_options(reader_option), probe=probe),
+        loaded,
         model=model,
         duration_s=duration_s,
         every_spike=every_spike,

@@ -89,10 +89,7 @@ def sort(
         check_folder(out, "--out")
     values = chosen_settings(given or {}, config, preset)
     loaded = open_recording(recording, file_format=file_format, options=reader_options(reader_option), probe=probe)
-    if loaded.get_num_channels() > 1 and not loaded.has_channel_location():
-        raise ValueError(
-            f"{recording} has {loaded.get_num_channels()} channels and no probe. Name its file by --probe."
-        )
+    check_probe(loaded, recording)
     print(f"{loaded.get_num_channels()} channels, {loaded.get_total_duration():.1f} s from {recording}")
     sorting = _resumed(out, values) if resume and out.exists() else _sorted(loaded, out, values, overwrite)
     _tell_result(sorting, out)
@@ -102,6 +99,12 @@ def sort(
         page = write_report(sorting, loaded, out / "report", overwrite=True, phy=phy)
         print(f"Report: {page}")
     print(f"Look at the units and the traces: si-deepsort view {out}")
+
+
+def check_probe(loaded: "BaseRecording", path: Path) -> None:
+    """Raise a ValueError that names the option if there are several channels and no probe."""
+    if loaded.get_num_channels() > 1 and not loaded.has_channel_location():
+        raise ValueError(f"{path} has {loaded.get_num_channels()} channels and no probe. Name its file by --probe.")
 
 
 def chosen_settings(given: dict[str, Any], config: Path | None, preset: str) -> dict[str, Any]:

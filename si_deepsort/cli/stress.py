@@ -7,7 +7,7 @@ import typer
 
 from .outputs import check_folder
 from .setting_options import check_settings
-from .sort import FileFormat, ProbeFile, ReaderOptions, reader_options
+from .sort import FileFormat, ProbeFile, ReaderOptions, check_probe, reader_options
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -60,6 +60,7 @@ def stress_test(
     given = {name: value for name, value in given.items() if value is not None}
     settings = StressTestSettings(**check_settings(StressTestSettings, given, {}, None))
     loaded = open_recording(recording, file_format=file_format, options=reader_options(reader_option), probe=probe)
+    check_probe(loaded, recording)
     engine, options = ("loop", None) if workers == 1 else ("joblib", dict(n_jobs=workers))
     test = run(
         loaded,

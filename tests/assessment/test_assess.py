@@ -200,6 +200,10 @@ def test_another_recording_is_refused(scene):
         si_deepsort.assess(sorting, si.append_recordings([recording, recording]))
     with pytest.raises(ValueError, match="no probe"):
         si_deepsort.assess(sorting, si.NumpyRecording([recording.get_traces()], 30_000.0))
+    silent = si.NumpyRecording([np.zeros_like(recording.get_traces())], 30_000.0)
+    silent.set_probe(recording.get_probe())
+    with pytest.raises(ValueError, match="are silent"):
+        si_deepsort.assess(sorting, silent)
     with pytest.raises(ValueError, match="duration_s: got 0"):
         si_deepsort.assess(sorting, recording, duration_s=0)
 
@@ -211,6 +215,16 @@ def test_a_recording_without_the_spikes_is_doubted(scene):
     other = si.NumpySorting.from_unit_dict([frames], recording.get_sampling_frequency())
     with pytest.warns(UserWarning, match="Is it the recording that was sorted"):
         si_deepsort.assess(other, recording)
+
+
+def test_a_recording_that_is_longer_than_the_sorting_is_doubted(scene):
+    recording, truth, _ = scene
+    half = recording.get_num_frames() // 2
+    with pytest.warns(UserWarning, match=r"between 0 and 6 s of 12 s\. Was a part"):
+        si_deepsort.assess(truth.frame_slice(0, half), recording)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="All spikes lie")
+        si_deepsort.assess(truth, recording)
 
 
 def test_shifted_spike_times_are_doubted(scene):

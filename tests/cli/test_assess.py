@@ -51,3 +51,14 @@ def test_tables_are_printed_and_written(folder, tmp_path):
     again = CliRunner().invoke(cli.app, arguments)
     assert isinstance(again.exception, ValueError) and "overwrite" in str(again.exception)
     assert CliRunner().invoke(cli.app, [*arguments, "--overwrite"]).exception is None
+
+
+def test_a_missing_probe_is_told_by_its_option(folder, tmp_path):
+    bare = si.NumpyRecording([si.load(folder / "recording").get_traces()], 30_000.0)
+    bare.save(folder=tmp_path / "bare")
+    for arguments in (
+        ["assess", str(folder / "truth"), str(tmp_path / "bare")],
+        ["stress-test", str(tmp_path / "bare"), "--out", str(tmp_path / "out")],
+    ):
+        result = CliRunner().invoke(cli.app, arguments)
+        assert isinstance(result.exception, ValueError) and "--probe" in str(result.exception)
