@@ -114,12 +114,14 @@ def simple_recording(name: str, seed: int, duration_s: float) -> tuple[si.BaseRe
         amplitude_factor=np.maximum(factors, 0.3).astype("float32"),
         parent_recording=noise,
     )
+    injected.set_probe(probe)
+    # Against the own noise of the channels, as `assess` measures it.
+    truth.set_property("gt_snr", unit_snr(injected, truth))
     traces = injected.get_traces() + _shared_noise(injected.get_num_samples(), len(positions), kind, rng)
     recording = si.NumpyRecording([traces.astype("float32")], RATE)
     recording.set_probe(probe)
     recording.set_channel_gains(1.0)
     recording.set_channel_offsets(0.0)
-    truth.set_property("gt_snr", unit_snr(recording, truth))
     return recording, truth.select_units(truth.unit_ids[truth.get_property("gt_snr") >= LEAST_SNR])
 
 

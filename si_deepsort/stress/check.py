@@ -16,12 +16,15 @@ from .sort import LATER_ENGINES
 
 # Shortest recording in s: in less, not even 15 spikes of a fast unit fit in.
 SHORTEST_S = 0.5
+# Parameters of SpikeInterface that run a sorter in a container, where it need not be installed.
+CONTAINERS = {"docker_image", "singularity_image"}
 
 
 def check_request(
     recording: si.BaseRecording,
     sorters: Sequence[str],
     *,
+    params: dict[str, dict[str, Any]],
     sorting: si.BaseSorting | None,
     motion: Motion | None,
     engine: str,
@@ -37,7 +40,7 @@ def check_request(
     if len(sorters) == 0:
         raise ValueError("No sorter was given, expected the name of one or a list of names.")
     for name in sorters:
-        _check_sorter(name)
+        _check_sorter(name, params[name])
     if len(set(sorters)) < len(sorters):
         raise ValueError(f"A sorter is named twice in {list(sorters)}. Give each once.")
     check_kind(recording, si.BaseRecording)
@@ -115,10 +118,15 @@ def library_templates(templates: si.Templates, recording: si.BaseRecording) -> S
     )
 
 
-def _check_sorter(name: str) -> None:
+def _check_sorter(name: str, params: dict[str, Any]) -> None:
     from spikeinterface.sorters import installed_sorters, sorter_dict
 
     if name in sorter_dict:
+        if not sorter_dict[name].is_installed() and not CONTAINERS & set(params):
+            raise ValueError(
+                f"{name} is not installed. Install it, run it in a container by "
+                f"sorter_params={{'docker_image': True}}, or choose one of {', '.join(installed_sorters())}."
+            )
         return
     nearest = difflib.get_close_matches(str(name), sorter_dict, n=3)
     hint = f" Did you mean {', '.join(nearest)}?" if nearest else ""

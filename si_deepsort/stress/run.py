@@ -82,7 +82,7 @@ def stress_test(
     """
     sorters = [sorter] if isinstance(sorter, str) else list(sorter)
     params = params_by_sorter(sorters, sorter_params)
-    check_request(recording, sorters, sorting=sorting, motion=motion, engine=engine, folder=folder)
+    check_request(recording, sorters, params=params, sorting=sorting, motion=motion, engine=engine, folder=folder)
     library = None if templates is None else library_templates(templates, recording)
     options: dict[str, Any] = dict(engine=engine, engine_kwargs=engine_kwargs, progress_bar=progress_bar)
     sort = partial(sort_all, sorter_params=params, **options)

@@ -118,6 +118,7 @@ def test_own_units_are_not_taken_for_injected_ones(recording_and_truth):
 
 BAD = {
     "unknown sorter": (dict(sorter="depsort"), r"Unknown sorter 'depsort'.*deepsort"),
+    "not installed": (dict(sorter="kilosort2"), "kilosort2 is not installed"),
     "no sorter": (dict(sorter=[]), "No sorter"),
     "twice the same": (dict(sorter=["deepsort", "deepsort"]), "named twice"),
     "parameters of whom": (dict(sorter=["deepsort", "lupin"], sorter_params=dict(seed=1)), "for each sorter"),
