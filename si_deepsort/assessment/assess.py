@@ -79,27 +79,18 @@ def assess(
     Warns
     -----
     UserWarning
-        If most units are not seen in the recording, their spike times lie beside their spikes, or the first or last
-        part of the recording has no spikes.
+        If most units are not seen in the recording, if their spike times lie beside their spikes, or if the sorting
+        ends much earlier than the recording.
     """
     if not duration_s > 0:
         raise ValueError(f"duration_s: got {duration_s!r}, expected a positive number of seconds.")
     check_belongs(sorting, recording)
     white = white_traces(recording, seed=seed)
     noise = own_noise_levels(white.get_parent(), seed=seed)
-    if not (noise > 0).any():
-        raise ValueError("All channels of the recording are silent: there is nothing by which spikes can be judged.")
+    _check_signal(noise)
     _warn_of_other_length(sorting, recording)
-    return assess_white(
-        sorting,
-        white,
-        whitening=white.whitening,
-        noise_before=noise,
-        model=model,
-        duration_s=duration_s,
-        every_spike=every_spike,
-        seed=seed,
-    )
+    given = dict(model=model, duration_s=duration_s, every_spike=every_spike, seed=seed)
+    return assess_white(sorting, white, whitening=white.whitening, noise_before=noise, **given)
 
 
 def assess_white(
@@ -230,6 +221,11 @@ def _spike_table(spikes, evidence: Evidence, predictions: Predictions) -> pd.Dat
     probability[evidence.judged.positions] = predictions.spikes
     is_judged[evidence.judged.positions] = True
     return pd.DataFrame({"probability": probability, "is_judged": is_judged})
+
+
+def _check_signal(noise: np.ndarray) -> None:
+    if not (noise > 0).any():
+        raise ValueError("All channels of the recording are silent: there is nothing by which spikes can be judged.")
 
 
 def _warn_of_other_length(sorting: BaseSorting, recording: BaseRecording) -> None:

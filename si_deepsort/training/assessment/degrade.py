@@ -76,13 +76,20 @@ def degraded_sorting(
             found += [_polluted(trains[unit], events[event_units == unit], num_frames, share, rng)]
         else:
             found += _faulty(fault, trains[unit], sizes[unit], share, sampling_frequency, rng)
+    found += _junk(num_units, events, event_units, num_frames, rng)
+    return _as_spikes(found, num_frames)
+
+
+def _junk(num_units, events, event_units, num_frames, rng):
+    """Units of no neuron."""
+    found = []
     for _ in range(round(JUNK_SHARE * num_units)):
         pool = events[event_units == int(rng.integers(num_units))]
-        found += [pool if len(pool) >= 5 else rng.integers(0, num_frames, 60)]
+        found.append(pool if len(pool) >= 5 else rng.integers(0, num_frames, 60))
     for _ in range(max(1, round(CHANCE_SHARE * num_units))):
         num_spikes = round(float(np.exp(rng.uniform(*np.log(CHANCE_SPIKES)))))
-        found += [rng.integers(0, num_frames, num_spikes)]
-    return _as_spikes(found, num_frames)
+        found.append(rng.integers(0, num_frames, num_spikes))
+    return found
 
 
 def _as_spikes(trains, num_frames):
