@@ -12,11 +12,12 @@ from spikeinterface.core import BaseRecording
 from spikeinterface.core.base import base_peak_dtype
 
 from ...geometry import channels_within, neighbor_indices
-from ...spike_vectors import main_channels, some_of_each
+from ...spike_vectors import absolute_times, main_channels, some_of_each
 from ..waveforms import read_waveforms
 from .directions import DIRECTION_CHANNELS, directions_of_spikes
 from .discriminate import cross_validated_separation, means_without_each
 from .isolated import ISOLATED_OVERLAP, ISOLATION_RADIUS_UM, are_isolated
+from .other_spikes import OtherSpikes
 from .templates import UnitTemplates
 
 # Isolated spikes of each unit that are compared: enough for a median that is precise to a tenth of their spread.
@@ -176,7 +177,10 @@ def read_spike_features(
     units: np.ndarray | None = None,
 ) -> SpikeFeatures:
     """
-    Read features of isolated spikes of each unit.
+    Read features of isolated spikes of each unit, without the templates of other spikes in their windows.
+
+    A rare unit in a crowd has no isolated spikes. Those that overlap least are read; without this, they would differ
+    by the spikes of other units.
 
     Parameters
     ----------
@@ -201,9 +205,8 @@ def read_spike_features(
     locations = traces.get_channel_locations()[:, :2]
     neighbors = channels_within(locations, ISOLATION_RADIUS_UM)
     peak_channels = main_channels(templates.values)
-    isolated = np.flatnonzero(are_isolated(spikes, templates.values, locations, most_overlap=most_overlap))
-    if units is not None:
-        isolated = isolated[np.isin(spikes["unit_index"][isolated], units)]
+    is_isolated = are_isolated(spikes, templates.values, locations, most_overlap=most_overlap)
+    isolated = np.flatnonzero(is_isolated & (units is None or np.isin(spikes["unit_index"], units)))
     chosen = isolated[some_of_each(spikes["unit_index"][isolated], most_spikes, seed)]
     owners = spikes["unit_index"][chosen]
     as_peaks = np.zeros(len(chosen), dtype=base_peak_dtype)
@@ -213,8 +216,9 @@ def read_spike_features(
     reach = dict(nbefore=templates.nbefore, nafter=templates.values.shape[1] - templates.nbefore)
     if directions is None:
         directions = _spike_directions(traces, as_peaks, neighbor_indices(locations, DIRECTION_CHANNELS), seed, reach)
+    others = OtherSpikes(absolute_times(spikes), spikes["unit_index"].astype("int64"), templates.values)
     return SpikeFeatures(
-        _coefficients(traces, as_peaks, neighbors, directions, reach),
+        _coefficients(traces, as_peaks, neighbors, directions, reach, others, chosen),
         [np.flatnonzero(owners == unit) for unit in range(len(templates.values))],
         chosen,
         neighbors[peak_channels],
@@ -223,11 +227,12 @@ def read_spike_features(
     )
 
 
-def _coefficients(traces: BaseRecording, peaks: np.ndarray, neighbors: np.ndarray, directions: np.ndarray, reach: dict):
-    """Coefficients of the waveforms around peaks, (num_peaks, num_directions, max_neighbors), float32."""
+def _coefficients(traces: BaseRecording, peaks, neighbors, directions, reach: dict, others: OtherSpikes, chosen):
+    """Coefficients of the waveforms around chosen spikes, (num_peaks, num_directions, max_neighbors), float32."""
     coefficients = np.zeros((len(peaks), len(directions), neighbors.shape[1]), dtype="float32")
 
-    def describe(_, waveforms):
+    def describe(positions, waveforms):
+        others.subtract(waveforms, chosen[positions], neighbors[peaks["channel_index"][positions]])
         return np.einsum("nsc,ks->nkc", waveforms, directions, optimize=True)
 
     for positions, found in read_waveforms(traces, peaks, neighbors, **reach, describe=describe):
