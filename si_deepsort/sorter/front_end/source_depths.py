@@ -6,6 +6,7 @@ from spikeinterface.core import BaseRecording
 from ...detection.energy import make_energy_filters
 from ...geometry import channels_within
 from ...preprocessing.whitening import Whitening
+from ...threads import each
 from ..waveforms import read_waveforms
 
 # Channels within this distance in um of the channel of a peak are used to find its source.
@@ -14,6 +15,8 @@ RADIUS_UM = 80.0
 DECAYS_UM = (15.0, 30.0, 60.0)
 # Distance in um of sources from the plane of the contacts.
 DISTANCE_UM = 20.0
+# Channels whose peaks a thread fits one after the other. Chosen by speed.
+CHANNELS_TOGETHER = 8
 # Grid of possible sources around the channel of a peak, in um.
 GRID_X_UM = np.linspace(-32.0, 32.0, 5)
 GRID_Y_UM = np.linspace(-40.0, 40.0, 33)
@@ -44,26 +47,27 @@ def peak_depths(traces: BaseRecording, whitening: Whitening, peaks: np.ndarray) 
     locations = traces.get_channel_locations()[:, :2]
     filters = make_energy_filters(whitening, locations, sampling_frequency=traces.get_sampling_frequency())
     neighbors = channels_within(locations, RADIUS_UM)
-    profiles = {
-        channel: source_profiles(locations, whitening.space_matrix, channel, neighbors[channel])
-        for channel in np.unique(peaks["channel_index"])
-    }
-
-    def fit(positions: np.ndarray, waveforms: np.ndarray) -> np.ndarray:
-        channels, found = peaks["channel_index"][positions], np.zeros((len(positions), 2))
-        parts = np.einsum("nsc,ks->knc", waveforms, filters.directions, optimize=True)
-        for channel in np.unique(channels):
-            own = channels == channel
-            fits = sum((part[own] @ profiles[channel].T) ** 2 for part in parts).reshape(own.sum(), -1, len(GRID_Y_UM))
-            found[own, 0] = locations[channel, 1] + _highest(fits.max(axis=1))
-            found[own, 1] = np.sqrt(fits.max(axis=(1, 2)))
-        return found
-
-    depths, energies = np.zeros(len(peaks)), np.zeros(len(peaks))
+    channels = peaks["channel_index"]
+    parts = np.zeros((len(peaks), len(filters.directions), neighbors.shape[1]), dtype="float32")
     reach = dict(nbefore=filters.nbefore, nafter=filters.directions.shape[1] - filters.nbefore)
-    # Fitted in one thread: small products of a channel each, for which threads take turns in the interpreter.
-    for positions, waveforms in read_waveforms(traces, peaks, neighbors, **reach):
-        depths[positions], energies[positions] = fit(positions, waveforms).T
+
+    def project(_, waveforms: np.ndarray) -> np.ndarray:
+        return np.einsum("nsc,ks->nkc", waveforms, filters.directions, optimize=True)
+
+    for positions, found in read_waveforms(traces, peaks, neighbors, **reach, describe=project):
+        parts[positions] = found
+    depths, energies = np.zeros(len(peaks)), np.zeros(len(peaks))
+
+    def fit(channel: int) -> None:
+        own = np.flatnonzero(channels == channel)
+        profiles = source_profiles(locations, whitening.space_matrix, channel, neighbors[channel])
+        fits = sum((parts[own, direction] @ profiles.T) ** 2 for direction in range(parts.shape[1]))
+        fits = fits.reshape(len(own), -1, len(GRID_Y_UM))
+        depths[own] = locations[channel, 1] + _highest(fits.max(axis=1))
+        energies[own] = np.sqrt(fits.max(axis=(1, 2)))
+
+    for _ in each(fit, np.unique(channels), together=CHANNELS_TOGETHER):
+        pass
     return depths, energies
 
 

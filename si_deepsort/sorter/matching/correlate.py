@@ -136,9 +136,10 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
     def correlate(first):
         starts = range(first, min(first + BLOCKS_AT_ONCE * step, num_starts), step)
         blocks = [traces[start * stride : start * stride + filters.block_frames] for start in starts]
-        found = correlate_blocks(blocks, filters)[:, :, :step]
-        stop = min(first + len(starts) * step, num_starts)
-        result[:, first:stop] = found.reshape(len(result), -1)[:, : stop - first]
+        found = correlate_blocks(blocks, filters)
+        for own, start in enumerate(starts):
+            stop = min(start + step, num_starts)
+            result[:, start:stop] = found[:, own, : stop - start]
 
     for _ in each(correlate, range(0, num_starts, BLOCKS_AT_ONCE * step)):
         pass
