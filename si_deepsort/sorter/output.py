@@ -10,8 +10,9 @@ from spikeinterface.core import BaseRecording, BaseSorting
 
 from ..known_units.compatible import name_units
 from ..preprocessing.whitening import Whitening
-from ..spike_vectors import as_sorting, relabelled, without_doubles
+from ..spike_vectors import as_sorting, main_channels, relabelled, without_doubles
 from .front_end.blanks import live_beside_blanks
+from .front_end.noise_over_time import NoiseOverTime
 from .matching.overlaps import waveform_directions
 from .units.dropped import BESIDE_BLANKS, NOT_TYPICAL, RARE, SMALL, dropped_table, dropped_units
 from .units.refine import Refined
@@ -51,6 +52,7 @@ class UnitLimits:
 def make_sorting(
     recording: BaseRecording,
     traces: BaseRecording,
+    noise: NoiseOverTime,
     whitening: Whitening,
     noise_before: np.ndarray,
     units: Refined,
@@ -65,8 +67,8 @@ def make_sorting(
     ----------
     recording, traces : BaseRecording
         The whole recording, and white traces of its stretches from which units are learnt.
-    whitening : Whitening
-        The whitening of the traces.
+    noise, whitening : NoiseOverTime, Whitening
+        The noise and the whitening of the traces.
     noise_before : np.ndarray, shape (num_channels,), float
         Noise levels of the traces before whitening, in their unit.
     units : Refined
@@ -81,7 +83,7 @@ def make_sorting(
     -------
     sorting : BaseSorting
         As many segments as the recording, ids of known units and integers, properties `snr` (peak in noise levels),
-        `main_channel_id`, `spike_size` (typical, in sd of white noise; nan: unknown), annotation `dropped_units`.
+        `main_channel_id`, `spike_size` (typical, in sd of noise; nan: unknown), annotation `dropped_units`.
     dropped : pd.DataFrame
         Units that were merged or dropped at the end, and why, see `dropped_table`; the annotation as a table.
     """
@@ -90,20 +92,18 @@ def make_sorting(
     snr, main_channels = _largest_peaks(before_whitening, noise_before)
     rates_hz = np.bincount(spikes["unit_index"], minlength=num_units) / recording.get_total_duration()
     is_known = np.arange(num_units) < len(known_ids)
-    sizes, norms = _typical_sizes(traces, units, seed=limits.seed)
+    sizes, is_typical = _typical_sizes(traces, noise, units, seed=limits.seed)
     is_kept, dropped = rates_hz > 0, list(units.dropped)
-    for passes, reason in _judgements(traces, units, snr, rates_hz, sizes, norms, limits):
+    for passes, reason in _judgements(traces, units, snr, rates_hz, sizes, is_typical, limits):
         passes = passes | (is_known & (reason in (SMALL, NOT_TYPICAL)))
         dropped += dropped_units(spikes, averages, is_kept & ~passes, reason)
         is_kept &= passes
-    order = _in_order(is_kept, is_known, traces.get_channel_locations()[main_channels, 1])
+    order, labels = _in_order(is_kept, is_known, traces.get_channel_locations()[main_channels, 1])
     unit_ids = name_units(list(known_ids), is_kept[: len(known_ids)], int(np.sum(is_kept & ~is_known)))
     shifts = _shifts_to_peaks(before_whitening, main_channels, averages.nbefore + MOST_SHIFT)
-    labels = np.full(num_units, -1)
-    labels[order] = np.arange(len(order))
     sorting = as_sorting(_inside(relabelled(spikes, labels, shifts), recording), unit_ids, recording)
-    channel_ids = traces.channel_ids[main_channels]
-    for name, of_units in dict(snr=snr, main_channel_id=channel_ids, spike_size=sizes).items():
+    properties = dict(snr=snr, main_channel_id=traces.channel_ids[main_channels], spike_size=sizes)
+    for name, of_units in properties.items():
         sorting.set_property(name, of_units[order])
     table = dropped_table(dropped, traces, whitening, noise_before)
     _tell_dropped(sorting, table)
@@ -116,11 +116,13 @@ def _largest_peaks(waveforms: np.ndarray, noise_levels: np.ndarray) -> tuple[np.
     return peaks.max(axis=1), peaks.argmax(axis=1)
 
 
-def _in_order(is_kept: np.ndarray, is_known: np.ndarray, depths: np.ndarray) -> np.ndarray:
-    """The units that are kept: known ones in their order, then the others by depth."""
+def _in_order(is_kept: np.ndarray, is_known: np.ndarray, depths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The units that are kept, known ones first, then the others by depth; and the place of each unit, or -1."""
     logger.info("%d of %d units kept", is_kept.sum(), len(is_kept))
     order = np.lexsort((np.where(is_known, 0.0, depths), ~is_known))
-    return order[is_kept[order]]
+    order, places = order[is_kept[order]], np.full(len(is_kept), -1)
+    places[order] = np.arange(len(order))
+    return order, places
 
 
 def _tell_dropped(sorting: BaseSorting, table: pd.DataFrame) -> None:
@@ -140,26 +142,36 @@ def _shifts_to_peaks(before_whitening: np.ndarray, main_channels: np.ndarray, nb
     return np.abs(main_traces).argmax(axis=1) - nbefore
 
 
-def _judgements(traces: BaseRecording, units: Refined, snr, rates_hz, sizes, norms, limits: UnitLimits):
+def _judgements(traces: BaseRecording, units: Refined, snr, rates_hz, sizes, is_typical, limits: UnitLimits):
     """Which units pass each condition, (num_units,) bool, and the reason for dropping those that do not."""
     is_beside_blanks = live_beside_blanks(traces, units.spikes, len(snr), seed=limits.seed)
     return [
         (rates_hz >= limits.firing_rate_hz, RARE),
         (snr >= limits.snr, SMALL),
         # A unit is kept if there are too few spikes to measure their size: it is nan.
-        (~(sizes < np.maximum(limits.spike_size, TYPICAL_SHARE * norms)), NOT_TYPICAL),
+        (is_typical & ~(sizes < limits.spike_size), NOT_TYPICAL),
         (~is_beside_blanks, BESIDE_BLANKS),
     ]
 
 
-def _typical_sizes(traces: BaseRecording, units: Refined, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Size of a typical spike of each unit, and the norm of its template, (num_units,) each; nan if not measured."""
+def _typical_sizes(
+    traces: BaseRecording, noise: NoiseOverTime, units: Refined, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Size of a typical spike of each unit in standard deviations of the noise of its time, (num_units,), nan if unknown.
+
+    And whether it has much of the norm of its template, which is true if it is unknown.
+    """
     templates = units.averages.templates()
     directions = waveform_directions(templates.values)
     features = read_spike_features(traces, units.spikes, templates, seed=seed, directions=directions)
-    places = range(len(templates.values))
-    sizes = np.array([features.typical_size(unit) for unit in places])
-    return sizes, np.array([features.template_norm(unit) for unit in places])
+    chosen, places = units.spikes[features.chosen], range(len(templates.values))
+    channels = main_channels(templates.values)[chosen["unit_index"]]
+    levels = noise.at(chosen["segment_index"], chosen["sample_index"], channels)
+    typical = np.array([features.typical_size(unit) for unit in places])
+    sizes = np.array([features.typical_size(unit, levels[features.positions[unit]]) for unit in places])
+    norms = np.array([features.template_norm(unit) for unit in places])
+    return sizes, ~(typical < TYPICAL_SHARE * norms)
 
 
 def _inside(spikes: np.ndarray, recording: BaseRecording) -> np.ndarray:

@@ -115,7 +115,7 @@ def _found_units(
         units, spikes = refine_in_stretches(refine, traces, spikes, prepared.stretches, background, refinement)
     noise_before = own_noise_levels(prepared.white.get_parent(), seed=settings.seed)
     made = noise_before, units, spikes, unit_limits(settings), labelled.unit_ids if labelled else ()
-    sorting, dropped = make_sorting(prepared.whole, traces, whitening, *made)
+    sorting, dropped = make_sorting(prepared.whole, traces, prepared.noise, whitening, *made)
     run.save_table("dropped", dropped)
     if settings.assess:
         limits = judging_values(settings, labelled)

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from spikeinterface.core import BaseRecording, Motion
@@ -14,6 +15,7 @@ from .front_end.blanks import tell_blanks
 from .front_end.cache import cache_traces
 from .front_end.line_noise import warn_of_line_noise
 from .front_end.motion import find_drift, is_moving, load_drift, preset_motion, save_drift
+from .front_end.noise_over_time import NoiseOverTime, measure_noise_over_time, tell_loud_noise, with_even_noise
 from .front_end.steps import front_end_steps
 from .front_end.whitening import filtered_recording, white_recording
 from .reproducible import fixed_chunks
@@ -42,10 +44,13 @@ class PreparedTraces:
         The same white traces as later steps read them: rounded to half precision.
     traces : BaseRecording
         The stretches of `whole` from which units are learnt, cached; all of it if the recording is short.
+    noise : NoiseOverTime
+        How loud the noise of `traces` is.
     stretches : list of tuple | None
         The stretches; None for the whole recording.
     peaks : np.ndarray, shape (num_peaks,)
-        Peaks in `traces`: SpikeInterface's peak dtype, sorted by segment and sample.
+        Peaks in `traces`: SpikeInterface's peak dtype, sorted by segment and sample. Sizes are relative to the noise of
+        their time.
     is_corrected : bool
         Whether the traces are interpolated along drift.
     """
@@ -53,6 +58,7 @@ class PreparedTraces:
     white: WhitenTimeSpaceRecording
     whole: BaseRecording
     traces: BaseRecording
+    noise: NoiseOverTime
     stretches: Stretches
     peaks: np.ndarray
     is_corrected: bool
@@ -136,24 +142,32 @@ def _prepared(
     traces = cache_traces(learnt, mode=settings.cache, folder=folder, job_kwargs=job_kwargs)
     whole = traces if stretches is None else cache_traces(computed, mode="none", folder=folder, job_kwargs=job_kwargs)
     tell_blanks(traces, seed=settings.seed)
-    peaks = run.keep(
-        name,
-        lambda: find_peaks(
-            traces,
-            whitening=white.whitening,
-            method=settings.detection,
-            threshold=settings.detect_threshold,
-            radius_um=settings.detect_radius_um,
-            # Matching finds the times anew, and the units that second peaks make are merged.
-            as_candidates=True,
-            seed=settings.seed,
-            job_kwargs=fixed_chunks(job_kwargs),
-            applied_front_end=front_end_steps(settings),
-            device=settings.device,
-        ),
+    options: dict[str, Any] = dict(
+        whitening=white.whitening,
+        method=settings.detection,
+        threshold=settings.detect_threshold,
+        radius_um=settings.detect_radius_um,
+        # Matching finds the times anew, and the units that second peaks make are merged.
+        as_candidates=True,
+        seed=settings.seed,
+        job_kwargs=fixed_chunks(job_kwargs),
+        applied_front_end=front_end_steps(settings),
+        device=settings.device,
     )
+    peaks = run.keep(name, lambda: _peaks_in_even_noise(traces, options))
+    noise = measure_noise_over_time(traces, peaks)
+    tell_loud_noise(noise)
     tell_large_peaks(peaks["amplitude"])
-    return PreparedTraces(white, whole, traces, stretches, peaks, is_corrected=motion is not None)
+    return PreparedTraces(white, whole, traces, noise, stretches, peaks, is_corrected=motion is not None)
+
+
+def _peaks_in_even_noise(traces: BaseRecording, options: dict[str, Any]) -> np.ndarray:
+    """Peaks that stand out from the noise of their time, by the options of `find_peaks`."""
+    peaks = find_peaks(traces, **options)
+    noise = measure_noise_over_time(traces, peaks)
+    if noise.is_even:
+        return peaks
+    return find_peaks(with_even_noise(traces, noise.chunk_frames, noise.levels), **options)
 
 
 def tell_large_peaks(sizes: np.ndarray) -> None:

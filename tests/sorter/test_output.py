@@ -8,6 +8,7 @@ from small_recording import as_recording
 from spikeinterface.comparison import compare_two_sorters
 
 from si_deepsort.preprocessing.whitening import Whitening
+from si_deepsort.sorter.front_end.noise_over_time import NoiseOverTime
 from si_deepsort.sorter.output import UnitLimits, make_sorting
 from si_deepsort.sorter.units.averages import UnitAverages
 from si_deepsort.sorter.units.background import measure_background
@@ -39,9 +40,9 @@ def sorting_of(trains, num_frames, peak_channels=(2, 0), peak_offset=0, limits=N
     spikes = make_spike_vector(*np.array(rows, dtype="int64").reshape(-1, 3).T)
     background = measure_background(recording, num_samples=NUM_SAMPLES, seed=0)
     averages = UnitAverages(values, np.zeros_like(values), NUM_BEFORE, np.full(len(values), 50), background)
-    whitening = Whitening.identity(NUM_CHANNELS)
+    whitening, noise = Whitening.identity(NUM_CHANNELS), NoiseOverTime(100, [np.ones((1, NUM_CHANNELS))] * len(trains))
     units = Refined(spikes, averages, [])
-    return make_sorting(recording, recording, whitening, np.ones(NUM_CHANNELS), units, units.spikes, limits)[0]
+    return make_sorting(recording, recording, noise, whitening, np.ones(NUM_CHANNELS), units, units.spikes, limits)[0]
 
 
 @pytest.mark.parametrize("trains", [[{0: [100, 400]}, {}], [{}, {0: [100]}], [{}, {}]], ids=str)

@@ -119,12 +119,18 @@ class SpikeFeatures:
         channels = self.channels[unit]
         return float(np.sqrt(np.sum(self.energies[unit, channels[channels >= 0]])))
 
-    def typical_size(self, unit: int) -> float:
+    def typical_size(self, unit: int, noise_levels: np.ndarray | float = 1.0) -> float:
         """
         Median projection of the spikes of a unit on the mean of its other spikes, in noise standard deviations.
 
         The norm of a mean is never small, because noise and a few large spikes of other units add to it. The
         projection of a typical spike holds neither.
+
+        Parameters
+        ----------
+        unit : int
+        noise_levels : np.ndarray, shape (num_spikes,) | float, default: 1.0
+            Standard deviation of the noise around each spike of the unit.
 
         Returns
         -------
@@ -136,7 +142,7 @@ class SpikeFeatures:
             return np.nan
         others = means_without_each(spikes)
         lengths = np.maximum(np.linalg.norm(others, axis=1), 1e-9)
-        return float(np.median(np.einsum("nf,nf->n", spikes, others) / lengths))
+        return float(np.median(np.einsum("nf,nf->n", spikes, others) / lengths / noise_levels))
 
     def of_unit(self, unit: int) -> np.ndarray:
         """Features of the spikes of a unit on the channels where it is visible, (num_spikes, num_features), float32."""
