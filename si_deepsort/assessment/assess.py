@@ -2,7 +2,7 @@
 
 import warnings
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -89,7 +89,7 @@ def assess(
     noise = own_noise_levels(white.get_parent(), seed=seed)
     _check_signal(noise)
     _warn_of_other_length(sorting, recording)
-    given = dict(model=model, duration_s=duration_s, every_spike=every_spike, seed=seed)
+    given: dict[str, Any] = dict(model=model, duration_s=duration_s, every_spike=every_spike, seed=seed)
     return assess_white(sorting, white, whitening=white.whitening, noise_before=noise, **given)
 
 
