@@ -54,7 +54,7 @@ def predict(net, features: Features, spike_units: np.ndarray) -> Predictions:
     return Predictions(
         widened(mean[:, :3], settings["widening"]["precision"]),
         widened(mean[:, 3:6], settings["widening"]["recall"]),
-        mean[:, 6:],
+        tempered(mean[:, 6:], settings.get("label_temperature", 1.0)),
         calibrated(log_odds.mean(axis=0), settings["spike_calibration"]),
     )
 
@@ -114,6 +114,25 @@ def widened(quantiles: np.ndarray, widening: dict[str, list]) -> np.ndarray:
     low, high = np.minimum(low, middle), np.maximum(high, middle)
     low, high = np.where(low < RESOLUTION, 0.0, low), np.where(high > 1 - RESOLUTION, 1.0, high)
     return np.clip(np.stack([low, middle, high], axis=1), 0, 1)
+
+
+def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """
+    Probabilities of labels that are less sure, with the same order (Guo, Pleiss, Sun and Weinberger 2017).
+
+    Parameters
+    ----------
+    probabilities : np.ndarray, shape (num_units, num_labels), float
+    temperature : float
+        1 leaves them as they are, more makes them more equal.
+
+    Returns
+    -------
+    np.ndarray, shape (num_units, num_labels), float
+        Their sum is 1.
+    """
+    powers = np.clip(probabilities.astype(float), 1e-9, 1) ** (1 / temperature)
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def calibrated(log_odds: np.ndarray, calibration: dict[str, list[float]]) -> np.ndarray:

@@ -1,12 +1,13 @@
 """Calibrate the network on recordings that its members did not see: intervals, spikes, and missed neurons."""
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import Ridge
 
 from ...assessment.features import LOG_NORM
 from ...assessment.missed import recording_features
-from ...assessment.predict import LEAST_WIDTH, calibrated, run_network, widened
+from ...assessment.predict import LEAST_WIDTH, calibrated, run_network, tempered, widened
 from ...nets.assessor import QUANTILES, Assessor
 from .data import ExampleSet
 
@@ -24,6 +25,8 @@ EDGES: dict[str, tuple[float, ...]] = {"precision": (0.9, 0.98), "recall": ()}
 LEAST_FACTORS = (-0.5, 0.0)
 # With fewer units, 5 % of a group are one unit.
 FEWEST_IN_GROUP = 40
+# Lowest and highest temperature of label probabilities: networks are too sure, not too unsure.
+TEMPERATURES = (1.0, 5.0)
 # Share of the recordings whose interval is to hold the number of missed neurons.
 MISSED_COVERAGE = 0.92
 
@@ -42,7 +45,7 @@ def calibrate(net: Assessor, examples: ExampleSet, folds: np.ndarray) -> tuple[d
     Returns
     -------
     settings : dict
-        `widening` of intervals, `spike_calibration`, and `missed`, see `assessment`.
+        `widening` of intervals, `label_temperature`, `spike_calibration`, and `missed`, see `assessment`.
     metrics : dict of str to float
         What was measured on the recordings that were left out, sortings with made faults not counted.
     """
@@ -58,8 +61,11 @@ def calibrate(net: Assessor, examples: ExampleSet, folds: np.ndarray) -> tuple[d
     # development recordings with templates of detailed neuron models).
     spike_calibration = _isotonic(log_odds, examples.is_right, examples.weights()[examples.spike_units])
     is_real_spike = is_real[examples.spike_units]
-    missed = _missed(examples, of_units[:, 6:])
-    settings = {"widening": widening, "spike_calibration": spike_calibration, "missed": missed}
+    temperature = label_temperature(of_units[is_real, 6:], examples.labels[is_real])
+    labels = tempered(of_units[:, 6:], temperature)
+    missed = _missed(examples, labels)
+    settings = {"widening": widening, "label_temperature": temperature, "spike_calibration": spike_calibration}
+    settings["missed"] = missed
     metrics = {}
     for name, values in truth.items():
         bounds = widened(parts[name][is_real], widening[name])
@@ -69,7 +75,26 @@ def calibrate(net: Assessor, examples: ExampleSet, folds: np.ndarray) -> tuple[d
         )
     probability = calibrated(log_odds[is_real_spike], spike_calibration)
     metrics["spike_calibration_error"] = calibration_error(probability, examples.is_right[is_real_spike])
+    is_right = labels.argmax(axis=1) == examples.labels
+    metrics["label_calibration_error"] = calibration_error(labels.max(axis=1)[is_real], is_right[is_real])
     return settings, metrics
+
+
+def label_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """
+    Temperature at which the true labels are least surprising; see `assessment.predict.tempered`.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray, shape (num_units, num_labels), float
+        Of recordings that were left out.
+    labels : np.ndarray, shape (num_units,), int
+    """
+
+    def surprise(temperature):
+        return -np.log(tempered(probabilities, temperature)[np.arange(len(labels)), labels]).mean()
+
+    return float(minimize_scalar(surprise, bounds=TEMPERATURES, method="bounded").x)
 
 
 def calibration_error(probability: np.ndarray, is_right: np.ndarray, num_bins: int = 10) -> float:

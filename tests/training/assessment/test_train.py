@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from si_deepsort.assessment.predict import widened
+from si_deepsort.assessment.predict import tempered, widened
 from si_deepsort.nets.assessor import LABELS
 from si_deepsort.spike_vectors import make_spike_vector
-from si_deepsort.training.assessment.calibrate import calibration_error, interval_factors
+from si_deepsort.training.assessment.calibrate import calibration_error, interval_factors, label_temperature
 from si_deepsort.training.assessment.data import folds_by_recording, load_examples
 from si_deepsort.training.assessment.degrade import degraded_sorting
 from si_deepsort.training.assessment.labels import true_quality
@@ -171,3 +171,18 @@ def test_a_group_of_few_units_is_calibrated_with_all():
     values = middle + 0.1 * rng.standard_normal(502)
     grouped, pooled = interval_factors(quantiles, values, (0.9,)), interval_factors(quantiles, values, ())
     assert len(grouped["factors"]) == 2 and grouped["factors"][1] == pooled["factors"][0]
+
+
+def test_labels_that_are_too_sure_are_tempered():
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((20_000, 4))
+    truth = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (truth.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
+    too_sure = truth**3 / (truth**3).sum(axis=1, keepdims=True)
+    temperature = label_temperature(too_sure, labels)
+    np.testing.assert_allclose(temperature, 3.0, atol=0.2)
+    found = tempered(too_sure, temperature)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert np.array_equal(found.argmax(axis=1), too_sure.argmax(axis=1)), "the order stays"
+    right = found.argmax(axis=1) == labels
+    assert calibration_error(found.max(axis=1), right) < 0.02 < calibration_error(too_sure.max(axis=1), right)
