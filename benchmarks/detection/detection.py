@@ -5,9 +5,9 @@ Recordings are made from biophysical templates that no detector was trained on. 
 its own score is then swept to the point where 95 % of what it reports, over all recordings of one front end, are
 spikes of the known units. A detection of a far background unit counts as wrong for every detector alike ("strict");
 a second column leaves those detections out. The networks and the detection by energy see white traces; of each peer's
-settings and traces the best on these recordings is shown. `find_peaks` drops the second peaks of large spikes from the
-peaks of any method; each detector is shown with and without this step, for which its scores serve as sizes if it has
-no others.
+settings the best on these recordings is shown for each kind of traces. `find_peaks` drops the second peaks of large
+spikes from the peaks of any method; each detector is shown with and without this step, for which its scores serve as
+sizes if it has no others. The CPU time of the network holds what it learns of a recording beforehand.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
+from paired import against_best, margins_table
 from probeinterface import Probe
 from true_spikes import SNR_EDGES, Truth
 
@@ -26,7 +27,7 @@ from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.detection.node import ENERGY_THRESHOLD, SHADOW_RATIO
 from si_deepsort.detection.peak_times import extremum_frames
-from si_deepsort.detection.prepare import prepare_detector
+from si_deepsort.detection.prepare import peak_model, prepare_detector
 from si_deepsort.detection.second_peaks import are_second_peaks
 from si_deepsort.generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording
 from si_deepsort.noise import noise_levels, sample_traces
@@ -38,6 +39,8 @@ PRECISION = 0.95
 RADIUS_UM, EXCLUSIVE_MS = 60.0, 0.4
 # Name of the cost in the results.
 CPU_S = "cpu_s_per_recorded_s_of_32_channels"
+# Names of the bins of SNR.
+BINS = [f"{low:g}-{high:g}" if np.isfinite(high) else f"over {low:g}" for low, high in pairwise(SNR_EDGES)]
 # Smallest size of a peak that the detection by energy reports here.
 SMALLEST_SIZE = 4.0
 # Settings of the peers, radius in um, exclusion in ms and sign: those of our detector, and SpikeInterface's defaults.
@@ -71,9 +74,10 @@ def front_ends(recording):
     yield "whitened", whiten_time_space(filtered)
 
 
-def own_scores(white, traces, model: str):
-    """Peaks of the energy with their score, a network's probability or their size, and their size; and the CPU time."""
-    detector = prepare_detector(white, "cnn" if model == "energy" else model)
+def own_scores(whitening, recording, model: str):
+    """Peaks with their score, a network's probability or the size of the energy, and their size; and the CPU time."""
+    traces = recording.get_traces()
+    detector = prepare_detector(recording, "gru" if model == "energy" else peak_model(model), whitening=whitening)
     default_threshold = ENERGY_THRESHOLD if model == "energy" else detector.threshold
 
     def scored(stretch):
@@ -87,7 +91,10 @@ def own_scores(white, traces, model: str):
         return extremum_frames(stretch, detector.finder.filters, found.frames, found.channels)
 
     moved(traces[:10_000], scored(traces[:10_000])[0])
-    cpu_s, parts, chunk = 0.0, [], 30_000
+    parts, chunk, start = [], 30_000, time.process_time()
+    if model != "energy":
+        prepare_detector(recording, peak_model(model), whitening=whitening)
+    cpu_s = time.process_time() - start
     for first in range(0, len(traces), chunk):
         begin = max(0, first - detector.margin)
         stretch = traces[begin : first + chunk + detector.margin]
@@ -157,9 +164,8 @@ def second_peaks_cpu_s(outputs, truths, threshold):
 
 
 def at_threshold(outputs, truths, threshold, *, leave_out_far, with_second_peaks):
-    """Precision and recall per SNR bin over all recordings."""
-    hits = np.zeros(len(SNR_EDGES) - 1)
-    total = np.zeros(len(SNR_EDGES) - 1)
+    """Precision, and of each unit of all recordings its bin of SNR, its spikes, and those found; (3, num_units)."""
+    units = []
     num_right = num_reported = 0
     for (frames, channels, scores, sizes), truth in zip(outputs, truths, strict=True):
         keep = scores >= threshold
@@ -170,9 +176,9 @@ def at_threshold(outputs, truths, threshold, *, leave_out_far, with_second_peaks
         found, right, far = truth.match(frames, channels)
         num_right += right
         num_reported += len(frames) - (far if leave_out_far else 0)
-        hits += np.bincount(truth.bins[found], minlength=len(hits))
-        total += np.bincount(truth.bins, minlength=len(hits))
-    return num_right / max(num_reported, 1), hits / np.maximum(total, 1), float(hits.sum() / total.sum())
+        counts = (np.bincount(own, minlength=len(truth.unit_bins)) for own in (truth.units, truth.units[found]))
+        units.append([truth.unit_bins, *counts])
+    return num_right / max(num_reported, 1), np.concatenate(units, axis=1)
 
 
 def recall_at_precision(outputs, truths, **choices):
@@ -185,18 +191,19 @@ def recall_at_precision(outputs, truths, **choices):
             high = middle
         else:
             low = middle + 1
-    precision, recalls, recall = at_threshold(outputs, truths, scores[low], **choices)
-    return dict(
+    precision, units = at_threshold(outputs, truths, scores[low], **choices)
+    hits, total = (np.bincount(units[0], weights=own, minlength=len(SNR_EDGES) - 1) for own in (units[2], units[1]))
+    row = dict(
         threshold=float(scores[low]),
         precision=round(precision, 4),
-        recall=round(recall, 4),
-        recall_by_snr=[round(float(value), 4) for value in recalls],
+        recall=round(float(hits.sum() / total.sum()), 4),
+        recall_by_snr=[round(float(value), 4) for value in hits / np.maximum(total, 1)],
     )
+    return row, units
 
 
 def table(results):
     """The rows of the README: each network, and each peer with the setting that served it best."""
-    bins = [f"{low:g}-{high:g}" if np.isfinite(high) else f"over {low:g}" for low, high in pairwise(SNR_EDGES)]
     best = {}
     for row in results:
         key = row["front_end"], row["detector"].split(",")[0], row["with_second_peaks"]
@@ -208,7 +215,7 @@ def table(results):
     ]
     caption = f"Recall at {PRECISION:.0%} precision, by the SNR of the unit (peak / noise level after the band-pass)."
     return dict(
-        columns=["traces", "detector", "second peaks", *bins, "CPU-s per s, 32 channels"], rows=rows, caption=caption
+        columns=["traces", "detector", "second peaks", *BINS, "CPU-s per s, 32 channels"], rows=rows, caption=caption
     )
 
 
@@ -225,16 +232,19 @@ def main():
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     truths, outputs, cpu_s, channel_s = collect(options)
-    results = []
+    results, units = [], {}
     for ((front_end, detector), found), second in product(outputs.items(), (True, False)):
         row = dict(front_end=front_end, detector=detector, with_second_peaks=second)
         for name, leave_out_far in (("strict", False), ("far_left_out", True)):
             choices = dict(leave_out_far=leave_out_far, with_second_peaks=second)
-            row[name] = recall_at_precision(found, truths[front_end], **choices)
+            row[name], found_units = recall_at_precision(found, truths[front_end], **choices)
+            if name == "strict":
+                units[front_end, detector, second] = found_units
         own = 0.0 if second else second_peaks_cpu_s(found, truths[front_end], row["strict"]["threshold"])
         row[CPU_S] = round(32 * (cpu_s[front_end, detector] + own) / channel_s, 4)
         results.append(row)
         print(row, flush=True)
+    margins = against_best(units, own=options.models)
     document = dict(
         **provenance(seeds=options.seeds),
         duration_s=options.duration_s,
@@ -242,7 +252,8 @@ def main():
         snr_edges=[edge if np.isfinite(edge) else None for edge in SNR_EDGES],
         spikes_by_snr=np.sum([np.bincount(t.bins, minlength=6) for t in truths["band-pass"]], axis=0).tolist(),
         results=results,
-        tables={"detection": table(results)},
+        margins=margins,
+        tables={"detection": table(results), "detection_margins": margins_table(margins, BINS)},
     )
     write_results(document, options.json)
 
@@ -264,7 +275,7 @@ def collect(options):
                 truths.setdefault(front_end, []).append(truth)
                 is_white = hasattr(white, "whitening")
                 own = ["energy", *options.models] if is_white else []
-                jobs = {model: partial(own_scores, white, traces.get_traces(), model) for model in own}
+                jobs = {model: partial(own_scores, white.whitening, traces, model) for model in own}
                 for peer in options.peers:
                     for name, its_settings in PEER_SETTINGS.items():
                         jobs[f"{peer}, {name}"] = partial(peer_scores, traces, peer, *its_settings)

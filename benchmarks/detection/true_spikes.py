@@ -22,10 +22,11 @@ class Truth:
         self.distances = channel_distances(recording.get_channel_locations())
         self.tolerance = round(MATCH_MS * frequency / 1000)
         labels = clean_labels([scaled], raw_sorting, frequency)
-        self.frames, units = labels.frames[0], labels.units[0]
+        self.frames, self.units = labels.frames[0], labels.units[0]
         self.unit_snrs = np.abs(labels.peaks).max(axis=1) if unit_snrs is None else unit_snrs
-        self.channels = np.abs(labels.peaks).argmax(axis=1)[units]
-        self.bins = np.digitize(self.unit_snrs[units], SNR_EDGES) - 1
+        self.channels = np.abs(labels.peaks).argmax(axis=1)[self.units]
+        self.unit_bins = np.digitize(self.unit_snrs, SNR_EDGES) - 1
+        self.bins = self.unit_bins[self.units]
         far_labels = clean_labels([scaled], far, frequency)
         self.far_frames = far_labels.frames[0]
         self.far_channels = np.abs(far_labels.peaks).argmax(axis=1)[far_labels.units[0]]

@@ -12,6 +12,7 @@ Spike detection: peaks of the energy in white traces, by a threshold or judged b
 - `on_device.py`, `energy_on_device.py`: candidates, their energy and their probabilities on a GPU;
 - `front_end.py`: the preprocessing that a detector was trained on, saved with it and applied again;
 - `threshold_detectors.py`: SpikeInterface's detectors as nodes;
+- `typical_waveform.py`: the waveform that most large spikes of a recording have, and filters that compare with it;
 - `peak_times.py`: the sample at which the waveform of a candidate is largest;
 - `second_peaks.py`: which peaks are further peaks of larger spikes;
 - `bimodal.py`: which peaks stand out from the multi-unit background of their channel.

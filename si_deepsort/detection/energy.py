@@ -19,7 +19,7 @@ import scipy.signal
 from ..generation import GenerationSettings, random_templates
 from ..geometry import channel_distances
 from ..preprocessing.whitening import Whitening
-from .energy_kernels import find_highest_energy, measure_energies
+from .energy_kernels import find_highest_energy, find_highest_match, measure_energies
 
 # Rate in Hz at which traces are compared with waveforms at least: spikes hold next to nothing above half of it.
 COMPARISON_FREQUENCY = 14_000.0
@@ -59,12 +59,15 @@ class EnergyFilters:
         Mixing weights of the first and the last profile of each channel that give the middle one.
     nbefore : int
         Sample of the peak in the directions.
+    is_signed : bool, default: False
+        There is one direction, and the match with it takes the place of the energy; its negative counts less.
     """
 
     directions: np.ndarray
     profiles: np.ndarray
     mixing: np.ndarray
     nbefore: int
+    is_signed: bool = False
 
 
 def make_energy_filters(
@@ -93,17 +96,25 @@ def make_energy_filters(
     nafter = round(ms_after * sampling_frequency / 1000)
     shapes = spike_shapes(sampling_frequency, time_filter, nbefore=nbefore, nafter=nafter)
     _, _, right = np.linalg.svd(shapes, full_matrices=False)
+    profiles = [white_profile(channel_locations, matrix, decay) for decay in DECAYS_UM]
+    return EnergyFilters(right[:num_directions].astype("float32"), *with_mixture(profiles), nbefore)
+
+
+def white_profile(channel_locations: np.ndarray, matrix: np.ndarray, decay_um: float) -> np.ndarray:
+    """Whitened profile of a spike at each channel, of norm 1, (num_channels, num_channels); `matrix` whitens."""
     distances = channel_distances(channel_locations)
-    profiles = []
-    for decay in DECAYS_UM:
-        profile = (np.exp(-distances / decay) * (distances <= REACH_UM)) @ matrix
-        profile[np.abs(profile) < SMALLEST_WEIGHT * np.abs(profile).max(axis=1, keepdims=True)] = 0
-        norms = np.linalg.norm(profile, axis=1, keepdims=True)  # in the inverse unit of the traces: however small
-        profiles.append(profile / np.where(norms > 0, norms, 1.0))
+    profile = (np.exp(-distances / decay_um) * (distances <= REACH_UM)) @ matrix
+    profile[np.abs(profile) < SMALLEST_WEIGHT * np.abs(profile).max(axis=1, keepdims=True)] = 0
+    norms = np.linalg.norm(profile, axis=1, keepdims=True)  # in the inverse unit of the traces: however small
+    return profile / np.where(norms > 0, norms, 1.0)
+
+
+def with_mixture(profiles: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Profiles and mixing weights as of `EnergyFilters`, from a near, a middle and a far profile."""
+    near, _, far = profiles
     mixing = _mixing(*profiles)
-    profiles[1] = mixing[:, :1] * profiles[0] + mixing[:, 1:] * profiles[2]
-    directions, mixing = right[:num_directions].astype("float32"), mixing.astype("float32")
-    return EnergyFilters(directions, np.asarray(profiles, dtype="float32"), mixing, nbefore)
+    mixed = [near, mixing[:, :1] * near + mixing[:, 1:] * far, far]
+    return np.asarray(mixed, dtype="float32"), mixing.astype("float32")
 
 
 def _mixing(near, middle, far):
@@ -163,7 +174,7 @@ def comparison_stride(sampling_frequency: float) -> int:
 
 def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) -> np.ndarray:
     """
-    Square root of the energy in the spike subspace, the largest over the spatial profiles.
+    Square root of the energy in the spike subspace, or the match with a waveform, largest over the spatial profiles.
 
     Parameters
     ----------
@@ -203,7 +214,11 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
                 (weights @ projected[columns].reshape(-1, num_directions * size)).reshape(-1, num_directions, size)
                 for columns, weights in parts
             )
-            find_highest_energy(near, far, filters.mixing, rows, room, energy[:, start : start + step])
+            found = energy[:, start : start + step]
+            if filters.is_signed:
+                find_highest_match(near[:, 0], far[:, 0], filters.mixing, rows, found)
+            else:
+                find_highest_energy(near, far, filters.mixing, rows, room, found)
     return energy
 
 
@@ -229,8 +244,8 @@ def spike_energy_at(traces: np.ndarray, filters: EnergyFilters, starts: np.ndarr
     profiles = filters.profiles[0], filters.profiles[-1], filters.mixing
     reached = np.any(filters.profiles != 0, axis=0)
     bounds = np.column_stack([reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)])
-    measure_energies(traces, starts, channels, filters.directions, *profiles, bounds, seen, energies)
-    return np.sqrt(energies)
+    measure_energies(traces, starts, channels, filters.directions, *profiles, bounds, filters.is_signed, seen, energies)
+    return energies
 
 
 def _local_groups(profiles):

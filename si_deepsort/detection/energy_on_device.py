@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 
 from ..on_device import DeviceStep, real_transform_back
 from .energy import MOST_BLOCK_PLACES, EnergyFilters
+from .energy_kernels import OPPOSITE_WEIGHT
 
 # Waveforms whose energy is measured at once; it bounds the memory and does not change the result.
 WAVEFORMS_AT_ONCE = 4096
@@ -28,7 +29,7 @@ class EnergyOnDevice:
         self.step = step
         self.directions = step.send(filters.directions)
         self.near, self.far = step.send(filters.profiles[0]), step.send(filters.profiles[-1])
-        self.mixing = step.send(filters.mixing)
+        self.mixing, self.is_signed = step.send(filters.mixing), filters.is_signed
         # Channels that the profiles of each channel reach, filled up with channel 0 whose weight is 0 then.
         reached = np.any(filters.profiles != 0, axis=0)
         seen = np.argsort(~reached, axis=1, kind="stable")[:, : max(1, reached.sum(axis=1).max(initial=0))]
@@ -73,10 +74,13 @@ class EnergyOnDevice:
     def _highest(self, projected) -> torch.Tensor:
         """Root of the largest energy of three profiles, from traces projected on each direction, (channels, places)."""
         of_near = of_far = of_both = torch.zeros((), device=self.step.device)
+        first, last = self.mixing[:, :1], self.mixing[:, 1:]
         for own in projected:
             near, far = self.near @ own, self.far @ own
+            if self.is_signed:
+                matches = torch.stack([near, far, first * near + last * far])
+                return torch.maximum(matches.amax(dim=0), -float(OPPOSITE_WEIGHT) * matches.amin(dim=0))
             of_near, of_far, of_both = of_near + near * near, of_far + far * far, of_both + near * far
-        first, last = self.mixing[:, :1], self.mixing[:, 1:]
         mixed = first**2 * of_near + last**2 * of_far + 2 * first * last * of_both
         return torch.maximum(torch.maximum(of_near, of_far), mixed).clamp_min(0).sqrt()
 
@@ -102,5 +106,10 @@ class EnergyOnDevice:
             begin, own = (torch.from_numpy(array[part]).to(self.step.device) for array in (starts, channels))
             waveforms = traces[begin[:, None, None] + samples, self.seen[own][:, None]]
             products = (self.directions @ waveforms) @ self.weights[own]
-            energies.append((products**2).sum(dim=1).amax(dim=1).sqrt().cpu().numpy())
+            if self.is_signed:
+                own = products[:, 0]
+                sizes = torch.maximum(own.amax(dim=1), -float(OPPOSITE_WEIGHT) * own.amin(dim=1))
+            else:
+                sizes = (products**2).sum(dim=1).amax(dim=1).sqrt()
+            energies.append(sizes.cpu().numpy())
         return np.concatenate(energies)

@@ -28,6 +28,8 @@ def extremum_frames(traces: np.ndarray, filters: EnergyFilters, frames: np.ndarr
     """
     result = np.array(frames)
     samples = np.arange(filters.directions.shape[1]) - filters.nbefore
+    if filters.is_signed:
+        return result + samples[np.abs(filters.directions[0]).argmax()]
     for channel in np.unique(channels):
         mine = np.flatnonzero(channels == channel)
         profiles = filters.profiles[:, channel]

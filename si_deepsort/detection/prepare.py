@@ -8,6 +8,7 @@ from spikeinterface.core import BaseRecording
 from ..geometry import separated_locations
 from ..nets.detector import CNNDetector, Detector, GRUDetector
 from ..nets.network import Network
+from ..noise import sample_signal
 from ..preprocessing.whitening import Whitening
 from ..zoo import load_network
 from .candidates import RADIUS_UM
@@ -15,6 +16,9 @@ from .spike_detector import SpikeDetector
 
 # Short names of the bundled detectors.
 BUNDLED = {"cnn": "detector-cnn", "gru": "detector-gru"}
+# What these names stand for where peaks are the result: this network judges matches with the typical waveform of the
+# recording. The sorter, which looks at candidates once more, takes peaks of the energy, which serve any waveform.
+BUNDLED_FOR_PEAKS = {"cnn": "peaks-cnn"}
 # Relative difference of two sampling rates that counts as none: clocks of one nominal rate differ by less.
 SAME_RATE = 0.01
 
@@ -30,6 +34,11 @@ def load_detector(model: str | PathLike | Network) -> Detector:
     """
     named = BUNDLED.get(model, model) if isinstance(model, str) else model
     return load_network(named, (CNNDetector, GRUDetector), purpose="detection")
+
+
+def peak_model(model: str | PathLike | Network) -> str | PathLike | Network:
+    """The model that finds peaks for their own sake under a short name; a name, folder or network itself."""
+    return BUNDLED_FOR_PEAKS.get(model, model) if isinstance(model, str) else model
 
 
 def prepare_detector(
@@ -79,6 +88,7 @@ def prepare_detector(
         frequency,
         radius_um=radius_um,
         exclusive_ms=exclusive_ms,
+        sample=sample_signal(traces) if net.config.typical_waveform else None,
     )
 
 

@@ -7,7 +7,7 @@ from spikeinterface.core import BaseRecording
 
 from ..nets.network import Network
 from .front_end import traces_for
-from .prepare import load_detector, prepare_detector
+from .prepare import load_detector, peak_model, prepare_detector
 from .spike_detector import SpikeDetector
 
 # Places at which traces are judged together: it bounds the memory and does not change the result.
@@ -18,8 +18,9 @@ def detection_probability(recording: BaseRecording, model: str | Path | Network 
     """
     Probability that each sample of each channel is the peak of a spike.
 
-    It is 0 wherever there is no candidate, which is a peak of the energy in white traces; the waveform itself may be
-    largest up to half a millisecond away, where `find_peaks` puts the spike.
+    It is 0 wherever there is no candidate, which is a peak of the match with the typical waveform of the recording
+    ("cnn"), or of the energy in white traces; then the waveform itself may be largest up to half a millisecond away,
+    where `find_peaks` puts the spike.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def detection_probability(recording: BaseRecording, model: str | Path | Network 
     ValueError
         If there is no such model, it is not for detection, or there are several channels and no probe.
     """
-    net = load_detector(model)
+    net = load_detector(peak_model(model))
     recording = traces_for(recording, net, None)
     detector = prepare_detector(recording, net)
     segments = range(recording.get_num_segments())

@@ -10,12 +10,15 @@ import numba
 import numpy as np
 
 from ..compiled import COMPILED
-from .candidates import ECHO_UM, SHADOW_MS
+from .candidates import ECHO_UM
 
 # A peak is a second one if at least this share of the spikes like the larger one beside it have the same second peak.
 # Neurons that join each other in a third of their spikes, within .8 ms, stay below. Tuned on generated development
 # recordings of neurons with dendrites (seed 1), and the following values with it.
 LEAST_SHARE = 0.1
+# A second peak comes at most this much before or after the main one in ms: the slow phases of a spike last so long.
+# Tuned on generated development recordings (seed 1).
+REACH_MS = 2.0
 # Two second peaks are the same if their delays differ by no more than this in ms, their places by this in um, and the
 # logarithms of their shares of the larger peak by this.
 SAME_DELAY_MS, SAME_PLACE_UM, SAME_SHARE_LOG = 0.15, 30.0, 0.3
@@ -56,7 +59,7 @@ def are_second_peaks(
     order = np.lexsort((channels, frames))
     logs = np.log(np.maximum(sizes[order], np.finfo("float32").tiny)).astype("float64")
     peaks = frames[order].astype("int64"), channels[order].astype("int64"), logs
-    reach, tolerance = (round(ms * sampling_frequency / 1000) for ms in (SHADOW_MS, SAME_DELAY_MS))
+    reach, tolerance = (round(ms * sampling_frequency / 1000) for ms in (REACH_MS, SAME_DELAY_MS))
     first = np.zeros(len(frames) + 1, dtype="int64")
     _visit_companions(*peaks, distances_um <= ECHO_UM, reach, first, np.zeros(0, dtype="int64"))
     companions = np.zeros(first[-1], dtype="int64")

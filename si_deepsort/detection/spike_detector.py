@@ -6,6 +6,7 @@ from ..nets.detector import Detector
 from ..preprocessing.whitening import Whitening
 from .candidates import EXCLUSIVE_MS, RADIUS_UM, CandidateFinder, Candidates
 from .energy import make_energy_filters
+from .typical_waveform import make_typical_filters
 from .windows import cut_windows, make_window_plan
 
 # Windows per call of the network: so few that they stay in the processor's cache. It does not change the result.
@@ -31,6 +32,8 @@ class SpikeDetector:
         The largest of several peaks on channels this close is a candidate...
     exclusive_ms : float | None, default: None
         ...if they are this close in time. None takes the model's.
+    sample : np.ndarray | None, shape (num_frames, num_channels), default: None
+        Some seconds of the white traces, for a network that learns the typical waveform of a recording.
 
     Attributes
     ----------
@@ -47,6 +50,7 @@ class SpikeDetector:
         *,
         radius_um: float = RADIUS_UM,
         exclusive_ms: float | None = None,
+        sample: np.ndarray | None = None,
     ):
         self.net = net
         self.sampling_frequency = sampling_frequency
@@ -55,9 +59,12 @@ class SpikeDetector:
         if exclusive_ms is None:
             exclusive_ms = stored.get("exclusive_ms", EXCLUSIVE_MS)
         filters = make_energy_filters(whitening, channel_locations, sampling_frequency=sampling_frequency)
-        self.finder = CandidateFinder(
-            filters, channel_locations, sampling_frequency, radius_um=radius_um, exclusive_ms=exclusive_ms
-        )
+        place = channel_locations, sampling_frequency
+        self.finder = CandidateFinder(filters, *place, radius_um=radius_um, exclusive_ms=exclusive_ms)
+        if net.config.typical_waveform:
+            sample = np.zeros((0, len(channel_locations)), dtype="float32") if sample is None else sample
+            filters = make_typical_filters(sample, self.finder, whitening, *place)
+            self.finder = CandidateFinder(filters, *place, radius_um=radius_um, exclusive_ms=exclusive_ms)
         usable = np.any(whitening.space_matrix != 0, axis=0)
         self.plan = make_window_plan(net.config, channel_locations, sampling_frequency, usable=usable)
 

@@ -42,6 +42,8 @@ class DetectorConfig(NetworkConfig):
         Size from which on a peak without larger peaks around it is a spike, before training.
     rival_share : float
         Share of the largest peak around it that a peak must have to be a spike, before training.
+    typical_waveform : bool
+        Candidates are peaks of the match with the typical waveform of the recording's spikes, instead of the energy.
     """
 
     sampling_frequency: float = 15_000.0
@@ -55,6 +57,7 @@ class DetectorConfig(NetworkConfig):
     candidate_threshold: float = 5.5
     threshold: float = 6.5
     rival_share: float = 0.5
+    typical_waveform: bool = False
 
     @property
     def num_frames(self) -> int:

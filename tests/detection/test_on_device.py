@@ -21,12 +21,12 @@ SIZE_TOLERANCE, PROBABILITY_TOLERANCE = 1e-4, 1e-3
 JOB = dict(n_jobs=1, progress_bar=False)
 
 
-@pytest.fixture(scope="module")
-def scene():
-    """White traces of 9 channels with spikes, the detector made ready for them, and the recording."""
+@pytest.fixture(scope="module", params=["cnn", "peaks-cnn"])
+def scene(request):
+    """White traces of 9 channels with spikes, each detector made ready for them, and the recording."""
     traces, _ = small_traces(num_channels=9, num_units=6, duration_s=3.0)
     white = white_recording_of(as_recording(traces))
-    return white.get_traces(), prepare_detector(white, "cnn"), white
+    return white.get_traces(), prepare_detector(white, request.param), white
 
 
 @pytest.mark.parametrize("stride", [1, 2])
