@@ -49,7 +49,7 @@ def found_units(recording, unit_ids, sizes):
     return sorting
 
 
-def judged(monkeypatch, labels, upper, *, unit_ids=(0, 1, 2, 3), sizes=(20.0, 8.0, 15.0, np.nan), **options):
+def judged(monkeypatch, labels, upper, *, unit_ids=(0, 1, 2, 3), sizes=(12.0, 8.0, 14.0, np.nan), **options):
     recording, run = white_recording(), Run()
     sorting = found_units(recording, unit_ids, sizes)
     monkeypatch.setattr(judge, "assess_white", lambda *_, **__: Judged(unit_ids, labels, upper))
@@ -70,6 +70,14 @@ def test_fragments_with_few_of_their_spikes_are_left_out(monkeypatch):
     (row,) = tables["dropped"].to_dict(orient="records")
     assert (row["num_spikes"], row["snr"], row["depth_um"], row["reason"]) == (6, 4.0, 20.0, FRAGMENT)
     assert after.get_annotation("dropped_units")["reason"] == [FRAGMENT]
+
+
+def test_large_spikes_make_no_fragments(monkeypatch):
+    """Spikes of twice the smallest size stand out wherever they occur: few of them means a neuron that fires rarely."""
+    labels, sizes = ["fragment", "noise", "fragment", "fragment"], (15.0, 40.0, 14.9, np.nan)
+    _, after, tables = judged(monkeypatch, labels, [0.1] * 4, sizes=sizes)
+    assert after.unit_ids.tolist() == [0, 1] and after.get_property("spike_size").tolist() == [15.0, 40.0]
+    assert len(tables["dropped"]) == 2
 
 
 def test_noise_with_hardly_any_of_the_spikes_of_a_neuron_is_left_out(monkeypatch):
