@@ -32,6 +32,16 @@ SMALL_POWER = 1 / 11
 NO_POWER = 1e-8
 # Frames beyond this many levels of the shared noise do not decide the gains: they may hold spikes of many neurons.
 LARGEST_SHARED = 4.0
+# Duration in ms of the tiles in which bursts of shared noise are looked for: spikes, of 1 to 2 ms, seldom fill half of
+# one, so that they hardly change its robust noise levels.
+TILE_MS = 10.0
+# Tiles are looked at closely if the level of what channels share is at least this share of theirs: it is .95 in a burst
+# of ten times the noise of the channels, and levels are known to a tenth.
+LOOKED_AT = 0.75
+# Share of tiles in bursts from which on what channels share is removed throughout. In generated recordings of 16
+# channels (seeds 1 and 2) bursts of 20 ms with a share of .02 cost .05 of accuracy, and the median cost 0; on other
+# ordinary recordings it cost up to .02.
+BURST_SHARE = 0.01
 # The gains of few channels and their shared noise are estimated in turn this often.
 NUM_TURNS = 5
 
@@ -109,6 +119,36 @@ def measure_shared_noise(traces: np.ndarray) -> SharedNoise:
     share = gains**2 / max(float(gains @ gains), np.finfo(float).tiny)
     after = noise_levels(without) / np.sqrt(np.maximum(1 - share, 1 / num_channels))
     return SharedNoise(gains, after, power_left=float(np.median((after[alive] / before[alive]) ** 2)))
+
+
+def measure_bursts(traces: np.ndarray, sampling_frequency: float) -> SharedNoise | None:
+    """
+    Measure noise that channels share now and then, such as chewing or movement.
+
+    Parameters
+    ----------
+    traces : np.ndarray, shape (num_frames, num_channels), float32
+        Band-passed traces of at least `MANY_CHANNELS`, in any unit.
+    sampling_frequency : float
+        In Hz.
+
+    Returns
+    -------
+    SharedNoise | None
+        The noise within bursts; None if they are rare, or hold less than ten times the noise of the channels. Spikes of
+        several neurons at once look like weak bursts: in a generated recording of 16 channels (12 neurons, seed 1) they
+        left a quarter of the power of some tiles, and more of all others.
+    """
+    tile = max(round(TILE_MS * sampling_frequency / 1000), 1)
+    tiles = traces[: len(traces) // tile * tile].reshape(-1, tile, traces.shape[1])
+    shared = frame_medians(tiles.reshape(-1, traces.shape[1])).reshape(len(tiles), tile)
+    levels, of_shared = np.median(noise_levels(tiles, axis=1), axis=1), noise_levels(shared, axis=1)
+    is_loud = of_shared > LOOKED_AT * levels
+    for place in np.flatnonzero(is_loud):
+        is_loud[place] = NO_POWER < measure_shared_noise(tiles[place]).power_left < SMALL_POWER
+    if is_loud.sum() <= BURST_SHARE * len(tiles):
+        return None
+    return measure_shared_noise(tiles[is_loud].reshape(-1, traces.shape[1]))
 
 
 def _gains(traces, shared):

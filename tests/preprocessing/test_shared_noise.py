@@ -6,7 +6,12 @@ import spikeinterface.core as si
 from probeinterface import ProbeGroup, generate_linear_probe, generate_tetrode
 
 from si_deepsort.preprocessing.reference import common_reference
-from si_deepsort.preprocessing.shared_noise import measure_shared_noise, own_noise_levels, shared_signal
+from si_deepsort.preprocessing.shared_noise import (
+    measure_bursts,
+    measure_shared_noise,
+    own_noise_levels,
+    shared_signal,
+)
 from si_deepsort.preprocessing.whiten import whiten_time_space
 
 NUM_FRAMES = 40_000
@@ -108,3 +113,36 @@ def test_a_silent_half_does_not_hide_shared_noise():
     traces = noisy(8, 80.0)
     traces[NUM_FRAMES // 2 :] = 0
     assert common_reference(on_probe(traces)).get_traces()[: NUM_FRAMES // 2].std() == pytest.approx(5.0, rel=0.15)
+
+
+def in_bursts(num_channels, share, level=60.0, seed=5):
+    """White noise of level 5, and in bursts of 20 ms noise that all channels share, more of it on the last ones."""
+    traces, rng = noisy(num_channels, 0.0, seed=seed), np.random.default_rng(seed)
+    shared = np.zeros(NUM_FRAMES, dtype="float32")
+    for start in rng.permutation(NUM_FRAMES // 400)[: round(share * NUM_FRAMES / 400)] * 400:
+        shared[start : start + 400] = level * rng.standard_normal(400)
+    return (traces + np.outer(shared, np.linspace(0.5, 1.5, num_channels))).astype("float32"), shared
+
+
+@pytest.mark.parametrize("num_channels", [16, 24])
+def test_frequent_bursts_of_shared_noise_are_removed(num_channels):
+    traces, shared = in_bursts(num_channels, 0.1)
+    assert not measure_shared_noise(traces).is_strong
+    left = common_reference(on_probe(traces)).get_traces()
+    in_burst = shared != 0
+    assert left[in_burst].std() < 1.3 * left[~in_burst].std() < 0.2 * traces[in_burst].std()
+
+
+@pytest.mark.parametrize(("share", "level"), [(0.0, 60.0), (0.004, 60.0), (0.1, 4.0)])
+def test_rare_or_weak_bursts_are_left_alone(share, level):
+    recording = on_probe(in_bursts(16, share, level)[0])
+    assert common_reference(recording) is recording
+
+
+def test_neurons_that_fire_in_bursts_are_no_shared_noise():
+    traces, rng = noisy(16, 0.0), np.random.default_rng(0)
+    spike = -np.outer(np.hanning(30), np.exp(-np.abs(np.arange(16) - 8) / 4)).astype("float32")
+    for start in rng.choice(NUM_FRAMES - 400, size=20, replace=False):
+        for place in start + 60 * np.arange(4):
+            traces[place : place + 30] += 100 * spike
+    assert measure_bursts(traces, 20_000.0) is None
