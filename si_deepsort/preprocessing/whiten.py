@@ -89,6 +89,7 @@ class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
         self.time_filter, self.space_matrix = whitening.time_filter, whitening.space_matrix
         self.rule = rule
         self.order, self.products = _local_products(self.space_matrix)
+        self.places = np.argsort(self.order)
 
     def get_traces(self, start_frame, end_frame, channel_indices):
         """White traces, (num_frames, num_channels), float32; the same whatever the chunks."""
@@ -116,7 +117,7 @@ class _WhitenTimeSpaceSegment(BasePreprocessorSegment):
             _take_channels(filter_over_time(stretch, self.time_filter), self.order, block[in_tile])
             for channels, seen, weights in self.products:
                 products[:, channels] = block[:, seen] @ weights
-            _put_channels(products[in_tile], self.order, np.float32(LARGEST), whitened[in_chunk])
+            _put_channels(products[in_tile], self.places, np.float32(LARGEST), whitened[in_chunk])
         return whitened
 
 
@@ -154,11 +155,11 @@ def _take_channels(traces, order, taken):
 
 
 @numba.njit(**COMPILED)
-def _put_channels(traces, order, largest, put):
-    """Write traces whose channels are in an order to `put`, where they have their own places, within +-`largest`."""
+def _put_channels(traces, places, largest, put):
+    """Write traces to `put`, each channel from its place in an order of channels, within +-`largest`."""
     for frame in range(len(traces)):
-        for place in range(len(order)):
-            put[frame, order[place]] = min(max(traces[frame, place], -largest), largest)
+        for channel in range(len(places)):
+            put[frame, channel] = min(max(traces[frame, places[channel]], -largest), largest)
 
 
 whiten_time_space = define_function_from_class(source_class=WhitenTimeSpaceRecording, name="whiten_time_space")

@@ -1,7 +1,9 @@
 """Compute the white traces once and keep them while a recording is sorted."""
 
 import gc
+import math
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,10 @@ from ...preprocessing.white_on_device import WhiteOnDeviceRecording
 
 # What the cached traces are rounded to.
 DTYPE = np.dtype("float16")
+# Most samples (frames times channels) that are computed at once. Larger arrays, with the margins of the filters, exceed
+# 32 MB: the C library returns them to the operating system after each use, and to obtain them again takes a third of
+# the time in which they are filled.
+MOST_SAMPLES = 6_000_000
 
 
 def cache_traces(white: BaseRecording, *, mode: str, folder: Path, job_kwargs: dict) -> BaseRecording:
@@ -78,12 +84,13 @@ def _open_files(white: BaseRecording, files: list[str]) -> dict:
 
 def _write_chunk(segment_index: int, start_frame: int, end_frame: int, worker_ctx: dict) -> None:
     white = worker_ctx["white"]
-    traces = white.get_traces(segment_index=segment_index, start_frame=start_frame, end_frame=end_frame)
-    frame_bytes = white.get_num_channels() * DTYPE.itemsize
+    num_channels, num_frames = white.get_num_channels(), end_frame - start_frame
+    num_parts = max(1, math.ceil(num_frames * num_channels / MOST_SAMPLES))
+    bounds = np.linspace(start_frame, end_frame, num_parts + 1).astype(int).tolist()
     with open(worker_ctx["files"][segment_index], "rb+") as stream:
-        stream.seek(start_frame * frame_bytes)
-        stream.write(to_half_precision(traces).data)
-    del traces
+        stream.seek(start_frame * num_channels * DTYPE.itemsize)
+        for first, last in pairwise(bounds):
+            stream.write(to_half_precision(white.get_traces(segment_index, first, last)).data)
     gc.collect(1)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.fft
 
 from ...compiled import COMPILED
+from ...preprocessing.half_precision import to_single_precision
 from ...threads import each
 
 # Length of a block in templates: longer blocks need more memory, shorter ones are mostly overlap. Chosen by speed.
@@ -120,8 +121,8 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
 
     Parameters
     ----------
-    traces : np.ndarray, shape (num_frames, num_channels), float32
-        White traces.
+    traces : np.ndarray, shape (num_frames, num_channels), float32 | float16
+        White traces. Half-precision numbers are converted block by block, while they are in the processor's cache.
     filters : MatchedFilters
 
     Returns
@@ -136,6 +137,8 @@ def correlate_templates(traces: np.ndarray, filters: MatchedFilters) -> np.ndarr
     def correlate(first):
         starts = range(first, min(first + BLOCKS_AT_ONCE * step, num_starts), step)
         blocks = [traces[start * stride : start * stride + filters.block_frames] for start in starts]
+        if traces.dtype == np.float16:
+            blocks = [to_single_precision(block) for block in blocks]
         found = correlate_blocks(blocks, filters)
         for own, start in enumerate(starts):
             stop = min(start + step, num_starts)

@@ -11,9 +11,10 @@ from spikeinterface.sortingcomponents.matching.base import BaseTemplateMatching
 from ...chunk_jobs import run_node
 from ...detection.energy import comparison_stride
 from ...noise import MAD_TO_SD, medians, sample_traces
+from ...preprocessing.half_precision import stored_halves
 from ...spike_vectors import main_channels, make_spike_vector
 from ...threads import each
-from .correlate import correlate_templates, make_matched_filters, squared_norms
+from .correlate import MatchedFilters, correlate_templates, make_matched_filters, squared_norms
 from .on_device import filters_on_device
 from .overlaps import make_template_overlaps
 from .pursuit import pursue_spikes
@@ -206,7 +207,7 @@ def match_templates(
         if run_on_cluster is not None and chunks is not None:
             found = run_on_cluster(recording, node, chunks, job_name="match templates")
         else:
-            found = run_node(recording, node, job_kwargs, job_name="match templates", chunks=chunks)
+            found = run_node(_source(recording, node), node, job_kwargs, job_name="match templates", chunks=chunks)
     else:
         found = _by_spikeinterface(recording, templates, nbefore, values.method, job_kwargs)
     return make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
@@ -255,7 +256,7 @@ def match_with_amplitudes(
         Relative to the template.
     """
     node = _pursuit_node(recording, templates, nbefore, values, threshold_factors, None, None)
-    found = run_node(recording, node, job_kwargs, job_name="match templates")
+    found = run_node(_source(recording, node), node, job_kwargs, job_name="match templates")
     found = found[np.lexsort((found["cluster_index"], found["sample_index"], found["segment_index"]))]
     spikes = make_spike_vector(found["sample_index"], found["cluster_index"], found["segment_index"])
     return spikes, found["amplitude"]
@@ -271,6 +272,12 @@ def _pursuit_node(
     limits = dict(thresholds=thresholds, least_amplitudes=least, prior_costs=prior_costs)
     options = dict(amplitude_variance=values.amplitude_variance, device=values.device)
     return PursuitMatching(recording, as_si_templates(recording, templates, nbefore), **options, **limits)
+
+
+def _source(recording: BaseRecording, node: PursuitMatching) -> BaseRecording:
+    """What the node reads: half-precision traces as they are stored, if it correlates with compiled code."""
+    halves = stored_halves(recording)
+    return recording if halves is None or not isinstance(node.filters, MatchedFilters) else halves
 
 
 def as_si_templates(recording: BaseRecording, templates: np.ndarray, nbefore: int) -> Templates:

@@ -48,9 +48,9 @@ def pursue_spikes(
 
     Parameters
     ----------
-    traces : np.ndarray, shape (num_frames, num_channels), float32
+    traces : np.ndarray, shape (num_frames, num_channels), float32 | float16
     filters : CorrelatesTemplates
-        Filters of the templates.
+        Filters of the templates; those on a device take float32 alone.
     overlaps : TemplateOverlaps
         Overlaps of the same templates, with the same stride.
     thresholds : np.ndarray, shape (num_units,), float
@@ -75,7 +75,7 @@ def pursue_spikes(
     if len(traces) < filters.num_samples or len(filters.norms) == 0:
         return np.zeros(0, int), np.zeros(0, int), np.zeros(0, "float32"), np.zeros(0, "float32")
     return pursue_correlations(
-        filters.correlate(traces.astype("float32", copy=False)),
+        filters.correlate(traces if traces.dtype == np.float16 else traces.astype("float32", copy=False)),
         overlaps,
         thresholds=thresholds,
         amplitude_variance=amplitude_variance,

@@ -5,6 +5,7 @@ import pytest
 from small_recording import add_spikes, as_recording, spike_trains, unit_templates
 
 from si_deepsort.chunks import are_inside, spread_chunks
+from si_deepsort.preprocessing.half_precision import single_precision
 from si_deepsort.sorter.matching.correlate import correlate_blocks, correlate_templates, make_matched_filters
 from si_deepsort.sorter.matching.kernels import INTERPOLATION_REACH, JITTERS, peak_between
 from si_deepsort.sorter.matching.match import MatchingValues, match_templates, noise_scales
@@ -80,6 +81,18 @@ def test_correlation_is_the_inner_product():
     for start in (0, 17, 8190, 8200, 10_000 - TEMPLATES.shape[1]):
         expected = [np.sum(template * traces[start : start + len(template)]) for template in TEMPLATES]
         np.testing.assert_allclose(correlations[:, start], expected, rtol=1e-3, atol=1e-2)
+
+
+def test_stored_halves_are_matched_as_single_precision_traces_of_the_same_numbers():
+    halves = np.random.default_rng(0).standard_normal((20_000, NUM_CHANNELS)).astype("float16")
+    halves[3000 : 3000 + TEMPLATES.shape[1]] += TEMPLATES[0].astype("float16")
+    values = MatchingValues(method="pursuit", threshold=18.0, amplitude_variance=0.02, seed=0)
+    found = [
+        match_templates(recording, TEMPLATES.astype("float32"), NBEFORE, values, job_kwargs=dict(progress_bar=False))
+        for recording in (single_precision(as_recording(halves)), as_recording(halves.astype("float32")))
+    ]
+    assert len(found[0]) > 0
+    np.testing.assert_array_equal(*found)
 
 
 def test_traces_shorter_than_a_template_and_no_templates():
