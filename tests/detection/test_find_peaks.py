@@ -132,7 +132,7 @@ def test_a_network_that_was_never_saved_serves_several_processes(tetrode):
 
 def tuned(**settings):
     """The bundled network, saved with other settings."""
-    net = load_detector("cnn")
+    net = load_detector("peaks-cnn")
     net.info = replace(net.info, settings=net.info.settings | settings)
     return net
 
@@ -193,7 +193,7 @@ def test_probability_is_zero_away_from_peaks_and_above_the_threshold_at_them(tet
     assert probability.shape == recording.get_traces().shape
     assert probability.min() == 0 and probability.max() <= 1
     assert (probability > 0).mean() < 0.02
-    peaks = find_peaks(recording, threshold=0.5, as_candidates=True, job_kwargs=QUIET)
+    peaks = find_peaks(recording, method="peaks-cnn", threshold=0.5, as_candidates=True, job_kwargs=QUIET)
     found = probability[peaks["sample_index"], peaks["channel_index"]] >= 0.5
     assert found.mean() > 0.99 and abs(int((probability >= 0.5).sum()) - len(peaks)) <= 0.01 * len(peaks)
 

@@ -38,7 +38,7 @@ def test_energies_are_the_same(scene, stride, num_parts, num_frames):
     step.num_parts = num_parts
     on_cpu, on_device = spike_energy(traces, filters, stride), EnergyOnDevice(filters, step)
     found = on_device.at_places(step.send(traces), stride).numpy()
-    assert found.shape == on_cpu.shape and on_cpu.max() > 2
+    assert found.shape == on_cpu.shape and on_cpu.max() > 1.9
     np.testing.assert_allclose(found, on_cpu, atol=SIZE_TOLERANCE)
 
 
