@@ -132,6 +132,31 @@ def without_doubles(spikes: np.ndarray, reach: int) -> np.ndarray:
     return in_order(ordered[~is_double])
 
 
+def apart_from(spikes: np.ndarray, others: np.ndarray, reach: int) -> np.ndarray:
+    """
+    Drop spikes of one unit that are close to other spikes of this unit.
+
+    Parameters
+    ----------
+    spikes : np.ndarray
+        Sorted spike vector of one unit.
+    others : np.ndarray
+        Sorted spike vector of any units.
+    reach : int
+        In frames; spikes that are at most this far from one of `others` are dropped.
+
+    Returns
+    -------
+    np.ndarray
+        Sorted spike vector.
+    """
+    if len(spikes) == 0:
+        return spikes
+    times = absolute_times(others[others["unit_index"] == spikes["unit_index"][0]])
+    own = absolute_times(spikes)
+    return spikes[np.searchsorted(times, own - reach) == np.searchsorted(times, own + reach, side="right")]
+
+
 def main_channels(templates: np.ndarray) -> np.ndarray:
     """
     The channel on which each template has its largest absolute value.

@@ -5,6 +5,7 @@ import pytest
 
 from si_deepsort.spike_vectors import (
     absolute_times,
+    apart_from,
     consecutive_labels,
     in_order,
     main_channels,
@@ -85,3 +86,13 @@ def test_some_of_each_takes_no_more_than_asked_for():
     units = np.array([0, 1, 1, 1, 2, 1, 0])
     chosen = some_of_each(units, 2, seed=0)
     assert np.bincount(units[chosen]).tolist() == [2, 2, 1] and np.all(np.diff(chosen) > 0)
+
+
+def test_spikes_apart_from_others_are_those_without_a_neighbour_in_their_segment(spikes):
+    own = spikes[spikes["unit_index"] == 1]
+    others = make_spike_vector([100, 250], [1, 2], [0, 0])
+    kept = apart_from(own, others, 20)
+    is_near = (own["segment_index"] == 0) & (np.abs(own["sample_index"] - 100) <= 20)
+    assert is_near.any()
+    np.testing.assert_array_equal(kept, own[~is_near])
+    assert len(apart_from(own[:0], others, 20)) == 0

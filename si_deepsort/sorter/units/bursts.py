@@ -23,8 +23,9 @@ ORDERED_SHARE = 0.75
 # Smallest number of ordered pairs, relative to the number of spikes of the smaller unit: nearly each of its spikes has
 # a larger one before it.
 PAIRS_PER_SPIKE = 0.5
-# Smallest cosine between templates of parts of a neuron. In the Purkinje cell it is .90 and more.
-BURST_COSINE = 0.8
+# Smallest cosine between templates of parts of a neuron that follow each other in the chain. In the Purkinje cell it is
+# .90 and more between large parts, and down to .78 to the smallest spikes, which are slower.
+BURST_COSINE = 0.75
 
 
 def burst_parts(
@@ -70,6 +71,14 @@ def burst_parts(
         candidates = [large for large, small in ordered if small == smaller and cosines[large, small] > BURST_COSINE]
         if candidates:
             larger = max(candidates, key=lambda candidate: cosines[candidate, smaller])
+            representative[smaller], shift[smaller] = larger, -lags[larger, smaller]
+    # Two small parts have no order, but both come after the same large one.
+    for smaller in order[representative[order] == order]:
+        firsts = [large for large, small in ordered if small == smaller]
+        parts = [unit for unit in order if representative[unit] != unit and representative[unit] in firsts]
+        parts = [unit for unit in parts if norms[unit] > norms[smaller] and cosines[unit, smaller] > BURST_COSINE]
+        if parts:
+            larger = max(parts, key=lambda part: cosines[part, smaller])
             representative[smaller], shift[smaller] = larger, -lags[larger, smaller]
     for smaller in order:
         larger = representative[smaller]

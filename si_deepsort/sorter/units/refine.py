@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from spikeinterface.core import BaseRecording
 
-from ...spike_vectors import consecutive_labels, in_order, relabelled, trains_of, without_doubles
+from ...spike_vectors import apart_from, consecutive_labels, in_order, relabelled, trains_of, without_doubles
 from .averages import UnitAverages, average_units
 from .background import Background
 from .bursts import burst_parts
@@ -137,11 +137,7 @@ def refine_without_matching(
 def refine_matched(
     traces: BaseRecording, spikes: np.ndarray, background: Background, values: RefinementValues
 ) -> Refined:
-    """
-    Refine units whose spikes are nearly complete and pure.
-
-    Parameters and result as in `refine_clusters`.
-    """
+    """Refine units whose spikes are nearly complete and pure. Parameters and result as in `refine_clusters`."""
     joined = join_parts(traces, _aligned_units(traces, spikes, background, values), values)
     merged = merge_by_spikes(traces, joined, values)
     return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=2), values)
@@ -272,16 +268,17 @@ def _rule_by_spikes(traces: BaseRecording, spikes, templates, lags, values) -> M
 
 
 def _join(units: Refined, representative, shifts, sampling_frequency) -> Refined:
-    """Join parts of neurons; of spikes that were found with two parts, one stays."""
+    """Join parts of neurons; of spikes found with two parts, that of the larger one stays."""
     is_joined = representative != np.arange(len(representative))
     labels = consecutive_labels(representative)
-    spikes = relabelled(units.spikes, labels, shifts)
-    of_joined = np.isin(spikes["unit_index"], labels[is_joined])
-    single = without_doubles(spikes[of_joined], round(REFRACTORY_S * sampling_frequency))
+    reach, spikes = round(REFRACTORY_S * sampling_frequency), relabelled(units.spikes, labels, shifts)
+    kept = spikes[~np.isin(spikes["unit_index"], labels[is_joined])]
+    for part in np.argsort(-template_norms(units.averages.templates()), kind="stable"):
+        if labels[part] in labels[is_joined]:
+            own = without_doubles(relabelled(units.spikes[units.spikes["unit_index"] == part], labels, shifts), reach)
+            kept = in_order(np.concatenate([kept, apart_from(own, kept, reach)]))
     dropped = units.dropped + dropped_units(units.spikes, units.averages, is_joined, MERGED)
-    return Refined(
-        in_order(np.concatenate([spikes[~of_joined], single])), units.averages.joined(labels, shifts), dropped
-    )
+    return Refined(kept, units.averages.joined(labels, shifts), dropped)
 
 
 def _merge(units: Refined, rules, distances, lags, fewest_spikes) -> Refined:

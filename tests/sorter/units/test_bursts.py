@@ -40,6 +40,18 @@ def test_a_chain_of_parts_becomes_one_unit_whose_spike_times_agree():
     assert representative.tolist() == [0, 0, 0] and shift.tolist() == [0, 0, 20]
 
 
+def test_small_parts_that_take_turns_join_the_large_one_that_only_one_of_them_resembles():
+    one, other = padded_templates(2, amplitude=30.0)
+    other *= np.linalg.norm(one) / np.linalg.norm(other)
+    assert abs(np.sum(one * other)) < 0.1 * np.sum(one**2)
+    values = [one, 0.5 * (0.82 * one + 0.57 * other), 0.4 * (0.34 * one + 0.94 * other)]
+    large, small = bursts()
+    turns = np.random.default_rng(7).random(len(small)) < 0.5
+    assert joined(values, [large, small[turns], small[~turns]])[0].tolist() == [0, 0, 0]
+    # By itself, the last one has another shape.
+    assert joined([values[0], values[2]], [large, small])[0].tolist() == [0, 1]
+
+
 def test_no_unit_joins_one_of_another_shape():
     one, other = padded_templates(2, amplitude=30.0)
     assert joined([one, 0.45 * other], bursts())[0].tolist() == [0, 1]
