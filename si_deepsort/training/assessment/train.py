@@ -24,8 +24,8 @@ SPIKES_AT_ONCE = 8
 LABEL_WEIGHT, SPIKE_WEIGHT = 0.05, 0.1
 # What to do with a trained network.
 NEXT_STEP = "si_deepsort.assess(sorting, recording, model={model}).summary()"
-# Share of the units that are shown without any neighbour, and share of single neighbours that are hidden: most recordings
-# are crowded, so that a unit without similar ones would else be taken for noise, which most such units are.
+# Share of the units that are shown without any neighbour, and share of single neighbours that are hidden: most
+# recordings are crowded, so that a unit without similar ones would else be taken for noise, which most such units are.
 HIDDEN_ALL, HIDDEN_ONE = 0.15, 0.2
 # Standard deviation of the noise that is added to normalized features in training.
 FEATURE_NOISE = 0.1
