@@ -9,8 +9,8 @@ Preprocessors for users, which `PREPROCESSORS` lists as function name -> (class,
 
 Recordings of the sorter, in the order of its flow: `fill_blanks`, `band_pass`, `line_noise` (with `find_lines`),
 `reference` (with `shared_noise`), `motion_interpolation`, `whiten` (with `estimate_whitening`, `local_whitening`,
-`whitening` and `artefacts`), and `half_precision`. `white_on_device` computes them on a GPU, with `device_steps` and
-`device_lines`.
+`whitening` and `artefacts`), `half_precision`, and `even_noise`, in which peaks are found. `white_on_device` computes
+them on a GPU, with `device_steps` and `device_lines`.
 
 Importing this package does not import torch.
 """

@@ -123,15 +123,15 @@ def blank_loud_frames(white: torch.Tensor, rule: ArtefactRule) -> None:
         In noise standard deviations.
     rule : ArtefactRule
     """
-    is_loud = _exceeds_on_most(white, rule.level, rule.num_living)
+    is_loud = _num_loud(white, rule.level) >= rule.fewest_loud
     if rule.level > FAR_LEVEL:
-        is_loud = is_loud | (spread(is_loud, rule.decay) & _exceeds_on_most(white, FAR_LEVEL, rule.num_living))
+        is_loud = is_loud | (spread(is_loud, rule.decay) & (2 * _num_loud(white, FAR_LEVEL) > rule.num_living))
     white.masked_fill_(spread(is_loud, rule.reach), 0.0)
 
 
-def _exceeds_on_most(white: torch.Tensor, level: float, num_living: int) -> torch.Tensor:
-    """Frames, (1, num_frames) bool, at which more than half of the living channels exceed a level."""
-    return 2 * ((white > level) | (white < -level)).sum(dim=0, keepdim=True) > num_living
+def _num_loud(white: torch.Tensor, level: float) -> torch.Tensor:
+    """Number of channels that exceed a level at each frame, (1, num_frames)."""
+    return ((white > level) | (white < -level)).sum(dim=0, keepdim=True)
 
 
 def spread(is_true: torch.Tensor, reach: int) -> torch.Tensor:

@@ -9,13 +9,14 @@ import numpy as np
 from spikeinterface.core import BaseRecording, Motion
 
 from ..detection.find_peaks import find_peaks
+from ..preprocessing.even_noise import with_even_noise
 from ..preprocessing.white_on_device import on_device
 from ..preprocessing.whiten import WhitenTimeSpaceRecording
 from .front_end.blanks import tell_blanks
 from .front_end.cache import cache_traces
 from .front_end.line_noise import warn_of_line_noise
 from .front_end.motion import find_drift, is_moving, load_drift, preset_motion, save_drift
-from .front_end.noise_over_time import NoiseOverTime, measure_noise_over_time, tell_loud_noise, with_even_noise
+from .front_end.noise_over_time import NoiseOverTime, measure_noise_over_time, tell_loud_noise
 from .front_end.steps import front_end_steps
 from .front_end.whitening import filtered_recording, white_recording
 from .reproducible import fixed_chunks

@@ -45,6 +45,17 @@ def test_a_large_spike_on_a_few_channels_stays():
     np.testing.assert_array_equal(traces, before)
 
 
+def test_on_a_small_probe_a_spike_is_large_on_most_channels_and_an_artefact_on_nearly_all():
+    traces = np.random.default_rng(0).standard_normal((1000, 8)).astype("float32")
+    traces[500] += [60, 55, 50, 45, 40, 35, 20, 10]
+    before = traces.copy()
+    blank_artefacts(traces, rule_for(8))
+    np.testing.assert_array_equal(traces, before)
+    traces[500] += [200, 200, 200, 200, 200, 200, 200, 0]
+    blank_artefacts(traces, rule_for(8))
+    assert np.all(traces[500] == 0)
+
+
 @pytest.mark.parametrize(("num_channels", "pitch_um"), [(4, 20.0), (8, 25.0), (16, 10.0), (32, 5.0)])
 def test_the_level_is_high_where_a_spike_may_be_seen_on_half_of_the_channels(num_channels, pitch_um):
     assert rule_for(num_channels, pitch_um=pitch_um).level >= 30
@@ -54,5 +65,5 @@ def test_the_level_is_high_where_a_spike_may_be_seen_on_half_of_the_channels(num
 @pytest.mark.parametrize("shape", [(0, 4), (100, 4), (100, 0)])
 def test_nothing_is_no_artefact(shape):
     traces = np.zeros(shape, "float32")
-    blank_artefacts(traces, ArtefactRule(150.0, shape[1], decay=10, reach=10))
+    blank_artefacts(traces, ArtefactRule(150.0, 1, shape[1], decay=10, reach=10))
     assert traces.shape == shape

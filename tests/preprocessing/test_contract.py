@@ -28,6 +28,7 @@ from si_deepsort.generation.disturbances import Disturbances, DisturbedRecording
 from si_deepsort.noise.matching import NoiseMatchedRecording
 from si_deepsort.preprocessing import PREPROCESSORS
 from si_deepsort.preprocessing.band_pass import BandPassRecording
+from si_deepsort.preprocessing.even_noise import EvenNoiseRecording
 from si_deepsort.preprocessing.fill_blanks import FillBlanksRecording
 from si_deepsort.preprocessing.half_precision import RoundedRecording, SinglePrecisionRecording
 from si_deepsort.preprocessing.hybrid import HybridRecording, InjectedSpikes
@@ -47,6 +48,7 @@ MOTION = dict(
     temporal_bins_s=[np.array([10.0, 12.0]), np.array([100.0, 100.1]), np.array([200.0, 200.1])],
     spatial_bins_um=np.array([0.0]),
 )
+LEVELS = [np.linspace(1, 3, 5 * NUM_CHANNELS).reshape(5, NUM_CHANNELS).tolist()] * 3
 MIXING = np.random.default_rng(3).standard_normal((NUM_CHANNELS, NUM_CHANNELS)).tolist()
 # Classes whose input has one dtype.
 INPUT_DTYPES = {SinglePrecisionRecording: "float16", RoundedRecording: "float32", DisturbedRecording: "float32"}
@@ -59,12 +61,10 @@ CASES = {
     "band_pass": (BandPassRecording, dict(freq_min=150.0, freq_max=7000.0)),
     "band_pass of slow signals": (BandPassRecording, dict(freq_min=5.0, freq_max=300.0)),
     "blanks": (FillBlanksRecording, dict(values=list(range(8)))),
+    "even noise": (EvenNoiseRecording, dict(chunk_frames=700, levels=LEVELS)),
     "lines": (RemoveLinesRecording, dict(frequencies_hz=[50.0, 250.0], levels=[40.0] * 5 + [0.0, 0.0, 40.0])),
     "median reference": (MedianReferenceRecording, dict(groups=[[0, 2, 4], [1, 3, 7]])),
-    "scaled reference": (
-        MedianReferenceRecording,
-        dict(groups=[[0, 2, 4, 7], [1, 3]], gains=[[0.5, 1.0, 1.5, 0.9], None]),
-    ),
+    "scaled reference": (MedianReferenceRecording, dict(groups=[[0, 2, 7], [1, 3]], gains=[[0.5, 1.0, 1.5], None])),
     "whitening": (WhitenTimeSpaceRecording, dict(order=12, radius_um=100.0)),
     "whitening over channels": (WhitenTimeSpaceRecording, dict(order=0, radius_um=500.0)),
     "whitening on a device": (WhiteOnDeviceRecording, dict(device="torch-cpu")),

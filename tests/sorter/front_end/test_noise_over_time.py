@@ -9,7 +9,8 @@ from spikeinterface.core.base import base_peak_dtype
 from spikeinterface.sorters import run_sorter
 
 import si_deepsort  # noqa: F401  registers the sorter
-from si_deepsort.sorter.front_end.noise_over_time import measure_noise_over_time, tell_loud_noise, with_even_noise
+from si_deepsort.preprocessing.even_noise import with_even_noise
+from si_deepsort.sorter.front_end.noise_over_time import measure_noise_over_time, tell_loud_noise
 
 FREQUENCY = 20_000.0
 NO_PEAKS = np.zeros(0, dtype=base_peak_dtype)
