@@ -33,8 +33,8 @@ ROOT = Path(__file__).parents[2]
 SEEDS, SORTERS = (201, 202), ("deepsort", "lupin")
 RATE, DURATION_S, REFRACTORY_S, UPSAMPLING = 30_000, 30.0, 0.002, 8
 MS_BEFORE, MS_AFTER = 1.0, 3.0
-# Bursts: spikes, interval in s, and the size of each relative to the one before.
-BURST_SPIKES, BURST_INTERVAL_S, BURST_DECAY = 3, 0.005, 0.85
+# Bursts: spikes, intervals in s (mean and standard deviation), and the size of each spike relative to the one before.
+BURST_SPIKES, BURST_INTERVAL_S, BURST_INTERVAL_SD_S, BURST_DECAY = 3, 0.005, 0.001, 0.85
 # Mean duration in s of up and of down states.
 UP_S, DOWN_S = 0.4, 0.3
 # Copied spikes: the share of a neuron's spikes that its neighbour copies, and the sd of their lag in s.
@@ -78,7 +78,7 @@ KINDS = {
     "usual": Kind("neither"),
     "wide": Kind("footprints decay over 40 to 90 um", unit_params=dict(spatial_decay=(40.0, 90.0))),
     "states": Kind("neurons fire in up states alone", states=True),
-    "bursts": Kind("three spikes in 10 ms, each .85 times the one before", bursts=True),
+    "bursts": Kind("three spikes in about 10 ms, each .85 times the one before", bursts=True),
     "copies": Kind("a fifth of a neuron's spikes are copied by its neighbour", units=40, copies=True),
     "few channels": Kind("10 neurons on 8 channels", channels=8, units=10),
     "louder noise": Kind("noise between half and one and a half of its mean level", noise_uV=8.0, louder=0.5),
@@ -92,7 +92,9 @@ def train(kind: Kind, rate_hz: float, states: np.ndarray, rng: np.random.Generat
     num_spikes = rng.poisson(rate_hz * num_frames / RATE / (BURST_SPIKES if kind.bursts else 1))
     times = rng.choice(np.flatnonzero(states), num_spikes)
     if kind.bursts:
-        times = (times[:, None] + np.arange(BURST_SPIKES) * round(BURST_INTERVAL_S * RATE)).ravel()
+        intervals_s = rng.normal(BURST_INTERVAL_S, BURST_INTERVAL_SD_S, (num_spikes, BURST_SPIKES))
+        intervals_s[:, 0] = 0.0
+        times = (times[:, None] + np.round(RATE * np.cumsum(intervals_s, axis=1)).astype(int)).ravel()
     return after_refractory(times, num_frames)
 
 
@@ -136,7 +138,7 @@ def amplitudes_of(kind: Kind, spikes: np.ndarray, rng: np.random.Generator) -> n
     amplitudes = np.clip(rng.normal(1.0, 0.08, len(spikes)), 0.5, 1.5)
     for unit in range(kind.units if kind.bursts else 0):
         own = np.flatnonzero(spikes["unit_index"] == unit)
-        follows = np.diff(spikes["sample_index"][own], prepend=-RATE) <= BURST_INTERVAL_S * RATE
+        follows = np.diff(spikes["sample_index"][own], prepend=-RATE) <= 2 * BURST_INTERVAL_S * RATE
         for place in np.flatnonzero(follows):
             amplitudes[own[place]] = BURST_DECAY * amplitudes[own[place - 1]]
     return amplitudes

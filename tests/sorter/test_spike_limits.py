@@ -36,8 +36,8 @@ def test_foreign_spikes_hardly_change_the_average_of_a_unit_with_few_spikes(num_
     pure = averages_of(traces, own, is_limited=False) - shape
     share = num_foreign / len(train)
     assert np.abs(errors[False]).max() > 60 * share, "a plain mean is spoilt"
-    # Each foreign value moves the mean by at most about 2.5 standard deviations.
-    assert np.abs(errors[True]).max() < np.abs(pure).max() + 5 * share
+    # Each foreign value moves the mean by at most about 4 standard deviations of the unit's own values.
+    assert np.abs(errors[True]).max() < np.abs(pure).max() + 8 * share
 
 
 def test_the_average_of_a_pure_unit_keeps_its_precision():
@@ -54,7 +54,7 @@ def test_very_few_spikes_have_no_limits():
         as_recording(traces), spikes_of([few, enough]), 3, **REACH, seed=0, main_channels=np.zeros(3, dtype=int)
     )
     assert np.all(np.isinf(limits.low[[0, 2]])) and np.all(np.isinf(limits.high[[0, 2]]))
-    assert np.all(limits.low[1] == -2.5) and np.all(limits.high[1] == 2.5), "noise has a standard deviation of 1"
+    assert np.all(limits.low[1] == -4) and np.all(limits.high[1] == 4), "noise has a standard deviation of 1"
 
 
 @pytest.mark.parametrize("num_threads", [1, 3])
