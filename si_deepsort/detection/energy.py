@@ -245,7 +245,7 @@ def spike_energy_at(traces: np.ndarray, filters: EnergyFilters, starts: np.ndarr
     reached = np.any(filters.profiles != 0, axis=0)
     bounds = np.column_stack([reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)])
     measure_energies(traces, starts, channels, filters.directions, *profiles, bounds, filters.is_signed, seen, energies)
-    return energies
+    return energies if filters.is_signed else np.sqrt(energies)
 
 
 def _local_groups(profiles):

@@ -16,7 +16,7 @@ def measure_energies(
     traces: np.ndarray, starts, channels, directions, near, far, mixing, bounds, is_signed, seen, energies
 ):
     """
-    Write the root of the largest energy over profiles of some waveforms, or their largest match with a direction.
+    Write the largest energy over profiles of some waveforms, or their largest match with a direction.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def measure_energies(
         if is_signed:
             energies[spike] = _match(one, other, mixing[channel])
         else:
-            energies[spike] = np.sqrt(max(of_near, of_far, _mixed(of_near, of_far, of_both, mixing[channel])))
+            energies[spike] = max(of_near, of_far, _mixed(of_near, of_far, of_both, mixing[channel]))
 
 
 @numba.njit(fastmath=True, **COMPILED)

@@ -24,6 +24,9 @@ SPIKES_AT_ONCE = 8
 LABEL_WEIGHT, SPIKE_WEIGHT = 0.05, 0.1
 # What to do with a trained network.
 NEXT_STEP = "si_deepsort.assess(sorting, recording, model={model}).summary()"
+# Share of the units that are shown without any neighbour, and share of single neighbours that are hidden: most
+# recordings are crowded, so that a unit without similar ones would else be taken for noise, which most such units are.
+HIDDEN_ALL, HIDDEN_ONE = 0.15, 0.2
 # Standard deviation of the noise that is added to normalized features in training.
 FEATURE_NOISE = 0.1
 
@@ -143,6 +146,8 @@ def fit_member(
 def _loss(net, member, examples, batch, starts, weights, rng):
     units, pairs = torch.from_numpy(examples.units[batch]), torch.from_numpy(examples.pairs[batch])
     is_there = ~pairs.isnan().any(dim=2)
+    hidden = torch.where(torch.rand(len(batch), 1) < HIDDEN_ALL, 1.0, HIDDEN_ONE)
+    is_there &= torch.rand(is_there.shape) >= hidden
     units, pairs = net.normalized(units, "unit"), net.normalized(pairs, "pair")
     units = units + FEATURE_NOISE * torch.randn_like(units)
     outputs = member.judge_units(units, pairs, is_there)

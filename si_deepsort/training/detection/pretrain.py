@@ -120,7 +120,7 @@ def pretrain(
 def add_slope(net: Detector, held_out: Examples) -> None:
     """Let size count more, by `ADDED_SLOPE`; scale and shift the log-odds so that held-out probabilities are right."""
     with torch.no_grad():
-        net.slope += ADDED_SLOPE
+        net.slope.add_(ADDED_SLOPE)
         parts = np.array_split(np.arange(len(held_out)), max(1, len(held_out) // BATCH_SIZE))
         logits = torch.cat([net(*example_tensors(held_out.where(part))[:3]) for part in parts])
     labels, weights = torch.from_numpy(held_out.labels), torch.from_numpy(held_out.weights)
@@ -137,7 +137,7 @@ def add_slope(net: Detector, held_out: Examples) -> None:
     scale, shift = float(values[0].exp()), float(values[1])
     with torch.no_grad():
         last: Any = net.decide[-1]
-        net.slope *= scale
+        net.slope.mul_(scale)
         last.weight *= scale
         last.bias.mul_(scale).add_(shift)
 
