@@ -15,13 +15,13 @@ The flow, in its order
 - `progress`     the line that says which step runs, how much is done, and how long it will take
 - `run_log`      the log of the run, in a file and on request in the console
 - `reproducible` the same spikes for any number of threads, workers and chunks
-- `prepare`      white traces and their peaks, motion-corrected if drift is found
+- `prepare`      white traces and their peaks (`si_deepsort.detection`), motion-corrected if drift is found
 - `front_end/`   checks of the recording, filter, reference and whitening, motion, cache of the traces
-- `peaks/`       peaks of spikes: by the energy of their waveforms, by a network or by a threshold
 - `clusters/`    peaks are selected, described by few numbers, embedded, clustered and aligned; units are split
 - `rounds`       match, look for missed units among residual peaks, match again
 - `units/`       refinement: average isolated spikes, merge units, drop collisions and satellites
 - `matching/`    template matching: correlate, subtract the best spikes, fit each again; residual peaks
+- `waveforms`    waveforms around peaks and spikes; `average_waveforms`, clipped where `spike_limits` says so
 - `output`       units that are kept, as a sorting
 - `judge`        what to expect of each unit; fragments are left out
 
@@ -34,6 +34,7 @@ Words
 - collision: two spikes at nearly the same time; a unit may consist of nothing but collisions
 - satellite: a unit made of residuals of a larger unit, at a fixed lag from its spikes
 
-Files import only from files further down in this order: judge, output, rounds, clusters, units, front_end, peaks,
-matching, waveforms. Steps are arrays in, arrays out, in units of noise standard deviations and samples.
+Files import only from files further down in this order: judge, output, rounds, clusters, units, front_end,
+spike_limits, average_waveforms, matching, waveforms. Steps are arrays in, arrays out, in units of noise standard
+deviations and samples.
 """

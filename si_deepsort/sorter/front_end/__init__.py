@@ -8,6 +8,7 @@ In the order of the flow:
 - `line_noise`: find line noise, subtract it, and tell which.
 - `motion`: find drift of the tissue, by the depths of peaks (`source_depths`).
 - `cache`: compute the white traces once and keep them.
+- `noise_over_time`: how loud the noise of the white traces is at each time, and on which channels.
 - `blanks`: say how much is blanked, and find the units that live beside blanks alone.
 
 The lazy recordings themselves, and the blanking of artefacts, are in `si_deepsort.preprocessing`.

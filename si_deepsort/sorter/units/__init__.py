@@ -6,7 +6,8 @@ Units: average waveforms and templates, which units are merged, and which are dr
 - `templates`       templates without noise, and the distances between them
 - `isolated`        spikes in whose window hardly any other spike falls
 - `averages`        average waveforms of isolated spikes
-- `spike_features`  features of single isolated spikes
+- `other_spikes`    what other spikes add to the window of a spike
+- `spike_features`  features of single isolated spikes, without other spikes
 - `discriminate`    how far two groups of spikes lie apart
 - `merge`           units that are one
 - `directions`      waveforms in which templates and spikes are described
