@@ -30,7 +30,8 @@ class SpikeLimits(NamedTuple):
 
     Attributes
     ----------
-    low, high : np.ndarray, shape (num_units, num_samples, num_channels), float32
+    low, high : np.ndarray, shape (num_units, num_samples, num_places), float32
+        Places are the channels of `channel_ranges`, the first one first.
     """
 
     low: np.ndarray
@@ -178,7 +179,7 @@ def _add_waveforms(sums, counts, traces: np.ndarray, onsets, units, bounds, limi
                     for place in range(len(total)):
                         total[place] += single(waveform[place])
                 else:
-                    low, high = limits.low[unit, sample, first:last], limits.high[unit, sample, first:last]
+                    low, high = limits.low[unit, sample], limits.high[unit, sample]
                     for place in range(len(total)):
                         total[place] += min(max(single(waveform[place]), low[place]), high[place])
             counts[half, unit] += 1

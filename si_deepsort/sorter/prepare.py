@@ -155,18 +155,21 @@ def _prepared(
         applied_front_end=front_end_steps(settings),
         device=settings.device,
     )
-    peaks = run.keep(name, lambda: _peaks_in_even_noise(traces, options))
-    noise = measure_noise_over_time(traces, peaks)
+    # Noise that is even needs no second measurement.
+    even: list[NoiseOverTime] = []
+    peaks = run.keep(name, lambda: _peaks_in_even_noise(traces, options, even))
+    noise = even[0] if even else measure_noise_over_time(traces, peaks)
     tell_loud_noise(noise)
     tell_large_peaks(peaks["amplitude"])
     return PreparedTraces(white, whole, traces, noise, stretches, peaks, is_corrected=motion is not None)
 
 
-def _peaks_in_even_noise(traces: BaseRecording, options: dict[str, Any]) -> np.ndarray:
-    """Peaks that stand out from the noise of their time, by the options of `find_peaks`."""
+def _peaks_in_even_noise(traces: BaseRecording, options: dict[str, Any], even: list[NoiseOverTime]) -> np.ndarray:
+    """Peaks that stand out from the noise of their time, by the options of `find_peaks`; `even` takes even noise."""
     peaks = find_peaks(traces, **options)
     noise = measure_noise_over_time(traces, peaks)
     if noise.is_even:
+        even.append(noise)
         return peaks
     return find_peaks(with_even_noise(traces, noise.chunk_frames, noise.levels), **options)
 

@@ -65,9 +65,9 @@ def spike_limits(
     SpikeLimits
         Infinite where a unit has fewer than `FEWEST_COMPARED_SPIKES` spikes.
     """
-    shape = num_units, nbefore + nafter, recording.get_num_channels()
-    limits = SpikeLimits(np.full(shape, -np.inf, dtype="float32"), np.full(shape, np.inf, dtype="float32"))
     bounds = channel_ranges(recording, main_channels, num_units)
+    shape = num_units, nbefore + nafter, int(np.diff(bounds).max(initial=0))
+    limits = SpikeLimits(np.full(shape, -np.inf, dtype="float32"), np.full(shape, np.inf, dtype="float32"))
     onsets = spikes["sample_index"].astype("int64") - nbefore
     ends = np.array([recording.get_num_frames(i) for i in range(recording.get_num_segments())])
     inside = spikes[(onsets >= 0) & (onsets + shape[1] <= ends[spikes["segment_index"]])]
@@ -76,7 +76,7 @@ def spike_limits(
     def find(unit_and_windows):
         unit, windows = unit_and_windows
         if len(windows) >= FEWEST_COMPARED_SPIKES:
-            near = slice(*bounds[unit])
+            near = slice(windows.shape[2])
             _find_limits(windows, limits.low[unit, :, near], limits.high[unit, :, near])
 
     for _ in each(find, _windows_of_units(recording, some, bounds, nbefore=nbefore, num_samples=shape[1])):

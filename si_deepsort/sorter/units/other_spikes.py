@@ -38,19 +38,21 @@ class OtherSpikes:
         channels : np.ndarray, shape (num_chosen, num_places), int
             Channel of each place; -1 where there is none.
         """
-        _subtract(waveforms, positions, channels, self.times, self.units, self.templates)
+        visible = np.any(self.templates != 0, axis=1)
+        _subtract(waveforms, positions, channels, self.times, self.units, self.templates, visible)
 
 
 @numba.njit(**COMPILED)
-def _subtract(waveforms, positions, channels, times, units, templates):
+def _subtract(waveforms, positions, channels, times, units, templates, visible):
     num_samples = waveforms.shape[1]
     for row in range(len(positions)):
         for step in (-1, 1):
             other = positions[row] + step
             while 0 <= other < len(times) and abs(times[other] - times[positions[row]]) < num_samples:
-                lag, template = times[other] - times[positions[row]], templates[units[other]]
-                for sample in range(max(0, lag), min(num_samples, num_samples + lag)):
-                    for place in range(channels.shape[1]):
-                        if channels[row, place] >= 0:
-                            waveforms[row, sample, place] -= template[sample - lag, channels[row, place]]
+                lag, unit = times[other] - times[positions[row]], units[other]
+                for place in range(channels.shape[1]):
+                    channel = channels[row, place]
+                    if channel >= 0 and visible[unit, channel]:
+                        for sample in range(max(0, lag), min(num_samples, num_samples + lag)):
+                            waveforms[row, sample, place] -= templates[unit, sample - lag, channel]
                 other += step
