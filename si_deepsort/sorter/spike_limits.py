@@ -94,11 +94,8 @@ def _windows_of_units(
     units, firsts = np.unique(spikes["unit_index"][order], return_index=True)
     of_units = np.split(order, firsts[1:])
     if stored_halves(recording) is not None:
-        segments = [
-            stored_traces(recording, i, 0, recording.get_num_frames(i)) for i in range(recording.get_num_segments())
-        ]
         for unit, own in zip(units, of_units, strict=True):
-            yield int(unit), _cut_out_of(segments, spikes[own], bounds[unit], nbefore, num_samples)
+            yield int(unit), _cut_out_of(recording, spikes[own], bounds[unit], nbefore, num_samples)
         return
     width = int((bounds[:, 1] - bounds[:, 0]).max())
     # In half precision, which white traces are rounded to: of many units, these windows are much of the memory.
@@ -123,9 +120,11 @@ def _windows_of_units(
         yield int(unit), to_single_precision(held[own])[:, :, : bounds[unit, 1] - bounds[unit, 0]]
 
 
-def _cut_out_of(segments, spikes, bounds, nbefore, num_samples) -> np.ndarray:
+def _cut_out_of(recording: BaseRecording, spikes, bounds, nbefore, num_samples) -> np.ndarray:
     windows = []
-    for segment_index, traces in enumerate(segments):
+    for segment_index in range(recording.get_num_segments()):
+        # Only the frames of the windows are read, and given back: a file that stays open would fill the memory.
+        traces = stored_traces(recording, segment_index, 0, recording.get_num_frames(segment_index))
         onsets = spikes["sample_index"][spikes["segment_index"] == segment_index].astype("int64") - nbefore
         windows.append(cut_out(traces, onsets, np.tile(np.arange(*bounds), (len(onsets), 1)), num_samples))
     return np.concatenate(windows)
@@ -135,19 +134,20 @@ def _cut_out_of(segments, spikes, bounds, nbefore, num_samples) -> np.ndarray:
 def _find_limits(windows: np.ndarray, low: np.ndarray, high: np.ndarray):
     """Fill the limits (samples, channels) around the medians of windows (spikes, samples, channels)."""
     num_spikes, num_samples, num_channels = windows.shape
-    values = np.empty(num_spikes, dtype=np.float32)
+    quarter = num_spikes // 4
     for sample in range(num_samples):
+        values = windows[:, sample].copy()
+        # Neighbours change places until each channel is sorted: so few values, on all channels at once, are sorted
+        # fastest like this.
+        for turn in range(num_spikes):
+            for spike in range(turn % 2, num_spikes - 1, 2):
+                for channel in range(num_channels):
+                    one, other = values[spike, channel], values[spike + 1, channel]
+                    values[spike, channel] = one if one < other else other
+                    values[spike + 1, channel] = other if one < other else one
         for channel in range(num_channels):
-            for spike in range(num_spikes):
-                # Sorted as they come: so few values are sorted fastest by insertion.
-                value, place = windows[spike, sample, channel], spike
-                while place > 0 and values[place - 1] > value:
-                    values[place] = values[place - 1]
-                    place -= 1
-                values[place] = value
-            quarter = num_spikes // 4
-            median = (values[(num_spikes - 1) // 2] + values[num_spikes // 2]) / np.float32(2.0)
-            spread = (values[num_spikes - 1 - quarter] - values[quarter]) / np.float32(QUARTILE_DISTANCE)
+            median = (values[(num_spikes - 1) // 2, channel] + values[num_spikes // 2, channel]) / np.float32(2.0)
+            spread = values[num_spikes - 1 - quarter, channel] - values[quarter, channel]
             # Noise alone spreads by 1.
-            reach = np.float32(CLIPPED_SDS) * max(np.float32(1.0), spread)
+            reach = np.float32(CLIPPED_SDS) * max(np.float32(1.0), spread / np.float32(QUARTILE_DISTANCE))
             low[sample, channel], high[sample, channel] = median - reach, median + reach
