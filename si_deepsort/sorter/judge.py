@@ -71,8 +71,7 @@ def judge_units(
     Set what is to be expected of each unit as properties, leave units out, and keep the tables that tell the reasons.
 
     Small units are left out unless they are judged to be good, and fragments with few of their spikes unless these are
-    large. An error of the
-    judgement is told and does not stop the run; small units are then left out.
+    large. An error of the judgement is told and does not stop the run; small units are then left out.
 
     Parameters
     ----------

@@ -87,7 +87,7 @@ def label_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     Parameters
     ----------
     probabilities : np.ndarray, shape (num_units, num_labels), float
-        Of recordings that were left out.
+        Predictions for recordings that were left out.
     labels : np.ndarray, shape (num_units,), int
     """
 
