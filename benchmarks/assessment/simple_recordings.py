@@ -105,6 +105,8 @@ def simple_recording(name: str, seed: int, duration_s: float) -> tuple[si.BaseRe
         durations=[duration_s],
         noise_levels=rng.uniform(*kind.noise_uV),
         seed=_seed(rng),
+        # By default one second of noise is repeated, and what repeats is found as a neuron that fires once a second.
+        strategy="on_the_fly",
     )
     factors = 1 + rng.uniform(0, kind.variation) * rng.standard_normal(truth.count_total_num_spikes())
     injected = InjectTemplatesRecording(

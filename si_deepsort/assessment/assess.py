@@ -158,7 +158,8 @@ def conclude(
     model : str | Path | Network, default: "assessment"
     """
     net, spikes = _load(model), sorting.to_spike_vector()
-    predictions = predict(net, features, spikes["unit_index"][evidence.judged.positions])
+    judged_units = spikes["unit_index"][evidence.judged.positions]
+    predictions = predict(net, features, judged_units, evidence.most_of_one_neuron)
     _warn_of_other_recording(features)
     _warn_of_shifted_times(evidence, white.get_sampling_frequency())
     whole = recording_features(

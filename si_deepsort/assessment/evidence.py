@@ -13,6 +13,7 @@ from ..spike_vectors import some_of_each
 from ..threads import each
 from .explain import MOST_MOVE, explain_traces
 from .judge_spikes import NEIGHBOUR_MOVE, JudgedSpikes, judge_spikes
+from .repeats import most_of_one_neuron
 from .residual_events import EVENT_MS, ResidualEvents, find_residual_events
 from .stretches import STRETCH_S, Stretch, choose_stretches, read_stretches, spikes_between, whole_recording
 from .templates import (
@@ -47,6 +48,8 @@ class Evidence:
         Duration of the long stretches together, in s.
     num_read : np.ndarray, shape (num_units,), int
         Spikes of each unit in the long stretches.
+    most_of_one_neuron : np.ndarray, shape (num_units,), float
+        Largest share of the spikes of each unit that can be of one neuron.
     """
 
     templates: WhiteTemplates
@@ -55,6 +58,7 @@ class Evidence:
     events: ResidualEvents
     duration_s: float
     num_read: np.ndarray
+    most_of_one_neuron: np.ndarray
 
 
 def gather_evidence(
@@ -83,8 +87,7 @@ def gather_evidence(
     judges_all : bool, default: False
         Whether all spikes of the recording are judged, or a sample.
     """
-    rate = white.get_sampling_frequency()
-    locations = white.get_channel_locations()[:, :2]
+    rate, locations = white.get_sampling_frequency(), white.get_channel_locations()[:, :2]
     nbefore, nafter = window_samples(rate)
     most_lag = round(MOST_LAG_MS * rate / 1000)
     margin = nbefore + nafter + most_lag + MOST_MOVE + NEIGHBOUR_MOVE + 1
@@ -92,14 +95,14 @@ def gather_evidence(
     stretches = list(read_stretches(white, chosen, margin=margin))
     sampled = _sample(spikes, stretches, seed)
     templates = _averaged(stretches, spikes, sampled, num_units, locations, nbefore, nafter, None)
+    alike = most_of_one_neuron(stretches, spikes, sampled, templates)
     for _ in range(NUM_REFINEMENTS):
         templates = _averaged(stretches, spikes, sampled, num_units, locations, nbefore, nafter, templates)
     neighbours = find_neighbours(templates, len(locations), most_lag=most_lag)
+    source: Iterable[Stretch] = stretches
     if judges_all:
         chosen, sampled = whole_recording(white), np.ones(len(spikes), dtype=bool)
-        source: Iterable[Stretch] = read_stretches(white, chosen, margin=margin)
-    else:
-        source = stretches
+        source = read_stretches(white, chosen, margin=margin)
     longs = [part for part in chosen if part[2] - part[1] >= STRETCH_S * rate / 2] or chosen
 
     def judge(stretch: Stretch) -> tuple[JudgedSpikes, ResidualEvents | None]:
@@ -116,6 +119,7 @@ def gather_evidence(
         _joined([one for one in events if one is not None], ResidualEvents),
         duration_s=sum(stop - start for _, start, stop in longs) / rate,
         num_read=np.bincount(read, minlength=num_units),
+        most_of_one_neuron=alike,
     )
 
 

@@ -9,6 +9,8 @@ from .features import Features
 
 # Least width of an interval that is widened in proportion to its width.
 LEAST_WIDTH = 0.02
+# A unit is of one neuron, "good" or a "fragment", from this precision on.
+PURE_PRECISION = 0.8
 # Bounds this close to 0 or 1 are 0 or 1. Most units are exactly pure or whole, which a network never says exactly: an
 # upper bound of .998 would leave them out.
 RESOLUTION = 0.01
@@ -35,7 +37,7 @@ class Predictions:
     spikes: np.ndarray
 
 
-def predict(net, features: Features, spike_units: np.ndarray) -> Predictions:
+def predict(net, features: Features, spike_units: np.ndarray, most_of_one_neuron: np.ndarray) -> Predictions:
     """
     Predict how far a sorting can be trusted.
 
@@ -46,17 +48,40 @@ def predict(net, features: Features, spike_units: np.ndarray) -> Predictions:
     features : Features
     spike_units : np.ndarray, shape (num_judged,), int
         Unit of each judged spike.
+    most_of_one_neuron : np.ndarray, shape (num_units,), float
+        Largest share of the spikes of each unit that can be of one neuron, see `repeats`. The network has seen no unit
+        that fits noise as well as those of chance times do in a sorting of hundreds of them, and calls some good.
     """
     outputs, log_odds = run_network(
         net, features.unit_matrix(), features.pair_matrix(), features.spike_matrix(), spike_units
     )
     settings, mean = net.info.settings, outputs.mean(axis=0)
+    labels = tempered(mean[:, 6:], settings.get("label_temperature", 1.0))
     return Predictions(
-        widened(mean[:, :3], settings["widening"]["precision"]),
+        np.minimum(widened(mean[:, :3], settings["widening"]["precision"]), most_of_one_neuron[:, None]),
         widened(mean[:, 3:6], settings["widening"]["recall"]),
-        tempered(mean[:, 6:], settings.get("label_temperature", 1.0)),
-        calibrated(log_odds.mean(axis=0), settings["spike_calibration"]),
+        without_pure_labels(labels, most_of_one_neuron < PURE_PRECISION),
+        np.minimum(calibrated(log_odds.mean(axis=0), settings["spike_calibration"]), most_of_one_neuron[spike_units]),
     )
+
+
+def without_pure_labels(labels: np.ndarray, is_impure: np.ndarray) -> np.ndarray:
+    """
+    Probabilities of labels where some units cannot be of one neuron: they are a "multi-unit" or "noise".
+
+    Parameters
+    ----------
+    labels : np.ndarray, shape (num_units, num_labels), float
+    is_impure : np.ndarray, shape (num_units,), bool
+
+    Returns
+    -------
+    np.ndarray, shape (num_units, num_labels), float
+        Their sum is 1.
+    """
+    is_possible = np.isin(LABELS, ("multi-unit", "noise")) | ~is_impure[:, None]
+    possible = np.where(is_possible, labels, 0.0)
+    return possible / possible.sum(axis=1, keepdims=True)
 
 
 def run_network(net, units: np.ndarray, pairs: np.ndarray, spikes: np.ndarray, spike_units: np.ndarray):

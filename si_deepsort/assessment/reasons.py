@@ -6,6 +6,7 @@ import numpy as np
 
 from .evidence import Evidence
 from .features import Features
+from .predict import PURE_PRECISION
 
 # From these values on something is worth a sentence: shares of spikes or intervals.
 TOLD_SHARE, TOLD_VIOLATIONS, TOLD_COINCIDENCES = 0.1, 0.005, 0.3
@@ -40,7 +41,7 @@ def unit_reasons(evidence: Evidence, features: Features, unit_ids: Sequence) -> 
         values = {name: column[unit] for name, column in features.units.items()}
         pairs = {name: column[unit] for name, column in features.pairs.items()}
         others = [unit_ids[other] if other >= 0 else None for other in evidence.neighbours.units[unit]]
-        found = [*_of_pairs(pairs, others), *_of_unit(values)]
+        found = [*_of_pairs(pairs, others), *_of_unit(values), *_of_likeness(evidence.most_of_one_neuron[unit])]
         reasons.append("; ".join(found) if found else NOTHING)
     return reasons
 
@@ -57,6 +58,12 @@ def _of_pairs(pairs, others):
     is_similar = np.nan_to_num(pairs["relative_distance"], nan=9.0) < SIMILAR_DISTANCE
     for rank in np.flatnonzero(is_enough & is_similar & (np.exp(np.nan_to_num(pairs["dip"])) < TOLD_DIP)):
         yield f"it hardly fires within 2 ms of the similar unit {others[rank]}, as if both were one neuron"
+
+
+def _of_likeness(most):
+    """A sentence about a unit whose spikes do not resemble each other."""
+    if most < PURE_PRECISION:
+        yield f"at most {100 * most:.0f} % of the spikes resemble the mean of the others"
 
 
 def _of_unit(values):

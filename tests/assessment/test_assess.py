@@ -258,3 +258,16 @@ def test_a_thousand_units_take_seconds():
     with pytest.warns(UserWarning, match="hardly stand out"):
         units = si_deepsort.assess(sorting, recording).units
     assert len(units) == 1000 and time.process_time() - start < 60
+
+
+def test_many_units_of_chance_times_are_not_good():
+    """Their refined averages fit the noise, so that each spike fits the average that it is part of."""
+    rng = np.random.default_rng(0)
+    recording = si.NumpyRecording([rng.standard_normal((5 * 30_000, 8)).astype("float32")], 30_000.0)
+    recording.set_dummy_probe_from_locations(np.column_stack([np.zeros(8), 20.0 * np.arange(8)]))
+    frames = {f"u{unit}": np.sort(rng.integers(0, 5 * 30_000, 25)) for unit in range(300)}
+    with pytest.warns(UserWarning, match="hardly stand out"):
+        units = si_deepsort.assess(si.NumpySorting.from_unit_dict([frames], 30_000.0), recording).units
+    assert not units["label"].isin(["good", "fragment"]).any()
+    assert (units["expected_precision"] < 0.8).all()
+    assert units["reasons"].str.contains("resemble the mean of the others").all()

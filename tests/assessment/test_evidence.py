@@ -117,3 +117,14 @@ def test_rare_units_are_read_outside_of_the_spread_stretches(scene):
 def test_short_stretches_give_way():
     found = without_overlaps([(0, 0, 100), (1, 0, 100)], [(0, 90, 120), (0, 110, 130), (1, 20, 40), (0, 300, 310)])
     assert found == [(0, 0, 100), (0, 100, 120), (0, 120, 130), (0, 300, 310), (1, 0, 100)]
+
+
+def test_no_more_spikes_can_be_of_one_neuron_than_resemble_each_other(scene):
+    recording, trains = scene
+    chance = np.sort(np.random.default_rng(1).choice(np.arange(100, NUM_FRAMES - 100), 75, replace=False))
+    half = np.sort(np.concatenate([trains[2][::2], chance]))
+    few = trains[0][:10]
+    evidence = gather_evidence(recording, vector([*trains, half, chance, few]), 6, most_s=60.0, seed=0)
+    assert (evidence.most_of_one_neuron[:3] == 1).all(), "true units are not doubted"
+    assert 0.5 < evidence.most_of_one_neuron[3] < 0.8 and evidence.most_of_one_neuron[4] < 0.6
+    assert evidence.most_of_one_neuron[5] == 1, "ten spikes tell nothing"

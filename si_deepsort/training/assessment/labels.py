@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...assessment.predict import PURE_PRECISION
 from ...nets.assessor import LABELS
 from ...spike_vectors import trains_of
 
 # Spikes agree within this time in ms, as in SpikeInterface's comparison.
 MATCH_MS = 0.4
-# A unit is of one neuron from this precision on, and whole from this recall on.
-PURE_PRECISION, WHOLE_RECALL = 0.8, 0.5
+# A unit is whole from this recall on.
+WHOLE_RECALL = 0.5
 # A unit is noise if the three neurons that it shares most spikes with have fewer than this share of them.
 NOISE_SHARE = 0.5
 # A neuron has been found if a unit agrees with it by more than this (SpikeInterface's accuracy).

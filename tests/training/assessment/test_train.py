@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from si_deepsort.assessment.predict import tempered, widened
+from si_deepsort.assessment.predict import run_network, tempered, widened, without_pure_labels
 from si_deepsort.nets.assessor import LABELS
 from si_deepsort.spike_vectors import make_spike_vector
 from si_deepsort.training.assessment.calibrate import calibration_error, interval_factors, label_temperature
 from si_deepsort.training.assessment.data import folds_by_recording, load_examples
 from si_deepsort.training.assessment.degrade import degraded_sorting
 from si_deepsort.training.assessment.labels import true_quality
+from si_deepsort.training.assessment.recalibrate import recalibrate
 from si_deepsort.training.assessment.train import AssessorTrainingSettings, train_assessor
 
 RATE = 30_000.0
@@ -114,6 +115,26 @@ def test_training_learns_and_is_seeded(examples, tmp_path):
     assert trained.info.metrics == again.info.metrics
     assert trained.info.metrics["precision_error"] < 0.12
     assert {"widening", "spike_calibration", "missed"} <= set(trained.info.settings)
+
+
+def test_intervals_are_those_of_the_mean_of_all_members(examples, tmp_path):
+    trained = train_assessor(examples, None, settings=AssessorTrainingSettings(num_epochs=20, batch_size=32))
+    before = {name: value.clone() for name, value in trained.net.state_dict().items()}
+    anew = recalibrate(trained.net, examples, tmp_path / "model")
+    assert all(bool((value == before[name]).all()) for name, value in anew.net.state_dict().items())
+    assert anew.info.settings["missed"] == trained.info.settings["missed"]
+    assert "6 sortings (180 units) of 6 further generated recordings" in anew.info.training["intervals"]
+    loaded = load_examples(examples)
+    outputs, _ = run_network(anew.net, loaded.units, loaded.pairs, loaded.spikes, loaded.spike_units)
+    bounds = widened(outputs.mean(axis=0)[:, :3], anew.info.settings["widening"]["precision"])
+    inside = (bounds[:, 0] <= loaded.precision) & (loaded.precision <= bounds[:, 2])
+    assert inside.mean() == pytest.approx(0.9, abs=0.04)
+
+
+def test_units_that_cannot_be_of_one_neuron_are_not_called_pure():
+    labels = np.array([[0.7, 0.1, 0.1, 0.1], [0.7, 0.1, 0.1, 0.1]])
+    found = without_pure_labels(labels, np.array([False, True]))
+    np.testing.assert_allclose(found, [[0.7, 0.1, 0.1, 0.1], [0, 0.5, 0, 0.5]])
 
 
 def test_calibration_error():
