@@ -27,7 +27,7 @@ from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
 from si_deepsort.detection.node import ENERGY_THRESHOLD, SHADOW_RATIO
 from si_deepsort.detection.peak_times import extremum_frames
-from si_deepsort.detection.prepare import peak_model, prepare_detector
+from si_deepsort.detection.prepare import prepare_detector
 from si_deepsort.detection.second_peaks import are_second_peaks
 from si_deepsort.generation import INDEPENDENT_POISSON, GenerationSettings, generate_recording
 from si_deepsort.noise import noise_levels, sample_traces
@@ -77,7 +77,7 @@ def front_ends(recording):
 def own_scores(whitening, recording, model: str):
     """Peaks with their score, a network's probability or the size of the energy, and their size; and the CPU time."""
     traces = recording.get_traces()
-    detector = prepare_detector(recording, "gru" if model == "energy" else peak_model(model), whitening=whitening)
+    detector = prepare_detector(recording, "gru" if model == "energy" else model, whitening=whitening)
     default_threshold = ENERGY_THRESHOLD if model == "energy" else detector.threshold
 
     def scored(stretch):
@@ -93,7 +93,7 @@ def own_scores(whitening, recording, model: str):
     moved(traces[:10_000], scored(traces[:10_000])[0])
     parts, chunk, start = [], 30_000, time.process_time()
     if model != "energy":
-        prepare_detector(recording, peak_model(model), whitening=whitening)
+        prepare_detector(recording, model, whitening=whitening)
     cpu_s = time.process_time() - start
     for first in range(0, len(traces), chunk):
         begin = max(0, first - detector.margin)

@@ -67,7 +67,7 @@ class DeepsortSorter(BaseSorter):
         'whitening_order': 'Order in samples of the filter that whitens noise over time; 0 switches it off',
         'whitening_radius_um': 'Channels within this distance in um are whitened together; 0 only scales each channel',
         'cache': "Where whitened traces are kept during the run: in the output folder, in memory, or nowhere (computed anew in each step). One of ('folder', 'memory', 'none').",
-        'detection': "Spike detection: the network 'cnn' or 'gru', which judges peaks of the energy of the waveform, 'energy' (all peaks above a threshold), 'locally_exclusive' or 'matched_filtering' (SpikeInterface's threshold detectors), or the folder of a trained detector",
+        'detection': "Spike detection: the network 'cnn', which judges places that match the typical waveform of the recording, the networks 'gru' or 'detector-cnn', which judge peaks of the energy of any waveform, 'energy' (all such peaks above a threshold), 'locally_exclusive' or 'matched_filtering' (SpikeInterface's threshold detectors), or the folder of a trained detector",
         'detect_threshold': "Detection threshold; its unit depends on `detection`. energy: size of a waveform (square root of its energy) in standard deviations of the whitened noise (None: 6.5). locally_exclusive, matched_filtering: noise levels (None: 5). cnn, gru, a trained detector: probability of a spike from 0 to 1 (None: the model's own)",
         'detect_radius_um': 'Exclusion radius in um: of peaks at the same time within this distance, only the largest is kept',
         'embedding': "Features of a waveform for clustering: the bundled autoencoder network, or principal components. One of ('autoencoder', 'pca').",

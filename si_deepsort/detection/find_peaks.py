@@ -19,7 +19,7 @@ from .energy import make_energy_filters
 from .front_end import DEFAULT_FRONT_END, FrontEnd, apply_front_end, traces_for
 from .node import ENERGY_THRESHOLD, EnergyPeakDetector, NetworkPeakDetector
 from .on_device import detector_on_device, finder_on_device
-from .prepare import load_detector, peak_model, prepare_detector, whitening_of
+from .prepare import load_detector, prepare_detector, whitening_of
 from .second_peaks import are_second_peaks
 from .threshold_detectors import THRESHOLD_METHODS, threshold_detector, with_locations
 
@@ -56,7 +56,7 @@ def find_peaks(
     only_standing_out : bool, default: False
         If the heights of a channel's peaks fall into two groups, drop the lower one: the multi-unit background.
     as_candidates : bool, default: False
-        As the sorter takes peaks: by energy, with further peaks of large spikes, at times of the largest energy.
+        As the sorter takes peaks: with further peaks of large spikes, and at the times of the largest energy or match.
     applied_front_end, whitening : list of dict | None, Whitening | None, default: None
         Steps of the front end that the traces have been through, and their whitening if that is not the last step.
     seed : int, default: 0
@@ -129,7 +129,7 @@ def _node_and_traces(
         threshold = ENERGY_THRESHOLD if threshold is None else threshold
         finder = finder_on_device(finder, device)
         return EnergyPeakDetector(traces, finder, threshold=threshold, at_extremum=at_extremum), traces
-    net = load_detector(peak_model(method) if at_extremum else method)
+    net = load_detector(method)
     traces = traces_for(recording, net, applied_front_end)
     detector = prepare_detector(traces, net, whitening=whitening, **reach)
     detector = detector_on_device(detector, device)

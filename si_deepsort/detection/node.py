@@ -1,4 +1,4 @@
-"""Detection of spikes among the peaks of the energy, as nodes of SpikeInterface's pipelines."""
+"""Detection of spikes among candidates, as nodes of SpikeInterface's pipelines."""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ class EnergyPeakDetector(_CandidateNode):
     threshold : float
         Smallest size, in noise standard deviations.
     at_extremum : bool, default: False
-        Give the times at which waveforms are largest, instead of those at which their energy is.
+        Give the times at which waveforms are largest, instead of those at which their energy or match is.
     """
 
     name = "energy"
@@ -108,7 +108,7 @@ class EnergyPeakDetector(_CandidateNode):
 
 class NetworkPeakDetector(_CandidateNode):
     """
-    Peaks of the energy that a network takes for spikes.
+    Candidates that a network takes for spikes.
 
     Parameters
     ----------

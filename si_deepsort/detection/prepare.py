@@ -14,11 +14,9 @@ from ..zoo import load_network
 from .candidates import RADIUS_UM
 from .spike_detector import SpikeDetector
 
-# Short names of the bundled detectors.
-BUNDLED = {"cnn": "detector-cnn", "gru": "detector-gru"}
-# What these names stand for where peaks are the result: this network judges matches with the typical waveform of the
-# recording. The sorter, which looks at candidates once more, takes peaks of the energy, which serve any waveform.
-BUNDLED_FOR_PEAKS = {"cnn": "peaks-cnn"}
+# Short names of the bundled detectors. The CNN judges matches with the typical waveform of the recording, the GRU peaks
+# of the energy.
+BUNDLED = {"cnn": "peaks-cnn", "gru": "detector-gru"}
 # Relative difference of two sampling rates that counts as none: clocks of one nominal rate differ by less.
 SAME_RATE = 0.01
 
@@ -34,11 +32,6 @@ def load_detector(model: str | PathLike | Network) -> Detector:
     """
     named = BUNDLED.get(model, model) if isinstance(model, str) else model
     return load_network(named, (CNNDetector, GRUDetector), purpose="detection")
-
-
-def peak_model(model: str | PathLike | Network) -> str | PathLike | Network:
-    """The model that finds peaks for their own sake under a short name; a name, folder or network itself."""
-    return BUNDLED_FOR_PEAKS.get(model, model) if isinstance(model, str) else model
 
 
 def prepare_detector(

@@ -7,7 +7,7 @@ from spikeinterface.core import BaseRecording
 
 from ..nets.network import Network
 from .front_end import traces_for
-from .prepare import load_detector, peak_model, prepare_detector
+from .prepare import load_detector, prepare_detector
 from .spike_detector import SpikeDetector
 
 # Places at which traces are judged together: it bounds the memory and does not change the result.
@@ -39,7 +39,7 @@ def detection_probability(recording: BaseRecording, model: str | Path | Network 
     ValueError
         If there is no such model, it is not for detection, or there are several channels and no probe.
     """
-    net = load_detector(peak_model(model))
+    net = load_detector(model)
     recording = traces_for(recording, net, None)
     detector = prepare_detector(recording, net)
     segments = range(recording.get_num_segments())

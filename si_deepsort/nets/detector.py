@@ -1,7 +1,7 @@
 """
-Spike detectors: the probability that a peak of the energy in white traces is a spike of a neuron nearby.
+Spike detectors: the probability that a peak of the match with a waveform, or of the energy, is a spike nearby.
 
-The network starts as the rule by which energy alone detects: a peak is a spike if its size exceeds a threshold, and a
+The network starts as the rule by which size alone detects: a peak is a spike if its size exceeds a threshold, and a
 share of the largest peak around it. What the network sees beyond the size changes this verdict: the traces of the
 peak's channel and of the channels around it. Channels enter through sums whose weights fall with distance, so their
 number and order do not matter. A missing channel is infinitely far away and has weight 0.
@@ -37,7 +37,7 @@ class DetectorConfig(NetworkConfig):
     hidden : tuple of int
         Widths of the layer over time and of the layer before the output.
     candidate_threshold : float
-        Smallest size of a candidate: the square root of its energy, in noise standard deviations.
+        Smallest size of a candidate: its match, or the square root of its energy, in noise standard deviations.
     threshold : float
         Size from which on a peak without larger peaks around it is a spike, before training.
     rival_share : float

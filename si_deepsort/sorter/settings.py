@@ -58,9 +58,10 @@ class DeepSortSettings(Settings):
     )
     detection: str = setting(
         "cnn",
-        "Spike detection: the network 'cnn' or 'gru', which judges peaks of the energy of the waveform, 'energy' (all "
-        "peaks above a threshold), 'locally_exclusive' or 'matched_filtering' (SpikeInterface's threshold detectors), "
-        "or the folder of a trained detector",
+        "Spike detection: the network 'cnn', which judges places that match the typical waveform of the recording, the "
+        "networks 'gru' or 'detector-cnn', which judge peaks of the energy of any waveform, 'energy' (all such peaks "
+        "above a threshold), 'locally_exclusive' or 'matched_filtering' (SpikeInterface's threshold detectors), or the "
+        "folder of a trained detector",
     )
     detect_threshold: float | None = setting(
         None,

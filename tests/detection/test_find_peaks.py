@@ -132,7 +132,7 @@ def test_a_network_that_was_never_saved_serves_several_processes(tetrode):
 
 def tuned(**settings):
     """The bundled network, saved with other settings."""
-    net = load_detector("peaks-cnn")
+    net = load_detector("cnn")
     net.info = replace(net.info, settings=net.info.settings | settings)
     return net
 
@@ -193,7 +193,7 @@ def test_probability_is_zero_away_from_peaks_and_above_the_threshold_at_them(tet
     assert probability.shape == recording.get_traces().shape
     assert probability.min() == 0 and probability.max() <= 1
     assert (probability > 0).mean() < 0.02
-    peaks = find_peaks(recording, method="peaks-cnn", threshold=0.5, as_candidates=True, job_kwargs=QUIET)
+    peaks = find_peaks(recording, method="cnn", threshold=0.5, as_candidates=True, job_kwargs=QUIET)
     found = probability[peaks["sample_index"], peaks["channel_index"]] >= 0.5
     assert found.mean() > 0.99 and abs(int((probability >= 0.5).sum()) - len(peaks)) <= 0.01 * len(peaks)
 
@@ -252,6 +252,19 @@ def test_only_what_stands_out_is_kept_where_heights_fall_into_two_groups():
     keep = standing_out(heights, channels, 2)
     assert keep[300:350].all() and keep[:300].mean() < 0.02
     assert keep[350:].all()
+
+
+def test_a_detector_that_was_saved_before_typical_waveforms_still_judges_the_energy(tmp_path, white):
+    net = load_detector("detector-cnn")
+    folder = save_model(net, tmp_path / "earlier", net.info)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    del config["network"]["typical_waveform"]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert not prepare_detector(white, folder).finder.filters.is_signed
+    assert prepare_detector(white, "cnn").finder.filters.is_signed
+    given = dict(applied_front_end=DEFAULT_FRONT_END, job_kwargs=QUIET)
+    found, expected = (find_peaks(white, method=method, **given) for method in (folder, "detector-cnn"))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_detector_of_version_0_1_0_is_refused_with_what_to_do(tmp_path):

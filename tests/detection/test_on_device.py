@@ -21,7 +21,7 @@ SIZE_TOLERANCE, PROBABILITY_TOLERANCE = 1e-4, 1e-3
 JOB = dict(n_jobs=1, progress_bar=False)
 
 
-@pytest.fixture(scope="module", params=["cnn", "peaks-cnn"])
+@pytest.fixture(scope="module", params=["detector-cnn", "cnn"])
 def scene(request):
     """White traces of 9 channels with spikes, each detector made ready for them, and the recording."""
     traces, _ = small_traces(num_channels=9, num_units=6, duration_s=3.0)

@@ -23,7 +23,7 @@ def one_neuron():
 
 def test_the_largest_sample_of_any_waveform_in_the_directions_is_found(one_neuron):
     white = apply_front_end(one_neuron[0], DEFAULT_FRONT_END)
-    filters = prepare_detector(white).finder.filters
+    filters = prepare_detector(white, "detector-cnn").finder.filters
     rng = np.random.default_rng(0)
     num_samples = filters.directions.shape[1]
     starts = np.arange(20) * 2 * num_samples

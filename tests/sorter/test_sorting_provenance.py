@@ -16,5 +16,5 @@ def test_a_sorting_keeps_the_weights_that_made_it(tmp_path):
     sorting = run_sorter("deepsort", recording, folder=tmp_path / "sorted", detection="cnn", verbose=False)
     models = si.load(tmp_path / "sorted" / "sorter_output" / "sorting").get_annotation("models")
     assert models == sorting.get_annotation("models")
-    expected = load_model("detector-cnn").info.source
-    assert models["detection"]["reference"] == "detector-cnn" and models["detection"]["sha256"] == expected["sha256"]
+    expected = load_model("peaks-cnn").info.source
+    assert models["detection"]["reference"] == "peaks-cnn" and models["detection"]["sha256"] == expected["sha256"]

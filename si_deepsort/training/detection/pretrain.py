@@ -17,6 +17,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ...detection.front_end import DEFAULT_FRONT_END
+from ...detection.prepare import BUNDLED
 from ...detection.spike_detector import SpikeDetector
 from ...fit import Batch, FitSettings, fit
 from ...nets import network_class
@@ -25,7 +26,7 @@ from ...zoo import CARD_FILE, ModelInfo, render_card, save_model
 from ..random_recordings import random_recording
 from .examples import Examples, concatenate_examples, examples_from_recording
 from .threshold import choose_threshold, threshold_of_equal_recall
-from .train import ARCHITECTURES, detection_loss, example_tensors
+from .train import ARCHITECTURES, CONFIG, detection_loss, example_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +41,6 @@ BATCH_SIZE = 512
 # What the generated recordings teach of noise and far units does not hold everywhere: size counts more than they say,
 # by this slope of the log-odds over the logarithm of the size. Tuned on generated development recordings (seed 1).
 ADDED_SLOPE = 20.0
-# Candidates match the typical waveform of a recording. The smallest is as large as noise is a few times per second and
-# channel; the rule before training was tuned on generated development recordings (seed 1).
-CONFIG = DetectorConfig(typical_waveform=True, candidate_threshold=4.5, threshold=6.0, rival_share=0.3)
 
 
 def generated_examples(net: Detector, seeds: range) -> Examples:
@@ -151,9 +149,8 @@ TYPICAL = """Finds spikes in extracellular traces: for each peak of the match wi
 recording, which is learnt from its large spikes without labels, the probability that it is a spike of a neuron nearby,
 and not noise, a side lobe of a larger spike, or a spike of a far neuron. It starts from the rule by which a matched
 filter detects and learns where this rule errs. `find_peaks(recording, method="{short}")` gives the peaks,
-`detection_probability(recording, "{short}")` the probabilities. `run_sorter("deepsort", recording,
-detection="{short}")` does not use it but `detector-{short}`, whose candidates serve neurons of any waveform. Metrics
-named after energy are those of the matched filter alone."""
+`detection_probability(recording, "{short}")` the probabilities, and `run_sorter("deepsort", recording,
+detection="{short}")` sorts with it. Metrics named after energy are those of the matched filter alone."""
 
 CARD = """## What it does
 
@@ -225,9 +222,9 @@ def save(net: Detector, held_out: Examples, architecture: str, options: argparse
         metrics=metrics | at_this_recall,
         settings={"threshold": threshold, "front_end": DEFAULT_FRONT_END},
     )
-    summary = (TYPICAL if is_typical else ENERGY).format(short=architecture)
-    start = info.name if is_typical else architecture
-    card = CARD.format(summary=summary, start=start, candidate_threshold=net.config.candidate_threshold)
+    short = architecture if BUNDLED[architecture] == info.name else info.name
+    summary = (TYPICAL if is_typical else ENERGY).format(short=short)
+    card = CARD.format(summary=summary, start=short, candidate_threshold=net.config.candidate_threshold)
     folder = save_model(net, options.folder / info.name, info, card)
     (folder / CARD_FILE).write_text(render_card(folder), encoding="utf-8")
     logger.info("%s: %d weights, threshold %.3f, %s", info.name, net.num_parameters(), threshold, metrics)

@@ -5,6 +5,7 @@ import pytest
 import spikeinterface.core as si
 
 from si_deepsort.detection.find_peaks import find_peaks
+from si_deepsort.detection.prepare import load_detector
 from si_deepsort.generation import GenerationSettings, generate_recording, named_probe
 from si_deepsort.training.detection.labels import clean_labels
 from si_deepsort.training.detection.train import DetectorTrainingSettings, train_detector
@@ -56,9 +57,17 @@ def test_trained_from_nothing_it_finds_the_spikes_of_another_recording(probe, ar
 def test_fine_tuning_names_its_parent_and_same_seed_gives_same_weights(single):
     settings = DetectorTrainingSettings(num_epochs=1, num_negatives=2000, progress_bar=False)
     first, second = (train_detector(*single, start_from="cnn", settings=settings) for _ in range(2))
-    assert first.info.parent.startswith("detector-cnn (sha256 ")
+    assert first.info.parent.startswith("peaks-cnn (sha256 ")
     for one, other in zip(first.net.parameters(), second.net.parameters(), strict=True):
         np.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy())
+
+
+@pytest.mark.parametrize("start_from", [None, "cnn", "gru", "detector-cnn"])
+def test_training_keeps_the_candidates_of_the_network_that_it_starts_from(single, start_from):
+    recording = single[0].frame_slice(0, 120_000)
+    settings = DetectorTrainingSettings(num_epochs=1, num_negatives=200, progress_bar=False)
+    net = train_detector(recording, single[1].frame_slice(0, 120_000), start_from=start_from, settings=settings).net
+    assert net.config == load_detector(start_from or "cnn").config
 
 
 @pytest.mark.parametrize("offset", [-20, 0, 15])
