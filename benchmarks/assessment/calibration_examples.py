@@ -1,7 +1,7 @@
 """
 Sort generated recordings that the training of the assessor did not see, for the calibration of its intervals.
 
-    python benchmarks/assessment/calibration_examples.py --folder FOLDER [--seeds 11-14] [--cpu-s 2700]
+    python benchmarks/assessment/calibration_examples.py --folder FOLDER [--seeds 11-11] [--kinds NAME,NAME]
 
 Kinds are those of the training, whose seeds end at 4 (`make_examples.py`); all templates are generated, so that the
 weights may be shared, and none is one of the recordings by which `assess.py` measures. Each recording is sorted by
@@ -38,7 +38,8 @@ DURATION_S = 30.0
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--seeds", default="11-14", help="first and last seed")
+    parser.add_argument("--seeds", default="11-11", help="first and last seed")
+    parser.add_argument("--kinds", default=",".join((*NAMES, *SIMPLE_KINDS)), help="names of recordings")
     parser.add_argument("--cpu-s", type=float, default=np.inf, help="stop after so many CPU seconds")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -48,7 +49,8 @@ def main():
         for number, name in enumerate((*NAMES, *SIMPLE_KINDS)):
             if time.process_time() > options.cpu_s:
                 return
-            make_one(name, seed, PEERS[(number + seed) % len(PEERS)], options.folder)
+            if name in options.kinds.split(","):
+                make_one(name, seed, PEERS[(number + seed) % len(PEERS)], options.folder)
 
 
 def make_one(name: str, seed: int, peer: str, folder: Path):

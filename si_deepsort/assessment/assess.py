@@ -159,7 +159,8 @@ def conclude(
     """
     net, spikes = _load(model), sorting.to_spike_vector()
     judged_units = spikes["unit_index"][evidence.judged.positions]
-    predictions = predict(net, features, judged_units, evidence.most_of_one_neuron)
+    num_channels = white.get_num_channels()
+    predictions = predict(net, features, judged_units, evidence.most_of_one_neuron, num_channels=num_channels)
     _warn_of_other_recording(features)
     _warn_of_shifted_times(evidence, white.get_sampling_frequency())
     whole = recording_features(
@@ -168,7 +169,7 @@ def conclude(
         predictions.labels,
         evidence.templates.norms,
         duration_s=evidence.duration_s,
-        num_channels=white.get_num_channels(),
+        num_channels=num_channels,
     )
     return Assessment(
         sorting=sorting,

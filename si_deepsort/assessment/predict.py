@@ -7,6 +7,9 @@ import numpy as np
 from ..nets.assessor import LABELS
 from .features import Features
 
+# Up to this many channels, intervals are calibrated apart: neurons are told apart by fewer values, and more of the
+# units that seem pure hold a few spikes of others.
+MOST_FEW_CHANNELS = 16
 # Least width of an interval that is widened in proportion to its width.
 LEAST_WIDTH = 0.02
 # A unit is of one neuron, "good" or a "fragment", from this precision on.
@@ -37,7 +40,9 @@ class Predictions:
     spikes: np.ndarray
 
 
-def predict(net, features: Features, spike_units: np.ndarray, most_of_one_neuron: np.ndarray) -> Predictions:
+def predict(
+    net, features: Features, spike_units: np.ndarray, most_of_one_neuron: np.ndarray, *, num_channels: int
+) -> Predictions:
     """
     Predict how far a sorting can be trusted.
 
@@ -51,18 +56,28 @@ def predict(net, features: Features, spike_units: np.ndarray, most_of_one_neuron
     most_of_one_neuron : np.ndarray, shape (num_units,), float
         Largest share of the spikes of each unit that can be of one neuron, see `repeats`. The network has seen no unit
         that fits noise as well as those of chance times do in a sorting of hundreds of them, and calls some good.
+    num_channels : int
+        Channels of the recording.
     """
     outputs, log_odds = run_network(
         net, features.unit_matrix(), features.pair_matrix(), features.spike_matrix(), spike_units
     )
     settings, mean = net.info.settings, outputs.mean(axis=0)
+    widening = widening_of(settings["widening"], num_channels)
     labels = tempered(mean[:, 6:], settings.get("label_temperature", 1.0))
     return Predictions(
-        np.minimum(widened(mean[:, :3], settings["widening"]["precision"]), most_of_one_neuron[:, None]),
-        widened(mean[:, 3:6], settings["widening"]["recall"]),
+        np.minimum(widened(mean[:, :3], widening["precision"]), most_of_one_neuron[:, None]),
+        widened(mean[:, 3:6], widening["recall"]),
         without_pure_labels(labels, most_of_one_neuron < PURE_PRECISION),
         np.minimum(calibrated(log_odds.mean(axis=0), settings["spike_calibration"]), most_of_one_neuron[spike_units]),
     )
+
+
+def widening_of(widening: dict, num_channels: int) -> dict:
+    """What belongs to recordings of so many channels; networks that were not calibrated anew have one for all."""
+    if "few_channels" not in widening:
+        return widening
+    return widening["few_channels" if num_channels <= MOST_FEW_CHANNELS else "many_channels"]
 
 
 def without_pure_labels(labels: np.ndarray, is_impure: np.ndarray) -> np.ndarray:

@@ -22,8 +22,8 @@ EDGES: dict[str, tuple[float, ...]] = {"precision": (0.9, 0.98), "recall": (0.9,
 # Ends are not moved inwards by more than this: a lower end by half of the width, so that the interval stays one, and an
 # upper end not at all, because 1 is the most frequent value.
 LEAST_FACTORS = (-0.5, 0.0)
-# With fewer units, 5 % of a group are one unit.
-FEWEST_IN_GROUP = 40
+# With fewer units, 5 % of a group are three units or fewer.
+FEWEST_IN_GROUP = 80
 # Lowest and highest temperature of label probabilities: networks are too sure, not too unsure.
 TEMPERATURES = (1.0, 5.0)
 # Share of the recordings whose interval is to hold the number of missed neurons.
@@ -106,13 +106,20 @@ def calibration_error(probability: np.ndarray, is_right: np.ndarray, num_bins: i
     return float(np.sum(gaps))
 
 
-def interval_factors(quantiles: np.ndarray, values: np.ndarray, edges: tuple[float, ...]) -> dict[str, list]:
+def interval_factors(
+    quantiles: np.ndarray,
+    values: np.ndarray,
+    edges: tuple[float, ...],
+    *,
+    tail: float = QUANTILES[0],
+    is_own: np.ndarray | None = None,
+) -> dict[str, list]:
     """
-    Factors that move both ends of intervals, so that the intervals of each group leave out 10 % of the values.
+    Factors that move both ends of intervals, so that the intervals of each group leave out a share of the values.
 
     Conformalized quantile regression (Romano, Patterson and Candes 2019) with scores relative to the width, by groups
-    of the expected value (Vovk, Lindsay, Nouretdinov and Gammerman 2003). Each end leaves out 5 %. Nothing lies beyond
-    an end at 0 or 1, and the other end then leaves out up to 10 %.
+    of the expected value (Vovk, Lindsay, Nouretdinov and Gammerman 2003). Nothing lies beyond an end at 0 or
+    1, and the other end then leaves out up to twice its share.
 
     Parameters
     ----------
@@ -122,6 +129,10 @@ def interval_factors(quantiles: np.ndarray, values: np.ndarray, edges: tuple[flo
         True values.
     edges : tuple of float
         Expected values that divide the groups, ascending. A group of few units has the factors of all units.
+    tail : float, default: 0.05
+        Share of the values that each end leaves out.
+    is_own : np.ndarray | None, shape (num_units,), bool
+        Units of the kind of recording that the factors are for; others count in groups where these are few.
 
     Returns
     -------
@@ -132,15 +143,16 @@ def interval_factors(quantiles: np.ndarray, values: np.ndarray, edges: tuple[flo
     factors = []
     for group in range(len(edges) + 1):
         members = groups == group
+        if is_own is not None and (members & is_own).sum() >= FEWEST_IN_GROUP:
+            members &= is_own
         if members.sum() < FEWEST_IN_GROUP:
             members[:] = True
-        factors.append(_factors_of_group(quantiles[members], values[members]))
+        factors.append(_factors_of_group(quantiles[members], values[members], tail))
     return {"edges": list(edges), "factors": factors}
 
 
-def _factors_of_group(quantiles: np.ndarray, values: np.ndarray) -> list[float]:
+def _factors_of_group(quantiles: np.ndarray, values: np.ndarray, tail: float) -> list[float]:
     """Factors of both ends."""
-    tail = QUANTILES[0]
     low, _, high = quantiles.T.astype(float)
     width = high - low + LEAST_WIDTH
     scores = [

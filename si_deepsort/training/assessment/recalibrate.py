@@ -10,16 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ...assessment.predict import run_network, widened
+from ...assessment.predict import MOST_FEW_CHANNELS, run_network, widened
 from ...nets.assessor import Assessor
 from ...zoo import load_network
 from ..trained_model import TrainedModel, finish_training
 from .calibrate import EDGES, interval_factors
-from .data import ExampleSet, load_examples
+from .data import load_examples
 from .train import NEXT_STEP
 
 # Columns of the quantiles in the output of the network.
 PARTS = {"precision": slice(0, 3), "recall": slice(3, 6)}
+# Share of the values that intervals are to hold, and shares that each end may leave out of those that it is calibrated
+# on, the first that reaches this is taken.
+COVERAGE, TAILS = 0.9, tuple(np.round(np.arange(0.05, 0.009, -0.0025), 4))
 
 
 def recalibrate(model: Assessor | str | Path, examples: str | Path, folder: str | Path | None) -> TrainedModel:
@@ -27,7 +30,9 @@ def recalibrate(model: Assessor | str | Path, examples: str | Path, folder: str 
     Calibrate the intervals of a network anew (split conformal prediction); all else stays as it is.
 
     In training each unit is judged by the one member that did not see its recording. Users have the mean of all
-    members, whose errors are smaller, so that intervals from training hold too many values.
+    members, whose errors are smaller, so that intervals from training hold too many values. And units of one recording
+    are alike, so that intervals hold fewer values of a new recording than of those that they were calibrated on: the
+    share that they leave out of these is chosen so that they hold nine of ten values of recordings that were left out.
 
     Parameters
     ----------
@@ -45,18 +50,24 @@ def recalibrate(model: Assessor | str | Path, examples: str | Path, folder: str 
     """
     loaded, net = load_examples(examples), load_network(model, Assessor, purpose="assessment")
     outputs, _ = run_network(net, loaded.units, loaded.pairs, loaded.spikes, loaded.spike_units)
-    mean = outputs.mean(axis=0)
-    widening = {
-        name: interval_factors(mean[:, part], getattr(loaded, name), EDGES[name]) for name, part in PARTS.items()
-    }
-    scores = dict(net.info.comparisons)
+    families = loaded.families()[loaded.sortings]
+    is_few = loaded.whole["num_channels"][loaded.sortings] <= MOST_FEW_CHANNELS
+    widening: dict[str, dict] = {"few_channels": {}, "many_channels": {}}
+    scores, tails = dict(net.info.comparisons), {}
     for name, part in PARTS.items():
-        coverage = coverage_of_new_families(mean[:, part], getattr(loaded, name), loaded, EDGES[name])
-        scores[f"{name}_coverage"] = f"{coverage:.3f}"
+        quantiles, values = outputs.mean(axis=0)[:, part], getattr(loaded, name)
+        for tail in TAILS:
+            coverage = are_inside_if_left_out(quantiles, values, families, is_few, EDGES[name], tail).mean()
+            if coverage >= COVERAGE:
+                break
+        scores[f"{name}_coverage"], tails[name] = f"{coverage:.3f}", f"{tail:g}"
+        for group, own in (("few_channels", is_few), ("many_channels", ~is_few)):
+            widening[group][name] = interval_factors(quantiles, values, EDGES[name], tail=tail, is_own=own)
     said = (
         f"calibrated on {len(loaded.names)} sortings ({len(loaded.units)} units) of {loaded.num_recordings} further "
         "generated recordings, by python -m si_deepsort.training.assessment.recalibrate --examples EXAMPLES --folder "
-        "FOLDER, on examples made by benchmarks/assessment/calibration_examples.py"
+        "FOLDER, on examples made by benchmarks/assessment/calibration_examples.py; left out at each end: "
+        + ", ".join(f"{tail} of {name}" for name, tail in tails.items())
     )
     info = replace(
         net.info,
@@ -66,29 +77,40 @@ def recalibrate(model: Assessor | str | Path, examples: str | Path, folder: str 
     return finish_training(net, info, folder, scores=scores, next_step=NEXT_STEP, prints=True)
 
 
-def coverage_of_new_families(
-    quantiles: np.ndarray, values: np.ndarray, examples: ExampleSet, edges: tuple[float, ...]
-) -> float:
+def are_inside_if_left_out(
+    quantiles: np.ndarray,
+    values: np.ndarray,
+    families: np.ndarray,
+    is_few: np.ndarray,
+    edges: tuple[float, ...],
+    tail: float,
+) -> np.ndarray:
     """
-    Share of the units inside their interval, each family of recordings judged by intervals calibrated without it.
+    Whether each value lies inside its interval, (num_units,), bool; intervals are calibrated without its recording.
 
     Parameters
     ----------
     quantiles : np.ndarray, shape (num_units, 3), float
     values : np.ndarray, shape (num_units,), float
         True values.
-    examples : ExampleSet
-        Of these units.
+    families : np.ndarray, shape (num_units,), int
+        Family of the recording of each unit, see `ExampleSet.families`.
+    is_few : np.ndarray, shape (num_units,), bool
+        Whether the recording has few channels.
     edges : tuple of float
         As for `interval_factors`.
+    tail : float
+        Share that each end leaves out of the values that it is calibrated on.
     """
-    families = examples.families()[examples.sortings]
     inside = np.zeros(len(values), dtype=bool)
     for family in np.unique(families):
-        own = families == family
-        bounds = widened(quantiles[own], interval_factors(quantiles[~own], values[~own], edges))
-        inside[own] = (bounds[:, 0] <= values[own]) & (values[own] <= bounds[:, 2])
-    return float(inside.mean())
+        for group in (is_few, ~is_few):
+            own, others = (families == family) & group, families != family
+            if own.any():
+                factors = interval_factors(quantiles[others], values[others], edges, tail=tail, is_own=group[others])
+                bounds = widened(quantiles[own], factors)
+                inside[own] = (bounds[:, 0] <= values[own]) & (values[own] <= bounds[:, 2])
+    return inside
 
 
 def main(arguments: list[str] | None = None) -> None:

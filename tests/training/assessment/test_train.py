@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from si_deepsort.assessment.predict import run_network, tempered, widened, without_pure_labels
+from si_deepsort.assessment.predict import run_network, tempered, widened, widening_of, without_pure_labels
 from si_deepsort.nets.assessor import LABELS
 from si_deepsort.spike_vectors import make_spike_vector
 from si_deepsort.training.assessment.calibrate import calibration_error, interval_factors, label_temperature
@@ -126,7 +126,7 @@ def test_intervals_are_those_of_the_mean_of_all_members(examples, tmp_path):
     assert "6 sortings (180 units) of 6 further generated recordings" in anew.info.training["intervals"]
     loaded = load_examples(examples)
     outputs, _ = run_network(anew.net, loaded.units, loaded.pairs, loaded.spikes, loaded.spike_units)
-    bounds = widened(outputs.mean(axis=0)[:, :3], anew.info.settings["widening"]["precision"])
+    bounds = widened(outputs.mean(axis=0)[:, :3], widening_of(anew.info.settings["widening"], 32)["precision"])
     inside = (bounds[:, 0] <= loaded.precision) & (loaded.precision <= bounds[:, 2])
     assert inside.mean() == pytest.approx(0.9, abs=0.04)
 
