@@ -149,15 +149,15 @@ class CandidateFinder:
 
     def _between_places(self, traces, starts, channels):
         """Frames of the peaks, and their heights, the best of the frames nearest to each place."""
-        reach, last = self.stride // 2, len(traces) - self.filters.directions.shape[1]
-        near = np.clip(starts + np.arange(-reach, reach + 1)[:, None], 0, last)
-        heights = self._energy_at(traces, near.ravel(), np.tile(channels, len(near))).reshape(near.shape)
-        best = heights.argmax(axis=0), np.arange(len(starts))
-        return near[best] + self.filters.nbefore, heights[best]
+        reach, last = self.stride // 2, max(0, len(traces) - self.filters.directions.shape[1])
+        first, num_frames = np.clip(starts - reach, 0, max(0, last - 2 * reach)), min(2 * reach, last) + 1
+        heights = self._energy_at(traces, first, channels, num_frames)
+        best = heights.argmax(axis=0)
+        return first + best + self.filters.nbefore, heights[best, np.arange(len(starts))]
 
-    def _energy_at(self, traces, starts, channels):
-        """Root of the energy of waveforms by their first frames and channels."""
-        return spike_energy_at(traces, self.filters, starts, channels)
+    def _energy_at(self, traces, starts, channels, num_frames):
+        """Root of the energy of waveforms at successive frames, see `spike_energy_at`."""
+        return spike_energy_at(traces, self.filters, starts, channels, num_frames)
 
 
 @numba.njit(**COMPILED)

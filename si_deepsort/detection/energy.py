@@ -13,18 +13,24 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 import scipy.signal
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ..generation import GenerationSettings, random_templates
 from ..geometry import channel_distances
 from ..preprocessing.whitening import Whitening
-from .energy_kernels import find_highest_energy, find_highest_match, measure_energies
+from .energy_kernels import (
+    DETECTION_DIRECTIONS,
+    PLACES_AT_ONCE,
+    find_highest_energy,
+    find_highest_match,
+    measure_energies,
+)
 
 # Rate in Hz at which traces are compared with waveforms at least: spikes hold next to nothing above half of it.
 COMPARISON_FREQUENCY = 14_000.0
-# Places whose energy is computed together, so that it stays in the processor's cache. Chosen by speed.
-MOST_BLOCK_PLACES = 2000
+# Values of projected traces that are computed together, so that they stay in the processor's cache. Chosen by speed.
+MOST_PROJECTED = 250_000
 # Smallest number of channels whose energy is computed together: profiles are local, so with all channels of a long
 # probe together most products would be 0. Chosen by speed.
 LEAST_GROUP_CHANNELS = 12
@@ -34,9 +40,6 @@ SMALLEST_WEIGHT = 0.02
 # distance beyond which it is 0. Tuned on generated development recordings (seeds 1-5).
 DECAYS_UM = (10.0, 30.0, 60.0)
 REACH_UM = 150.0
-# Waveform directions in which energy is measured: more hold more noise. Tuned on generated development recordings
-# (seeds 1-5).
-DETECTION_DIRECTIONS = 4
 # Samples of a waveform before the peak and from it on, in ms: most energy of a spike after whitening.
 MS_BEFORE, MS_AFTER = 0.7, 1.0
 # Generated waveforms from which the directions are computed.
@@ -182,8 +185,7 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
         White traces.
     filters : EnergyFilters
     stride : int, default: 1
-        Frames between two places at which the energy is measured. What the directions hold above half of the resulting
-        rate is ignored.
+        Frames between two places at which the energy is measured.
 
     Returns
     -------
@@ -191,40 +193,45 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
         In noise standard deviations, at [c, p] for the waveform on channel c that starts at frame `p * stride` and has
         its peak `filters.nbefore` later.
     """
-    num_directions, num_samples = filters.directions.shape
+    num_samples, num_channels = filters.directions.shape[1], traces.shape[1]
     num_places = max(0, (len(traces) - num_samples) // stride + 1)
-    energy = np.empty((traces.shape[1], num_places), dtype="float32")
-    num_blocks = max(1, math.ceil(num_places / MOST_BLOCK_PLACES))
-    step = max(1, math.ceil(num_places / num_blocks))
-    block_frames = (step - 1) * stride + num_samples
-    size = scipy.fft.next_fast_len(math.ceil(block_frames / stride), real=True)
-    spectra = np.conj(scipy.fft.rfft(filters.directions, size * stride, axis=1))[:, : size // 2 + 1]
-    # The inverse transform divides by the number of places instead of frames.
-    spectra /= np.float32(stride)
-    (order, groups), room = _local_groups(filters.profiles), np.empty((3, size), dtype="float32")
-    block = np.zeros((size * stride, traces.shape[1]), dtype="float32")
+    energy = np.empty((num_channels, num_places), dtype="float32")
+    delayed = _delayed(filters.directions, stride)
+    num_blocks = max(1, MOST_PROJECTED // (delayed.shape[1] * num_channels))
+    num_blocks = min(num_blocks, max(1, math.ceil(num_places / PLACES_AT_ONCE)))
+    step = PLACES_AT_ONCE * num_blocks
+    stretch = np.empty(((step - PLACES_AT_ONCE) * stride + len(delayed), num_channels), dtype="float32")
+    blocks = sliding_window_view(stretch, len(delayed), axis=0)[:: PLACES_AT_ONCE * stride]
+    projected = np.empty((num_channels, num_blocks, delayed.shape[1]), dtype="float32")
+    order, groups = _local_groups(filters.profiles)
+    find = find_highest_match if filters.is_signed else find_highest_energy
     for start in range(0, num_places, step):
-        stretch = traces[start * stride : start * stride + block_frames]
-        block[: len(stretch)], block[len(stretch) :] = stretch, 0
-        # The transform reads along time without a transposed copy.
-        spectrum = scipy.fft.rfft(block.T, axis=1)[order, : size // 2 + 1]
-        projected = scipy.fft.irfft(spectrum[:, None] * spectra, size, axis=2, overwrite_x=True)
-        for rows, parts in groups:
-            near, far = (
-                (weights @ projected[columns].reshape(-1, num_directions * size)).reshape(-1, num_directions, size)
-                for columns, weights in parts
-            )
-            found = energy[:, start : start + step]
-            if filters.is_signed:
-                find_highest_match(near[:, 0], far[:, 0], filters.mixing, rows, found)
-            else:
-                find_highest_energy(near, far, filters.mixing, rows, room, found)
+        own = traces[start * stride : start * stride + len(stretch)]
+        np.take(own, order, axis=1, out=stretch[: len(own)], mode="clip")
+        stretch[len(own) :] = 0
+        np.matmul(blocks, delayed, out=projected.swapaxes(0, 1))
+        for rows, columns, weights in groups:
+            products = weights @ projected[columns].reshape(-1, num_blocks * delayed.shape[1])
+            near, far = products.reshape(2, len(rows), num_blocks, -1)
+            find(near, far, filters.mixing, rows, energy[:, start : start + step])
     return energy
 
 
-def spike_energy_at(traces: np.ndarray, filters: EnergyFilters, starts: np.ndarray, channels: np.ndarray) -> np.ndarray:
+def _delayed(directions: np.ndarray, stride: int) -> np.ndarray:
+    """Directions, one after the other, at each of the places that are compared at once, (num_frames, num_columns)."""
+    num_directions, num_samples = directions.shape
+    num_frames = (PLACES_AT_ONCE - 1) * stride + num_samples
+    delayed = np.zeros((num_frames, num_directions, PLACES_AT_ONCE), dtype="float32")
+    for place in range(PLACES_AT_ONCE):
+        delayed[place * stride : place * stride + num_samples, :, place] = directions.T
+    return delayed.reshape(num_frames, -1)
+
+
+def spike_energy_at(
+    traces: np.ndarray, filters: EnergyFilters, starts: np.ndarray, channels: np.ndarray, num_frames: int = 1
+) -> np.ndarray:
     """
-    As `spike_energy`, at a few frames and channels.
+    As `spike_energy`, at a few channels and successive frames.
 
     Parameters
     ----------
@@ -232,15 +239,18 @@ def spike_energy_at(traces: np.ndarray, filters: EnergyFilters, starts: np.ndarr
         White traces.
     filters : EnergyFilters
     starts : np.ndarray, shape (num_spikes,), int
-        First frames of waveforms that lie inside the traces.
+        First frames of the first waveforms. All waveforms lie inside the traces.
     channels : np.ndarray, shape (num_spikes,), int
         Channel of each waveform.
+    num_frames : int, default: 1
+        Number of waveforms, each of which starts a frame later than the one before.
 
     Returns
     -------
-    np.ndarray, shape (num_spikes,), float32
+    np.ndarray, shape (num_frames, num_spikes), float32
     """
-    energies, seen = np.empty(len(starts), dtype="float32"), np.empty((2, filters.directions.shape[1]), dtype="float32")
+    energies = np.empty((num_frames, len(starts)), dtype="float32")
+    seen = np.empty((2, filters.directions.shape[1] + num_frames - 1), dtype="float32")
     profiles = filters.profiles[0], filters.profiles[-1], filters.mixing
     reached = np.any(filters.profiles != 0, axis=0)
     bounds = np.column_stack([reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)])
@@ -252,18 +262,16 @@ def _local_groups(profiles):
     """
     Order channels so that neighbours are together, and group them.
 
-    Returns the order and, for each group, its channels and, for the first and the last decay, the range of ordered
-    channels that its profiles reach with their weights there.
+    Returns the order and, for each group, its channels, the range of ordered channels that its profiles reach, and
+    their weights there: those of the first profile of each channel, then those of the last one.
     """
     reached = np.any(profiles != 0, axis=0)
     first, last = reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)
     order = np.argsort(first + last, kind="stable")
     groups = []
     for rows in np.array_split(order, max(1, len(order) // LEAST_GROUP_CHANNELS)):
-        parts = []
-        for profile in profiles[[0, -1]][:, rows][:, :, order]:
-            used = np.flatnonzero(np.any(profile != 0, axis=0))
-            columns = slice(used.min(initial=len(order)), used.max(initial=-1) + 1)
-            parts.append((columns, np.ascontiguousarray(profile[:, columns])))
-        groups.append((rows, parts))
+        weights = profiles[[0, -1]][:, rows][:, :, order].reshape(2 * len(rows), -1)
+        used = np.flatnonzero(np.any(weights != 0, axis=0))
+        columns = slice(used.min(initial=len(order)), used.max(initial=-1) + 1)
+        groups.append((rows, columns, np.ascontiguousarray(weights[:, columns])))
     return order, groups

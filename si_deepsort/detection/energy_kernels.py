@@ -5,6 +5,12 @@ import numpy as np
 
 from ..compiled import COMPILED, INNER
 
+# Waveform directions in which energy is measured: more hold more noise. Tuned on generated development recordings
+# (seeds 1-5).
+DETECTION_DIRECTIONS = 4
+# Places that one matrix product compares with all directions: more places share its rows, but most of these are 0.
+# Chosen by speed.
+PLACES_AT_ONCE = 16
 # A match with the opposite of the waveform counts this much: most of them are second peaks, along dendrites or before
 # and after the main one, but large spikes of the other polarity are neurons. Tuned on generated development recordings
 # (seed 1; polarity: seeds 5 and 6).
@@ -16,13 +22,13 @@ def measure_energies(
     traces: np.ndarray, starts, channels, directions, near, far, mixing, bounds, is_signed, seen, energies
 ):
     """
-    Write the largest energy over profiles of some waveforms, or their largest match with a direction.
+    Write the largest energy over profiles of waveforms at successive frames, or their largest match with a direction.
 
     Parameters
     ----------
     traces : np.ndarray, shape (num_frames, num_channels), float32
     starts, channels : np.ndarray, shape (num_spikes,), int
-        First frame and channel of each waveform.
+        First frame of the first waveform, and the channel.
     directions : np.ndarray, shape (num_directions, num_samples), float32
     near, far : np.ndarray, shape (num_channels, num_channels), float32
         Spatial profiles of each channel; the third one is a mixture of them.
@@ -32,71 +38,76 @@ def measure_energies(
         First channel and end of the range that the profiles reach.
     is_signed : bool
         Whether the match with the only direction takes the place of the energy.
-    seen : np.ndarray, shape (2, num_samples), float32
-        Room for two waveforms.
-    energies : np.ndarray, shape (num_spikes,), float32
+    seen : np.ndarray, shape (2, num_samples + num_frames - 1), float32
+        Room for what is seen through two profiles.
+    energies : np.ndarray, shape (num_frames, num_spikes), float32
         Filled.
     """
-    num_samples = directions.shape[1]
     for spike in range(len(starts)):
         channel = channels[spike]
         first, last = bounds[channel]
         near_weights, far_weights = near[channel, first:last], far[channel, first:last]
-        # Channels are summed first: what remains are two waveforms.
-        for sample in range(num_samples):
+        # Channels are summed first: what remains are two traces, which successive waveforms share.
+        for sample in range(seen.shape[1]):
             row = traces[starts[spike] + sample, first:last]
             of_near, of_far = np.float32(0.0), np.float32(0.0)
             for place in range(len(row)):
                 of_near += near_weights[place] * row[place]
                 of_far += far_weights[place] * row[place]
             seen[0, sample], seen[1, sample] = of_near, of_far
-        of_near, of_far, of_both = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        for frame in range(len(energies)):
+            by_near, by_far = seen[0, frame:], seen[1, frame:]
+            energies[frame, spike] = _largest_energy(by_near, by_far, directions, mixing[channel], is_signed)
+
+
+@numba.njit(fastmath=True, **INNER)
+def _largest_energy(by_near, by_far, directions, weights, is_signed):
+    """The largest energy of a waveform, seen through two profiles, or its largest match."""
+    of_near, of_far, of_both = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    one, other = np.float32(0.0), np.float32(0.0)
+    for direction in range(len(directions)):
         one, other = np.float32(0.0), np.float32(0.0)
-        for direction in range(len(directions)):
-            one, other = np.float32(0.0), np.float32(0.0)
-            for sample in range(num_samples):
-                one += directions[direction, sample] * seen[0, sample]
-                other += directions[direction, sample] * seen[1, sample]
-            of_near += one * one
-            of_far += other * other
-            of_both += one * other
-        if is_signed:
-            energies[spike] = _match(one, other, mixing[channel])
-        else:
-            energies[spike] = max(of_near, of_far, _mixed(of_near, of_far, of_both, mixing[channel]))
+        for sample in range(directions.shape[1]):
+            one += directions[direction, sample] * by_near[sample]
+            other += directions[direction, sample] * by_far[sample]
+        of_near += one * one
+        of_far += other * other
+        of_both += one * other
+    if is_signed:
+        return _match(one, other, weights)
+    return max(of_near, of_far, _mixed(of_near, of_far, of_both, weights))
 
 
 @numba.njit(fastmath=True, **COMPILED)
-def find_highest_energy(near, far, mixing, rows, room, energy):
+def find_highest_energy(near, far, mixing, rows, energy):
     """
     Write the root of the largest energy of three profiles to the rows of some channels.
 
     Parameters
     ----------
-    near, far : np.ndarray, shape (num_rows, num_directions, num_places), float32
+    near, far : np.ndarray, shape (num_rows, num_blocks, DETECTION_DIRECTIONS * PLACES_AT_ONCE), float32
         Products of the traces with two profiles of each channel; the third one is a mixture of them.
     mixing : np.ndarray, shape (num_channels, 2), float32
         Its weights.
     rows : np.ndarray, shape (num_rows,), int
         The channels.
-    room : np.ndarray, shape (3, num_places), float32
-        Room for three energies.
     energy : np.ndarray, shape (num_channels, num_energies), float32
-        Filled in these rows; at most `num_places` long.
+        Filled in these rows; at most as long as all blocks together.
     """
-    of_near, of_far, of_both = room
     for row in range(len(rows)):
-        of_near[:], of_far[:], of_both[:] = 0.0, 0.0, 0.0
-        for direction in range(near.shape[1]):
-            one, other = near[row, direction], far[row, direction]
-            for place in range(len(of_near)):
-                of_near[place] += one[place] * one[place]
-                of_far[place] += other[place] * other[place]
-                of_both[place] += one[place] * other[place]
-        weights, highest = mixing[rows[row]], energy[rows[row]]
-        for place in range(len(highest)):
-            mixed = _mixed(of_near[place], of_far[place], of_both[place], weights)
-            highest[place] = np.sqrt(max(of_near[place], of_far[place], mixed))
+        weights, found = mixing[rows[row]], energy[rows[row]]
+        for block in range(near.shape[1]):
+            one, other = near[row, block], far[row, block]
+            highest = found[block * PLACES_AT_ONCE : (block + 1) * PLACES_AT_ONCE]
+            for place in range(len(highest)):
+                of_near, of_far, of_both = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+                # The compiler unrolls this loop, whose length it knows, and vectorises the one around it.
+                for direction in range(DETECTION_DIRECTIONS):
+                    column = direction * PLACES_AT_ONCE + place
+                    of_near += one[column] * one[column]
+                    of_far += other[column] * other[column]
+                    of_both += one[column] * other[column]
+                highest[place] = np.sqrt(max(of_near, of_far, _mixed(of_near, of_far, of_both, weights)))
 
 
 @numba.njit(fastmath=True, **COMPILED)
@@ -104,21 +115,15 @@ def find_highest_match(near, far, mixing, rows, matches):
     """
     Write the largest match of three profiles to the rows of some channels.
 
-    Parameters
-    ----------
-    near, far : np.ndarray, shape (num_rows, num_places), float32
-        Products of the traces with two profiles of each channel and the waveform; the third profile is a mixture.
-    mixing : np.ndarray, shape (num_channels, 2), float32
-        Its weights.
-    rows : np.ndarray, shape (num_rows,), int
-        The channels.
-    matches : np.ndarray, shape (num_channels, num_matches), float32
-        Filled in these rows; at most `num_places` long.
+    Parameters as in `find_highest_energy`, for one direction; `matches` is filled.
     """
     for row in range(len(rows)):
-        weights, highest, one, other = mixing[rows[row]], matches[rows[row]], near[row], far[row]
-        for place in range(len(highest)):
-            highest[place] = _match(one[place], other[place], weights)
+        weights, found = mixing[rows[row]], matches[rows[row]]
+        for block in range(near.shape[1]):
+            one, other = near[row, block], far[row, block]
+            highest = found[block * PLACES_AT_ONCE : (block + 1) * PLACES_AT_ONCE]
+            for place in range(len(highest)):
+                highest[place] = _match(one[place], other[place], weights)
 
 
 @numba.njit(fastmath=True, **INNER)

@@ -3,14 +3,15 @@
 import math
 
 import numpy as np
-import scipy.fft
 import torch
-from torch.nn.functional import pad
+from torch.nn.functional import conv1d, pad
 
-from ..on_device import DeviceStep, real_transform_back
-from .energy import MOST_BLOCK_PLACES, EnergyFilters
+from ..on_device import DeviceStep
+from .energy import EnergyFilters
 from .energy_kernels import OPPOSITE_WEIGHT
 
+# Places whose energy is measured together.
+MOST_BLOCK_PLACES = 2000
 # Waveforms whose energy is measured at once; it bounds the memory and does not change the result.
 WAVEFORMS_AT_ONCE = 4096
 
@@ -56,20 +57,14 @@ class EnergyOnDevice:
         num_blocks, block_frames = math.ceil(num_places / places), (places - 1) * stride + num_samples
         missing = (num_blocks - 1) * places * stride + block_frames - len(traces)
         blocks = pad(traces.T, (0, max(0, missing))).unfold(1, block_frames, places * stride)
-        size = scipy.fft.next_fast_len(math.ceil(block_frames / stride), real=True)
         energy = traces.new_empty((num_channels, num_blocks, places))
         for part in self.step.parts(num_blocks):
-            spectra = torch.fft.rfft(blocks[:, part], size * stride)[..., : size // 2 + 1]
-            projected = (
-                real_transform_back(spectra * own, size)[..., :places].reshape(num_channels, -1)
-                for own in self._spectra(size, stride)
+            own = blocks[:, part].reshape(-1, 1, block_frames)
+            projected = conv1d(own, self.directions[:, None], stride=stride).swapaxes(0, 1)
+            energy[:, part] = self._highest(projected.reshape(len(self.directions), num_channels, -1)).reshape(
+                num_channels, -1, places
             )
-            energy[:, part] = self._highest(projected).reshape(num_channels, -1, places)
         return energy.reshape(num_channels, -1)[:, :num_places]
-
-    def _spectra(self, size: int, stride: int) -> torch.Tensor:
-        """Conjugate transforms of the directions, up to the highest frequency that every stride-th frame can show."""
-        return torch.fft.rfft(self.directions, size * stride).conj()[:, : size // 2 + 1] / stride
 
     def _highest(self, projected) -> torch.Tensor:
         """Root of the largest energy of three profiles, from traces projected on each direction, (channels, places)."""
@@ -84,21 +79,24 @@ class EnergyOnDevice:
         mixed = first**2 * of_near + last**2 * of_far + 2 * first * last * of_both
         return torch.maximum(torch.maximum(of_near, of_far), mixed).clamp_min(0).sqrt()
 
-    def at(self, traces: torch.Tensor, starts: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    def at(self, traces: torch.Tensor, starts: np.ndarray, channels: np.ndarray, num_frames: int = 1) -> np.ndarray:
         """
-        Energy at a few frames and channels, as `energy.spike_energy_at`.
+        Energy at a few channels and successive frames, as `energy.spike_energy_at`.
 
         Parameters
         ----------
         traces : torch.Tensor, shape (num_frames, num_channels), float32
             White traces.
         starts, channels : np.ndarray, shape (num_spikes,), int
-            First frame and channel of each waveform.
+            First frame and channel of the first waveforms.
+        num_frames : int, default: 1
+            Number of waveforms, each of which starts a frame later than the one before.
 
         Returns
         -------
-        np.ndarray, shape (num_spikes,), float32
+        np.ndarray, shape (num_frames, num_spikes), float32
         """
+        starts, channels = (starts + np.arange(num_frames)[:, None]).ravel(), np.tile(channels, num_frames)
         samples = torch.arange(self.directions.shape[1], device=self.step.device)[None, :, None]
         energies = [np.zeros(0, dtype="float32")]
         for first in range(0, len(starts), WAVEFORMS_AT_ONCE):
@@ -112,4 +110,4 @@ class EnergyOnDevice:
             else:
                 sizes = (products**2).sum(dim=1).amax(dim=1).sqrt()
             energies.append(sizes.cpu().numpy())
-        return np.concatenate(energies)
+        return np.concatenate(energies).reshape(num_frames, -1)

@@ -55,8 +55,8 @@ class CandidateFinderOnDevice(CandidateFinder):
         places, channels = torch.nonzero(is_highest.T, as_tuple=True)
         return tuple(found.cpu().numpy() for found in (places, channels, energy[channels, places]))
 
-    def _energy_at(self, traces, starts, channels):
-        return self.energy.at(traces, starts, channels)
+    def _energy_at(self, traces, starts, channels, num_frames):
+        return self.energy.at(traces, starts, channels, num_frames)
 
 
 class SpikeDetectorOnDevice(SpikeDetector):

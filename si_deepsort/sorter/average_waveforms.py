@@ -1,6 +1,6 @@
 """Average waveforms of many units, read in one pass over the recording."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ import numba
 import numpy as np
 from spikeinterface.core import BaseRecording
 
-from ..compiled import COMPILED
+from ..compiled import COMPILED, INNER
 from ..geometry import channel_distances
 from ..preprocessing.half_precision import stored_halves
 from ..spike_vectors import some_of_each
-from ..threads import each, num_threads
+from ..threads import each
 from .waveforms import CHUNK_S, chunks_with_events, single, stored_traces
 
 # Spikes that are averaged for each unit, at most. Noise adds 1 / MOST_AVERAGED_SPIKES to the variance of an average of
@@ -92,29 +92,43 @@ def average_waveforms(
         onsets = own["sample_index"].astype("int64") - first
         _add_waveforms(sums, counts, traces, onsets, own["unit_index"].astype("int64"), bounds, limits)
 
-    def chunks_of(own):
-        return chunks_with_events(recording, own, chunk_s)
+    if subtract is None and stored_halves(recording) is not None:
+        # Unit by unit, its sums stay in the processor's cache; to look at stored traces once more costs nothing.
+        def add_unit(unit_and_positions):
+            for traces, positions in stored_traces_of(recording, spikes, unit_and_positions[1]):
+                add(traces, nbefore, spikes[positions])
 
-    read = partial(_read_chunk, recording, nbefore=nbefore, nafter=nafter, subtract=subtract)
-    _add_in_order(add, read, chunks_of, spikes, is_stored=subtract is None and stored_halves(recording) is not None)
+        for _ in each(add_unit, positions_of_units(spikes)):
+            pass
+    else:
+        # In one thread: in another order the sums would round differently.
+        read = partial(_read_chunk, recording, nbefore=nbefore, nafter=nafter, subtract=subtract)
+        for traces, first, positions in each(read, chunks_with_events(recording, spikes, chunk_s)):
+            add(traces, first, spikes[positions])
     return _averages_and_differences(sums, counts, bounds)
 
 
-def _add_in_order(add, read, chunks_of, spikes, *, is_stored: bool) -> None:
-    """Add the waveforms of each unit in one thread: in another order the sums would round differently."""
+def positions_of_units(spikes: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Each unit that has spikes, and their positions in a sorted spike vector, ascending."""
+    if len(spikes) == 0:
+        return []
+    order = np.argsort(spikes["unit_index"], kind="stable")
+    units, firsts = np.unique(spikes["unit_index"][order], return_index=True)
+    return list(zip(units.tolist(), np.split(order, firsts[1:]), strict=True))
 
-    def add_units(own):
-        for traces, first, positions in map(read, chunks_of(own)):
-            add(traces, first, own[positions])
 
-    if is_stored:
-        # To look at stored traces once more costs nothing.
-        groups = [spikes[spikes["unit_index"] % num_threads() == group] for group in range(num_threads())]
-        for _ in each(add_units, groups):
-            pass
-    else:
-        for traces, first, positions in each(read, chunks_of(spikes)):
-            add(traces, first, spikes[positions])
+def stored_traces_of(
+    recording: BaseRecording, spikes: np.ndarray, positions: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """
+    Stored traces of each segment in which some spikes lie, and the positions of these spikes.
+
+    They are to be given back soon: a file that stays open would fill the memory with all that was read of it.
+    """
+    segments = spikes["segment_index"][positions]
+    for segment_index in np.unique(segments).tolist():
+        traces = stored_traces(recording, segment_index, 0, recording.get_num_frames(segment_index))
+        yield traces, positions[segments == segment_index]
 
 
 def _read_chunk(recording: BaseRecording, chunk, *, nbefore, nafter, subtract) -> tuple[np.ndarray, int, np.ndarray]:
@@ -176,10 +190,22 @@ def _add_waveforms(sums, counts, traces: np.ndarray, onsets, units, bounds, limi
             for sample in range(num_samples):
                 total, waveform = sums[half, unit, sample, first:last], traces[onset + sample, first:last]
                 if limits is None:
-                    for place in range(len(total)):
-                        total[place] += single(waveform[place])
+                    _add_row(total, waveform)
                 else:
-                    low, high = limits.low[unit, sample], limits.high[unit, sample]
-                    for place in range(len(total)):
-                        total[place] += min(max(single(waveform[place]), low[place]), high[place])
+                    _add_limited(total, waveform, limits.low[unit, sample], limits.high[unit, sample])
             counts[half, unit] += 1
+
+
+# The compiler vectorises these as functions of their own.
+@numba.njit(**INNER)
+def _add_row(total, waveform):
+    for place in range(len(total)):
+        total[place] += single(waveform[place])
+
+
+@numba.njit(**INNER)
+def _add_limited(total, waveform, low, high):
+    for place in range(len(total)):
+        value = single(waveform[place])
+        value = low[place] if value < low[place] else value
+        total[place] += high[place] if value > high[place] else value

@@ -68,8 +68,9 @@ def test_before_training_a_network_detects_what_energy_detects(white, network):
     given = dict(applied_front_end=DEFAULT_FRONT_END, job_kwargs=QUIET)
     expected = find_peaks(white, method="energy", **given)
     found = find_peaks(white, method=net, **given)
-    # Peaks on the very border of the rule may go either way: the network rounds to single precision.
-    assert len(np.setxor1d(found["sample_index"], expected["sample_index"])) <= 0.01 * len(expected)
+    # Peaks on the very border of the rule may go either way: the network rounds to single precision, and its smaller
+    # threshold leaves more peaks whose energy is small at the nearest place.
+    assert len(np.setxor1d(found["sample_index"], expected["sample_index"])) <= 0.02 * len(expected)
 
 
 @pytest.mark.parametrize("gain", [3.0, -3.0])

@@ -94,5 +94,5 @@ def test_single_places_are_measured_as_all(num_channels):
     traces = rng.standard_normal((2000, num_channels)).astype("float32")
     matches = spike_energy(traces, filters)
     starts, channels = rng.integers(0, matches.shape[1], 200), rng.integers(0, num_channels, 200)
-    found = spike_energy_at(traces, filters, starts, channels)
+    (found,) = spike_energy_at(traces, filters, starts, channels)
     np.testing.assert_allclose(found, matches[channels, starts], atol=1e-4)

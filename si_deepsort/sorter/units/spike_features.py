@@ -222,7 +222,8 @@ def read_spike_features(
     reach = dict(nbefore=templates.nbefore, nafter=templates.values.shape[1] - templates.nbefore)
     if directions is None:
         directions = _spike_directions(traces, as_peaks, neighbor_indices(locations, DIRECTION_CHANNELS), seed, reach)
-    others = OtherSpikes(absolute_times(spikes), spikes["unit_index"].astype("int64"), templates.values)
+    units_of_all = spikes["unit_index"].astype("int64")
+    others = OtherSpikes(absolute_times(spikes), units_of_all, templates.values, templates.visible)
     return SpikeFeatures(
         _coefficients(traces, as_peaks, neighbors, directions, reach, others, chosen),
         [np.flatnonzero(owners == unit) for unit in range(len(templates.values))],

@@ -29,7 +29,8 @@ def test_what_is_left_of_a_window_is_the_template_of_its_spike():
     windows = np.zeros((len(spikes), num_samples, num_channels + 1), dtype="float32")
     for window, time in zip(windows, spikes["sample_index"], strict=True):
         window[:, :-1] = traces[time - templates.nbefore :][:num_samples]
-    others = OtherSpikes(absolute_times(spikes), spikes["unit_index"].astype("int64"), templates.values)
+    units = spikes["unit_index"].astype("int64")
+    others = OtherSpikes(absolute_times(spikes), units, templates.values, templates.visible)
     others.subtract(windows, np.arange(len(spikes)), channels)
     np.testing.assert_allclose(windows[:, :, :-1], templates.values[spikes["unit_index"]], atol=1e-4)
     assert np.all(windows[:, :, -1] == 0)
