@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy.fft
 import scipy.signal
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -185,7 +186,8 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
         White traces.
     filters : EnergyFilters
     stride : int, default: 1
-        Frames between two places at which the energy is measured.
+        Frames between two places at which the energy is measured. What the directions hold above half of the resulting
+        rate is left out: at so few places it would be noise.
 
     Returns
     -------
@@ -196,7 +198,7 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
     num_samples, num_channels = filters.directions.shape[1], traces.shape[1]
     num_places = max(0, (len(traces) - num_samples) // stride + 1)
     energy = np.empty((num_channels, num_places), dtype="float32")
-    delayed = _delayed(filters.directions, stride)
+    delayed = _delayed(directions_below(filters.directions, stride), stride)
     num_blocks = max(1, MOST_PROJECTED // (delayed.shape[1] * num_channels))
     num_blocks = min(num_blocks, max(1, math.ceil(num_places / PLACES_AT_ONCE)))
     step = PLACES_AT_ONCE * num_blocks
@@ -215,6 +217,15 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
             near, far = products.reshape(2, len(rows), num_blocks, -1)
             find(near, far, filters.mixing, rows, energy[:, start : start + step])
     return energy
+
+
+def directions_below(directions: np.ndarray, stride: int) -> np.ndarray:
+    """Directions (num_directions, num_samples), float32, without what lies above half of the rate of places."""
+    num_samples = directions.shape[1]
+    size = 2 * stride * num_samples
+    spectra = scipy.fft.rfft(directions, size, axis=1)
+    spectra[:, num_samples + 1 :] = 0
+    return scipy.fft.irfft(spectra, size, axis=1)[:, :num_samples]
 
 
 def _delayed(directions: np.ndarray, stride: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import conv1d, pad
 
 from ..on_device import DeviceStep
-from .energy import EnergyFilters
+from .energy import EnergyFilters, directions_below
 from .energy_kernels import OPPOSITE_WEIGHT
 
 # Places whose energy is measured together.
@@ -27,7 +27,7 @@ class EnergyOnDevice:
     """
 
     def __init__(self, filters: EnergyFilters, step: DeviceStep):
-        self.step = step
+        self.step, self.filters = step, filters
         self.directions = step.send(filters.directions)
         self.near, self.far = step.send(filters.profiles[0]), step.send(filters.profiles[-1])
         self.mixing, self.is_signed = step.send(filters.mixing), filters.is_signed
@@ -58,9 +58,10 @@ class EnergyOnDevice:
         missing = (num_blocks - 1) * places * stride + block_frames - len(traces)
         blocks = pad(traces.T, (0, max(0, missing))).unfold(1, block_frames, places * stride)
         energy = traces.new_empty((num_channels, num_blocks, places))
+        directions = self.step.send(directions_below(self.filters.directions, stride))
         for part in self.step.parts(num_blocks):
             own = blocks[:, part].reshape(-1, 1, block_frames)
-            projected = conv1d(own, self.directions[:, None], stride=stride).swapaxes(0, 1)
+            projected = conv1d(own, directions[:, None], stride=stride).swapaxes(0, 1)
             energy[:, part] = self._highest(projected.reshape(len(self.directions), num_channels, -1)).reshape(
                 num_channels, -1, places
             )

@@ -13,7 +13,7 @@ from spikeinterface.core.core_tools import define_function_from_class
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from ..chunks import tiles
-from ..compiled import COMPILED
+from ..compiled import COMPILED, INNER
 
 # Order of the filter. The Bessel filter has the flattest delay, so that it hardly changes the shape of spikes.
 ORDER = 2
@@ -108,19 +108,22 @@ def filter_forward_and_backward(traces: np.ndarray, sections: np.ndarray) -> Non
 @numba.njit(fastmath=True, **COMPILED)
 def _filter(traces, sections, frame, step, state):
     """Filter from a frame on, in place and in either direction, by the transposed direct form II; the state is 0."""
-    num_frames, num_channels = traces.shape
-    for _ in range(num_frames):
-        row = traces[frame]
+    for _ in range(len(traces)):
         for section in range(len(sections)):
-            b0, b1, b2, _, a1, a2 = sections[section]
-            first, second = state[section, 0], state[section, 1]
-            for channel in range(num_channels):
-                before = row[channel]
-                after = b0 * before + first[channel]
-                first[channel] = b1 * before - a1 * after + second[channel]
-                second[channel] = b2 * before - a2 * after
-                row[channel] = after
+            _filter_frame(traces[frame], sections[section], state[section, 0], state[section, 1])
         frame += step
+
+
+@numba.njit(fastmath=True, **INNER)
+def _filter_frame(row, section, first, second):
+    """One section of the filter at one frame; the compiler vectorises it as a function of its own."""
+    b0, b1, b2, _, a1, a2 = section
+    for channel in range(len(row)):
+        before = row[channel]
+        after = b0 * before + first[channel]
+        first[channel] = b1 * before - a1 * after + second[channel]
+        second[channel] = b2 * before - a2 * after
+        row[channel] = after
 
 
 band_pass = define_function_from_class(source_class=BandPassRecording, name="band_pass")

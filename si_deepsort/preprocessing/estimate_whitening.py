@@ -227,14 +227,13 @@ def prediction_error_filter(scaled_traces: np.ndarray, quiet: np.ndarray, order:
         First tap 1. The filter is [1] if the order is 0 or too few frames are quiet.
     """
     masked = np.where(quiet, scaled_traces, 0.0)
-    counts = quiet.astype("float32")
-    if order == 0 or scaled_traces.shape[1] == 0 or counts.sum() < 100 * (order + 1):
+    if order == 0 or scaled_traces.shape[1] == 0 or np.count_nonzero(quiet) < 100 * (order + 1):
         return np.ones(1)
     covariance = np.empty(order + 1)
     for lag in range(order + 1):
         stop = len(masked) - lag
-        pairs = float(np.sum(counts[:stop] * counts[lag:], dtype="float64"))
-        covariance[lag] = np.sum(masked[:stop] * masked[lag:], dtype="float64") / max(pairs, 1.0)
+        pairs = np.count_nonzero(quiet[:stop] & quiet[lag:])
+        covariance[lag] = np.sum(masked[:stop] * masked[lag:], dtype="float64") / max(pairs, 1)
     covariance[0] *= 1.0 + RIDGE
     coefficients = scipy.linalg.solve_toeplitz(covariance[:-1], covariance[1:])
     return np.concatenate(([1.0], -coefficients))
