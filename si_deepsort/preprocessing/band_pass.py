@@ -110,14 +110,14 @@ def _filter(traces, sections, frame, step, state):
     """Filter from a frame on, in place and in either direction, by the transposed direct form II; the state is 0."""
     for _ in range(len(traces)):
         for section in range(len(sections)):
-            _filter_frame(traces[frame], sections[section], state[section, 0], state[section, 1])
+            b0, b1, b2, _, a1, a2 = sections[section]
+            _filter_frame(traces[frame], state[section, 0], state[section, 1], b0, b1, b2, a1, a2)
         frame += step
 
 
 @numba.njit(fastmath=True, **INNER)
-def _filter_frame(row, section, first, second):
+def _filter_frame(row, first, second, b0, b1, b2, a1, a2):
     """One section of the filter at one frame; the compiler vectorises it as a function of its own."""
-    b0, b1, b2, _, a1, a2 = section
     for channel in range(len(row)):
         before = row[channel]
         after = b0 * before + first[channel]
