@@ -205,10 +205,8 @@ class MatchingRounds:
             Positions of the peaks that were clustered last on each channel, see `worth_clustering`.
         """
         values = self.refinement
-        averages = average_units(
-            self.traces, spikes, self.background, nbefore=values.nbefore, nafter=values.nafter, seed=values.seed
-        )
-        templates = averages.templates()
+        reach = dict(nbefore=values.nbefore, nafter=values.nafter)
+        templates = average_units(self.traces, spikes, self.background, **reach, seed=values.seed).templates()
         candidates = np.flatnonzero(are_inside(self.peaks, chunks))
         residual = candidates[self.are_residual(self.peaks[candidates], spikes, templates)]
         chosen, clustered = worth_clustering(self.peaks["channel_index"], residual, clustered_before)

@@ -108,8 +108,10 @@ def refine_clusters(
     -------
     Refined
     """
-    aligned = _aligned_units(traces, spikes, background, values)
-    return drop_redundant(traces, merge_by_templates(aligned, values), values, fewest_others=2)
+    # Under one name, so that averages of many units are given back once they are joined.
+    units = _aligned_units(traces, spikes, background, values)
+    units = merge_by_templates(units, values)
+    return drop_redundant(traces, units, values, fewest_others=2)
 
 
 def refine_without_matching(
@@ -138,9 +140,9 @@ def refine_matched(
     traces: BaseRecording, spikes: np.ndarray, background: Background, values: RefinementValues
 ) -> Refined:
     """Refine units whose spikes are nearly complete and pure. Parameters and result as in `refine_clusters`."""
-    joined = join_parts(traces, _aligned_units(traces, spikes, background, values), values)
-    merged = merge_by_spikes(traces, joined, values)
-    return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=2), values)
+    units = join_parts(traces, _aligned_units(traces, spikes, background, values), values)
+    units = merge_by_spikes(traces, units, values)
+    return drop_satellites(traces, drop_redundant(traces, units, values, fewest_others=2), values)
 
 
 def refine_before_last_matching(
@@ -164,9 +166,9 @@ def refine_along_drift(
     Until then, parts of a unit that drift leaves different have templates of their own, each for its moments of the
     recording; here they become one unit. Parameters and result as in `refine_clusters`.
     """
-    joined = join_parts(traces, _aligned_units(traces, spikes, background, values), values)
-    merged = merge_parts_along_drift(traces, joined, values)
-    return drop_satellites(traces, drop_redundant(traces, merged, values, fewest_others=2), values)
+    units = join_parts(traces, _aligned_units(traces, spikes, background, values), values)
+    units = merge_parts_along_drift(traces, units, values)
+    return drop_satellites(traces, drop_redundant(traces, units, values, fewest_others=2), values)
 
 
 def align_to_peaks(spikes: np.ndarray, averages: UnitAverages) -> tuple[np.ndarray, UnitAverages]:
