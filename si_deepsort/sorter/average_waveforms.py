@@ -93,19 +93,25 @@ def average_waveforms(
         _add_waveforms(sums, counts, traces, onsets, own["unit_index"].astype("int64"), bounds, limits)
 
     if subtract is None and stored_halves(recording) is not None:
-        # Unit by unit, its sums stay in the processor's cache; to look at stored traces once more costs nothing.
-        def add_unit(unit_and_positions):
-            for traces, positions in stored_traces_of(recording, spikes, unit_and_positions[1]):
-                add(traces, nbefore, spikes[positions])
-
-        for _ in each(add_unit, positions_of_units(spikes)):
-            pass
+        _add_by_unit(add, recording, spikes, nbefore)
     else:
         # In one thread: in another order the sums would round differently.
         read = partial(_read_chunk, recording, nbefore=nbefore, nafter=nafter, subtract=subtract)
         for traces, first, positions in each(read, chunks_with_events(recording, spikes, chunk_s)):
             add(traces, first, spikes[positions])
     return _averages_and_differences(sums, counts, bounds)
+
+
+def _add_by_unit(add, recording: BaseRecording, spikes, nbefore) -> None:
+    """Add the waveforms of one unit after the other: its sums stay in the processor's cache."""
+
+    def add_unit(unit_and_positions):
+        # To look at stored traces once more costs nothing.
+        for traces, positions in stored_traces_of(recording, spikes, unit_and_positions[1]):
+            add(traces, nbefore, spikes[positions])
+
+    for _ in each(add_unit, positions_of_units(spikes)):
+        pass
 
 
 def positions_of_units(spikes: np.ndarray) -> list[tuple[int, np.ndarray]]:

@@ -209,8 +209,7 @@ def read_spike_features(
         Units whose spikes are read; None reads those of all.
     """
     locations = traces.get_channel_locations()[:, :2]
-    neighbors = channels_within(locations, ISOLATION_RADIUS_UM)
-    peak_channels = main_channels(templates.values)
+    neighbors, peak_channels = channels_within(locations, ISOLATION_RADIUS_UM), main_channels(templates.values)
     is_isolated = are_isolated(spikes, templates.values, locations, most_overlap=most_overlap)
     isolated = np.flatnonzero(is_isolated & (units is None or np.isin(spikes["unit_index"], units)))
     chosen = isolated[some_of_each(spikes["unit_index"][isolated], most_spikes, seed)]
@@ -222,8 +221,8 @@ def read_spike_features(
     reach = dict(nbefore=templates.nbefore, nafter=templates.values.shape[1] - templates.nbefore)
     if directions is None:
         directions = _spike_directions(traces, as_peaks, neighbor_indices(locations, DIRECTION_CHANNELS), seed, reach)
-    units_of_all = spikes["unit_index"].astype("int64")
-    others = OtherSpikes(absolute_times(spikes), units_of_all, templates.values, templates.visible)
+    times, units_of_all = absolute_times(spikes), spikes["unit_index"].astype("int64")
+    others = OtherSpikes(times, units_of_all, templates.values, templates.visible)
     return SpikeFeatures(
         _coefficients(traces, as_peaks, neighbors, directions, reach, others, chosen),
         [np.flatnonzero(owners == unit) for unit in range(len(templates.values))],
