@@ -95,10 +95,8 @@ def average_waveforms(
     if subtract is None and stored_halves(recording) is not None:
         _add_by_unit(add, recording, spikes, nbefore)
     else:
-        # In one thread: in another order the sums would round differently.
         read = partial(_read_chunk, recording, nbefore=nbefore, nafter=nafter, subtract=subtract)
-        for traces, first, positions in each(read, chunks_with_events(recording, spikes, chunk_s)):
-            add(traces, first, spikes[positions])
+        _add_by_chunk(add, read, chunks_with_events(recording, spikes, chunk_s), spikes)
     return _averages_and_differences(sums, counts, bounds)
 
 
@@ -112,6 +110,12 @@ def _add_by_unit(add, recording: BaseRecording, spikes, nbefore) -> None:
 
     for _ in each(add_unit, positions_of_units(spikes)):
         pass
+
+
+def _add_by_chunk(add, read, chunks, spikes) -> None:
+    """Add waveforms in one thread: in another order the sums would round differently."""
+    for traces, first, positions in each(read, chunks):
+        add(traces, first, spikes[positions])
 
 
 def positions_of_units(spikes: np.ndarray) -> list[tuple[int, np.ndarray]]:
