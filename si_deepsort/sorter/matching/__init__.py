@@ -8,5 +8,7 @@ Template matching in white traces.
 - `pursuit`         spikes in a chunk of traces
 - `prior_odds`      how much evidence a spike of each unit needs
 - `kernels`         its compiled part
+- `joint_fits`      spikes that overlap explained together, compiled
+- `pair_fits`       the pair of spikes that explains what is near a spike best, compiled
 - `residual_peaks`  peaks that no matched spike explains
 """

@@ -1,7 +1,8 @@
 """
 The compiled part of matching: spikes are subtracted where they explain most, then moved to where they fit best.
 
-All of it is in one file, its constants included: numba's cache on disk notices changes of this file only.
+numba's cache on disk notices changes of a function's own file alone: what is called here is here.
+`joint_fits` and `pair_fits` use some of it: delete the cache after a change.
 """
 
 import heapq
@@ -84,14 +85,14 @@ def _subtract(correlations, overlaps, num_lags, place, weights):
 
 
 @numba.njit(**INNER)
-def _subtract_from_all(correlations, starts, others, values, num_lags, unit, place, weights):
+def subtract_from_all(correlations, starts, others, values, num_lags, unit, place, weights):
     """Subtract a spike of a unit from all correlations."""
     for pair in range(starts[unit], starts[unit + 1]):
         _subtract(correlations[others[pair]], values[pair], num_lags, place, weights)
 
 
 @numba.njit(**INNER)
-def _weigh(weights, amplitude, delays):
+def weigh(weights, amplitude, delays):
     """Write the weights that subtract a spike: its amplitude times those of its delay."""
     for tap in range(len(weights)):
         weights[tap] = amplitude * delays[tap]
@@ -184,7 +185,7 @@ def find_spikes(
             places[count], numbers[0, count], numbers[1, count], sizes[count] = place, unit, jitter, amplitude
             count += 1
             blocked[unit, max(0, place - refractory) : place + refractory + 1] = True
-            _weigh(weights, amplitude, delays[jitter])
+            weigh(weights, amplitude, delays[jitter])
             first, end = max(place - reach, 0), min(place + reach + 1, last)
             for pair in range(starts[unit], starts[unit + 1]):
                 own, closed, other = correlations[others[pair]], blocked[others[pair]], others[pair]
@@ -275,20 +276,20 @@ def reconsider_spikes(
     weights, new_weights, change = room[0], room[1], room[2]
     for spike in order:
         place, unit, jitter, size = places[spike], numbers[0, spike], numbers[1, spike], sizes[spike]
-        _weigh(weights, size, delays[jitter])
+        weigh(weights, size, delays[jitter])
         best_unit, best_place, best_jitter, best_height = _best_fit(
             correlations, blocked, overlaps, costs, precision, reach, least, unit, place, jitter, size, weights
         )
         amplitude = np.float32((best_height + precision) / (norms[best_unit] + precision))
-        _weigh(new_weights, amplitude, delays[best_jitter])
+        weigh(new_weights, amplitude, delays[best_jitter])
         if best_unit != unit or best_place != place:
-            _weigh(change, np.float32(-1.0), weights)
-            _subtract_from_all(correlations, starts, others, values, num_lags, unit, place, change)
-            _subtract_from_all(correlations, starts, others, values, num_lags, best_unit, best_place, new_weights)
+            weigh(change, np.float32(-1.0), weights)
+            subtract_from_all(correlations, starts, others, values, num_lags, unit, place, change)
+            subtract_from_all(correlations, starts, others, values, num_lags, best_unit, best_place, new_weights)
         elif best_jitter != jitter or abs(amplitude - size) * np.sqrt(norms[unit]) > NEGLIGIBLE_CHANGE:
             for tap in range(len(change)):
                 change[tap] = new_weights[tap] - weights[tap]
-            _subtract_from_all(correlations, starts, others, values, num_lags, unit, place, change)
+            subtract_from_all(correlations, starts, others, values, num_lags, unit, place, change)
         else:
             continue
         places[spike], numbers[0, spike], numbers[1, spike], sizes[spike] = (
