@@ -12,8 +12,9 @@ from ...compiled import COMPILED
 from ...preprocessing.half_precision import to_single_precision
 from ...threads import each
 
-# Length of a block in templates: longer blocks need more memory, shorter ones are mostly overlap. Chosen by speed.
-TEMPLATES_PER_BLOCK = 20
+# Length of a block in templates: what is computed for longer blocks leaves the processor's fastest caches, and shorter
+# ones are mostly overlap. Chosen by speed.
+TEMPLATES_PER_BLOCK = 14
 # Blocks that are multiplied at once with the transform of a template. Chosen by speed.
 BLOCKS_AT_ONCE = 4
 # Waveforms of templates on one channel that are transformed at once: it bounds the memory. Chosen by speed.
