@@ -9,7 +9,7 @@ from ...preprocessing.half_precision import stored_halves
 from ..matching.correlate import MatchedFilters, correlate_blocks, make_matched_filters
 from ..matching.kernels import INTERPOLATION_REACH
 from ..matching.overlaps import TemplateOverlaps, make_template_overlaps
-from ..matching.pursuit import pursue_correlations
+from ..matching.pursuit import JOINT_TURNS, pursue_correlations
 from ..waveforms import cut_out, stored_traces
 from .spike_costs import SpikeShapes, best_pairs, make_spike_shapes, spike_costs, subtract_spikes
 
@@ -114,6 +114,7 @@ class WindowTemplates:
             thresholds=thresholds,
             amplitude_variance=self.amplitude_variance,
             refractory_frames=round(REFRACTORY_REACH * self.num_samples),
+            joint_turns=JOINT_TURNS if is_unit_used else 0,
         )
         windows, frames = np.divmod(frames, self.filters.block_frames)
         return ExplainedSpikes(windows, frames - self.num_samples, units)
