@@ -4,6 +4,7 @@ Spike detection: peaks of the energy in white traces, by a threshold or judged b
 - `find_peaks.py`: `find_peaks`, the peaks of a recording by any method;
 - `probability.py`: `detection_probability`, the probability of a spike at each sample and channel;
 - `energy.py`, `energy_kernels.py`: energy of white traces in the subspace of spike waveforms, and its compiled part;
+- `products.py`: products of white traces with spike waveforms and spatial profiles;
 - `candidates.py`: peaks of this energy;
 - `windows.py`: the window around each candidate that a network looks at;
 - `spike_detector.py`: a network with all that it must know of one probe: white traces in, probabilities out;
@@ -13,6 +14,7 @@ Spike detection: peaks of the energy in white traces, by a threshold or judged b
 - `front_end.py`: the preprocessing that a detector was trained on, saved with it and applied again;
 - `threshold_detectors.py`: SpikeInterface's detectors as nodes;
 - `typical_waveform.py`: the waveform that most large spikes of a recording have, and filters that compare with it;
+- `larger_spikes.py`: what larger spikes make of the matches around them, and the matches without it;
 - `peak_times.py`: the sample at which the waveform of a candidate is largest;
 - `second_peaks.py`: which peaks are further peaks of larger spikes;
 - `bimodal.py`: which peaks stand out from the multi-unit background of their channel.

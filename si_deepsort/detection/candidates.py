@@ -14,7 +14,9 @@ import numpy as np
 
 from ..compiled import COMPILED
 from ..geometry import channel_distances, channels_within
-from .energy import EnergyFilters, comparison_stride, spike_energy, spike_energy_at
+from .energy import EnergyFilters, comparison_stride, spike_energy, spike_energy_at, spike_matches
+from .energy_kernels import find_highest_match_at_places
+from .larger_spikes import LARGE_SIZE, REACH_MS, REACH_UM, Responses, learn_responses, subtract_responses
 
 # Smallest energy at the place nearest to a peak, relative to its height between places.
 LEAST_AT_PLACE = 0.9
@@ -99,13 +101,35 @@ class CandidateFinder:
         self.stride = comparison_stride(sampling_frequency)
         self.exclusive_places = max(1, round(exclusive_ms * sampling_frequency / 1000 / self.stride))
         self.shadow_places = round(SHADOW_MS * sampling_frequency / 1000 / self.stride)
+        self.neighbors_of_large = channels_within(channel_locations, REACH_UM)
+        self.responses: Responses | None = None
+
+    def learn_responses(self, traces: np.ndarray) -> None:
+        """
+        Learn what large spikes make of the matches around them, which is subtracted from then on.
+
+        Parameters
+        ----------
+        traces : np.ndarray, shape (num_frames, num_channels), float32
+            White traces, some seconds of them.
+        """
+        found = spike_matches(traces, self.filters, self.stride)
+        places, channels, sizes = self._large_ones(found, self._matches(found))
+        order = np.lexsort((channels, places))
+        places, channels, sizes = places[order], channels[order], sizes[order]
+        alone = self._largest(places, channels, sizes, SHADOW_UM, self.shadow_places) == np.arange(len(places))
+        reach = round(REACH_MS / self.ms_per_place)
+        large = places[alone], channels[alone], sizes[alone]
+        self.responses = learn_responses(found, *large, self.neighbors_of_large, self.distances_um, reach)
 
     @property
     def margin(self) -> int:
         """Frames to either side that a candidate depends on."""
         # A multiple of the stride, so that all chunks are measured at the same frames if they start at multiples, too.
         places = math.ceil(self.filters.directions.shape[1] / self.stride)
-        return (places + self.exclusive_places + self.shadow_places) * self.stride
+        # Beside a spike there may be a larger one, which changes its size.
+        beside = 0 if self.responses is None else 2 * self.responses.reach
+        return (places + self.exclusive_places + self.shadow_places + beside) * self.stride
 
     def find(self, traces: np.ndarray, *, threshold: float, margin: int) -> Candidates:
         """
@@ -120,26 +144,70 @@ class CandidateFinder:
         margin : int
             Frames at either end that hold no candidate; those of `self.margin` and fewer depend on what lies beyond.
         """
-        places, channels, heights = self._local_maxima(traces, LEAST_AT_PLACE * threshold)
+        places, channels, heights, is_freed = self._local_maxima(traces, LEAST_AT_PLACE * threshold)
         around = self._largest(places, channels, heights, SHADOW_UM, self.shadow_places)
         echo = self._largest(places, channels, heights, ECHO_UM, max(1, round(ECHO_MS / self.ms_per_place)))
         lags_ms = (places[echo] - places) * self.ms_per_place
         echoes = np.column_stack([heights / heights[echo], self.distances_um[channels, channels[echo]], lags_ms])
-        frames, sizes = self._between_places(traces, places * self.stride, channels)
+        # Traces beside a larger spike are mostly its own.
+        frames, sizes = places * self.stride + self.filters.nbefore, heights.copy()
+        is_free = ~is_freed
+        frames[is_free], sizes[is_free] = self._between_places(traces, places[is_free] * self.stride, channels[is_free])
         is_inside = (sizes > threshold) & (frames >= margin) & (frames < len(traces) - margin)
         order = np.flatnonzero(is_inside)
         order = order[np.argsort(frames[order], kind="stable")]
         return Candidates(frames, channels, sizes, heights / heights[around], echoes.astype("float32")).where(order)
 
-    def _local_maxima(self, traces: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Places, channels and heights of the maxima of the energy above a threshold, ordered by place and channel."""
+    def _local_maxima(self, traces: np.ndarray, threshold: float) -> tuple[np.ndarray, ...]:
+        """
+        Places, channels and heights of the maxima of the energy above a threshold, ordered by place and channel.
+
+        Last, which of them hold less than the traces show, as a larger spike is beside them.
+        """
+        if self.responses is not None:
+            return self._freed_maxima(spike_matches(traces, self.filters, self.stride), threshold)
         energy = spike_energy(traces, self.filters, self.stride)
+        places, channels = self._highest(energy, threshold)
+        return places, channels, energy[channels, places], np.zeros(len(places), dtype=bool)
+
+    def _freed_maxima(self, found: np.ndarray, threshold: float) -> tuple[np.ndarray, ...]:
+        """As `_local_maxima`, of matches (2, num_channels, num_places), from which responses are subtracted."""
+        assert self.responses is not None
+        places, channels, heights = self._large_ones(found, self._matches(found))
+        order = np.argsort(-heights, kind="stable")
+        places, channels, sizes = places[order], channels[order], np.empty(len(order), dtype="float32")
+        is_changed = np.zeros(found.shape[1:], dtype=bool)
+        responses = self.responses.neighbors, self.responses.values
+        subtract_responses(found, self.filters.mixing, channels, places, *responses, is_changed, sizes)
+        matches = self._matches(found)
+        is_large = sizes > 0
+        places, channels = places[is_large], channels[is_large]
+        matches[channels, places], is_changed[channels, places] = sizes[is_large], False
+        places, channels = self._highest(matches, threshold)
+        return places, channels, matches[channels, places], is_changed[channels, places]
+
+    def _matches(self, found: np.ndarray) -> np.ndarray:
+        """The largest match of three profiles, (num_channels, num_places), from those of the first and the last."""
+        matches = np.empty(found.shape[1:], dtype="float32")
+        find_highest_match_at_places(found, self.filters.mixing, matches)
+        return matches
+
+    def _large_ones(self, found: np.ndarray, matches: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Places, channels and sizes of large spikes of the typical polarity."""
+        places, channels = self._highest(matches, LARGE_SIZE)
+        near, far = found[:, channels, places]
+        mixed = (self.filters.mixing[channels] * np.column_stack([near, far])).sum(axis=1)
+        is_typical = np.maximum(np.maximum(near, far), mixed) > LARGE_SIZE
+        places, channels = places[is_typical], channels[is_typical]
+        return places, channels, matches[channels, places]
+
+    def _highest(self, energy: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+        """Places and channels of the local maxima above a threshold, ordered by place and channel."""
         is_highest = np.zeros(energy.shape, dtype=bool)
         _find_local_maxima(energy, threshold, self.neighbors, self.exclusive_places, is_highest)
         channels, places = np.divmod(np.flatnonzero(is_highest), max(energy.shape[1], 1))
         order = np.lexsort((channels, places))
-        places, channels = places[order], channels[order]
-        return places, channels, energy[channels, places]
+        return places[order], channels[order]
 
     def _largest(self, places, channels, heights, radius_um, reach):
         """Position of the largest peak within a radius and a number of places of each, itself included."""

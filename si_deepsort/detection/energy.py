@@ -8,33 +8,25 @@ directions come from generated waveforms that pass the same filters as the trace
 exponential decay that passes the same whitening: nothing is fitted to the recording.
 """
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 import scipy.signal
-from numpy.lib.stride_tricks import sliding_window_view
 
 from ..generation import GenerationSettings, random_templates
 from ..geometry import channel_distances
 from ..preprocessing.whitening import Whitening
 from .energy_kernels import (
     DETECTION_DIRECTIONS,
-    PLACES_AT_ONCE,
     find_highest_energy,
     find_highest_match,
     measure_energies,
 )
+from .products import num_places, products_of
 
 # Rate in Hz at which traces are compared with waveforms at least: spikes hold next to nothing above half of it.
 COMPARISON_FREQUENCY = 14_000.0
-# Values of projected traces that are computed together, so that they stay in the processor's cache. Chosen by speed.
-MOST_PROJECTED = 250_000
-# Smallest number of channels whose energy is computed together: profiles are local, so with all channels of a long
-# probe together most products would be 0. Chosen by speed.
-LEAST_GROUP_CHANNELS = 12
 # Weights of a profile that are smaller than this, relative to its largest, are set to 0; they hold .2 % of its energy.
 SMALLEST_WEIGHT = 0.02
 # Distances in um over which the amplitude of a spike falls by a factor of e, from small to large neurons, and the
@@ -195,47 +187,27 @@ def spike_energy(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) ->
         In noise standard deviations, at [c, p] for the waveform on channel c that starts at frame `p * stride` and has
         its peak `filters.nbefore` later.
     """
-    num_samples, num_channels = filters.directions.shape[1], traces.shape[1]
-    num_places = max(0, (len(traces) - num_samples) // stride + 1)
-    energy = np.empty((num_channels, num_places), dtype="float32")
-    delayed = _delayed(directions_below(filters.directions, stride), stride)
-    num_blocks = max(1, MOST_PROJECTED // (delayed.shape[1] * num_channels))
-    num_blocks = min(num_blocks, max(1, math.ceil(num_places / PLACES_AT_ONCE)))
-    step = PLACES_AT_ONCE * num_blocks
-    stretch = np.empty(((step - PLACES_AT_ONCE) * stride + len(delayed), num_channels), dtype="float32")
-    blocks = sliding_window_view(stretch, len(delayed), axis=0)[:: PLACES_AT_ONCE * stride]
-    projected = np.empty((num_channels, num_blocks, delayed.shape[1]), dtype="float32")
-    order, groups = _local_groups(filters.profiles)
+    energy = np.empty((traces.shape[1], num_places(traces, filters, stride)), dtype="float32")
     find = find_highest_match if filters.is_signed else find_highest_energy
-    for start in range(0, num_places, step):
-        own = traces[start * stride : start * stride + len(stretch)]
-        np.take(own, order, axis=1, out=stretch[: len(own)], mode="clip")
-        stretch[len(own) :] = 0
-        np.matmul(blocks, delayed, out=projected.swapaxes(0, 1))
-        for rows, columns, weights in groups:
-            products = weights @ projected[columns].reshape(-1, num_blocks * delayed.shape[1])
-            near, far = products.reshape(2, len(rows), num_blocks, -1)
-            find(near, far, filters.mixing, rows, energy[:, start : start + step])
+    for start, stop, rows, near, far in products_of(traces, filters, stride):
+        find(near, far, filters.mixing, rows, energy[:, start:stop])
     return energy
 
 
-def directions_below(directions: np.ndarray, stride: int) -> np.ndarray:
-    """Directions (num_directions, num_samples), float32, without what lies above half of the rate of places."""
-    num_samples = directions.shape[1]
-    size = 2 * stride * num_samples
-    spectra = scipy.fft.rfft(directions, size, axis=1)
-    spectra[:, num_samples + 1 :] = 0
-    return scipy.fft.irfft(spectra, size, axis=1)[:, :num_samples]
+def spike_matches(traces: np.ndarray, filters: EnergyFilters, stride: int = 1) -> np.ndarray:
+    """
+    Match with a waveform through the nearest and the farthest profile, of either sign; arguments as `spike_energy`.
 
-
-def _delayed(directions: np.ndarray, stride: int) -> np.ndarray:
-    """Directions, one after the other, at each of the places that are compared at once, (num_frames, num_columns)."""
-    num_directions, num_samples = directions.shape
-    num_frames = (PLACES_AT_ONCE - 1) * stride + num_samples
-    delayed = np.zeros((num_frames, num_directions, PLACES_AT_ONCE), dtype="float32")
-    for place in range(PLACES_AT_ONCE):
-        delayed[place * stride : place * stride + num_samples, :, place] = directions.T
-    return delayed.reshape(num_frames, -1)
+    Returns
+    -------
+    np.ndarray, shape (2, num_channels, num_places), float32
+        In noise standard deviations.
+    """
+    matches = np.empty((2, traces.shape[1], num_places(traces, filters, stride)), dtype="float32")
+    for start, stop, rows, *products in products_of(traces, filters, stride):
+        for own, product in zip(matches, products, strict=True):
+            own[rows, start:stop] = product.reshape(len(rows), -1)[:, : stop - start]
+    return matches
 
 
 def spike_energy_at(
@@ -267,22 +239,3 @@ def spike_energy_at(
     bounds = np.column_stack([reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)])
     measure_energies(traces, starts, channels, filters.directions, *profiles, bounds, filters.is_signed, seen, energies)
     return energies if filters.is_signed else np.sqrt(energies)
-
-
-def _local_groups(profiles):
-    """
-    Order channels so that neighbours are together, and group them.
-
-    Returns the order and, for each group, its channels, the range of ordered channels that its profiles reach, and
-    their weights there: those of the first profile of each channel, then those of the last one.
-    """
-    reached = np.any(profiles != 0, axis=0)
-    first, last = reached.argmax(axis=1), reached.shape[1] - reached[:, ::-1].argmax(axis=1)
-    order = np.argsort(first + last, kind="stable")
-    groups = []
-    for rows in np.array_split(order, max(1, len(order) // LEAST_GROUP_CHANNELS)):
-        weights = profiles[[0, -1]][:, rows][:, :, order].reshape(2 * len(rows), -1)
-        used = np.flatnonzero(np.any(weights != 0, axis=0))
-        columns = slice(used.min(initial=len(order)), used.max(initial=-1) + 1)
-        groups.append((rows, columns, np.ascontiguousarray(weights[:, columns])))
-    return order, groups

@@ -126,6 +126,26 @@ def find_highest_match(near, far, mixing, rows, matches):
                 highest[place] = _match(one[place], other[place], weights)
 
 
+@numba.njit(fastmath=True, **COMPILED)
+def find_highest_match_at_places(found, mixing, matches):
+    """
+    As `find_highest_match`, from the products at all places.
+
+    Parameters
+    ----------
+    found : np.ndarray, shape (2, num_channels, num_places), float32
+        Products with the first and the last profile, see `energy.spike_matches`.
+    mixing : np.ndarray, shape (num_channels, 2), float32
+        Weights of the third one.
+    matches : np.ndarray, shape (num_channels, num_places), float32
+        Filled.
+    """
+    for channel in range(len(matches)):
+        near, far, highest = found[0, channel], found[1, channel], matches[channel]
+        for place in range(len(highest)):
+            highest[place] = _match(near[place], far[place], mixing[channel])
+
+
 @numba.njit(fastmath=True, **INNER)
 def _match(of_near, of_far, weights):
     """The largest of three matches; those with the opposite waveform count less."""

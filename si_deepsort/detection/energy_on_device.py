@@ -7,8 +7,9 @@ import torch
 from torch.nn.functional import conv1d, pad
 
 from ..on_device import DeviceStep
-from .energy import EnergyFilters, directions_below
+from .energy import EnergyFilters
 from .energy_kernels import OPPOSITE_WEIGHT
+from .products import directions_below
 
 # Places whose energy is measured together.
 MOST_BLOCK_PLACES = 2000
@@ -49,23 +50,30 @@ class EnergyOnDevice:
         stride : int
             Frames between two places.
         """
+        return self._at_places(traces, stride, self._highest, 1)[0]
+
+    def matches_at_places(self, traces: torch.Tensor, stride: int) -> torch.Tensor:
+        """Matches with the only direction at every place, as `energy.spike_matches`; arguments as `at_places`."""
+        return self._at_places(traces, stride, self._near_and_far, 2)
+
+    def _at_places(self, traces, stride, measure, num_measures) -> torch.Tensor:
+        """What `measure` makes of projected traces at every place, (num_measures, channels, places)."""
         num_samples, num_channels = self.directions.shape[1], traces.shape[1]
         num_places = max(0, (len(traces) - num_samples) // stride + 1)
         if num_places == 0:
-            return traces.new_empty((num_channels, 0))
+            return traces.new_empty((num_measures, num_channels, 0))
         places = math.ceil(num_places / math.ceil(num_places / MOST_BLOCK_PLACES))
         num_blocks, block_frames = math.ceil(num_places / places), (places - 1) * stride + num_samples
         missing = (num_blocks - 1) * places * stride + block_frames - len(traces)
         blocks = pad(traces.T, (0, max(0, missing))).unfold(1, block_frames, places * stride)
-        energy = traces.new_empty((num_channels, num_blocks, places))
+        measured = traces.new_empty((num_measures, num_channels, num_blocks, places))
         directions = self.step.send(directions_below(self.filters.directions, stride))
         for part in self.step.parts(num_blocks):
             own = blocks[:, part].reshape(-1, 1, block_frames)
             projected = conv1d(own, directions[:, None], stride=stride).swapaxes(0, 1)
-            energy[:, part] = self._highest(projected.reshape(len(self.directions), num_channels, -1)).reshape(
-                num_channels, -1, places
-            )
-        return energy.reshape(num_channels, -1)[:, :num_places]
+            projected = projected.reshape(len(self.directions), num_channels, -1)
+            measured[:, :, part] = measure(projected).reshape(num_measures, num_channels, -1, places)
+        return measured.reshape(num_measures, num_channels, -1)[:, :, :num_places]
 
     def _highest(self, projected) -> torch.Tensor:
         """Root of the largest energy of three profiles, from traces projected on each direction, (channels, places)."""
@@ -79,6 +87,11 @@ class EnergyOnDevice:
             of_near, of_far, of_both = of_near + near * near, of_far + far * far, of_both + near * far
         mixed = first**2 * of_near + last**2 * of_far + 2 * first * last * of_both
         return torch.maximum(torch.maximum(of_near, of_far), mixed).clamp_min(0).sqrt()
+
+    def _near_and_far(self, projected) -> torch.Tensor:
+        """Traces projected on the only direction, through the nearest and the farthest profile."""
+        (own,) = projected
+        return torch.stack([self.near @ own, self.far @ own])
 
     def at(self, traces: torch.Tensor, starts: np.ndarray, channels: np.ndarray, num_frames: int = 1) -> np.ndarray:
         """

@@ -56,7 +56,7 @@ def find_peaks(
     only_standing_out : bool, default: False
         If the heights of a channel's peaks fall into two groups, drop the lower one: the multi-unit background.
     as_candidates : bool, default: False
-        As the sorter takes peaks: with further peaks of large spikes, and at the times of the largest energy or match.
+        As the sorter takes peaks: larger spikes are not subtracted, further peaks stay, times are those of the match.
     applied_front_end, whitening : list of dict | None, Whitening | None, default: None
         Steps of the front end that the traces have been through, and their whitening if that is not the last step.
     seed : int, default: 0
@@ -131,7 +131,7 @@ def _node_and_traces(
         return EnergyPeakDetector(traces, finder, threshold=threshold, at_extremum=at_extremum), traces
     net = load_detector(method)
     traces = traces_for(recording, net, applied_front_end)
-    detector = prepare_detector(traces, net, whitening=whitening, **reach)
+    detector = prepare_detector(traces, net, whitening=whitening, subtract_larger=at_extremum, **reach)
     detector = detector_on_device(detector, device)
     return NetworkPeakDetector(traces, detector, threshold=threshold, at_extremum=at_extremum), traces
 

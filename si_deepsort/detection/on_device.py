@@ -46,6 +46,8 @@ class CandidateFinderOnDevice(CandidateFinder):
         return super().find(traces, threshold=threshold, margin=margin)
 
     def _local_maxima(self, traces, threshold):
+        if self.responses is not None:
+            return self._freed_maxima(self.energy.matches_at_places(traces, self.stride).cpu().numpy(), threshold)
         energy = self.energy.at_places(traces, self.stride)
         in_time = max_pool1d(energy, 2 * self.exclusive_places + 1, stride=1, padding=self.exclusive_places)
         highest = in_time.clone()
@@ -53,7 +55,8 @@ class CandidateFinderOnDevice(CandidateFinder):
             torch.maximum(highest, in_time[channels], out=highest)
         is_highest = (energy > threshold) & (energy >= highest)
         places, channels = torch.nonzero(is_highest.T, as_tuple=True)
-        return tuple(found.cpu().numpy() for found in (places, channels, energy[channels, places]))
+        found = tuple(found.cpu().numpy() for found in (places, channels, energy[channels, places]))
+        return *found, np.zeros(len(places), dtype=bool)
 
     def _energy_at(self, traces, starts, channels, num_frames):
         return self.energy.at(traces, starts, channels, num_frames)

@@ -41,6 +41,7 @@ def prepare_detector(
     whitening: Whitening | None = None,
     radius_um: float = RADIUS_UM,
     exclusive_ms: float | None = None,
+    subtract_larger: bool = True,
 ) -> SpikeDetector:
     """
     Make a detection network ready for white traces.
@@ -55,6 +56,9 @@ def prepare_detector(
         The whitening of the traces. None takes that of the recording, which a step "whiten" made.
     radius_um, exclusive_ms : float, float | None
         The largest of several peaks this close in space and time is a candidate. None takes the model's own time.
+    subtract_larger : bool, default: True
+        Subtract what larger spikes make of the matches with the typical waveform around them, if candidates are such
+        matches: smaller spikes beside them are found.
 
     Returns
     -------
@@ -82,6 +86,7 @@ def prepare_detector(
         radius_um=radius_um,
         exclusive_ms=exclusive_ms,
         sample=sample_signal(traces) if net.config.typical_waveform else None,
+        subtract_larger=subtract_larger,
     )
 
 

@@ -6,7 +6,7 @@ from ..nets.detector import Detector
 from ..preprocessing.whitening import Whitening
 from .candidates import EXCLUSIVE_MS, RADIUS_UM, CandidateFinder, Candidates
 from .energy import make_energy_filters
-from .typical_waveform import make_typical_filters
+from .typical_waveform import LEARNT_S, make_typical_filters
 from .windows import cut_windows, make_window_plan
 
 # Windows per call of the network: so few that they stay in the processor's cache. It does not change the result.
@@ -34,6 +34,8 @@ class SpikeDetector:
         ...if they are this close in time. None takes the model's.
     sample : np.ndarray | None, shape (num_frames, num_channels), default: None
         Some seconds of the white traces, for a network that learns the typical waveform of a recording.
+    subtract_larger : bool, default: False
+        Subtract what larger spikes make of the matches with this waveform around them.
 
     Attributes
     ----------
@@ -51,6 +53,7 @@ class SpikeDetector:
         radius_um: float = RADIUS_UM,
         exclusive_ms: float | None = None,
         sample: np.ndarray | None = None,
+        subtract_larger: bool = False,
     ):
         self.net = net
         self.sampling_frequency = sampling_frequency
@@ -65,6 +68,8 @@ class SpikeDetector:
             sample = np.zeros((0, len(channel_locations)), dtype="float32") if sample is None else sample
             filters = make_typical_filters(sample, self.finder, whitening, *place)
             self.finder = CandidateFinder(filters, *place, radius_um=radius_um, exclusive_ms=exclusive_ms)
+            if subtract_larger:
+                self.finder.learn_responses(sample[: round(LEARNT_S * sampling_frequency)])
         usable = np.any(whitening.space_matrix != 0, axis=0)
         self.plan = make_window_plan(net.config, channel_locations, sampling_frequency, usable=usable)
 

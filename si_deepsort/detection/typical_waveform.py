@@ -15,6 +15,9 @@ from .energy import EnergyFilters, spike_shapes, white_profile, with_mixture
 # Spikes from which the waveform is learnt are larger than this, in noise standard deviations, so that noise turns them
 # by a tenth at most, and have no larger peak around. Fewer than the second number are not enough.
 LEAST_SIZE, FEWEST_SPIKES = 10.0, 20
+# Seconds of a recording that are learnt from, if they hold enough spikes: half of what noise is measured in, because
+# learning costs more than detection in the same time.
+LEARNT_S = 5.0
 # Distances in um over which the amplitude of a spike falls by a factor of e. The nearest profile is the channel alone,
 # the other two are of small and of middle-sized neurons. Tuned on generated development recordings (seed 1).
 DECAYS_UM = (10.0, 30.0)
@@ -49,7 +52,10 @@ def make_typical_filters(
         Signed.
     """
     nbefore, num_samples = finder.filters.nbefore, finder.filters.directions.shape[1]
-    waveform = learn_waveform(traces, finder)
+    learnt = traces[: round(LEARNT_S * sampling_frequency)]
+    waveform = learn_waveform(learnt, finder)
+    if waveform is None and len(learnt) < len(traces):
+        waveform = learn_waveform(traces, finder)
     if waveform is None:
         time_filter = whitening.time_filter.astype(float)
         shapes = spike_shapes(sampling_frequency, time_filter, nbefore=nbefore, nafter=num_samples - nbefore)

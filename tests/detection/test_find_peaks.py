@@ -194,9 +194,11 @@ def test_probability_is_zero_away_from_peaks_and_above_the_threshold_at_them(tet
     assert probability.shape == recording.get_traces().shape
     assert probability.min() == 0 and probability.max() <= 1
     assert (probability > 0).mean() < 0.02
-    peaks = find_peaks(recording, method="cnn", threshold=0.5, as_candidates=True, job_kwargs=QUIET)
-    found = probability[peaks["sample_index"], peaks["channel_index"]] >= 0.5
-    assert found.mean() > 0.99 and abs(int((probability >= 0.5).sum()) - len(peaks)) <= 0.01 * len(peaks)
+    peaks = find_peaks(recording, method="cnn", threshold=0.5, job_kwargs=QUIET)
+    # Peaks are moved to the largest sample of the waveform, and second peaks are dropped.
+    frames = np.clip(peaks["sample_index"] + np.arange(-3, 4)[:, None], 0, len(probability) - 1)
+    assert np.mean(probability[frames, peaks["channel_index"]].max(axis=0) >= 0.5) > 0.99
+    assert 0.99 * len(peaks) <= int((probability >= 0.5).sum()) <= 1.5 * len(peaks)
 
 
 def test_unknown_model_is_named(tetrode):

@@ -106,7 +106,7 @@ def test_without_a_device_the_cpu_goes_on(scene, monkeypatch, caplog):
     def failing(*_, **__):
         raise torch.OutOfMemoryError("no memory")
 
-    monkeypatch.setattr(on_device, "max_pool1d", failing)
+    monkeypatch.setattr(on_a_device.finder, "_local_maxima", failing)
     found, probabilities = on_a_device.judged(traces, margin=detector.margin)
     expected, own = detector.judged(traces, margin=detector.margin)
     np.testing.assert_array_equal(found.frames, expected.frames)

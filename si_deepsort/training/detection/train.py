@@ -155,7 +155,7 @@ def _labelled_examples(recordings, sortings, net, settings):
         examples_from_recording(
             one,
             its_sorting,
-            prepare_detector(one, net),
+            prepare_detector(one, net, subtract_larger=False),
             num_negatives=max(1, settings.num_negatives // len(recordings)),
             seed=settings.seed + number,
         )
