@@ -20,8 +20,8 @@ from .train import NEXT_STEP
 
 # Columns of the quantiles in the output of the network.
 PARTS = {"precision": slice(0, 3), "recall": slice(3, 6)}
-# Share of the values that intervals are to hold, and shares that each end may leave out of those that it is calibrated
-# on, the first that reaches this is taken.
+# Share of the values of new recordings that intervals are to hold, and shares that each end may leave out of the values
+# that it is calibrated on, of which the first that reaches this is taken.
 COVERAGE, TAILS = 0.9, tuple(np.round(np.arange(0.05, 0.009, -0.0025), 4))
 
 
