@@ -57,6 +57,19 @@ def test_very_few_spikes_have_no_limits():
     assert np.all(limits.low[1] == -4) and np.all(limits.high[1] == 4), "noise has a standard deviation of 1"
 
 
+@pytest.mark.parametrize("num_spikes", [4, 5, 7, 16, 17, 24, 25])
+def test_limits_lie_four_standard_deviations_around_the_median(num_spikes):
+    traces = 3 * np.random.default_rng(num_spikes).standard_normal((30_000, NUM_CHANNELS)).astype("float32")
+    train = 1000 * np.arange(1, num_spikes + 1)
+    limits = spike_limits(as_recording(traces), spikes_of([train]), 1, **REACH, seed=0, main_channels=np.array([0]))
+    ordered = np.sort(traces[train[:, None] - 10 + np.arange(21)].astype("float16").astype("float32"), axis=0)
+    quarter = num_spikes // 4
+    spread = (ordered[num_spikes - 1 - quarter] - ordered[quarter]) / 1.349
+    reach = 4 * np.maximum(spread, 1)
+    np.testing.assert_allclose(limits.low[0], np.median(ordered, axis=0) - reach, atol=1e-4)
+    np.testing.assert_allclose(limits.high[0], np.median(ordered, axis=0) + reach, atol=1e-4)
+
+
 @pytest.mark.parametrize("num_threads", [1, 3])
 def test_limits_are_the_same_whatever_the_threads_and_the_cache(num_threads):
     traces, spikes, _, _ = white_scene()
