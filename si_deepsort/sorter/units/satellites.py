@@ -16,10 +16,10 @@ SATELLITE_SHARE = 0.2
 # Largest lag, and largest deviation from the median lag, in seconds.
 SATELLITE_REACH_S = 0.008
 SATELLITE_SPREAD_S = 0.0004
-# Largest deviation in seconds at lags within CORE_S, unless the unit is a satellite. A misfit of the template keeps its
-# place there, and neurons that fire together have as many spikes within the deviation above: up to a quarter of
-# all vanished. In 9 development recordings satellites lay at lags beyond CORE_S, and spikes of neurons that fire
-# together spread evenly within it.
+# Largest deviation in seconds at lags within CORE_S. A misfit of the template keeps its place there, and neurons that
+# fire together have as many spikes within the deviation above: up to a quarter of all vanished, and a whole neuron most
+# of whose spikes followed a neighbour that fires often. In 9 development recordings satellites lay at lags beyond
+# CORE_S, and spikes of neurons that fire together spread evenly within it.
 CORE_SPREAD_S = 0.0001
 # A unit is a satellite if more than this fraction of its spikes are residuals: the others are too few to be a unit.
 SATELLITE_FRACTION = 0.5
@@ -80,6 +80,4 @@ def _follows_at_one_lag(own, others, reach, spread, core, core_spread):
         return is_near
     lag = np.median(nearest[is_near])
     apart = np.abs(nearest - lag)
-    follows = is_near & (apart <= spread)
-    is_synchrony = abs(lag) <= core and follows.mean() <= SATELLITE_FRACTION
-    return follows & (apart <= core_spread) if is_synchrony else follows
+    return is_near & (apart <= (core_spread if abs(lag) <= core else spread))

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 from unit_scenes import SAMPLING_FREQUENCY, as_templates, padded_templates, spikes_of
 
 from si_deepsort.sorter.units.satellites import find_satellite_spikes
@@ -33,14 +34,15 @@ def test_a_unit_keeps_the_spikes_that_no_larger_unit_leaves_over():
     np.testing.assert_array_equal(np.sort(spikes["sample_index"][is_satellite]), np.sort(with_it))
 
 
-def test_a_neuron_that_often_fires_together_with_a_larger_one_keeps_its_spikes():
-    """A quarter of its spikes lie within half a millisecond of the other neuron's, as copied spikes with jitter do."""
+@pytest.mark.parametrize("num_together", [100, 300])
+def test_a_neuron_that_often_fires_together_with_a_larger_one_keeps_its_spikes(num_together):
+    """A quarter or more than half of its spikes lie within half a millisecond of the other neuron's, with jitter."""
     rng = np.random.default_rng(1)
     values = padded_templates(2)
     values[1] *= 0.5
     first = np.sort(rng.choice(np.arange(0, 600_000, 400), 400, replace=False))
     own = np.setdiff1d(rng.choice(np.arange(200, 600_000, 400), 240, replace=False), first)
-    together = first[:100] + rng.integers(-15, 16, 100)
+    together = first[:num_together] + rng.integers(-15, 16, num_together)
     spikes = spikes_of([first, np.concatenate([own, together])])
     assert not find_satellite_spikes(as_templates(values), spikes, SAMPLING_FREQUENCY).any()
 
