@@ -11,7 +11,6 @@ do; the longest takes 14 GB on disk, and the sorter's cache half as much. `--cas
 import argparse
 import hashlib
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from spikeinterface.comparison import compare_sorter_to_ground_truth
 from spikeinterface.sorters import read_sorter_folder, run_sorter
 
 import si_deepsort  # noqa: F401  the sorter makes itself known
+from si_deepsort.benchmarking.case import peak_memory_mb
 from si_deepsort.benchmarking.foreign_templates import foreign_templates
 from si_deepsort.benchmarking.provenance import provenance
 from si_deepsort.benchmarking.report import write_results
@@ -65,13 +65,13 @@ def sort_in_this_process(recording_folder: str, out: str, sorter: str):
     recording = si.load(recording_folder)
     start = recording.frame_slice(0, round(WARM_UP_S * recording.get_sampling_frequency()))
     run_sorter(sorter, start, folder=f"{out}_warm", verbose=False)
-    warm_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    warm_memory = peak_memory_mb()
     cpu, wall = time.process_time(), time.perf_counter()
     sorting = run_sorter(sorter, recording, folder=out, verbose=False)
     record = {
         "cpu_s": round(time.process_time() - cpu, 2),
         "wall_s": round(time.perf_counter() - wall, 2),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_memory_mb": round(peak_memory_mb()),
         "memory_before_mb": round(warm_memory),
         "units": len(sorting.unit_ids),
         "spikes": int(sorting.count_total_num_spikes()),

@@ -152,7 +152,7 @@ def measure_case(folder: Path) -> dict:
         cpu_s=cpu_s,
         cpu_s_per_s=cpu_s / duration_s,
         total_cpu_s=_cpu_seconds(),
-        peak_memory_mb=_peak_memory_mb(),
+        peak_memory_mb=peak_memory_mb(),
         **score_sorting(true_sorting, sorting),
     )
 
@@ -180,8 +180,8 @@ def _cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _peak_memory_mb() -> float | None:
-    """Largest resident memory of this process or of one of its children; None where the system does not tell."""
+def peak_memory_mb() -> float | None:
+    """Largest resident memory in MB of this process or of one of its children; None where the system does not tell."""
     try:
         import resource
     except ImportError:
