@@ -48,7 +48,7 @@ EFFECTS = dict(
     clustering=Effect("dbscan", CLUSTERS),
     min_cluster_size=Effect(170, CLUSTERS, law=lambda before, after: num_units(after) < num_units(before)),
     max_peaks_per_channel=Effect(
-        50, CLUSTERS, law=lambda before, after: len(after["clusters"]) <= 300 < len(before["clusters"])
+        100, CLUSTERS, law=lambda before, after: len(after["clusters"]) < len(before["clusters"])
     ),
     merge_distance=Effect(0.0, MATCHED, law=lambda before, after: num_units(after) >= num_units(before)),
     merge_separation=Effect(
