@@ -120,6 +120,7 @@ def test_unit_whose_every_spike_is_a_collision_is_found(always_colliding):
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="spikes a third as large as the first of a burst are left out as misfits")
 def test_neuron_whose_slow_spikes_shrink_in_bursts_is_one_unit(tmp_path):
     traces, rng = noise(2, 30.0), np.random.default_rng(4)
     starts = np.arange(2000, len(traces) - 4000, 3000) + rng.integers(0, 1200, len(traces[2000:-4000:3000]))
@@ -131,8 +132,7 @@ def test_neuron_whose_slow_spikes_shrink_in_bursts_is_one_unit(tmp_path):
         spike = 400 * 0.82**number * shape[:, None] * np.array([1.0, 0.4])
         add_spikes(traces, [frames], [spike], nbefore)
     accuracy, false = compare(sort(traces, tmp_path), [np.sort(places.ravel())])
-    # The last spikes of bursts, .3 times as large as the first ones, may be left out as too small for the unit.
-    assert accuracy[0] > 0.85 and false == 0
+    assert accuracy[0] > 0.95 and false == 0
 
 
 @pytest.mark.slow

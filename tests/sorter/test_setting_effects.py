@@ -34,6 +34,11 @@ def num_units(results):
     return len(np.unique(results["sorting"]["unit_index"]))
 
 
+def most_kept(results, most_per_channel):
+    """Peaks that are left if each channel keeps so many at most."""
+    return np.minimum(np.bincount(results["peaks"]["channel_index"]), most_per_channel).sum()
+
+
 EFFECTS = dict(
     apply_preprocessing=Effect(False, PEAKS),
     freq_min=Effect(500.0, PEAKS),
@@ -48,7 +53,9 @@ EFFECTS = dict(
     clustering=Effect("dbscan", CLUSTERS),
     min_cluster_size=Effect(170, CLUSTERS, law=lambda before, after: num_units(after) < num_units(before)),
     max_peaks_per_channel=Effect(
-        100, CLUSTERS, law=lambda before, after: len(after["clusters"]) < len(before["clusters"])
+        100,
+        CLUSTERS,
+        law=lambda before, after: len(after["clusters"]) <= most_kept(before, 100) < len(before["clusters"]),
     ),
     merge_distance=Effect(0.0, MATCHED, law=lambda before, after: num_units(after) >= num_units(before)),
     merge_separation=Effect(
