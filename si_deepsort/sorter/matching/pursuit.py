@@ -151,10 +151,11 @@ def _find_spikes(correlations, overlaps: TemplateOverlaps, thresholds, costs, pr
     places, numbers, amplitudes = _reconsidered(
         correlations, blocked, overlaps, costs, precision, least, room, places, numbers, amplitudes
     )
-    is_open = np.ones(len(places), dtype=bool)
+    is_open, own_limits = np.ones(len(places), dtype=bool), (thresholds, precision, refractory)
+    lowest = _lowest_overlaps(overlaps, precision) if joint_turns > 0 else None
     for _ in range(joint_turns):
         *spikes, is_open = _fitted_jointly(
-            correlations, blocked, overlaps, thresholds, precision, refractory, is_open, places, numbers, amplitudes
+            correlations, blocked, overlaps, lowest, *own_limits, is_open, places, numbers, amplitudes
         )
         places, numbers, amplitudes = _reconsidered(
             correlations, blocked, overlaps, costs, precision, least, room, *spikes
@@ -178,14 +179,16 @@ def _reconsidered(correlations, blocked, overlaps: TemplateOverlaps, costs, prec
 
 
 def _fitted_jointly(
-    correlations, blocked, overlaps, thresholds, precision, refractory, is_open, places, numbers, amplitudes
+    correlations, blocked, overlaps, lowest, thresholds, precision, refractory, is_open, places, numbers, amplitudes
 ):
     """
     Places, units with jitters, and amplitudes of spikes of which pairs replace those that explain less.
 
     Only spikes that are open are looked at. The last result says which ones are near a new pair.
     """
-    num_units, num_spikes, width = len(thresholds), len(places), 2 * (JOINT_PLACES + MARGIN_PLACES) + 1
+    # Two spikes are up to twice as far apart, and overlaps of templates of a few samples end before that.
+    reach = min(JOINT_PLACES, (overlaps.num_lags + INTERPOLATION_REACH - 1) // 2)
+    num_units, num_spikes, width = len(thresholds), len(places), 2 * (reach + MARGIN_PLACES) + 1
     more = np.zeros(num_spikes, dtype="int64")
     order = np.argsort(places, kind="stable")
     places, numbers = np.append(places[order], more), np.append(numbers[:, order], [more, more], axis=1)
@@ -198,10 +201,9 @@ def _fitted_jointly(
         *(np.empty(shape, dtype="int64") for shape in (MOST_NEIGHBOURS, 4, 2, (2, 2))),
         np.empty(2, dtype="float32"),
     )
-    lowest, lowest_of = _lowest_overlaps(overlaps, precision)
-    pairs, limits = (*_pairs(overlaps), lowest), (thresholds, precision, lowest_of)
+    pairs, limits = (*_pairs(overlaps), lowest[0]), (thresholds, precision, lowest[1])
     spikes = places, numbers, amplitudes
-    reaches = JOINT_PLACES, refractory, num_spikes, is_open[order]
+    reaches = reach, refractory, num_spikes, is_open[order]
     count = fit_jointly(correlations, blocked, pairs, limits, *reaches, *spikes, is_new, room)
     places, numbers, amplitudes = (np.ascontiguousarray(found[..., :count]) for found in spikes)
     changed = np.sort(places[is_new[:count]])

@@ -99,3 +99,13 @@ def test_lone_spikes_are_left_alone(monkeypatch):
         monkeypatch.setattr(pursuit, "JOINT_TURNS", turns)
         found.append(pursue(traces, TEMPLATES))
     np.testing.assert_array_equal(found[0][:2], found[1][:2])
+
+
+def test_templates_of_three_samples_are_fitted_jointly():
+    short = TEMPLATES[:, NBEFORE - 1 : NBEFORE + 2]
+    traces = np.random.default_rng(0).standard_normal((20_000, NUM_CHANNELS))
+    starts = np.arange(300, 19_000, 200)
+    add_spikes(traces, [starts, starts + 1, []], short, 1)
+    frames, units, _ = pursue(traces, short)
+    for unit, expected in ((0, starts), (1, starts + 1)):
+        assert np.isin(expected, frames[units == unit] + 1).mean() > 0.95
